@@ -1,1 +1,5 @@
-//! db-operator
+//! db-operator: databases inside existing PostgreSQL, MySQL and MariaDB instances, as Kubernetes objects.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod instance;
+pub mod template;
