@@ -1,0 +1,3 @@
+//! The Database controller.
+
+pub mod secret;
