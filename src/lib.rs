@@ -1,1 +1,3 @@
 //! db-operator
+
+pub mod provider;
