@@ -65,10 +65,7 @@ pub trait Reconcile:
     const KIND: &'static str;
 
     /// Brings the world one step closer to what this object says.
-    fn reconcile(
-        &self,
-        context: &Context,
-    ) -> impl Future<Output = Result<Action, Error>> + Send;
+    fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
 }
 
 /// The controller of a kind, with concurrency and limits set; what else it watches is added to it.

@@ -9,10 +9,8 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api::FINALIZER;
 use crate::error::Error;
-
-/// The operator's finalizer, on every kind that needs one.
-pub const FINALIZER: &str = "db-operator.dev/finalizer";
 
 /// How often a removal is tried when the object changes at the same time.
 const TRIES: u32 = 5;
@@ -107,7 +105,6 @@ fn remove_patch(meta: &ObjectMeta) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
 
     fn meta(finalizers: &[&str]) -> ObjectMeta {

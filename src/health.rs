@@ -113,7 +113,10 @@ fn ready(facts: &Facts, limits: Limits, now: Instant) -> Result<(), String> {
     }
     if !facts.unread.is_empty() {
         let kinds: Vec<_> = facts.unread.iter().copied().collect();
-        return Err(format!("not all objects were read yet: {}", kinds.join(", ")));
+        return Err(format!(
+            "not all objects were read yet: {}",
+            kinds.join(", ")
+        ));
     }
     Ok(())
 }
@@ -140,11 +143,20 @@ pub async fn serve(
     metrics: Metrics,
 ) -> Result<(), std::io::Error> {
     let probes = Router::new()
-        .route("/healthz", get(|State(h): State<Health>| async move { probe(h.alive()) }))
-        .route("/readyz", get(|State(h): State<Health>| async move { probe(h.ready()) }))
+        .route(
+            "/healthz",
+            get(|State(h): State<Health>| async move { probe(h.alive()) }),
+        )
+        .route(
+            "/readyz",
+            get(|State(h): State<Health>| async move { probe(h.ready()) }),
+        )
         .with_state(health);
     let scrape = Router::new()
-        .route("/metrics", get(|State(m): State<Metrics>| async move { page(&m) }))
+        .route(
+            "/metrics",
+            get(|State(m): State<Metrics>| async move { page(&m) }),
+        )
         .with_state(metrics);
     axum::serve(listener, probes.merge(scrape)).await
 }

@@ -378,8 +378,9 @@ fn from_library(error: kube_leader_election::Error) -> LeaseError {
         | Library::Kube(error) => from_kube(error),
         Library::ApiError { response } => from_kube(kube::Error::Api(response)),
         Library::ReleaseLockWhenNotLeading { leader } => LeaseError::HeldByAnother(leader),
-        other @ (Library::TraverseLease { .. }
-        | Library::SerdeError(_)
-        | Library::JiffError(_)) => LeaseError::Library(other),
+        other
+        @ (Library::TraverseLease { .. } | Library::SerdeError(_) | Library::JiffError(_)) => {
+            LeaseError::Library(other)
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -51,6 +52,19 @@ fn operate(config: Config) -> ExitCode {
         }
         Err(error) => {
             tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crds() -> ExitCode {
+    let printed = db_operator::api::crds::yaml()
+        .map_err(std::io::Error::other)
+        .and_then(|yaml| std::io::stdout().write_all(yaml.as_bytes()));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("db-operator: cannot print the definitions: {error}");
             ExitCode::FAILURE
         }
     }

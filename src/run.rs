@@ -187,15 +187,21 @@ async fn lead(
 }
 
 /// Starts the controller of each kind. Each task returns its name when it ends.
-fn spawn_controllers(
-    context: &Arc<Context>,
-    stop: &CancellationToken,
-) -> JoinSet<&'static str> {
+fn spawn_controllers(context: &Arc<Context>, stop: &CancellationToken) -> JoinSet<&'static str> {
     let mut tasks = JoinSet::new();
     let (c, s) = (context, stop);
-    tasks.spawn(named("the controller of instances", crate::instance::run(Arc::clone(c), s.clone())));
-    tasks.spawn(named("the controller of databases", crate::database::run(Arc::clone(c), s.clone())));
-    tasks.spawn(named("the controller of backups", crate::backup::run(Arc::clone(c), s.clone())));
+    tasks.spawn(named(
+        "the controller of instances",
+        crate::instance::controller::run(Arc::clone(c), s.clone()),
+    ));
+    tasks.spawn(named(
+        "the controller of databases",
+        crate::database::controller::run(Arc::clone(c), s.clone()),
+    ));
+    tasks.spawn(named(
+        "the controller of backups",
+        crate::backup::controller::run(Arc::clone(c), s.clone()),
+    ));
     tasks
 }
 

@@ -160,6 +160,9 @@ mod tests {
         assert_eq!(get("/api/v1/namespaces/a/secrets/s"), "get");
         assert_eq!(get("/api/v1/namespaces/a/secrets"), "list");
         assert_eq!(get("/apis/g/v1/things?limit=1&watch=true"), "watch");
-        assert_eq!(verb(&Method::POST, &Uri::from_static("/api/v1/x")), "create");
+        assert_eq!(
+            verb(&Method::POST, &Uri::from_static("/api/v1/x")),
+            "create"
+        );
     }
 }

@@ -134,7 +134,6 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
 
     const TTL: Duration = Duration::from_secs(10);

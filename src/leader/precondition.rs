@@ -72,7 +72,6 @@ fn demand(body: Body, version: &str) -> Body {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
 
     fn sent(precondition: &Precondition, method: Method, body: &Value) -> Value {

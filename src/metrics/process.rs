@@ -52,7 +52,9 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 
 /// `VmRSS` from `proc_pid_status(5)`, which is in kibibytes.
 fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1024)
 }
