@@ -1,0 +1,3 @@
+//! One backup of one `Database`: its life, and in time its Job, its upload and its end.
+
+pub mod state;

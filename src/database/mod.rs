@@ -1,0 +1,4 @@
+//! The Database controller.
+
+pub mod secret;
+pub mod state;

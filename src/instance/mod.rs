@@ -1,0 +1,3 @@
+//! Instances: the servers, each with its provider, its breaker and what was last found on it.
+
+pub mod breaker;
