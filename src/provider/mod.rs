@@ -16,6 +16,7 @@
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
 //! | `error.rs` | what can go wrong, and what to do about it |
+//! | `tls.rs` | how a connection is protected |
 
 pub mod claim;
 pub mod error;
