@@ -1,8 +1,7 @@
 //! The controller of instances: reach the server, look at it, tell the databases.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use kube::runtime::controller::Action;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use super::access::{self, Access};
+use super::access;
 use super::breaker::Breaker;
 use super::registry::{Entry, Standing};
 use super::server::{self, Server, ServerError};
@@ -20,9 +19,10 @@ use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, FINALIZER, InstanceReas
 use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
+use crate::database::drift;
 use crate::finalizer;
 use crate::metrics::Metrics;
-use crate::provider::{self, Fence, Inspection, Provider};
+use crate::provider::{Inspection, Provider, ProviderError};
 use crate::status;
 
 /// Writes the status of a `DatabaseInstance`.
@@ -36,24 +36,12 @@ const NAMED: usize = 5;
 
 /// Looks after all instances until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let controller = controller::watching::<DatabaseInstance>(&context).reconcile_on(context.instance_triggers.stream());
+    let controller = controller::watching::<DatabaseInstance>(&context);
+    // Set once, before anything is read from it.
+    let _ = context.instance_objects.set(controller.store());
+    let controller = controller.reconcile_on(context.instance_triggers.stream());
     controller::run(controller, Arc::clone(&context), stop).await;
     context.connections.close().await;
-}
-
-/// Every provider that is open, with what it was opened from.
-#[derive(Default)]
-pub struct Connections {
-    open: Mutex<HashMap<String, Connection>>,
-}
-
-struct Connection {
-    fingerprint: String,
-    provider: Arc<dyn Provider>,
-    breaker: Arc<Mutex<Breaker>>,
-    looked_at: Option<Instant>,
-    /// The server as it was handed out; the same as long as it is the same server.
-    server: Option<Arc<Server>>,
 }
 
 impl Reconcile for DatabaseInstance {
@@ -84,7 +72,7 @@ impl Reconcile for DatabaseInstance {
         let entry = Entry { object: Arc::new(object), standing };
         if context.instances.put(&self.name_any(), entry) {
             for database in context.databases_on(&self.name_any()) {
-                context.database_triggers.send(database);
+                context.look_at(&database);
             }
         }
         Ok(Action::requeue(backoff::spread_evenly(again, rand::random())))
@@ -128,12 +116,17 @@ async fn look(
         }
         Err(ServerError::Failed { source, .. }) => {
             if source.ends_process() {
-                context.superseded(&source);
+                context.end_superseded(&source);
             }
             Ok(unusable(verdict::of_failure(&source)))
         }
-        // What was said when it was asked last still holds.
-        Err(ServerError::Paused { .. }) => Ok(unusable(current_verdict(instance))),
+        Err(ServerError::Paused { .. }) => Ok(unusable(match current_verdict(instance) {
+            (InstanceReason::Connected | InstanceReason::Checking, _) => {
+                (InstanceReason::Unreachable, "its databases found that the server does not answer; it is asked again soon".to_owned())
+            }
+            // What was said when it was asked last still holds.
+            said => said,
+        })),
     }
 }
 
@@ -143,7 +136,7 @@ async fn inspect(
     breaker: &Mutex<Breaker>,
     metrics: &Metrics,
 ) -> Result<Inspection, ServerError> {
-    fn question(provider: &dyn Provider) -> BoxFuture<'_, Result<Inspection, provider::ProviderError>> {
+    fn question(provider: &dyn Provider) -> BoxFuture<'_, Result<Inspection, ProviderError>> {
         provider.inspect()
     }
     server::ask(name, provider, breaker, metrics, "inspect", question).await
@@ -153,9 +146,10 @@ async fn inspect(
 async fn compare(instance: &str, server: &Server, context: &Context) {
     match server.take_survey().await {
         Ok(survey) => {
-            for database in context.databases_on(instance) {
-                if crate::database::drift::is_suspected(&database, &survey, &context.cluster_id) {
-                    context.database_triggers.send(database);
+            for guarded in context.databases_on(instance) {
+                let Ok(database) = &guarded.0 else { continue };
+                if drift::is_suspected(database, &survey, &context.cluster_id) {
+                    context.look_at(&guarded);
                 }
             }
         }
@@ -232,92 +226,5 @@ fn current_verdict(instance: &DatabaseInstance) -> Verdict {
     match (ready, reason) {
         (Some(ready), Some(reason)) => (*reason, ready.message.clone()),
         (_, _) => (InstanceReason::Checking, "the server is being looked at".to_owned()),
-    }
-}
-
-impl Connections {
-    /// The provider of an instance: the one that is open, or a new one where something about the access changed.
-    async fn open(&self, name: &str, access: Access, fence: Fence) -> (Arc<dyn Provider>, Arc<Mutex<Breaker>>) {
-        let replaced = {
-            let mut open = self.lock();
-            match open.get(name) {
-                Some(known) if known.fingerprint == access.fingerprint => {
-                    return (Arc::clone(&known.provider), Arc::clone(&known.breaker));
-                }
-                Some(_) | None => {}
-            }
-            let connection = Connection {
-                fingerprint: access.fingerprint,
-                provider: provider::open(access.config, fence),
-                breaker: Arc::default(),
-                looked_at: None,
-                server: None,
-            };
-            open.insert(name.to_owned(), connection)
-        };
-        if let Some(replaced) = replaced {
-            replaced.provider.close().await;
-        }
-        let open = self.lock();
-        let known = &open[name];
-        (Arc::clone(&known.provider), Arc::clone(&known.breaker))
-    }
-
-    /// The server, if it was looked at within `resync` and nobody asked for more.
-    fn fresh(&self, name: &str, resync: Duration, requested: bool) -> Option<Arc<Server>> {
-        let open = self.lock();
-        let connection = open.get(name)?;
-        let fresh = connection.looked_at.is_some_and(|at| at.elapsed() < resync);
-        let open_breaker = connection.breaker.lock().unwrap_or_else(PoisonError::into_inner).is_open();
-        connection.server.clone().filter(|_| fresh && !requested && !open_breaker)
-    }
-
-    fn hand_out(&self, name: &str, found: &Inspection, ca: Option<String>, metrics: &Metrics) -> Arc<Server> {
-        let mut open = self.lock();
-        let connection = open.entry(name.to_owned());
-        let std::collections::hash_map::Entry::Occupied(mut connection) = connection else {
-            unreachable!("opened by the caller, and one instance is looked at by one task at a time")
-        };
-        let connection = connection.get_mut();
-        connection.looked_at = Some(Instant::now());
-        let identity = found.identity.clone().unwrap_or_default();
-        if let Some(server) = connection.server.as_ref().filter(|server| server.is(found.flavour, &identity, ca.as_deref())) {
-            return Arc::clone(server);
-        }
-        let server = Arc::new(Server::new(
-            name.to_owned(),
-            found.flavour,
-            identity,
-            ca,
-            Arc::clone(&connection.provider),
-            Arc::clone(&connection.breaker),
-            metrics.clone(),
-        ));
-        connection.server = Some(Arc::clone(&server));
-        server
-    }
-
-    fn withdraw(&self, name: &str) {
-        if let Some(connection) = self.lock().get_mut(name) {
-            connection.server = None;
-        }
-    }
-
-    async fn forget(&self, name: &str) {
-        let forgotten = self.lock().remove(name);
-        if let Some(connection) = forgotten {
-            connection.provider.close().await;
-        }
-    }
-
-    async fn close(&self) {
-        let all: Vec<Connection> = self.lock().drain().map(|(_, connection)| connection).collect();
-        for connection in all {
-            connection.provider.close().await;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
