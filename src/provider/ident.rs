@@ -101,6 +101,18 @@ impl FromStr for SqlName {
     }
 }
 
+/// A name that a catalog gave, as an identifier in PostgreSQL.
+#[must_use]
+pub fn postgresql_identifier(name: &str) -> String {
+    quoted(name, '"')
+}
+
+/// A name that a catalog gave, as an identifier in MySQL and MariaDB.
+#[must_use]
+pub fn mysql_identifier(name: &str) -> String {
+    quoted(name, '`')
+}
+
 /// A string literal for PostgreSQL, in the form whose meaning no setting changes when it holds a backslash: `E'…'`.
 #[must_use]
 pub fn postgresql_literal(text: &str) -> String {

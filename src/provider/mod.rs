@@ -23,11 +23,13 @@ pub mod error;
 pub mod fence;
 pub mod ident;
 mod pool;
+mod postgresql;
 pub mod reserved;
 pub mod tls;
 pub mod verifier;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,7 +57,7 @@ pub struct ServerConfig {
     pub username: String,
     /// The administrator's password.
     pub password: SecretString,
-    /// Sessions of this process on this server at any time, logins with a database's own user not counted.
+    /// Connections of this process to this server at any time.
     pub max_connections: u32,
     /// PostgreSQL: the database through which `db_operator` is made on first contact.
     pub maintenance_database: SqlName,
@@ -96,6 +98,14 @@ impl Default for Timeouts {
             lock: Duration::from_secs(5),
             idle: Duration::from_secs(60),
         }
+    }
+}
+
+/// A provider for this server. Connects to nothing yet.
+#[must_use]
+pub fn open(config: ServerConfig, fence: Fence) -> Arc<dyn Provider> {
+    match config.engine {
+        Engine::Postgresql | Engine::Mysql => Arc::new(postgresql::Postgresql::new(config, fence)),
     }
 }
 
