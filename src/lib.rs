@@ -14,3 +14,8 @@ pub mod backup;
 pub mod database;
 pub mod instance;
 pub mod template;
+
+#[cfg(test)]
+mod diagram;
+#[cfg(test)]
+mod testing;

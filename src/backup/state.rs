@@ -189,4 +189,4 @@ fn age(backup: &Backup) -> (Option<jiff::Timestamp>, Option<&str>) {
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
-mod tests;
+pub(crate) mod tests;
