@@ -1,4 +1,5 @@
 //! The Database controller.
 
+pub mod controller;
 pub mod secret;
 pub mod state;
