@@ -7,6 +7,7 @@
 //! - [`controller`]: what all controllers share, with [`error`], [`backoff`], [`finalizer`] and
 //!   [`status`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
+//! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`template`]: texts that users may shape.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -23,6 +24,7 @@ pub mod health;
 pub mod instance;
 pub mod leader;
 pub mod metrics;
+pub mod provider;
 pub mod run;
 pub mod status;
 pub mod telemetry;
