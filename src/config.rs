@@ -64,8 +64,8 @@ pub struct Config {
     )]
     pub log_format: LogFormat,
 
-    /// What is logged: a level (error, warn, info, debug, trace) or a list like
-    /// "info,db_operator=debug".
+    /// What is logged: a level (error, warn, info, debug, trace), or a list of modules with a level
+    /// each, as in `info,db_operator=debug`.
     #[arg(long, env = "DB_OPERATOR_LOG", default_value = "info")]
     pub log_filter: String,
 
@@ -201,8 +201,8 @@ mod tests {
     fn defaults_are_valid() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.validate(), Ok(()));
-        assert_eq!(config.resync, Duration::from_secs(300));
-        assert_eq!(config.deep_resync, Duration::from_secs(6 * 3600));
+        assert_eq!(config.resync, Duration::from_mins(5));
+        assert_eq!(config.deep_resync, Duration::from_hours(6));
         assert_eq!(config.lease.ttl, Duration::from_secs(10));
     }
 
