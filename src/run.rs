@@ -65,6 +65,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let health = Health::new(config.lease.ttl);
     let listener = health::listen(config.listen).await?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
+    }
     let serving = health::serve(listener, health.clone(), metrics.clone());
 
     tokio::select! {
