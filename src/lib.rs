@@ -30,3 +30,8 @@ pub mod status;
 pub mod telemetry;
 pub mod template;
 pub mod trigger;
+
+#[cfg(test)]
+mod diagram;
+#[cfg(test)]
+mod testing;

@@ -93,6 +93,8 @@ pub enum Cause {
     NothingBegun,
     /// The object was deleted, and its policy wants a final backup.
     FinalBackupWanted,
+    /// The policy wants a final backup by now, and there is none.
+    FinalBackupMissing,
     /// The policy no longer wants a final backup.
     PolicyChanged,
     /// There is no database to back up.
@@ -122,8 +124,9 @@ impl Cause {
             Self::ObjectDeleted => "deleted, policy Retain or Delete",
             Self::NothingBegun => "deleted before anything was begun",
             Self::FinalBackupWanted => "deleted, policy BackupBeforeDelete",
-            Self::PolicyChanged => "policy changed",
-            Self::NothingToBackUp => "no database to back up",
+            Self::FinalBackupMissing => "policy changed to BackupBeforeDelete",
+            Self::PolicyChanged => "policy changed to another one",
+            Self::NothingToBackUp => "nothing to back up",
             Self::PolicyRead => "policy read for the last time",
             Self::DeletionDone => "claim given up, dropped if decided so",
             Self::NothingLeft => "finalizer removed",
@@ -229,7 +232,10 @@ pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
         }
         State::DeletionRequested => {
             if lacks_final_backup(seen) {
-                to(State::BackupBeforeDeleteRequested, Cause::FinalBackupWanted)
+                to(
+                    State::BackupBeforeDeleteRequested,
+                    Cause::FinalBackupMissing,
+                )
             } else {
                 to(State::DeletionInProgress, Cause::PolicyRead)
             }
@@ -337,4 +343,4 @@ pub fn act(at: Option<State>, seen: &Seen) -> Act {
 
 #[cfg(test)]
 #[path = "state_tests.rs"]
-mod tests;
+pub(crate) mod tests;
