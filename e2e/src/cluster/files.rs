@@ -66,6 +66,7 @@ pub fn configuration(
         ("restrict_oom_score_adj", (!has_sys_resource()?).to_string()),
         ("node", cluster.node()),
         ("node_address", settings.node_address().to_string()),
+        ("service_range", settings.service_range().to_string()),
         ("pod_range", settings.pod_range().to_string()),
     ];
     Ok(TEMPLATES
