@@ -49,6 +49,7 @@ impl Cgroup {
         Ok(Self {
             name: name.to_owned(),
             trees,
+            unified,
         })
     }
 
@@ -183,10 +184,11 @@ fn trees(mounts: &str) -> (Vec<Tree>, Option<Tree>) {
         })
     });
     let (v2, v1): (Vec<Tree>, Vec<Tree>) = mounted.partition(|tree| tree.kind == Kind::V2);
+    let unified = v2.into_iter().next();
     if v1.is_empty() {
-        v2.into_iter().take(1).collect()
+        (unified.into_iter().collect(), None)
     } else {
-        v1
+        (v1, unified)
     }
 }
 
@@ -243,7 +245,7 @@ mod tests {
         };
         assert_eq!(
             trees("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"),
-            [expected]
+            (vec![expected], None)
         );
     }
 }

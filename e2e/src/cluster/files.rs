@@ -201,7 +201,7 @@ mod tests {
     fn yaml_and_json_can_be_read() {
         for (path, text) in configuration(&Cluster::main(), "/here", Path::new("/images")).unwrap()
         {
-            if path.ends_with(".yaml") || path.ends_with("conflist") {
+            if [".yaml", ".conflist"].iter().any(|end| path.ends_with(end)) {
                 for document in serde_yaml_ng::Deserializer::from_str(&text) {
                     let value = <serde_yaml_ng::Value as serde::Deserialize>::deserialize(document)
                         .unwrap();
