@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod command;
 pub mod error;
 pub mod host;
+pub mod images;
 pub mod kubeconfig;
 pub mod lock;
 pub mod tools;
