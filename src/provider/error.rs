@@ -1,0 +1,173 @@
+//! What can go wrong between the operator and a database server, and what to do about it.
+
+use std::time::Duration;
+
+/// Why a provider could not do what it was asked. No message ever holds a password or a statement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// No connection: the address does not resolve, nothing listens, the network drops, the server is starting.
+    #[error("cannot reach {server}: {detail}; check spec.host, spec.port and that the server runs")]
+    Unreachable {
+        /// `host:port`.
+        server: String,
+        /// What the network or the server said.
+        detail: String,
+    },
+    /// No TLS connection under the mode that was asked for.
+    #[error(
+        "cannot make a TLS connection to {server}: {detail}; check spec.tls, its CA, and the server's certificate"
+    )]
+    Tls {
+        /// `host:port`.
+        server: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The server refused the administrator. After a rotation the Secret holds the new password: read it again.
+    #[error(
+        "{server} refused the administrator's login: {detail}; check the Secret in spec.adminSecretRef"
+    )]
+    LoginRefused {
+        /// `host:port`.
+        server: String,
+        /// What the server said.
+        detail: String,
+    },
+    /// The server has no connection slot left.
+    #[error("{server} has no free connection: {detail}")]
+    TooManyConnections {
+        /// `host:port`.
+        server: String,
+        /// What the server said.
+        detail: String,
+    },
+    /// The server is a replica, or set to read-only.
+    #[error("{server} is read-only; point spec.host at the primary")]
+    ReadOnly {
+        /// `host:port`.
+        server: String,
+    },
+    /// Something took longer than it may.
+    #[error("{doing} took longer than {limit:?}")]
+    Timeout {
+        /// What was tried.
+        doing: String,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Another session holds a lock that is needed; it is tried again.
+    #[error("{doing} waits for another session: {detail}")]
+    Busy {
+        /// What was tried.
+        doing: String,
+        /// What the server said.
+        detail: String,
+    },
+    /// A newer process leads this cluster's operator. This process must end.
+    #[error(
+        "a newer leader (epoch {newer}) works on this server; this process (epoch {mine:?}) has to end"
+    )]
+    Superseded {
+        /// The epoch of this process, once it had one.
+        mine: Option<i64>,
+        /// The epoch that the server holds.
+        newer: i64,
+    },
+    /// This process does not lead (any more), so it may not work on a server. It must end.
+    #[error("this process does not hold the lease, so it does not work on this server")]
+    NotLeading,
+    /// The claim is no longer what was observed.
+    #[error("the claim on {database:?} was changed by another writer; it is looked at again")]
+    ClaimMoved {
+        /// The claimed database.
+        database: String,
+    },
+    /// The administrator lacks a privilege.
+    #[error("the administrator may not {doing}: {detail}; to allow it, run: {grant}")]
+    NotPermitted {
+        /// What was tried.
+        doing: String,
+        /// What the server said.
+        detail: String,
+        /// The statement that grants it.
+        grant: String,
+    },
+    /// This server cannot hold what is wanted, however often it is tried. The message says what it can.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Something stands in the way that only a person can move. The message names it.
+    #[error("{0}")]
+    InTheWay(String),
+    /// An answer that nobody expected.
+    #[error("{doing} failed: {detail}")]
+    Unexpected {
+        /// What was tried.
+        doing: String,
+        /// What the server or the protocol said.
+        detail: String,
+    },
+}
+
+impl ProviderError {
+    /// Whether trying again later, without anybody changing anything, may help. What is not is `Stalled`, except
+    /// [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::LoginRefused { .. }
+            | Self::TooManyConnections { .. }
+            | Self::ReadOnly { .. }
+            | Self::Timeout { .. }
+            | Self::Busy { .. }
+            | Self::ClaimMoved { .. }
+            | Self::Unexpected { .. } => true,
+            Self::Superseded { .. }
+            | Self::NotLeading
+            | Self::NotPermitted { .. }
+            | Self::Unsupported(_)
+            | Self::InTheWay(_) => false,
+        }
+    }
+
+    /// Whether the server as a whole is out of order, so that its circuit breaker opens.
+    #[must_use]
+    pub fn is_server_down(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Tls { .. }
+                | Self::LoginRefused { .. }
+                | Self::TooManyConnections { .. }
+                | Self::ReadOnly { .. }
+        )
+    }
+
+    /// Whether this process has to end.
+    #[must_use]
+    pub fn ends_process(&self) -> bool {
+        matches!(self, Self::Superseded { .. } | Self::NotLeading)
+    }
+
+    /// One stable word for reasons and metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "Unreachable",
+            Self::Tls { .. } => "TlsFailed",
+            Self::LoginRefused { .. } => "LoginRefused",
+            Self::TooManyConnections { .. } => "TooManyConnections",
+            Self::ReadOnly { .. } => "ReadOnly",
+            Self::Timeout { .. } => "Timeout",
+            Self::Busy { .. } => "Busy",
+            Self::Superseded { .. } => "Superseded",
+            Self::NotLeading => "NotLeading",
+            Self::ClaimMoved { .. } => "ClaimMoved",
+            Self::NotPermitted { .. } => "NotPermitted",
+            Self::Unsupported(_) => "Unsupported",
+            Self::InTheWay(_) => "InTheWay",
+            Self::Unexpected { .. } => "Unexpected",
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The provider API: what the operator asks of a database engine.
+//!
+//! To add a third engine, implement [`Provider`] in a folder of its own, give [`open`] a line for it, and run the
+//! conformance tests (`e2e/tests/provider.rs`) against a real server of it. Nothing outside this folder speaks SQL.
+//!
+//! Every method is idempotent: it looks first and changes only what differs, so a crash between any two
+//! statements is mended by calling it again. None of them decides whether something *may* be done: claims,
+//! adoption and deletion policies are decided by the callers from what [`Provider::observe`] reports.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `ident.rs` | the only place that quotes identifiers and literals |
+//! | `verifier.rs` | the only place that turns a password into what a server stores |
+//! | `reserved.rs` | the names that are never created, adopted or altered |
+//! | `claim.rs` | who owns what on a server, decided without a server |
+//! | `fence.rs` | what a paused former leader can no longer do |
+//! | `pool.rs` | few connections, each bounded in time |
+//! | `error.rs` | what can go wrong, and what to do about it |
+
+pub mod claim;
+pub mod error;
+pub mod fence;
+pub mod ident;
+mod pool;
+pub mod reserved;
+pub mod tls;
+pub mod verifier;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+pub use claim::{Claim, Claimant};
+pub use error::ProviderError;
+pub use fence::Fence;
+pub use ident::SqlName;
+pub use tls::{TlsConfig, TlsMode};
+pub use verifier::Verifier;
+
+/// Where a server is and how to log in as its administrator.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Which provider speaks to it.
+    pub engine: Engine,
+    /// Its host name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsConfig,
+    /// The administrator's name.
+    pub username: String,
+    /// The administrator's password.
+    pub password: SecretString,
+    /// Sessions of this process on this server at any time, logins with a database's own user not counted.
+    pub max_connections: u32,
+    /// PostgreSQL: the database through which `db_operator` is made on first contact.
+    pub maintenance_database: SqlName,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// The engines that [`open`] knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// PostgreSQL.
+    Postgresql,
+    /// MySQL and MariaDB, told apart when connected.
+    Mysql,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first packet to a session that may be used.
+    pub connect: Duration,
+    /// Waiting for one of the `max_connections`.
+    pub acquire: Duration,
+    /// One statement, on the server and on our side.
+    pub statement: Duration,
+    /// Waiting for a lock of another session.
+    pub lock: Duration,
+    /// A session that was not used for so long is closed.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            acquire: Duration::from_secs(30),
+            statement: Duration::from_secs(60),
+            lock: Duration::from_secs(5),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What the operator asks of one database server, reached as its administrator.
+///
+/// A value stands for one `DatabaseInstance`. It holds at most `max_connections` sessions, registers each of them
+/// with the server's fence before its first other statement, and bounds every call in time.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Looks at the server as a whole: version, flavour, identity, privileges. Makes the operator's own database
+    /// (`db_operator`) on the first call, unless the server is read-only.
+    async fn inspect(&self) -> Result<Inspection, ProviderError>;
+
+    /// Everything claimed on this server by one catalog query: what a resync compares, for any number of databases.
+    async fn survey(&self) -> Result<Survey, ProviderError>;
+
+    /// The claims, the database and the role of these names, as they stand now.
+    async fn observe(&self, names: &Names) -> Result<Observed, ProviderError>;
+
+    /// Says whether the server can hold what is wanted (length of names, character set, collation, locale), before
+    /// anything is made.
+    async fn validate(&self, desired: &Desired) -> Result<(), ProviderError>;
+
+    /// Writes a claim, replacing `standing` (what [`claim::decide`] saw, or `None` for a new one). Fails with
+    /// [`ProviderError::ClaimMoved`] when another writer was faster: observe and decide again.
+    async fn write_claim(
+        &self,
+        claim: &Claim,
+        standing: Option<&Claim>,
+    ) -> Result<(), ProviderError>;
+
+    /// Removes a claim whose database and role are gone (or were never made). Succeeds when there is none.
+    async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError>;
+
+    /// What the server will store for this password: it never sees the password itself.
+    fn verifier(&self, password: &SecretString) -> Verifier;
+
+    /// Makes the role as desired. A verifier sets its password; without one an existing role keeps its own.
+    async fn ensure_role(
+        &self,
+        desired: &Desired,
+        verifier: Option<&Verifier>,
+    ) -> Result<Vec<Change>, ProviderError>;
+
+    /// Makes the database as desired, owned by the role, closed to everybody else; reads the privileges back.
+    async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
+
+    /// Makes what lives inside the database: extensions and schemas. Needs a session in that database, so it runs at
+    /// a change, on request and on the slow schedule only.
+    async fn ensure_contents(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
+
+    /// Logs in over the network as the database's own user would, with nothing but these values.
+    async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError>;
+
+    /// Locks the role out, ends its sessions, drops the database and then the role, as far as `removal` says.
+    /// Bounded by short lock timeouts: what is in the way is named in [`Removed::Blocked`], and the call is repeated.
+    async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError>;
+
+    /// Closes all sessions of this process.
+    async fn close(&self);
+}
+
+/// The SQL names of one database and of the role that owns it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Names {
+    /// The database (MySQL: the schema).
+    pub database: SqlName,
+    /// The role (MySQL: the account's user part; its host is always `%`).
+    pub role: SqlName,
+}
+
+/// What a `Database` object asks for, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The database and its owner.
+    pub names: Names,
+    /// Sessions that the role may have at once; `None` is no limit.
+    pub connection_limit: Option<u32>,
+    /// Left empty where the server's own default is wanted.
+    pub postgresql: PostgresqlSettings,
+    /// Left empty where the server's own default is wanted.
+    pub mysql: MysqlSettings,
+}
+
+/// Settings that only PostgreSQL has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PostgresqlSettings {
+    /// Character encoding of a new database, such as `UTF8`. An existing database keeps its own.
+    pub encoding: Option<String>,
+    /// `LC_COLLATE` and `LC_CTYPE` of a new database. An existing database keeps its own.
+    pub locale: Option<String>,
+    /// Extensions that must be installed.
+    pub extensions: Vec<Extension>,
+    /// Schemas that must exist, owned by the role.
+    pub schemas: Vec<SqlName>,
+    /// Extensions that are not trusted by the server but allowed by the platform team.
+    pub allowed_extensions: Vec<String>,
+}
+
+/// One extension of a PostgreSQL database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Its name in `pg_available_extensions`.
+    pub name: SqlName,
+    /// The schema it goes into; the server's choice when `None`.
+    pub schema: Option<SqlName>,
+    /// The version that is wanted; the server's default when `None`.
+    pub version: Option<String>,
+}
+
+/// Settings that only MySQL and MariaDB have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MysqlSettings {
+    /// Default character set of the schema; the server's own when `None`.
+    pub character_set: Option<String>,
+    /// Default collation of the schema; the character set's own when `None`.
+    pub collation: Option<String>,
+}
+
+/// What stands on the server under two names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Every claim that names the database or the role: none, one, or (two rivals) two.
+    pub claims: Vec<Claim>,
+    /// The database, if it exists.
+    pub database: Option<DatabaseFacts>,
+    /// The role, if it exists.
+    pub role: Option<RoleFacts>,
+}
+
+/// What the catalog says of one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// Its owner. MySQL has none: there it is the role that holds all privileges on it, if there is exactly one.
+    pub owner: Option<String>,
+    /// Differences from what the operator makes, one sentence each, apart from the owner: `PUBLIC may connect`.
+    pub deviations: Vec<String>,
+    /// Encoding (PostgreSQL) or default character set (MySQL).
+    pub character_set: String,
+    /// Collation.
+    pub collation: String,
+}
+
+/// What the catalog says of one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleFacts {
+    /// May it log in.
+    pub can_login: bool,
+    /// Sessions that it may have at once; `None` is no limit.
+    pub connection_limit: Option<u32>,
+    /// Attributes for which it is never touched: `SUPERUSER`, `CREATEROLE`, …; empty for an ordinary role.
+    pub powers: Vec<String>,
+    /// Whether the administrator may alter it (PostgreSQL 16 and later: ADMIN OPTION on it).
+    pub alterable: bool,
+    /// Differences from what the operator makes, one sentence each.
+    pub deviations: Vec<String>,
+}
+
+/// All that is claimed on a server, with what stands there.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Every claim, of every cluster.
+    pub claims: Vec<Claim>,
+    /// Claimed databases that exist, by name.
+    pub databases: HashMap<String, DatabaseFacts>,
+    /// Claimed roles that exist, by name.
+    pub roles: HashMap<String, RoleFacts>,
+}
+
+impl Survey {
+    /// What the survey says of two names; the same answer as [`Provider::observe`], as of the survey's moment.
+    #[must_use]
+    pub fn of(&self, names: &Names) -> Observed {
+        let concerns = |claim: &&Claim| {
+            claim.names.database == names.database || claim.names.role == names.role
+        };
+        Observed {
+            claims: self.claims.iter().filter(concerns).cloned().collect(),
+            database: self.databases.get(names.database.as_str()).cloned(),
+            role: self.roles.get(names.role.as_str()).cloned(),
+        }
+    }
+}
+
+/// What was found on a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Which of the engines answered.
+    pub flavour: Flavour,
+    /// Its version as it says it: `17.6`, `11.8.3`.
+    pub version: String,
+    /// The number that a client tool has to match: `17`, `11.8`, `9.7`.
+    pub series: String,
+    /// The protocol and cipher in use, or `None` for a connection in the clear.
+    pub tls: Option<String>,
+    /// What only this server has: PostgreSQL's system identifier, MySQL's server UUID. A restored copy may share it.
+    pub identity: Option<String>,
+    /// A replica, or a server set to read-only.
+    pub read_only: bool,
+    /// What the administrator lacks, each with the exact SQL that grants it.
+    pub missing: Vec<MissingPrivilege>,
+}
+
+/// The engines that a provider tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// PostgreSQL.
+    Postgresql,
+    /// MySQL.
+    Mysql,
+    /// MariaDB.
+    Mariadb,
+}
+
+/// A privilege that the administrator needs and lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPrivilege {
+    /// What cannot be done without it.
+    pub needed_for: String,
+    /// The statement that grants it, to be run by someone who may.
+    pub grant: String,
+}
+
+/// The answer to a login with the database's own user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The credentials work.
+    Accepted,
+    /// The credentials work, but the role has as many sessions as it may have.
+    AtConnectionLimit,
+    /// The server refused the user or the password.
+    Refused(String),
+    /// The user and password work, but not for this database (missing, or no privilege).
+    NoDatabase(String),
+}
+
+/// What to take away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The names.
+    pub names: Names,
+    /// Drop the database.
+    pub database: bool,
+    /// Drop the role.
+    pub role: bool,
+}
+
+/// How far a removal came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// Everything that was to go is gone.
+    Done,
+    /// Something is in the way. One sentence that names it and says what to do; the call is to be repeated.
+    Blocked(String),
+}
+
+/// Something that was different and is now as desired; one sentence for an Event: `owner was legacy, is orders`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change(pub String);

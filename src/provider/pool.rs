@@ -1,0 +1,1 @@
+//! Few connections, each bounded in time.

@@ -1,0 +1,1 @@
+//! The names that are never created, adopted or altered.
