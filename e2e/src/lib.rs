@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cluster;
 pub mod command;
 pub mod error;
+pub mod glibc;
 pub mod host;
 pub mod images;
 pub mod kubeconfig;

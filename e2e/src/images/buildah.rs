@@ -52,7 +52,15 @@ impl<'a> Buildah<'a> {
     pub fn build(&self, name: &str, reference: &str, context: &Path, archive: &Path) -> Result<()> {
         let mut build = self.command();
         build
-            .args(["build", "--layers", "--pull=never", "--network=host", "--tag", reference, "--file"])
+            .args([
+                "build",
+                "--layers",
+                "--pull=never",
+                "--network=host",
+                "--tag",
+                reference,
+                "--file",
+            ])
             .arg(context.join("Containerfile"))
             .arg(context);
         let log = self.cache.log(&format!("image-{name}"));
@@ -77,7 +85,9 @@ impl<'a> Buildah<'a> {
         }
         let folder = self.cache.built("image-base", &key, |folder| {
             let mut make = Command::new("mmdebstrap");
-            make.args(MMDEBSTRAP).arg(SUITE).arg(folder.join("root.tar"));
+            make.args(MMDEBSTRAP)
+                .arg(SUITE)
+                .arg(folder.join("root.tar"));
             let what = format!("Making a Debian {SUITE} root file system");
             command::run(&what, &mut make, &self.cache.log("image-base"))
         })?;
@@ -94,7 +104,11 @@ impl<'a> Buildah<'a> {
                 .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
                 .arg(&container),
         )?;
-        command::output(self.command().args(["commit", "--quiet", "--rm", &container, BASE])).map(drop)
+        command::output(
+            self.command()
+                .args(["commit", "--quiet", "--rm", &container, BASE]),
+        )
+        .map(drop)
     }
 
     /// buildah on our storage, in a mount namespace of its own: a build that is killed leaves no mount behind.

@@ -2,6 +2,7 @@
 
 mod buildah;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -25,6 +26,8 @@ const SERVERS: [(&str, &str); 4] = [
     (S3, "db-operator.dev/e2e/s3:1"),
 ];
 const S3: &str = "s3";
+/// The archive's name in the cache.
+const ARCHIVE: &str = "image.tar";
 
 /// An image that is ready to be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,49 +45,72 @@ pub fn servers(cache: &Cache) -> Result<Vec<Archive>> {
     SERVERS
         .iter()
         .map(|(name, reference)| {
-            let folder = clone_root().join("e2e/images").join(name);
-            let programs = if *name == S3 {
-                versitygw(cache)?
-            } else {
-                Vec::new()
-            };
-            build(cache, name, reference, &folder, &programs)
+            let mut context = Context::of_folder(&clone_root().join("e2e/images").join(name))?;
+            if *name == S3 {
+                for folder in tools::ensure(cache, &[tools::VERSITYGW])? {
+                    context = context.with("versitygw", &folder.join("versitygw"));
+                }
+            }
+            build(cache, name, reference, &context)
         })
         .collect()
 }
 
-/// Builds the image `name` from a folder with its Containerfile, and from programs that join them there.
-///
-/// Needs buildah only if no such image is in the cache.
-pub fn build(
-    cache: &Cache,
-    name: &str,
-    reference: &str,
-    folder: &Path,
-    programs: &[PathBuf],
-) -> Result<Archive> {
-    let mut key = Key::new()
-        .text(reference)
-        .text(&buildah::base_key().hex())
-        .folder(folder)?;
-    for program in programs {
-        key = key.file(program)?;
+/// The files that an image is built from: the path in the context, and where it comes from. One is the `Containerfile`.
+#[derive(Debug, Clone, Default)]
+pub struct Context(BTreeMap<String, PathBuf>);
+
+impl Context {
+    /// The files of a folder, without its folders.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        let mut context = Self::default();
+        for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+            let entry = entry.map_err(Error::io("read", folder))?;
+            context = context.with(&entry.file_name().to_string_lossy(), &entry.path());
+        }
+        Ok(context)
     }
+
+    /// With one more file.
+    #[must_use]
+    pub fn with(mut self, path: &str, from: &Path) -> Self {
+        self.0.insert(path.to_owned(), from.to_owned());
+        self
+    }
+
+    fn key(&self, key: Key) -> Result<Key> {
+        self.0
+            .iter()
+            .try_fold(key, |key, (path, from)| key.text(path).file(from))
+    }
+
+    fn copy_to(&self, folder: &Path) -> Result<()> {
+        for (path, from) in &self.0 {
+            let to = folder.join(path);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+            }
+            fs::copy(from, &to).map_err(Error::io("copy", from))?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds the image `name`. Needs buildah, and the network for packages, only if the cache does not have it.
+pub fn build(cache: &Cache, name: &str, reference: &str, context: &Context) -> Result<Archive> {
+    let key = Key::new().text(reference).text(&buildah::base_key().hex());
+    let key = context.key(key)?;
     let result = cache.built(&format!("image-{name}"), &key, |result| {
         cache.require_space(SPACE, "building images")?;
-        let context = result.join("context");
-        copy_files(folder, &context)?;
-        for program in programs {
-            copy_into(program, &context)?;
-        }
-        let buildah = Buildah::open(cache)?;
-        buildah.build(name, reference, &context, &result.join("image.tar"))?;
-        fs::remove_dir_all(&context).map_err(Error::io("remove", &context))
+        let folder = result.join("context");
+        context.copy_to(&folder)?;
+        Buildah::open(cache)?.build(name, reference, &folder, &result.join(ARCHIVE))?;
+        fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))
     })?;
     Ok(Archive {
         reference: reference.to_owned(),
         key: key.hex(),
-        path: result.join("image.tar"),
+        path: result.join(ARCHIVE),
     })
 }
 
@@ -104,7 +130,9 @@ pub fn import<'a>(cluster: &Cluster, archives: &'a [Archive]) -> Result<Vec<&'a 
                 .map(|archive| scope.spawn(|| import_one(cluster, archive)))
                 .collect();
             imports.into_iter().try_for_each(|import| {
-                import.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                import
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
         })?;
     }
@@ -113,11 +141,10 @@ pub fn import<'a>(cluster: &Cluster, archives: &'a [Archive]) -> Result<Vec<&'a 
 
 fn is_imported(cluster: &Cluster, archive: &Archive) -> Result<bool> {
     let mut list = cluster.ctr();
-    list.args(["images", "list", "--quiet"])
-        .arg(format!(
-            "name=={},labels.\"{KEY_LABEL}\"=={}",
-            archive.reference, archive.key
-        ));
+    list.args(["images", "list", "--quiet"]).arg(format!(
+        "name=={},labels.\"{KEY_LABEL}\"=={}",
+        archive.reference, archive.key
+    ));
     Ok(!command::output(&mut list)?.is_empty())
 }
 
@@ -128,26 +155,4 @@ fn import_one(cluster: &Cluster, archive: &Archive) -> Result<()> {
         .arg(format!("{KEY_LABEL}={}", archive.key))
         .arg(&archive.path);
     command::output(&mut import).map(drop)
-}
-
-/// The S3 server's one program.
-fn versitygw(cache: &Cache) -> Result<Vec<PathBuf>> {
-    let folders = tools::ensure(cache, &[tools::VERSITYGW])?;
-    Ok(folders.iter().map(|folder| folder.join("versitygw")).collect())
-}
-
-/// Copies a folder's files, and only those: the contexts here have no folders.
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir(to).map_err(Error::io("create", to))?;
-    for entry in fs::read_dir(from).map_err(Error::io("read", from))? {
-        copy_into(&entry.map_err(Error::io("read", from))?.path(), to)?;
-    }
-    Ok(())
-}
-
-fn copy_into(file: &Path, folder: &Path) -> Result<()> {
-    let target = folder.join(file.file_name().unwrap_or_default());
-    fs::copy(file, &target)
-        .map(drop)
-        .map_err(Error::io("copy", file))
 }
