@@ -15,6 +15,9 @@ pub mod host;
 pub mod images;
 pub mod kubeconfig;
 pub mod lock;
+pub mod objects;
+pub mod operator;
+pub mod servers;
 pub mod tools;
 
 pub use error::{Error, Result};
