@@ -14,7 +14,10 @@ const PARENT: &str = "db-operator-e2e";
 #[derive(Debug, Clone)]
 pub struct Cgroup {
     name: String,
+    /// The hierarchies with controllers, which the cluster is put into.
     trees: Vec<Tree>,
+    /// Beside those of version 1: the one of version 2 that runc puts containers into as well.
+    unified: Option<Tree>,
 }
 
 /// A mounted hierarchy.
@@ -37,7 +40,7 @@ impl Cgroup {
     pub fn new(name: &str) -> Result<Self> {
         let path = Path::new("/proc/self/mounts");
         let mounts = fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let trees = trees(&mounts);
+        let (trees, unified) = trees(&mounts);
         if trees.is_empty() {
             return Err(Error::Precondition(
                 "No cgroup hierarchy is mounted below /sys/fs/cgroup: mount one.".to_owned(),
@@ -46,6 +49,7 @@ impl Cgroup {
         Ok(Self {
             name: name.to_owned(),
             trees,
+            unified,
         })
     }
 
@@ -113,7 +117,7 @@ impl Cgroup {
 
     /// Removes them once no process is left in them. It is fine if they are not there.
     pub fn remove(&self) -> Result<()> {
-        for tree in &self.trees {
+        for tree in self.trees.iter().chain(&self.unified) {
             remove_tree(&tree.root.join(PARENT).join(&self.name))?;
             // Another cluster may still live there.
             let _ = fs::remove_dir(tree.root.join(PARENT));
@@ -160,8 +164,8 @@ impl Tree {
     }
 }
 
-/// The hierarchies in `/proc/self/mounts`. Where both versions are mounted, version 1 has the controllers.
-fn trees(mounts: &str) -> Vec<Tree> {
+/// The hierarchies in `/proc/self/mounts`, and version 2 apart from them where version 1 has the controllers.
+fn trees(mounts: &str) -> (Vec<Tree>, Option<Tree>) {
     let mounted = mounts.lines().filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (root, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
@@ -180,10 +184,11 @@ fn trees(mounts: &str) -> Vec<Tree> {
         })
     });
     let (v2, v1): (Vec<Tree>, Vec<Tree>) = mounted.partition(|tree| tree.kind == Kind::V2);
+    let unified = v2.into_iter().next();
     if v1.is_empty() {
-        v2.into_iter().take(1).collect()
+        (unified.into_iter().collect(), None)
     } else {
-        v1
+        (v1, unified)
     }
 }
 
@@ -225,7 +230,11 @@ mod tests {
                 root: Path::new("/sys/fs/cgroup").join(name),
                 kind: Kind::V1 { cpuset, memory },
             });
-        assert_eq!(trees(both), expected);
+        let unified = Tree {
+            root: PathBuf::from("/sys/fs/cgroup/unified"),
+            kind: Kind::V2,
+        };
+        assert_eq!(trees(both), (expected.to_vec(), Some(unified)));
     }
 
     #[test]
@@ -236,7 +245,7 @@ mod tests {
         };
         assert_eq!(
             trees("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"),
-            [expected]
+            (vec![expected], None)
         );
     }
 }

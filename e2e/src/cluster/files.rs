@@ -66,6 +66,7 @@ pub fn configuration(
         ("restrict_oom_score_adj", (!has_sys_resource()?).to_string()),
         ("node", cluster.node()),
         ("node_address", settings.node_address().to_string()),
+        ("service_range", settings.service_range().to_string()),
         ("pod_range", settings.pod_range().to_string()),
     ];
     Ok(TEMPLATES
@@ -200,7 +201,7 @@ mod tests {
     fn yaml_and_json_can_be_read() {
         for (path, text) in configuration(&Cluster::main(), "/here", Path::new("/images")).unwrap()
         {
-            if path.ends_with(".yaml") || path.ends_with("conflist") {
+            if [".yaml", ".conflist"].iter().any(|end| path.ends_with(end)) {
                 for document in serde_yaml_ng::Deserializer::from_str(&text) {
                     let value = <serde_yaml_ng::Value as serde::Deserialize>::deserialize(document)
                         .unwrap();

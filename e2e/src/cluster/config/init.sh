@@ -37,6 +37,10 @@ ip link set lo up
 ip address add ${node_address}/30 dev eth0
 ip link set eth0 up
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# kube-proxy's rules only see what has a route. A Service without endpoints is refused there, all the rest ends here.
+ip link add services type bridge
+ip link set services up
+ip route add ${service_range} dev services
 # There is no default route: nothing in here can reach beyond this machine.
 touch "$state/run/ready"
 
