@@ -7,8 +7,10 @@ config=/usr/local/etc/mariadb.cnf
 admin=$(cat /etc/database/admin/username)
 superuser=$(cat /etc/database/superuser/username)
 
+# One statement an echo: that is how the server reads them while it has no accounts yet.
 accounts() {
-    echo "DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost'; FLUSH PRIVILEGES;"
+    echo "DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost';"
+    echo "FLUSH PRIVILEGES;"
     echo "CREATE USER '$superuser'@'%' IDENTIFIED BY '$(cat /etc/database/superuser/password)';"
     echo "GRANT ALL PRIVILEGES ON *.* TO '$superuser'@'%' WITH GRANT OPTION;"
     # What the administrator of a managed server may do: every right on databases, to be given on; no SUPER.

@@ -49,9 +49,14 @@ pub fn apply(cluster: &Cluster, archives: &[Archive]) -> Result<bool> {
         }
         all.push(object);
     }
-    // Secrets last: their namespaces are among the others. A pod waits for a Secret that it mounts.
     all.extend(secrets.objects()?);
-    objects::apply(cluster, &all)
+    // What lives in a namespace needs it first.
+    let (namespaces, rest): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|object| object["kind"] == "Namespace");
+    let first = objects::apply(cluster, &namespaces)?;
+    let then = objects::apply(cluster, &rest)?;
+    Ok(first || then)
 }
 
 /// Waits until every server answers. A failure shows the pods and the last lines of the one that is not ready.
