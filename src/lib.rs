@@ -1,3 +1,31 @@
-//! db-operator
+//! db-operator: databases, their users and their backups inside existing database servers, as Kubernetes objects.
+//!
+//! In the order of reading:
+//!
+//! - [`api`]: the custom resources.
+//! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
+//! - [`controller`]: what all controllers share, with [`error`], [`backoff`], [`finalizer`] and
+//!   [`status`].
+//! - [`instance`], [`database`], [`backup`]: one controller a kind.
+//! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
+//! - [`template`]: texts that users may shape.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod api;
+pub mod backoff;
+pub mod backup;
+pub mod client;
+pub mod config;
+pub mod controller;
+pub mod database;
+pub mod error;
+pub mod finalizer;
+pub mod health;
+pub mod instance;
+pub mod leader;
+pub mod metrics;
 pub mod provider;
+pub mod run;
+pub mod status;
+pub mod telemetry;
+pub mod template;

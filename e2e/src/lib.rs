@@ -1,0 +1,27 @@
+//! A whole Kubernetes on one bare machine, and the tests of db-operator that need it.
+//!
+//! In reading order:
+//! - [`command`], [`cache`], [`lock`]: running programs, keeping what was built, one clone at a time
+//! - [`host`], [`tools`]: what the machine must have: Debian packages, and programs built from pinned Go modules
+//! - [`cluster`]: the cluster itself, from `up` to `down`
+//! - [`kubeconfig`]: how clients find it
+
+pub mod cache;
+pub mod cluster;
+pub mod command;
+pub mod error;
+pub mod host;
+pub mod kubeconfig;
+pub mod lock;
+pub mod tools;
+
+pub use error::{Error, Result};
+
+use std::path::Path;
+
+/// The checkout that this program was built from.
+#[must_use]
+pub fn clone_root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}

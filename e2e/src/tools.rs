@@ -1,0 +1,218 @@
+//! Programs built from Go modules that are pinned under `e2e/tools`, one folder each, into the cache.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cache::{Cache, Key};
+use crate::{Error, Result, clone_root, command};
+
+/// What a whole build needs at its worst: Go's own build cache and the programs, in bytes.
+const SPACE: u64 = 8 * 1024 * 1024 * 1024;
+
+/// A Go module under `e2e/tools` and the programs built from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Module {
+    /// The folder under `e2e/tools`, and the name in the cache.
+    pub name: &'static str,
+    /// The packages to build, each into a program named like its last path segment.
+    packages: &'static [&'static str],
+    /// Build tags.
+    tags: &'static str,
+    /// `-X` settings of the linker, with `VERSION` for that of the module named like the first package's start.
+    version: Option<Version>,
+}
+
+/// Where a program keeps its own version, which would otherwise read as v0.0.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    /// The module in go.mod whose version it is.
+    module: &'static str,
+    /// The Go package with `gitVersion`, `gitMajor`, `gitMinor`.
+    package: &'static str,
+}
+
+/// kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl.
+pub const KUBERNETES: Module = Module {
+    name: "kubernetes",
+    packages: &[
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "k8s.io/kubernetes/cmd/kubectl",
+        "k8s.io/kubernetes/cmd/kubelet",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+        "k8s.io/kubernetes/cmd/kube-proxy",
+    ],
+    tags: "",
+    version: Some(Version {
+        module: "k8s.io/kubernetes",
+        package: "k8s.io/component-base/version",
+    }),
+};
+
+/// etcd.
+pub const ETCD: Module = Module {
+    name: "etcd",
+    packages: &["go.etcd.io/etcd/server/v3"],
+    tags: "",
+    version: None,
+};
+
+/// containerd, its shim for runc, and ctr. The tags leave out snapshotters that need C libraries or devices.
+pub const CONTAINERD: Module = Module {
+    name: "containerd",
+    packages: &[
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        "github.com/containerd/containerd/v2/cmd/ctr",
+    ],
+    tags: "no_btrfs,no_zfs,no_devmapper",
+    version: None,
+};
+
+/// `CoreDNS`.
+pub const COREDNS: Module = Module {
+    name: "coredns",
+    packages: &["github.com/coredns/coredns"],
+    tags: "",
+    version: None,
+};
+
+/// The S3 server; it runs in a pod, so its image is what needs it.
+pub const VERSITYGW: Module = Module {
+    name: "versitygw",
+    packages: &["github.com/versity/versitygw/cmd/versitygw"],
+    tags: "",
+    version: None,
+};
+
+/// All that the cluster itself runs.
+pub const CLUSTER: [Module; 4] = [ETCD, KUBERNETES, CONTAINERD, COREDNS];
+
+/// Builds what is not in the cache yet, and returns the folder that holds each module's programs, in the same order.
+pub fn ensure(cache: &Cache, modules: &[Module]) -> Result<Vec<PathBuf>> {
+    if !command::on_path("go") {
+        return Err(Error::Precondition(
+            "The cluster's programs are built with Go, which is not on the PATH: install it."
+                .to_owned(),
+        ));
+    }
+    let go = command::output(Command::new("go").args(["env", "GOVERSION", "GOOS", "GOARCH"]))?;
+    modules
+        .iter()
+        .map(|module| module.ensure(cache, &go))
+        .collect()
+}
+
+impl Module {
+    fn ensure(&self, cache: &Cache, go: &str) -> Result<PathBuf> {
+        let source = clone_root().join("e2e/tools").join(self.name);
+        let go_mod = source.join("go.mod");
+        let text = std::fs::read_to_string(&go_mod).map_err(Error::io("read", &go_mod))?;
+        let arguments = self.arguments(&text);
+        let key = Key::new()
+            .text(go)
+            .text(&text)
+            .file(&source.join("go.sum"))?
+            .text(&arguments.join("\n"));
+        cache.built(&format!("tools-{}", self.name), &key, |folder| {
+            cache.require_space(SPACE, "building the cluster's programs")?;
+            // One package at a time: linking several of them at once takes more memory than small machines have.
+            for package in self.packages {
+                let program = program(package);
+                let mut build = Command::new("go");
+                build
+                    .arg("build")
+                    .args(&arguments)
+                    .arg("-o")
+                    .arg(folder.join(program))
+                    .arg(package);
+                build
+                    .current_dir(&source)
+                    .env("CGO_ENABLED", "0")
+                    .env("GOFLAGS", "-buildvcs=false");
+                command::run(
+                    &format!("Building {program}"),
+                    &mut build,
+                    &cache.log(&format!("build-{program}")),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn arguments(&self, go_mod: &str) -> Vec<String> {
+        let mut linker = "-s -w".to_owned();
+        if let Some(version) = self.version
+            && let Some(number) = required_version(go_mod, version.module)
+        {
+            let package = version.package;
+            let mut parts = number.trim_start_matches('v').split('.');
+            let (major, minor) = (
+                parts.next().unwrap_or_default(),
+                parts.next().unwrap_or_default(),
+            );
+            linker = format!(
+                "{linker} -X {package}.gitVersion={number} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+            );
+        }
+        let mut arguments = vec!["-trimpath".to_owned()];
+        if !self.tags.is_empty() {
+            arguments.extend(["-tags".to_owned(), self.tags.to_owned()]);
+        }
+        arguments.extend(["-ldflags".to_owned(), linker]);
+        arguments
+    }
+}
+
+/// The program a package is built into: its last path segment that is no version; etcd's main package is named `server`.
+fn program(package: &str) -> &str {
+    if package == "go.etcd.io/etcd/server/v3" {
+        return "etcd";
+    }
+    Path::new(package)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or(package)
+}
+
+/// The version of a module that go.mod requires.
+fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+    go_mod.lines().find_map(|line| {
+        let mut words = line
+            .trim()
+            .trim_start_matches("require ")
+            .split_whitespace();
+        (words.next() == Some(module))
+            .then(|| words.next())
+            .flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_comes_from_go_mod() {
+        let go_mod = "require (\n\tk8s.io/kubernetes v1.36.3 // indirect\n)\nreplace (\n\tk8s.io/api => k8s.io/api v0.36.3\n)\n";
+        assert_eq!(
+            required_version(go_mod, "k8s.io/kubernetes"),
+            Some("v1.36.3")
+        );
+        assert_eq!(required_version(go_mod, "k8s.io/none"), None);
+        let arguments = KUBERNETES.arguments(go_mod).join(" ");
+        assert!(
+            arguments.contains("gitVersion=v1.36.3 ") && arguments.ends_with("gitMinor=36"),
+            "{arguments}"
+        );
+    }
+
+    #[test]
+    fn programs_are_named_as_people_know_them() {
+        assert_eq!(program("go.etcd.io/etcd/server/v3"), "etcd");
+        assert_eq!(
+            program("github.com/containerd/containerd/v2/cmd/ctr"),
+            "ctr"
+        );
+    }
+}

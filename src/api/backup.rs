@@ -1,0 +1,319 @@
+//! `Backup`: one backup of one `Database`. Written by the application team, or by the operator before a deletion.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::{CustomResource, KubeSchema, ResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Condition;
+use super::names;
+use super::references::DatabaseRef;
+
+/// One backup of one `Database`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "db-operator.dev",
+    version = "v1alpha1",
+    kind = "Backup",
+    plural = "backups",
+    namespaced,
+    shortname = "dbb",
+    category = "db-operator",
+    status = "BackupStatus",
+    derive = "PartialEq",
+    doc = "One backup of one Database: creating it asks for the backup, its status says how far that is, and what became of it. Backups of one Database run one at a time, the oldest first. Deleting this object stops a backup that runs, and never deletes one that is complete.",
+    validation = names::fits_a_label(),
+    printcolumn(name = "Database", type_ = "string", json_path = ".spec.databaseRef.name", description = "What is backed up"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it is in its life"),
+    printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination", description = "Where it goes"),
+    printcolumn(name = "Progress", type_ = "integer", json_path = ".status.progress.percent", description = "How much is dumped, in percent of the estimate"),
+    printcolumn(name = "Size", type_ = "integer", json_path = ".status.storedBytes", description = "Size of the object in the store, in bytes"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self == oldSelf")
+        .message("a Backup's spec cannot be changed: delete it, or make another Backup"),
+    validation = Rule::new("self.stallSeconds <= self.deadlineSeconds")
+        .message("stallSeconds must not be more than deadlineSeconds: make it smaller, for example 600")
+)]
+pub struct BackupSpec {
+    /// The Database to back up, in the same namespace.
+    pub database_ref: DatabaseRef,
+
+    /// The backup fails when it is not complete after this time, in seconds from its start (waiting for its turn is not
+    /// counted). From 60 to 604800 (a week). Default: 21600 (6 hours).
+    #[serde(default = "default_deadline_seconds")]
+    #[schemars(range(min = 60, max = 604_800))]
+    pub deadline_seconds: i64,
+
+    /// The backup fails when nothing was dumped or uploaded for this time, in seconds. From 30 to 86400 (a day).
+    /// Default: 600 (10 minutes).
+    #[serde(default = "default_stall_seconds")]
+    #[schemars(range(min = 30, max = 86_400))]
+    pub stall_seconds: i64,
+}
+
+fn default_deadline_seconds() -> i64 {
+    21_600
+}
+
+fn default_stall_seconds() -> i64 {
+    600
+}
+
+impl BackupSpec {
+    /// A backup of this Database with the default limits.
+    #[must_use]
+    pub fn new(database_ref: DatabaseRef) -> Self {
+        Self {
+            database_ref,
+            deadline_seconds: default_deadline_seconds(),
+            stall_seconds: default_stall_seconds(),
+        }
+    }
+}
+
+/// Where a `Backup` is in its life; `doc/state.png` shows how they follow each other.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum BackupState {
+    /// Its turn has come: the upload is begun and the Job created.
+    Starting,
+    /// The Job runs.
+    BackingUp,
+    /// The object is in the store, whole and checked.
+    Completed,
+    /// It did not work, and left nothing in the store.
+    Failed,
+}
+
+impl BackupState {
+    /// True for the states that nothing follows.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Starting | Self::BackingUp => false,
+            Self::Completed | Self::Failed => true,
+        }
+    }
+}
+
+/// How far a backup is, and what became of it.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// Where the Backup is in its life: nothing while it waits for its turn, then STARTING, BACKING_UP, and at the end
+    /// COMPLETED or FAILED, which never change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<BackupState>,
+
+    /// Ready (only when COMPLETED), and Reconciling or Stalled (FAILED) while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The metadata.generation that was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Annotations that ask for something, and the value of each that was done last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub handled: BTreeMap<String, String>,
+
+    /// Where the backup goes, for example `s3://backups/prod/…/orders.dump.zst`. Nothing is there before COMPLETED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+
+    /// How far the Job is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+
+    /// What is backed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+
+    /// The upload and the Job, as the operator needs them to finish or to clean up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
+
+    /// When its turn came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::timestamp")]
+    pub started_at: Option<Timestamp>,
+
+    /// When it was COMPLETED or FAILED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::timestamp")]
+    pub finished_at: Option<Timestamp>,
+
+    /// How long it took from its start to its end, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i64>,
+
+    /// Size of the dump before compression, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dumped_bytes: Option<i64>,
+
+    /// Size of the object in the store, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<i64>,
+
+    /// SHA-256 of the object in the store, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+
+    /// Version of the dump tool, for example `pg_dump (PostgreSQL) 17.6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_version: Option<String>,
+
+    /// Why it failed, when it is FAILED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// How far a backup is.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// How much of the catalog's estimate is dumped, from 0 to 100. At most 99 before the end, where the estimate was
+    /// too low.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<i32>,
+
+    /// What the dump tool wrote so far, in bytes.
+    #[serde(default)]
+    pub bytes_dumped: i64,
+
+    /// What the store received so far (compressed), in bytes.
+    #[serde(default)]
+    pub bytes_uploaded: i64,
+
+    /// How fast the dump tool writes, in bytes per second over the last moments.
+    #[serde(default)]
+    pub bytes_per_second: i64,
+
+    /// When one of these figures last grew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::timestamp")]
+    pub last_advance: Option<Timestamp>,
+}
+
+/// What is backed up, as it was when the backup started.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Name of the DatabaseInstance.
+    pub instance: String,
+
+    /// Name of the SQL database.
+    pub database: String,
+
+    /// Kind and version of the server, for example `PostgreSQL 17.6`.
+    pub server_version: String,
+
+    /// The metadata.uid of the Database object.
+    pub database_uid: String,
+}
+
+/// An upload and the Job that feeds it.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upload {
+    /// The bucket that the upload was begun in.
+    pub bucket: String,
+
+    /// The object's key in the bucket.
+    pub key: String,
+
+    /// The store's id of the multipart upload, once it is begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<String>,
+
+    /// Name of the Job, in the Backup's namespace, once it is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_name: Option<String>,
+
+    /// How many parts the object has, once it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<i32>,
+}
+
+/// Why a backup failed.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Why, in one stable CamelCase word; the same as in the conditions.
+    pub reason: String,
+
+    /// Why, for a person, and what to do about it.
+    pub message: String,
+
+    /// The last lines that the dump tool wrote to its standard error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_lines: Vec<String>,
+}
+
+impl Backup {
+    /// Where it is in its life, if its turn has come.
+    #[must_use]
+    pub fn state(&self) -> Option<BackupState> {
+        self.status.as_ref().and_then(|status| status.state)
+    }
+
+    /// The namespace that its Database is in.
+    #[must_use]
+    pub fn database_namespace(&self) -> Option<String> {
+        self.spec
+            .database_ref
+            .namespace
+            .clone()
+            .or_else(|| self.namespace())
+    }
+
+    /// True from its turn to its end: one at a time is, for one Database.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state().is_some_and(|state| !state.is_terminal())
+    }
+}
+
+/// The name of a final backup: the Database's, cut so that the whole fits a label, eight digits of its UID against
+/// another Database of that name, and the attempt.
+pub(super) fn final_name(database: &str, uid: Option<&str>, attempt: i32) -> String {
+    let uid: String = uid.unwrap_or_default().chars().take(8).collect();
+    let tail = format!("-final-{uid}-{attempt}");
+    let room = names::OBJECT_NAME_LENGTH.saturating_sub(tail.len());
+    let head: String = database.chars().take(room).collect();
+    format!("{}{tail}", head.trim_end_matches(['-', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_final_backups_name_fits_and_tells_attempts_and_objects_apart() {
+        let uid = Some("0f1e2d3c-aaaa-bbbb-cccc-000000000000");
+        assert_eq!(final_name("orders", uid, 1), "orders-final-0f1e2d3c-1");
+        assert_ne!(final_name("orders", uid, 1), final_name("orders", uid, 2));
+        assert_ne!(
+            final_name("orders", uid, 1),
+            final_name("orders", Some("11111111-2222"), 1)
+        );
+
+        let long = final_name(
+            &format!("{}.{}", "a".repeat(40), "b".repeat(22)),
+            uid,
+            i32::MAX,
+        );
+        assert!(long.len() <= names::OBJECT_NAME_LENGTH, "{long}");
+        assert!(!long.contains(".-"), "{long}");
+    }
+}

@@ -1,0 +1,458 @@
+//! `Database`: one database on a server, and the user that owns it. Written by the application team.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::{CustomResource, KubeSchema, ResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Condition;
+use super::references::InstanceRef;
+use super::{backup, names};
+
+/// Keys of a Database's Secret that templates cannot replace.
+pub const SECRET_KEYS: [&str; 11] = [
+    "host", "port", "database", "username", "password", "uri", "jdbc-url", "type", "provider",
+    "ca.crt", "sslmode",
+];
+
+/// One database on a server, and the user that owns it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "db-operator.dev",
+    version = "v1alpha1",
+    kind = "Database",
+    plural = "databases",
+    namespaced,
+    shortname = "db",
+    category = "db-operator",
+    status = "DatabaseStatus",
+    derive = "PartialEq",
+    doc = "One database on an existing server, and the user that owns it. Once its state is CREATED, a Secret of the same name and namespace has all that an application needs to log in. Deleting this object keeps the database unless spec.deletionPolicy says otherwise.",
+    validation = names::fits_a_label(),
+    validation = names::default_not_reserved(),
+    validation = Rule::new(format!("{} == {}", effective_name("self"), effective_name("oldSelf")))
+        .message("the SQL database's name (spec.name, by default metadata.name) cannot be changed: make another Database, and move the data"),
+    validation = Rule::new(format!("{} == {}", effective_user("self"), effective_user("oldSelf")))
+        .message("the SQL user's name (spec.user, by default the database's name) cannot be changed: make another Database, and move the data"),
+    validation = Rule::new(fixed_once_created("encoding"))
+        .message("the encoding of a PostgreSQL database that exists cannot be changed: make another Database, and move the data"),
+    validation = Rule::new(fixed_once_created("locale"))
+        .message("the locale of a PostgreSQL database that exists cannot be changed: make another Database, and move the data"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it is in its life"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it can be used"),
+    printcolumn(name = "Instance", type_ = "string", json_path = ".spec.instanceRef.name", description = "The server it is on"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Policy", type_ = "string", json_path = ".spec.deletionPolicy", description = "What a deletion does", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.postgresql) && has(self.mysql))")
+    .message("a Database is on one server: keep the block of its kind, postgresql or mysql, and take the other away"))]
+pub struct DatabaseSpec {
+    /// The DatabaseInstance whose server holds the database. Cannot be changed.
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("instanceRef cannot be changed: make another Database on the other instance, and move the data"))]
+    pub instance_ref: InstanceRef,
+
+    /// Name of the SQL database, at most 63 bytes, for example `orders`. Cannot be changed. Default: metadata.name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
+    pub name: Option<String>,
+
+    /// Name of the SQL user (role) that owns the database, at most 63 bytes (32 characters on MySQL). Cannot be
+    /// changed. Default: the database's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
+    pub user: Option<String>,
+
+    /// What deleting this object does to the SQL database and user: `Retain` (default) keeps both, `Delete` drops both,
+    /// `BackupBeforeDelete` drops both after a backup was made that is complete. It is read again until the drop
+    /// begins.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// What to do when the SQL database or user exists already: `Never` (default) leaves it alone, `IfUnclaimed` takes
+    /// it over where the instance lists it as adoptable for this namespace and no other Database has it. The user's
+    /// password is replaced then.
+    #[serde(default)]
+    pub adoption_policy: AdoptionPolicy,
+
+    /// The most sessions that the user may have at a time. Default: no limit but the server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 262_143))]
+    pub connection_limit: Option<i32>,
+
+    /// What only databases on PostgreSQL have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgresql: Option<PostgresqlDatabase>,
+
+    /// What only databases on MySQL and MariaDB have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<MysqlDatabase>,
+
+    /// What the Secret has besides its fixed keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_template: Option<SecretTemplate>,
+
+    /// True: do not repair what changed on the server, and begin no backup. Deleting still works. Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// CEL: the SQL database's name of `object`.
+fn effective_name(object: &str) -> String {
+    format!("(has({object}.spec.name) ? {object}.spec.name : {object}.metadata.name)")
+}
+
+/// CEL: the SQL user's name of `object`.
+fn effective_user(object: &str) -> String {
+    format!(
+        "(has({object}.spec.user) ? {object}.spec.user : {})",
+        effective_name(object)
+    )
+}
+
+/// CEL: an option of `spec.postgresql` that the server cannot change stays as it is, once the database was created.
+/// Before that it may be corrected.
+fn fixed_once_created(option: &str) -> String {
+    let value = |object: &str| {
+        format!(
+            "(has({object}.spec.postgresql) && has({object}.spec.postgresql.{option}) ? {object}.spec.postgresql.{option} : '')"
+        )
+    };
+    format!(
+        "!has(oldSelf.status) || !has(oldSelf.status.state) || oldSelf.status.state == 'CREATING' || {} == {}",
+        value("self"),
+        value("oldSelf")
+    )
+}
+
+/// What deleting a `Database` does on the server.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum DeletionPolicy {
+    /// The claim is given up; database and user stay.
+    #[default]
+    Retain,
+    /// Database and user are dropped.
+    Delete,
+    /// Database and user are dropped after a final backup that is complete.
+    BackupBeforeDelete,
+}
+
+/// What to do with a SQL database or user that exists already.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum AdoptionPolicy {
+    /// Leave it alone.
+    #[default]
+    Never,
+    /// Take it over, where the instance lists it and no other `Database` has it.
+    IfUnclaimed,
+}
+
+/// What only databases on `PostgreSQL` have.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PostgresqlDatabase {
+    /// Character encoding, for example `UTF8`. Cannot be changed once the database exists. Default: the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]+$')")
+        .message("encoding is a PostgreSQL character set, for example UTF8"))]
+    pub encoding: Option<String>,
+
+    /// Collation order and character classification, for example `C.UTF-8` or `de_DE.UTF-8`. Cannot be changed once the
+    /// database exists. Default: the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_.@-]+$')")
+        .message("locale is the name of a locale that the server has, for example C.UTF-8"))]
+    pub locale: Option<String>,
+
+    /// Extensions that the database has. They are created, never dropped; those that PostgreSQL does not trust with a
+    /// database's owner must be in the instance's allowedExtensions. At most 64. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub extensions: Vec<Extension>,
+
+    /// Schemas that the database has besides `public`, owned by its user. They are created, never dropped. At most 64.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub schemas: Vec<SqlSchema>,
+}
+
+/// An extension of a `PostgreSQL` database.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Extension {
+    /// Its name, for example `pg_trgm`.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$')")
+        .message("an extension's name has letters, digits, '_' and '-', for example pg_trgm"))]
+    pub name: String,
+}
+
+/// A schema in a `PostgreSQL` database.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SqlSchema {
+    /// Its name, at most 63 bytes, for example `audit`.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::schema_not_reserved())]
+    pub name: String,
+}
+
+/// What only databases on `MySQL` and `MariaDB` have.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MysqlDatabase {
+    /// Character set of new tables, for example `utf8mb4`. Default: the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_]+$')")
+        .message("characterSet is one of those that SHOW CHARACTER SET lists, for example utf8mb4"))]
+    pub character_set: Option<String>,
+
+    /// Collation of new tables, for example `utf8mb4_0900_ai_ci`. Default: the character set's, or the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_]+$')")
+        .message("collation is one of those that SHOW COLLATION lists, for example utf8mb4_bin"))]
+    pub collation: Option<String>,
+}
+
+/// What a Database's Secret has besides its fixed keys.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SecretTemplate {
+    /// Labels of the Secret. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(validation = own_metadata("labels"))]
+    pub labels: BTreeMap<String, String>,
+
+    /// Annotations of the Secret. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(validation = own_metadata("annotations"))]
+    pub annotations: BTreeMap<String, String>,
+
+    /// Further keys, each with a handlebars template that may use `host`, `port`, `database`, `username`, `password`,
+    /// `uri`, `jdbc-url`, `type`, `provider` and `sslmode`, and the helper `uriencode`, for example
+    /// `DATABASE_URL: "postgres://{{uriencode username}}:{{uriencode password}}@{{host}}:{{port}}/{{uriencode database}}"`.
+    /// At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(
+        validation = Rule::new(format!("!self.exists(key, key in {SECRET_KEYS:?})"))
+            .message(format!("the keys {} are the operator's: choose other ones", SECRET_KEYS.join(", ")).as_str()),
+        validation = Rule::new("self.all(key, size(key) <= 253 && key.matches('^[-._a-zA-Z0-9]+$'))")
+            .message("a key of a Secret has letters, digits, '-', '_' and '.' only, and at most 253 of them, for example DATABASE_URL")
+    )]
+    pub data: BTreeMap<String, String>,
+}
+
+/// Labels and annotations of the operator's own domain are the operator's.
+fn own_metadata(what: &str) -> kube::core::Rule {
+    kube::core::Rule::new("!self.exists(key, key.startsWith('db-operator.dev/'))").message(
+        format!("{what} that begin with db-operator.dev/ are the operator's: choose other ones")
+            .as_str(),
+    )
+}
+
+/// Where a `Database` is in its life; `doc/state.png` shows how they follow each other.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DatabaseState {
+    /// The user, the database and the Secret are being made.
+    Creating,
+    /// The Secret is there, and logging in with it works.
+    Created,
+    /// A backup was asked for and is being started.
+    BackupRequested,
+    /// A backup is running.
+    BackupInProgress,
+    /// A backup is complete.
+    BackupCompleted,
+    /// The object was deleted; a final backup is being started.
+    BackupBeforeDeleteRequested,
+    /// The final backup is running.
+    BackupBeforeDeleteInProgress,
+    /// The final backup is complete.
+    BackupBeforeDeleteCompleted,
+    /// The object was deleted; its policy is read for the last time.
+    DeletionRequested,
+    /// The claim is being given up, and database and user are dropped if the policy says so.
+    DeletionInProgress,
+    /// Nothing is left to be done.
+    Deleted,
+}
+
+/// What the operator knows about a `Database`.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseStatus {
+    /// Where the Database is in its life: CREATING, CREATED (a Secret exists, and logging in with it works), one of
+    /// BACKUP_REQUESTED, BACKUP_IN_PROGRESS, BACKUP_COMPLETED (it stays usable), or, when it is being deleted, one of
+    /// BACKUP_BEFORE_DELETE_REQUESTED, BACKUP_BEFORE_DELETE_IN_PROGRESS, BACKUP_BEFORE_DELETE_COMPLETED,
+    /// DELETION_REQUESTED, DELETION_IN_PROGRESS, DELETED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<DatabaseState>,
+
+    /// Ready, and Reconciling or Stalled while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The metadata.generation that was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Annotations that ask for something, and the value of each that was done last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub handled: BTreeMap<String, String>,
+
+    /// The Secret to bind to, as the Service Binding specification (servicebinding.io) wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+
+    /// Name of the SQL database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+
+    /// Name of the SQL user that owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+
+    /// What was claimed on the server for this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+
+    /// The Secret as it was when logging in with it last worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+
+    /// The backup that is active, in the states BACKUP_*.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<ActiveBackup>,
+
+    /// The last backup that was completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<LastBackup>,
+
+    /// The final backup, in the states BACKUP_BEFORE_DELETE_*; it is kept in the operator's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_backup: Option<FinalBackup>,
+}
+
+/// The Secret to bind to.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Binding {
+    /// Name of the Secret, in the Database's namespace.
+    pub name: String,
+}
+
+/// What was claimed on the server.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The cluster in whose name it was claimed.
+    pub cluster_id: String,
+
+    /// The server that holds it: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
+    pub server_identity: String,
+
+    /// False: the database was there before and was adopted.
+    pub created_database: bool,
+
+    /// False: the user was there before and was adopted.
+    pub created_user: bool,
+
+    /// Whether the instance's list lets deletionPolicy drop what was adopted.
+    #[serde(default)]
+    pub drop_adopted: bool,
+}
+
+/// A Secret as it was at one moment.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// Its metadata.uid: another one means that it was deleted and made again.
+    pub uid: String,
+
+    /// Its metadata.resourceVersion: another one means that it was changed.
+    pub resource_version: String,
+}
+
+/// The backup that a Database is busy with.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ActiveBackup {
+    /// Name of the Backup, in the Database's namespace.
+    pub name: String,
+
+    /// Its metadata.uid, so that another one of the same name is not taken for it.
+    pub uid: String,
+}
+
+/// A backup that is complete.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastBackup {
+    /// Name of the Backup, in the Database's namespace.
+    pub name: String,
+
+    /// When it was completed.
+    #[schemars(schema_with = "super::conditions::timestamp")]
+    pub finished_at: Timestamp,
+
+    /// Where it is, for example `s3://backups/prod/…/orders.dump.zst`.
+    pub destination: String,
+}
+
+/// The backup before a deletion.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinalBackup {
+    /// Name of the Backup, in the operator's namespace.
+    pub name: String,
+
+    /// Which attempt it is, from 1.
+    pub attempt: i32,
+
+    /// When the next attempt may begin, after one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::conditions::timestamp")]
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Database {
+    /// Name of the SQL database.
+    #[must_use]
+    pub fn sql_name(&self) -> String {
+        self.spec.name.clone().unwrap_or_else(|| self.name_any())
+    }
+
+    /// Name of the SQL user that owns it.
+    #[must_use]
+    pub fn sql_user(&self) -> String {
+        self.spec.user.clone().unwrap_or_else(|| self.sql_name())
+    }
+
+    /// Where it is in its life, if it has begun.
+    #[must_use]
+    pub fn state(&self) -> Option<DatabaseState> {
+        self.status.as_ref().and_then(|status| status.state)
+    }
+
+    /// Name of the `Backup` for one attempt (from 1) at the final backup: always the same for the same object and
+    /// attempt, and another one for each other object, whatever its namespace.
+    #[must_use]
+    pub fn final_backup_name(&self, attempt: i32) -> String {
+        backup::final_name(&self.name_any(), self.uid().as_deref(), attempt)
+    }
+}

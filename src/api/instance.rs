@@ -1,0 +1,486 @@
+//! `DatabaseInstance`: where a database server is, how to log in as its administrator, who may use it, and where its
+//! backups go. Written by the platform team.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use kube::core::{ParseExpressionError, Selector, SelectorExt};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions::Condition;
+use super::destination::BackupDestination;
+use super::names;
+use super::references::{SecretKeyRef, SecretRef};
+
+/// Key of the administrator's user name in the Secret of `spec.adminSecretRef`.
+pub const ADMIN_USERNAME_KEY: &str = "username";
+
+/// Key of the administrator's password in the Secret of `spec.adminSecretRef`.
+pub const ADMIN_PASSWORD_KEY: &str = "password";
+
+/// Where a server is, how to log in as its administrator, who may use it, and where its backups go.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "db-operator.dev",
+    version = "v1alpha1",
+    kind = "DatabaseInstance",
+    plural = "databaseinstances",
+    shortname = "dbi",
+    category = "db-operator",
+    status = "DatabaseInstanceStatus",
+    derive = "PartialEq",
+    doc = "A database server that exists already (in the cluster, or a managed one): where it is, how to log in as its administrator, which namespaces may have databases in it, and where their backups go. Deleting this object never touches the server.",
+    validation = names::fits_a_label(),
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider", description = "The kind of server"),
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.host", description = "Where it is"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "The version that answered"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether Databases can use it"),
+    printcolumn(name = "Databases", type_ = "integer", json_path = ".status.databases", description = "How many Databases it holds"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.postgresql) || self.provider == 'postgresql'")
+    .message("the block postgresql is for provider postgresql: take it away, or correct spec.provider"))]
+pub struct DatabaseInstanceSpec {
+    /// The kind of server: `postgresql`, or `mysql` for both MySQL and MariaDB, which are told apart when connected.
+    /// Cannot be changed.
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("provider cannot be changed: make another DatabaseInstance"))]
+    pub provider: Provider,
+
+    /// DNS name or IP address of the server, without a port, for example `postgres.databases.svc`. With TLS mode
+    /// verify-full the server's certificate must be for this name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^([-_.A-Za-z0-9]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)$') && !self.matches('^[^:]+:[0-9]+$')")
+        .message("host is a DNS name or an IP address alone, for example postgres.databases.svc; the port goes into spec.port"))]
+    pub host: String,
+
+    /// TCP port of the server; default: 5432 for PostgreSQL, 3306 for MySQL and MariaDB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+
+    /// How connections are encrypted and the server's certificate is checked, by the operator, by backup Jobs and in
+    /// the Secrets of applications. Default: `mode: verify-full` with the well-known certificate authorities.
+    #[serde(default)]
+    pub tls: Tls,
+
+    /// Secret with the keys `username` and `password` of an administrator who may create databases and roles; no
+    /// superuser is needed. It is always in the operator's own namespace and never leaves it.
+    pub admin_secret_ref: SecretRef,
+
+    /// Which namespaces may have Databases on this server. Exactly one of `all: true`, `names` and `selector`.
+    /// A namespace that loses its permission keeps its databases; nothing is changed there any more.
+    pub allowed_namespaces: AllowedNamespaces,
+
+    /// Databases that stand on the server already and may be taken over by a Database object that asks for it with
+    /// `adoptionPolicy: IfUnclaimed`. At most 256. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["database".to_owned()]))]
+    pub adoptable: Vec<Adoptable>,
+
+    /// Ids of clusters that are gone and whose databases continue in this one (`status.clusterId` of the instance
+    /// there, or the operator's `--cluster-id`): what they claimed on this server counts as claimed here, by Databases
+    /// of the same namespace and name. At most 16. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new("self.all(id, id.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$'))")
+        .message("the id of a cluster has letters, digits, '-', '_' and '.': write the --cluster-id of its operator, or the UID of its namespace kube-system"))]
+    pub take_over_claims_from: Vec<String>,
+
+    /// The most connections that the operator itself has to this server at any time. Backup Jobs are not counted.
+    /// Default: 4.
+    #[serde(default = "default_max_connections")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_connections: i32,
+
+    /// What only PostgreSQL has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgresql: Option<PostgresqlInstance>,
+
+    /// Where backups of this server's databases go, and how their Jobs are made. Without it there are no backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupDestination>,
+
+    /// True: leave this server alone; nothing is looked at or changed on it, and no backup is begun. Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+fn default_max_connections() -> i32 {
+    4
+}
+
+/// The kind of server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// `PostgreSQL` 14 to 18.
+    Postgresql,
+    /// `MySQL` 8.4 and 9, `MariaDB` 10.11 and 11.
+    Mysql,
+}
+
+impl Provider {
+    /// The TCP port that such a server listens on unless told otherwise.
+    #[must_use]
+    pub const fn default_port(self) -> i32 {
+        match self {
+            Self::Postgresql => 5432,
+            Self::Mysql => 3306,
+        }
+    }
+}
+
+/// How connections are encrypted and the server's certificate is checked.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[x_kube(validation = Rule::new("!has(self.ca) || self.mode in ['verify-ca', 'verify-full']")
+    .message("tls.ca is used only to verify: set tls.mode to verify-full or verify-ca, or take tls.ca away"))]
+pub struct Tls {
+    /// `disable`: no TLS (refused for MySQL, whose authentication needs it); `require`: TLS with any certificate;
+    /// `verify-ca`: the certificate is from a known authority; `verify-full` (default): and it is for spec.host.
+    #[serde(default)]
+    pub mode: TlsMode,
+
+    /// The authority that the server's certificate is checked against; default: the well-known ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<CertificateAuthority>,
+}
+
+/// How far a server's certificate is checked, in the words of libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// No TLS.
+    Disable,
+    /// TLS, whatever the certificate.
+    Require,
+    /// TLS, and the certificate is from a known authority.
+    VerifyCa,
+    /// TLS, the certificate is from a known authority and for the host's name.
+    #[default]
+    VerifyFull,
+}
+
+impl TlsMode {
+    /// The word that libpq and the Secret's key `sslmode` use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+}
+
+/// Where the certificates of an authority are.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateAuthority {
+    /// Key of a Secret in the operator's namespace, with one or more certificates in PEM. It is copied to the key
+    /// `ca.crt` of applications' Secrets.
+    pub secret_ref: SecretKeyRef,
+}
+
+/// Which namespaces may have Databases on a server: exactly one field.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[x_kube(validation = Rule::new("(has(self.all) ? 1 : 0) + (has(self.names) ? 1 : 0) + (has(self.selector) ? 1 : 0) == 1")
+    .message("write exactly one of all: true, names: [team-a] and selector: {matchLabels: {team: a}}"))]
+pub struct AllowedNamespaces {
+    /// `true`: every namespace of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self")
+        .message("all can only be true: to allow no namespace, write names: [] in its place"))]
+    pub all: Option<bool>,
+
+    /// These namespaces, for example `[team-a, team-b]`; an empty list allows none. At most 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub names: Option<Vec<String>>,
+
+    /// Namespaces with these labels. Who may label a namespace decides who may use the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<NamespaceSelector>,
+}
+
+impl AllowedNamespaces {
+    /// Whether a namespace of this name and with these labels may have Databases on the server.
+    ///
+    /// # Errors
+    /// When the selector has an operator or a number of values that Kubernetes does not know.
+    pub fn allows(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<bool, ParseExpressionError> {
+        let listed = self
+            .names
+            .as_ref()
+            .is_some_and(|names| names.iter().any(|name| name == namespace));
+        if self.all == Some(true) || listed {
+            return Ok(true);
+        }
+        match &self.selector {
+            Some(selector) => Ok(Selector::try_from(selector.to_label_selector())?.matches(labels)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// A label selector over namespaces, as elsewhere in Kubernetes.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0")
+    .message("an empty selector would match every namespace: write matchLabels or matchExpressions, or all: true in the place of selector"))]
+pub struct NamespaceSelector {
+    /// Labels that the namespace must have, with these values, for example `{team: a}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub match_labels: Option<BTreeMap<String, String>>,
+
+    /// Requirements on the namespace's labels, all of which must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub match_expressions: Option<Vec<LabelRequirement>>,
+}
+
+impl NamespaceSelector {
+    fn to_label_selector(&self) -> LabelSelector {
+        LabelSelector {
+            match_labels: self.match_labels.clone(),
+            match_expressions: self.match_expressions.as_ref().map(|requirements| {
+                requirements
+                    .iter()
+                    .map(|r| LabelSelectorRequirement {
+                        key: r.key.clone(),
+                        operator: format!("{:?}", r.operator),
+                        values: (!r.values.is_empty()).then(|| r.values.clone()),
+                    })
+                    .collect()
+            }),
+        }
+    }
+}
+
+/// A requirement on one label.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[x_kube(validation = Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)")
+    .message("operators In and NotIn need values; Exists and DoesNotExist have none"))]
+pub struct LabelRequirement {
+    /// The label's key, for example `team`.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: LabelOperator,
+
+    /// The values for `In` and `NotIn`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)))]
+    pub values: Vec<String>,
+}
+
+/// How a label is compared.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum LabelOperator {
+    /// The label is there with one of the values.
+    In,
+    /// The label is not there, or with another value.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is not there.
+    DoesNotExist,
+}
+
+/// A database that stands on the server already, and who may take it over.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Adoptable {
+    /// Name of the SQL database, for example `legacy`.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
+    pub database: String,
+
+    /// Name of the SQL user that becomes, or is, its owner. Its password is replaced.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
+    pub user: String,
+
+    /// The namespace whose Database may take it over.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::namespace_name())]
+    pub namespace: String,
+
+    /// True: once adopted, the Database's deletionPolicy may drop it. Default: false, which keeps it whatever the
+    /// policy.
+    #[serde(default)]
+    pub drop: bool,
+}
+
+/// What only `PostgreSQL` servers have.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PostgresqlInstance {
+    /// The database that the administrator connects to first. Default: `postgres`.
+    #[serde(default = "default_maintenance_database")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::sql_length(), validation = names::sql_characters())]
+    pub maintenance_database: String,
+
+    /// Extensions that Databases may ask for though PostgreSQL does not trust them with a database's owner, for
+    /// example `[postgis]`; they are created by the administrator, as far as that one may. At most 128. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub allowed_extensions: Vec<String>,
+}
+
+impl Default for PostgresqlInstance {
+    fn default() -> Self {
+        Self {
+            maintenance_database: default_maintenance_database(),
+            allowed_extensions: Vec::new(),
+        }
+    }
+}
+
+fn default_maintenance_database() -> String {
+    "postgres".to_owned()
+}
+
+impl DatabaseInstanceSpec {
+    /// The port to connect to: the one in the spec, or the provider's own.
+    #[must_use]
+    pub fn effective_port(&self) -> i32 {
+        self.port.unwrap_or(self.provider.default_port())
+    }
+
+    /// The database that the administrator connects to first; `None` where connections need none.
+    #[must_use]
+    pub fn maintenance_database(&self) -> Option<String> {
+        match self.provider {
+            Provider::Postgresql => Some(
+                self.postgresql
+                    .clone()
+                    .unwrap_or_default()
+                    .maintenance_database,
+            ),
+            Provider::Mysql => None,
+        }
+    }
+
+    /// The entry that allows this namespace to take over this database with this user.
+    #[must_use]
+    pub fn adoptable(&self, database: &str, user: &str, namespace: &str) -> Option<&Adoptable> {
+        self.adoptable
+            .iter()
+            .find(|a| a.database == database && a.user == user && a.namespace == namespace)
+    }
+}
+
+/// What was found on the server.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseInstanceStatus {
+    /// Ready, and Reconciling or Stalled while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The metadata.generation that was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Annotations that ask for something, and the value of each that was done last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub handled: BTreeMap<String, String>,
+
+    /// The id under which this cluster claims databases on servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+
+    /// The server's version as it says itself, for example `17.6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+
+    /// What kind of server it is: `PostgreSQL`, `MySQL` or `MariaDB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flavour: Option<Flavour>,
+
+    /// The encryption of the operator's connections as the server sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsInUse>,
+
+    /// Which server it is, so that another one behind the same name is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<ServerIdentity>,
+
+    /// What the administrator may not do, with the SQL that grants it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_privileges: Vec<MissingPrivilege>,
+
+    /// How many Databases refer to this instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<i64>,
+}
+
+/// The kind of server that answered.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum Flavour {
+    /// `PostgreSQL`.
+    #[serde(rename = "PostgreSQL")]
+    PostgreSql,
+    /// `MySQL`.
+    #[serde(rename = "MySQL")]
+    MySql,
+    /// `MariaDB`.
+    #[serde(rename = "MariaDB")]
+    MariaDb,
+}
+
+/// The encryption of the operator's connections.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsInUse {
+    /// Whether connections are encrypted.
+    pub enabled: bool,
+
+    /// The protocol's version, for example `TLSv1.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+}
+
+/// Which server it is.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ServerIdentity {
+    /// The identity that Databases were created on: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
+    pub known: String,
+
+    /// Another identity that answers now. Nothing is changed on that server until the annotation
+    /// `db-operator.dev/acknowledge-identity` has this value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+}
+
+/// A privilege that the administrator lacks.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingPrivilege {
+    /// The privilege in the server's words, for example `CREATEROLE`.
+    pub privilege: String,
+
+    /// What it is needed for.
+    pub needed_for: String,
+
+    /// The statement that grants it, to be run by somebody who may.
+    pub sql: String,
+}

@@ -1,0 +1,204 @@
+//! Every reason that a condition can have, with what it means and what it means for the object: the only list.
+//! Documentation is made from it, alert rules depend on the words: add, but do not rename.
+
+use std::fmt::Debug;
+
+/// What a reason means for an object, in the terms of kstatus.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It can be used: `Ready` is true.
+    Ready,
+    /// It is being worked on or waited for; retried by itself: `Ready` is false, `Reconciling` true.
+    Reconciling,
+    /// Only a person can help: `Ready` is false, `Stalled` true. Looked at again at each resync and when something
+    /// that it depends on changes.
+    Stalled,
+}
+
+/// A word for the `reason` of a condition.
+pub trait Reason: Copy + Debug + Eq + 'static {
+    /// All of them, in the order of their documentation.
+    const ALL: &'static [Self];
+
+    /// The stable `CamelCase` word.
+    fn as_str(self) -> &'static str;
+
+    /// What it says about the object.
+    fn outcome(self) -> Outcome;
+
+    /// One sentence for the documentation.
+    fn meaning(self) -> &'static str;
+}
+
+/// Makes the enum, its doc comments and [`Reason`] from one table.
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($outcome:ident { $($word:ident: $meaning:literal,)+ })+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum $name {
+            $($(#[doc = $meaning] $word,)+)+
+        }
+
+        impl Reason for $name {
+            const ALL: &'static [Self] = &[$($(Self::$word,)+)+];
+
+            fn as_str(self) -> &'static str {
+                match self { $($(Self::$word => stringify!($word),)+)+ }
+            }
+
+            fn outcome(self) -> Outcome {
+                match self { $($(Self::$word => Outcome::$outcome,)+)+ }
+            }
+
+            fn meaning(self) -> &'static str {
+                match self { $($(Self::$word => $meaning,)+)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Reasons in the conditions of a `DatabaseInstance`.
+    InstanceReason {
+        Ready {
+            Connected: "The server answers, its TLS is what was asked for, and the administrator may do all that is needed.",
+        }
+        Reconciling {
+            Checking: "The server has not been looked at yet.",
+            NotHandledYet: "This version of the operator does not connect to servers yet.",
+            Unreachable: "The server does not answer, or not in time; it is asked again, ever more rarely.",
+            ReadOnly: "The server accepts no writes (a standby, or read_only): it is looked at again.",
+            TooManyConnections: "The server has no connection left for the operator; it is asked again.",
+            InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
+        }
+        Stalled {
+            Suspended: "spec.suspend is true: nothing is looked at or changed on this server.",
+            CredentialsMissing: "The Secret with the administrator's user name and password, or one of its keys, is not there.",
+            LoginFailed: "The server refuses the administrator's user name or password.",
+            TlsFailed: "The server has no TLS, or its certificate does not pass what spec.tls asks for.",
+            TlsRequired: "MySQL's full authentication needs TLS: set spec.tls.mode to something else than disable.",
+            WrongProvider: "Another kind of server answers than spec.provider says.",
+            UnsupportedVersion: "The server is older or newer than what is supported.",
+            MissingPrivileges: "The administrator lacks privileges; status.missingPrivileges has the SQL that grants them.",
+            IdentityChanged: "Another server answers at this address than before; nothing is changed there until that is acknowledged.",
+            ClaimsUnusable: "The operator's own database on the server cannot be made or read; the message says why.",
+            InvalidTemplate: "The template for backup Jobs is missing or broken; the message says where.",
+        }
+    }
+}
+
+reasons! {
+    /// Reasons in the conditions of a `Database`.
+    DatabaseReason {
+        Ready {
+            Created: "The database and its user exist, and logging in with the Secret works.",
+            Suspended: "spec.suspend is true: the database can be used, but is neither repaired nor backed up.",
+        }
+        Reconciling {
+            Creating: "The user, the database and the Secret are being made.",
+            NotHandledYet: "This version of the operator does not connect to servers yet.",
+            Changing: "What was changed in the spec is being brought to the server.",
+            Repairing: "Something differed from the spec on the server and is being put back.",
+            InstanceNotFound: "The DatabaseInstance of spec.instanceRef does not exist (yet).",
+            InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
+            ServerError: "The server answered with an error; it is tried again, ever more rarely.",
+            LoginFailed: "Logging in with the Secret's values does not work; the user's password is being set again.",
+            WaitingForFinalBackup: "The database is deleted after a final backup, which is under way.",
+            FinalBackupFailed: "The final backup failed and is tried again, ever more rarely; the message says why.",
+            Deleting: "The claim on the database is being given up and, by its policy, the database dropped.",
+            SessionsBlockDeletion: "Sessions that the operator may not end keep the database from being dropped; the message names them.",
+        }
+        Stalled {
+            NamespaceNotAllowed: "The instance does not accept Databases from this namespace (spec.allowedNamespaces); nothing is changed on the server.",
+            ClaimedByAnother: "The database or the user belongs to another Database; the message names it.",
+            NotAdoptable: "The database or the user exists already and was not made by the operator; adopting it takes adoptionPolicy and the instance's list.",
+            ReservedName: "The name belongs to the server, or the user has rights that an application's must not have.",
+            LimitExceeded: "The server's limits do not allow this name or value; the message says which limit.",
+            InvalidOption: "The server does not know an encoding, a locale, a character set or a collation.",
+            CannotChange: "The server cannot change this about a database that exists.",
+            MissingPrivileges: "The administrator may not do this; the message has the SQL that allows it.",
+            DatabaseMissing: "Somebody dropped the database: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
+            ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
+            SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
+            InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
+            ExtensionNotAllowed: "An extension is neither trusted nor in the instance's allowedExtensions.",
+            ExtensionUnavailable: "The server does not have an extension.",
+            NoBackupDestination: "deletionPolicy is BackupBeforeDelete, and the instance has no spec.backup.",
+            OwnsOtherObjects: "The user owns objects in other databases and cannot be dropped; the message names them.",
+            ReleaseRefused: "The annotation db-operator.dev/release must have the name of the SQL database as its value.",
+        }
+    }
+}
+
+reasons! {
+    /// Reasons in the conditions of a `Backup`, and in `status.failure`.
+    BackupReason {
+        Ready {
+            Completed: "The dump was whole, every part arrived, and the object in the store has its size and checksum.",
+        }
+        Reconciling {
+            NotHandledYet: "This version of the operator does not make backups yet.",
+            WaitingForTurn: "Another backup of this Database is active, or the operator's limit is reached; the oldest is next.",
+            WaitingForDatabase: "The Database is not in the state CREATED yet, or is suspended.",
+            Starting: "The upload is begun and the Job created.",
+            BackingUp: "The Job is dumping and uploading; status.progress says how far it is.",
+            Committing: "The Job is done; its parts are compared and put together.",
+            StoreUnreachable: "The object store does not answer; it is asked again.",
+        }
+        Stalled {
+            DatabaseNotFound: "The Database of spec.databaseRef does not exist.",
+            DatabaseDeleted: "The Database was deleted while the backup ran, and the backup was cancelled.",
+            ForeignNamespace: "spec.databaseRef.namespace is not accepted here: leave it out.",
+            NoDestination: "The Database's instance has no spec.backup.",
+            InvalidTemplate: "The template for the Job is missing or broken; the message says where.",
+            ToolMismatch: "The image's dump tool is older than the server, or one for another kind of server.",
+            MissingPrivileges: "The database's user may not read everything; the message names it, with the GRANT.",
+            TooLarge: "The dump does not fit into the parts that the store allows.",
+            ImageUnavailable: "An image of the Job could not be pulled.",
+            JobRefused: "The Job's pod could not be created (quota, admission); the message says why.",
+            JobDeleted: "The Job was deleted while it ran.",
+            Evicted: "The Job's pod was evicted from its node.",
+            OutOfMemory: "A process of the Job's pod was killed because it used more memory than its limit.",
+            Killed: "The Job's pod ended without telling a result.",
+            DeadlineExceeded: "The backup took longer than spec.deadlineSeconds.",
+            NoProgress: "Nothing was dumped or uploaded for spec.stallSeconds.",
+            DumpFailed: "The dump tool failed; status.failure.lastLines has its own words.",
+            DumpIncomplete: "The dump tool ended without an error, but its output is not whole.",
+            UploadFailed: "Parts could not be uploaded.",
+            UploadMismatch: "What the store received is not what the Job sent.",
+            StoreRefused: "The object store refuses the upload; the message has its answer.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What Kubernetes accepts as a reason, and what the documentation promises.
+    fn check<R: Reason>() {
+        let mut seen = BTreeSet::new();
+        for reason in R::ALL {
+            let word = reason.as_str();
+            assert!(seen.insert(word), "{word} is there twice");
+            assert!(word.chars().all(|c| c.is_ascii_alphabetic()), "{word}");
+            assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
+            assert!(
+                reason.meaning().ends_with('.') || reason.meaning().contains(':'),
+                "{word}"
+            );
+        }
+        for outcome in [Outcome::Ready, Outcome::Reconciling, Outcome::Stalled] {
+            assert!(R::ALL.iter().any(|r| r.outcome() == outcome));
+        }
+    }
+
+    #[test]
+    fn reasons_are_words_with_a_meaning() {
+        check::<InstanceReason>();
+        check::<DatabaseReason>();
+        check::<BackupReason>();
+    }
+}

@@ -1,0 +1,3 @@
+//! The Backup controller.
+
+pub mod controller;

@@ -1,0 +1,67 @@
+//! The clients of the Kubernetes API.
+//!
+//! Neither retries by itself. What failed is tried again by whoever asked, who knows whether that is
+//! safe: a repeated create would be told that its own object exists already.
+
+use std::time::Duration;
+
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+use tower::BoxError;
+use tower::filter::FilterLayer;
+use tower::util::MapRequestLayer;
+
+mod timed;
+
+use crate::leader::{Leadership, Precondition};
+use crate::metrics::Metrics;
+use timed::TimedLayer;
+
+/// The longest that a request may take until its answer begins. A watch is bounded, too: it is only
+/// the opening that counts.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Refuses what only a leader may do.
+#[derive(Debug, thiserror::Error)]
+#[error("this process does not lead any more")]
+pub struct NotLeading;
+
+/// Finds the API server, as kubectl or a pod does.
+pub async fn infer() -> Result<Config, kube::config::InferConfigError> {
+    let mut config = Config::infer().await?;
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Ok(config)
+}
+
+/// The client for everything that only the leader does: it sends nothing once the lease ran out.
+pub fn for_leader(
+    config: Config,
+    leadership: Leadership,
+    metrics: &Metrics,
+) -> Result<Client, kube::Error> {
+    let gate = FilterLayer::new(move |request: http::Request<kube::client::Body>| {
+        if leadership.is_held() {
+            Ok(request)
+        } else {
+            Err(BoxError::from(NotLeading))
+        }
+    });
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&TimedLayer::new(LIMIT, metrics.clone()))
+        .with_layer(&gate)
+        .build())
+}
+
+/// The client for the lease: its writes carry `precondition`.
+pub fn for_lease(
+    config: Config,
+    precondition: Precondition,
+    metrics: &Metrics,
+) -> Result<Client, kube::Error> {
+    let conditional = MapRequestLayer::new(move |request| precondition.apply(request));
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&TimedLayer::new(LIMIT, metrics.clone()))
+        .with_layer(&conditional)
+        .build())
+}

@@ -1,0 +1,201 @@
+//! What the controllers of all kinds have in common: a kind's module says what one reconcile does,
+//! this one says when, how many at a time, and what follows from a failure.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::events::Recorder;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::backoff::{self, Failures, Key};
+use crate::error::Error;
+use crate::health::Health;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+
+/// What every reconcile has at hand.
+#[derive(Clone)]
+pub struct Context {
+    /// Sends nothing once this process does not lead any more.
+    pub client: Client,
+    /// Publishes Events. A reconcile never fails because an Event was not published.
+    pub events: Recorder,
+    /// Where the administrators' Secrets live.
+    pub namespace: String,
+    /// Under which id databases are claimed.
+    pub cluster_id: String,
+    /// How often an object is looked at without a reason.
+    pub resync: Duration,
+    /// How often what is costly to look at is.
+    pub deep_resync: Duration,
+    /// To be asked before anything that only a leader may do and that `client` does not do.
+    pub leadership: Leadership,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What `/readyz` answers from.
+    pub health: Health,
+    /// How often each object failed in a row.
+    pub failures: Arc<Failures>,
+    /// How many objects of one kind are worked on at a time.
+    pub concurrency: u16,
+}
+
+impl Context {
+    /// Look again at the next resync, or when something changes.
+    #[must_use]
+    pub fn at_resync(&self) -> Action {
+        Action::requeue(backoff::spread_evenly(self.resync, rand::random()))
+    }
+}
+
+/// A kind that has a controller.
+pub trait Reconcile:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// The kind, as metrics and logs name it.
+    const KIND: &'static str;
+
+    /// Brings the world one step closer to what this object says.
+    fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
+}
+
+/// The controller of a kind, with concurrency and limits set; what else it watches is added to it.
+///
+/// Objects are watched behind a guard, so that one that cannot be read does not stop the others.
+#[must_use]
+pub fn watching<K: Reconcile>(context: &Context) -> Controller<DeserializeGuard<K>> {
+    Controller::new(Api::all(context.client.clone()), watcher::Config::default())
+        .with_config(controller::Config::default().concurrency(context.concurrency))
+}
+
+/// Runs a controller until `stop`; what has begun by then is finished.
+pub async fn run<K: Reconcile>(
+    controller: Controller<DeserializeGuard<K>>,
+    context: Arc<Context>,
+    stop: CancellationToken,
+) {
+    context.health.reading(K::KIND);
+    let objects = controller.store();
+    let health = context.health.clone();
+    let first_read = async move {
+        // It fails only when the controller ends first.
+        if objects.wait_until_ready().await.is_ok() {
+            health.read(K::KIND);
+        }
+    };
+    let results = controller
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile_one, on_error, Arc::clone(&context))
+        .for_each(|result| {
+            if let Err(error) = result {
+                report::<K>(&error, &context);
+            }
+            std::future::ready(())
+        });
+    tokio::join!(first_read, results);
+}
+
+/// One reconcile, counted and with a span for its log lines.
+async fn reconcile_one<K: Reconcile>(
+    guarded: Arc<DeserializeGuard<K>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let span = tracing::info_span!(
+        "reconcile",
+        kind = K::KIND,
+        namespace = guarded.namespace().unwrap_or_default(),
+        name = guarded.name_any()
+    );
+    async {
+        let object = match &guarded.0 {
+            Ok(object) => object,
+            Err(invalid) => {
+                tracing::error!(error = %invalid, "the object cannot be read: is its CustomResourceDefinition of this version?");
+                return Ok(Action::await_change());
+            }
+        };
+        let started = Instant::now();
+        let result = object.reconcile(&context).await;
+        let failure = result.as_ref().err().map(Error::reason);
+        context
+            .metrics
+            .reconciled(K::KIND, started.elapsed(), failure);
+        if result.is_ok() {
+            context.failures.forget(&key(guarded.as_ref()));
+        }
+        result
+    }
+    .instrument(span)
+    .await
+}
+
+/// When to look again at an object that failed.
+fn on_error<K: Reconcile>(
+    object: Arc<DeserializeGuard<K>>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    let failures = context.failures.failed(key(object.as_ref()));
+    if error.is_retryable() {
+        Action::requeue(backoff::delay(failures, rand::random()))
+    } else {
+        context.at_resync()
+    }
+}
+
+fn key<K: Reconcile>(object: &DeserializeGuard<K>) -> Key {
+    (
+        K::KIND,
+        object.namespace().unwrap_or_default(),
+        object.name_any(),
+    )
+}
+
+/// Logs what a controller could not do.
+fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, context: &Context) {
+    match error {
+        // It was deleted between being queued and being looked at.
+        controller::Error::ObjectNotFound(object) => context.failures.forget(&(
+            K::KIND,
+            object.namespace.clone().unwrap_or_default(),
+            object.name.clone(),
+        )),
+        controller::Error::ReconcilerFailed(error, object) => {
+            tracing::warn!(kind = K::KIND, namespace = object.namespace, name = object.name, reason = error.reason(), %error, "failed, trying again");
+        }
+        controller::Error::QueueError(error) => {
+            tracing::warn!(kind = K::KIND, error = %watch_failure(error), "cannot watch, trying again");
+        }
+        controller::Error::RunnerError(error) => {
+            tracing::warn!(kind = K::KIND, %error, "the queue failed, trying again");
+        }
+    }
+}
+
+fn watch_failure(error: &watcher::Error) -> String {
+    let missing = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 404,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
+    };
+    let hint = if missing {
+        ": are the CustomResourceDefinitions installed (kubectl apply -k kustomize/crds)?"
+    } else {
+        ""
+    };
+    format!("{error}{hint}")
+}

@@ -1,0 +1,4 @@
+//! The Database controller.
+
+pub mod controller;
+pub mod secret;

@@ -1,0 +1,127 @@
+//! How a reconcile fails: with a word for the condition, the metric and the Event, and whether trying
+//! again by itself can help.
+
+use kube::core::Status;
+
+/// Why an object could not be brought to what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A request to the Kubernetes API failed.
+    #[error("cannot {doing}: {}", explain(.source))]
+    Api {
+        /// What was being done: a verb and its object, as in "write the status".
+        doing: &'static str,
+        /// What the client says.
+        source: kube::Error,
+    },
+    /// An object cannot be written as JSON. It is the operator's fault.
+    #[error("cannot {doing}: {source}; please report this")]
+    Encode {
+        /// What was being done.
+        doing: &'static str,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+    /// The object changed between being read and being written. It is read again.
+    #[error("cannot {doing}: the object has changed meanwhile")]
+    Changed {
+        /// What was being done.
+        doing: &'static str,
+    },
+}
+
+impl Error {
+    /// Turns a client's error into ours; to be used with `map_err`.
+    pub fn api(doing: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| match status(&source) {
+            Some(status) if status.code == 409 && !status.is_already_exists() => {
+                Self::Changed { doing }
+            }
+            Some(_) | None => Self::Api { doing, source },
+        }
+    }
+
+    /// A stable CamelCase word.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Api { source, .. } => match status(source).map(|status| status.code) {
+                Some(401 | 403) => "ApiServerForbids",
+                Some(404) => "NotFound",
+                Some(429 | 500..) => "ApiServerBusy",
+                Some(_) => "ApiServerRefused",
+                None => "ApiServerUnreachable",
+            },
+            Self::Encode { .. } => "InternalError",
+            Self::Changed { .. } => "ObjectChanged",
+        }
+    }
+
+    /// Whether the same again may work by itself. What is not retryable is looked at again at the
+    /// next resync, or when something changes.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => {
+                // 400 and 422: the API server understood, and refuses what it was sent.
+                !status(source).is_some_and(|status| matches!(status.code, 400 | 422))
+            }
+            Self::Changed { .. } => true,
+            Self::Encode { .. } => false,
+        }
+    }
+}
+
+/// What the API server said, if it was it that refused.
+fn status(error: &kube::Error) -> Option<&Status> {
+    match error {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
+    }
+}
+
+fn explain(error: &kube::Error) -> String {
+    match status(error) {
+        Some(status) if status.code == 403 => format!(
+            "{} (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
+            status.message
+        ),
+        Some(status) => status.message.clone(),
+        None => format!("the API server cannot be asked: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, reason: &str) -> Error {
+        let status = Status {
+            code,
+            reason: reason.to_owned(),
+            ..Status::default()
+        };
+        Error::api("try it")(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn answers_have_reasons() {
+        for (code, reason, retryable) in [
+            (403, "ApiServerForbids", true),
+            (404, "NotFound", true),
+            (409, "ObjectChanged", true),
+            (422, "ApiServerRefused", false),
+            (429, "ApiServerBusy", true),
+            (503, "ApiServerBusy", true),
+        ] {
+            let error = refused(code, "");
+            assert_eq!(error.reason(), reason, "{code}");
+            assert_eq!(error.is_retryable(), retryable, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_exists_already_has_not_changed() {
+        assert_eq!(refused(409, "AlreadyExists").reason(), "ApiServerRefused");
+    }
+}

@@ -1,0 +1,138 @@
+//! The mark that keeps a deleted object until its work is done.
+//!
+//! Added and removed explicitly: a deletion goes on over many reconciles, and only the last one may
+//! let the object go.
+
+use kube::api::{Patch, PatchParams};
+use kube::core::ObjectMeta;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::api::FINALIZER;
+use crate::error::Error;
+
+/// How often a removal is tried when the object changes at the same time.
+const TRIES: u32 = 5;
+
+/// Puts the finalizer on, if it is not there. Returns the object as it is now.
+pub async fn add<K>(api: &Api<K>, object: &K) -> Result<K, Error>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let Some(patch) = add_patch(object.meta()) else {
+        return Ok(object.clone());
+    };
+    send(api, &object.name_any(), patch, "add the finalizer").await
+}
+
+/// Takes the finalizer off. That the object is gone already is success.
+pub async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), Error>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    const DOING: &str = "remove the finalizer";
+    let (name, uid) = (object.name_any(), object.uid());
+    let mut seen = object.clone();
+    for _ in 0..TRIES {
+        let Some(patch) = remove_patch(seen.meta()) else {
+            return Ok(());
+        };
+        match send(api, &name, patch, DOING).await {
+            Ok(_) => return Ok(()),
+            Err(Error::Api {
+                source: kube::Error::Api(status),
+                ..
+            }) if status.code == 404 => return Ok(()),
+            // A test in the patch failed: the list moved, or this is another object of that name.
+            Err(Error::Api {
+                source: kube::Error::Api(status),
+                ..
+            }) if status.code == 422 => {}
+            Err(error) => return Err(error),
+        }
+        match api.get_opt(&name).await.map_err(Error::api(DOING))? {
+            Some(current) if current.uid() == uid => seen = current,
+            Some(_) | None => return Ok(()),
+        }
+    }
+    Err(Error::Changed { doing: DOING })
+}
+
+async fn send<K>(api: &Api<K>, name: &str, patch: Value, doing: &'static str) -> Result<K, Error>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let patch = serde_json::from_value(patch).map_err(|source| Error::Encode { doing, source })?;
+    api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch))
+        .await
+        .map_err(Error::api(doing))
+}
+
+/// The JSON patch that adds the finalizer to exactly this object; none if it has it.
+fn add_patch(meta: &ObjectMeta) -> Option<Value> {
+    let list = meta.finalizers.clone().unwrap_or_default();
+    if list.iter().any(|finalizer| finalizer == FINALIZER) {
+        return None;
+    }
+    let same = json!({"op": "test", "path": "/metadata/uid", "value": meta.uid});
+    let patch = if list.is_empty() {
+        json!([
+            same,
+            {"op": "test", "path": "/metadata/finalizers", "value": null},
+            {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]},
+        ])
+    } else {
+        json!([same, {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}])
+    };
+    Some(patch)
+}
+
+/// The JSON patch that removes the finalizer from exactly this object; none if it has it not.
+fn remove_patch(meta: &ObjectMeta) -> Option<Value> {
+    let place = meta
+        .finalizers
+        .as_ref()?
+        .iter()
+        .position(|finalizer| finalizer == FINALIZER)?;
+    let path = format!("/metadata/finalizers/{place}");
+    Some(json!([
+        {"op": "test", "path": "/metadata/uid", "value": meta.uid},
+        {"op": "test", "path": path, "value": FINALIZER},
+        {"op": "remove", "path": path},
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(finalizers: &[&str]) -> ObjectMeta {
+        ObjectMeta {
+            uid: Some("u".to_owned()),
+            finalizers: (!finalizers.is_empty())
+                .then(|| finalizers.iter().map(ToString::to_string).collect()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn adds_once() {
+        assert_eq!(add_patch(&meta(&[FINALIZER])), None);
+        let first = add_patch(&meta(&[])).unwrap();
+        assert_eq!(first[1]["value"], Value::Null);
+        assert_eq!(first[2]["value"], json!([FINALIZER]));
+        let next = add_patch(&meta(&["other"])).unwrap();
+        assert_eq!(next[1]["path"], "/metadata/finalizers/-");
+    }
+
+    #[test]
+    fn removes_only_its_own() {
+        assert_eq!(remove_patch(&meta(&[])), None);
+        assert_eq!(remove_patch(&meta(&["other"])), None);
+        let patch = remove_patch(&meta(&["other", FINALIZER])).unwrap();
+        assert_eq!(patch[0]["value"], "u");
+        assert_eq!(patch[1]["path"], "/metadata/finalizers/1");
+        assert_eq!(patch[2]["path"], "/metadata/finalizers/1");
+    }
+}

@@ -1,0 +1,182 @@
+//! A circuit breaker for one instance, without a clock of its own.
+//!
+//! A server that is down must not be asked by each of its databases in turn: the first failures open the breaker,
+//! everything that needs the server is then refused at once and without a connection, and a single probe at a time
+//! finds out when it is back. Only failures of the *server* count (see `ProviderError::counts_against_server`).
+
+use std::time::{Duration, Instant};
+
+/// Failures in a row after which the breaker opens.
+const TOLERATED: u32 = 3;
+/// The first pause. It doubles with every failed probe.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause, so that a server that is back is noticed soon: half of the promised ten seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A probe that has not reported by then was given up by its caller; the next one may go.
+const LONGEST_PROBE: Duration = Duration::from_secs(30);
+
+/// Whether a server may be asked right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Breaker {
+    /// It may; so many calls have failed in a row.
+    Closed {
+        /// Failures since the last success.
+        failures: u32,
+    },
+    /// It may not before `probe_at`, and then by one call only.
+    Open {
+        /// When the next probe may go.
+        probe_at: Instant,
+        /// How long it has waited for that.
+        pause: Duration,
+        /// A probe is under way.
+        probing: bool,
+    },
+}
+
+/// What the breaker says to someone who wants to ask the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Go ahead.
+    Granted,
+    /// Come back after this time.
+    Refused(Duration),
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+impl Breaker {
+    /// Asks for permission. While open, the first to ask after the pause becomes the probe.
+    pub fn ask(&mut self, now: Instant) -> Permit {
+        match self {
+            Self::Closed { .. } => Permit::Granted,
+            Self::Open {
+                probe_at, probing, ..
+            } if now >= *probe_at => {
+                *probing = true;
+                *probe_at = now + LONGEST_PROBE;
+                Permit::Granted
+            }
+            Self::Open {
+                pause,
+                probing: true,
+                ..
+            } => Permit::Refused(*pause),
+            Self::Open { probe_at, .. } => Permit::Refused(probe_at.saturating_duration_since(now)),
+        }
+    }
+
+    /// The server answered, be it with a refusal.
+    pub fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The server failed. `jitter` in `0.0..1.0` spreads the probes of many instances.
+    pub fn failed(&mut self, now: Instant, jitter: f64) {
+        match self {
+            Self::Closed { failures } if *failures + 1 < TOLERATED => *failures += 1,
+            Self::Closed { .. } => *self = Self::open(now, FIRST_PAUSE, jitter),
+            // A call that was permitted before the breaker opened is no probe: it doubles nothing.
+            Self::Open { probing: false, .. } => {}
+            Self::Open { pause, .. } => {
+                *self = Self::open(now, (*pause * 2).min(LONGEST_PAUSE), jitter)
+            }
+        }
+    }
+
+    /// Whether calls are refused.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    fn open(now: Instant, pause: Duration, jitter: f64) -> Self {
+        let probe_at = now + pause.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 4.0);
+        Self::Open {
+            probe_at,
+            pause,
+            probing: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::default();
+        (0..TOLERATED).for_each(|_| breaker.failed(now, 1.0));
+        breaker
+    }
+
+    #[test]
+    fn a_few_failures_are_tolerated_and_a_success_forgets_them() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for _ in 0..10 {
+            (1..TOLERATED).for_each(|_| breaker.failed(now, 0.0));
+            assert_eq!(breaker.ask(now), Permit::Granted);
+            breaker.succeeded();
+        }
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_pass_after_its_pause() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.ask(now), Permit::Refused(FIRST_PAUSE));
+        let due = now + FIRST_PAUSE;
+        assert_eq!(breaker.ask(due), Permit::Granted);
+        assert_eq!(
+            breaker.ask(due),
+            Permit::Refused(FIRST_PAUSE),
+            "a second probe at the same time"
+        );
+        breaker.succeeded();
+        assert_eq!(breaker.ask(due), Permit::Granted);
+    }
+
+    #[test]
+    fn a_probe_that_never_reports_is_followed_by_another() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let due = now + FIRST_PAUSE;
+        assert_eq!(breaker.ask(due), Permit::Granted);
+        assert_eq!(breaker.ask(due + LONGEST_PROBE), Permit::Granted);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut now = Instant::now();
+        let mut breaker = opened(now);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let Permit::Refused(wait) = breaker.ask(now) else {
+                panic!("open")
+            };
+            pauses.push(wait);
+            now += wait;
+            assert_eq!(breaker.ask(now), Permit::Granted);
+            breaker.failed(now, 1.0);
+        }
+        assert_eq!(
+            pauses[..4],
+            [500, 1000, 2000, 4000].map(Duration::from_millis)
+        );
+        assert!(pauses[4..].iter().all(|pause| *pause == LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn late_failures_of_earlier_calls_do_not_lengthen_the_pause() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let before = breaker.clone();
+        (0..50).for_each(|_| breaker.failed(now, 1.0));
+        assert_eq!(breaker, before);
+    }
+}

@@ -1,0 +1,386 @@
+//! One leader: who may act, and until when.
+//!
+//! `kube-leader-election` reads and writes the Lease. Three things are added here:
+//!
+//! - **Every write is conditional** ([`precondition`]): it carries the version of the Lease that was
+//!   looked at, so of two candidates for one expired lease the API server lets one through.
+//! - **Clocks are not compared** ([`decision`]): a lease is expired when it stood still for its
+//!   whole duration by the clock of the one who watches it. A Lease that the library cannot take (no
+//!   holder, a field missing, a clock that is wrong) is made takeable first.
+//! - **Leadership ends by the clock** ([`Leadership`]): a renewal is good from the moment *before* it
+//!   was sent, for less than the lease's duration; whoever has not renewed by then stops, whatever
+//!   the answers were.
+//!
+//! None of this stops a process that was frozen between its last look at the clock and its next
+//! write. What must never happen twice is fenced where it happens, by the database server.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use kube_leader_election::{LeaseLock, LeaseLockParams, LeaseLockResult};
+use rand::RngExt;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+mod decision;
+mod precondition;
+mod term;
+
+pub use precondition::Precondition;
+pub use term::Leadership;
+
+use crate::health::Health;
+use decision::{Record, Step, Watched};
+
+/// The longest that a standby waits between two looks at the lease. A graceful hand-over takes no
+/// longer than this and three requests.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How a try for the lease failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// The API server refused a request.
+    #[error("{}", refused(.0))]
+    Refused(Box<kube::core::Status>),
+    /// The API server gave no answer in time.
+    #[error("the API server gave no answer within {0:?}")]
+    NoAnswer(Duration),
+    /// The API server could not be asked.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(kube::Error),
+    /// The lease was written by someone else between the look and the write.
+    #[error("another process wrote the lease first")]
+    LostRace,
+    /// The lease says, after our own write, that someone else holds it.
+    #[error("the lease is held by \"{0}\"")]
+    HeldByAnother(String),
+    /// The library met a Lease it cannot read.
+    #[error("the lease cannot be used: {0}")]
+    Library(kube_leader_election::Error),
+}
+
+fn refused(status: &kube::core::Status) -> String {
+    let hint = match status.code {
+        401 => "; check the service account's token",
+        403 => {
+            "; the service account needs get, create and patch on leases in the operator's namespace (kustomize/base/rbac.yaml)"
+        }
+        404 => "; does the lease's namespace exist?",
+        _ => "",
+    };
+    format!(
+        "the API server refused ({}): {}{hint}",
+        status.code, status.message
+    )
+}
+
+/// What the elector is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The Lease's name.
+    pub name: String,
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The name under which this process holds it.
+    pub identity: String,
+    /// How long a lease is good for after its last renewal.
+    pub ttl: Duration,
+    /// How often it is renewed.
+    pub renew: Duration,
+}
+
+/// Asks for the lease, keeps it, gives it back.
+pub struct Elector {
+    settings: Settings,
+    leases: Api<Lease>,
+    lock: LeaseLock,
+    precondition: Precondition,
+    watched: Watched,
+    leadership: Leadership,
+    health: Health,
+}
+
+impl Elector {
+    /// `client` has to send `precondition` with its writes and must not retry by itself.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        precondition: Precondition,
+        settings: Settings,
+        leadership: Leadership,
+        health: Health,
+    ) -> Self {
+        let leases = Api::namespaced(client.clone(), &settings.namespace);
+        let lock = LeaseLock::new(
+            client,
+            &settings.namespace,
+            LeaseLockParams {
+                lease_name: settings.name.clone(),
+                holder_id: settings.identity.clone(),
+                lease_ttl: settings.ttl,
+            },
+        );
+        Self {
+            watched: Watched::new(settings.ttl),
+            settings,
+            leases,
+            lock,
+            precondition,
+            leadership,
+            health,
+        }
+    }
+
+    /// Asks until this process leads.
+    pub async fn campaign(&mut self) {
+        let mut last_error = String::new();
+        loop {
+            self.health.turned();
+            match self.within_time(Self::try_to_lead).await {
+                Ok(true) => {
+                    tracing::info!(lease = %self.settings.name, identity = %self.settings.identity, "leading");
+                    return;
+                }
+                Ok(false) => last_error.clear(),
+                Err(error @ LeaseError::LostRace) => tracing::debug!(%error, "not leading yet"),
+                Err(error) => {
+                    // Said once, not twice a second for as long as it lasts.
+                    let text = error.to_string();
+                    if text != last_error {
+                        tracing::warn!(error = %text, "cannot ask for the lease, trying again");
+                        last_error = text;
+                    }
+                }
+            }
+            sleep(jittered(LOOK)).await;
+        }
+    }
+
+    /// Keeps the lease; returns, with the reason, only when it is lost.
+    pub async fn hold(&mut self) -> LostLease {
+        let mut failure = None;
+        loop {
+            let pause = if failure.is_some() {
+                LOOK
+            } else {
+                self.settings.renew
+            };
+            let left = self.leadership.left();
+            tokio::select! {
+                biased;
+                () = sleep(left) => {
+                    return LostLease::Expired { failure };
+                }
+                () = sleep(jittered(pause)) => {}
+            }
+            self.health.turned();
+            let left = self.leadership.left();
+            let renewal = tokio::select! {
+                biased;
+                () = sleep(left) => {
+                    return LostLease::Expired { failure };
+                }
+                renewal = self.within_time(Self::keep) => renewal,
+            };
+            match renewal {
+                Ok(()) => failure = None,
+                Err(LeaseError::HeldByAnother(holder)) => return LostLease::Taken { holder },
+                Err(error) => {
+                    tracing::warn!(%error, left = ?self.leadership.left(), "the lease was not renewed, trying again");
+                    failure = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Gives the lease back, so that another process leads at once.
+    pub async fn step_down(&mut self) {
+        self.leadership.end();
+        for _ in 0..3 {
+            match self.within_time(Self::release).await {
+                Ok(()) => return tracing::info!("gave the lease back"),
+                Err(LeaseError::LostRace) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the lease was not given back: it runs out by itself");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Looks at the lease and takes it if that is allowed. Says whether this process leads.
+    async fn try_to_lead(&mut self) -> Result<bool, LeaseError> {
+        let lease = self
+            .leases
+            .get_opt(&self.settings.name)
+            .await
+            .map_err(from_kube)?;
+        self.health.api_answered();
+        let record = lease.as_ref().map(Record::of);
+        let step = self.watched.step(
+            record.as_ref(),
+            &self.settings.identity,
+            Instant::now(),
+            jiff::Timestamp::now(),
+        );
+        match (step, record) {
+            (Step::Wait, _) => return Ok(false),
+            (Step::Take, record) => self.precondition.expect(record.map(|r| r.version)),
+            (Step::Clear(why), Some(record)) => {
+                tracing::warn!(lease = %self.settings.name, why, "taking over an abandoned lease");
+                self.precondition.expect(Some(record.version.clone()));
+                let cleared = self.clear(&record).await?;
+                self.precondition.expect(cleared.metadata.resource_version);
+            }
+            // There is nothing to clear.
+            (Step::Clear(_), None) => return Ok(false),
+        }
+        self.renew().await?;
+        Ok(true)
+    }
+
+    /// Renews the lease. Where the last try left it unknown who wrote it last, looks first.
+    async fn keep(&mut self) -> Result<(), LeaseError> {
+        if !self.precondition.is_set() {
+            let lease = self
+                .leases
+                .get_opt(&self.settings.name)
+                .await
+                .map_err(from_kube)?;
+            if let Some(lease) = lease {
+                let holder = holder(&lease);
+                if holder != self.settings.identity {
+                    return Err(LeaseError::HeldByAnother(holder));
+                }
+                self.precondition.expect(lease.metadata.resource_version);
+            }
+        }
+        self.renew().await
+    }
+
+    /// Takes or renews the lease, provided that it is still as it was when last seen.
+    async fn renew(&mut self) -> Result<(), LeaseError> {
+        let sent = Instant::now();
+        let result = match self.lock.try_acquire_or_renew().await {
+            Ok(result) => result,
+            Err(error) => {
+                self.precondition.expect(None);
+                return Err(from_library(error));
+            }
+        };
+        self.health.api_answered();
+        let (LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) = result;
+        let holder = holder(&lease);
+        if holder != self.settings.identity {
+            return Err(LeaseError::HeldByAnother(holder));
+        }
+        self.precondition.expect(lease.metadata.resource_version);
+        self.leadership.extend(sent, self.settings.ttl);
+        Ok(())
+    }
+
+    /// Makes a lease that nobody holds any more one that the library can take.
+    async fn clear(&self, record: &Record) -> Result<Lease, LeaseError> {
+        let cleared = json!({ "spec": {
+            "holderIdentity": "",
+            "renewTime": "1970-01-01T00:00:00.000000Z",
+            "leaseDurationSeconds": 1,
+            "leaseTransitions": record.transitions,
+        }});
+        self.leases
+            .patch(
+                &self.settings.name,
+                &PatchParams::apply(&self.settings.identity),
+                &Patch::Merge(cleared),
+            )
+            .await
+            .map_err(from_kube)
+    }
+
+    async fn release(&mut self) -> Result<(), LeaseError> {
+        let lease = self
+            .leases
+            .get(&self.settings.name)
+            .await
+            .map_err(from_kube)?;
+        if holder(&lease) != self.settings.identity {
+            return Ok(());
+        }
+        self.precondition.expect(lease.metadata.resource_version);
+        self.lock.step_down().await.map_err(from_library)
+    }
+
+    /// Bounds a turn, however many requests it takes, well below the lease's duration.
+    async fn within_time<T>(
+        &mut self,
+        turn: impl AsyncFnOnce(&mut Self) -> Result<T, LeaseError>,
+    ) -> Result<T, LeaseError> {
+        let limit = self.settings.renew;
+        match timeout(limit, turn(self)).await {
+            Ok(result) => result,
+            Err(_) => {
+                // What was sent may have been done.
+                self.precondition.expect(None);
+                Err(LeaseError::NoAnswer(limit))
+            }
+        }
+    }
+}
+
+/// Why a leader is none any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LostLease {
+    /// It could not be renewed in time.
+    #[error("the lease was not renewed in time{}", .failure.as_ref().map(|f| format!(": {f}")).unwrap_or_default())]
+    Expired {
+        /// What went wrong last; nothing, if the process itself stood still.
+        failure: Option<LeaseError>,
+    },
+    /// Someone else holds it.
+    #[error("the lease was taken over by \"{holder}\"")]
+    Taken {
+        /// The new holder; empty if the lease was released by hand.
+        holder: String,
+    },
+}
+
+fn holder(lease: &Lease) -> String {
+    lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.clone())
+        .unwrap_or_default()
+}
+
+/// 80 to 100 per cent of a time, so that replicas do not ask in step.
+fn jittered(time: Duration) -> Duration {
+    time.mul_f64(rand::rng().random_range(0.8..1.0))
+}
+
+fn from_kube(error: kube::Error) -> LeaseError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => LeaseError::LostRace,
+        kube::Error::Api(status) => LeaseError::Refused(status),
+        other => LeaseError::Unreachable(other),
+    }
+}
+
+fn from_library(error: kube_leader_election::Error) -> LeaseError {
+    use kube_leader_election::Error as Library;
+    match error {
+        Library::GetLease(error)
+        | Library::CreateLease(error)
+        | Library::AcquireLease(error)
+        | Library::RenewLease(error)
+        | Library::ReleaseLease(error)
+        | Library::Kube(error) => from_kube(error),
+        Library::ApiError { response } => from_kube(kube::Error::Api(response)),
+        Library::ReleaseLockWhenNotLeading { leader } => LeaseError::HeldByAnother(leader),
+        other
+        @ (Library::TraverseLease { .. } | Library::SerdeError(_) | Library::JiffError(_)) => {
+            LeaseError::Library(other)
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What the operator counts, and how it is printed for Prometheus.
+//!
+//! To add a metric: a public field in [`Metrics`], one line in [`Metrics::new`] that registers it,
+//! and a type of labels if it has any. Names start with `db_operator_`; units are base units.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+mod process;
+
+/// Every metric of the process. Cheap to clone: clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// 1 while this process leads, 0 while it stands by.
+    pub leader: Gauge,
+    /// Finished reconciles.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// Failed reconciles, by the reason that [`crate::error::Error::reason`] gives.
+    pub reconcile_errors: Family<ReconcileErrorLabels, Counter>,
+    /// How long reconciles took.
+    pub reconcile_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
+    /// How long the Kubernetes API took to answer (for a watch: to open it).
+    pub api_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
+    registry: std::sync::Arc<Registry>,
+}
+
+/// Labels of what is counted for a kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// `Database`, `Backup` or `DatabaseInstance`.
+    pub kind: &'static str,
+}
+
+/// Labels of a finished reconcile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// `Database`, `Backup` or `DatabaseInstance`.
+    pub kind: &'static str,
+    /// `ok` or `error`.
+    pub result: &'static str,
+}
+
+/// Labels of a failed reconcile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileErrorLabels {
+    /// `Database`, `Backup` or `DatabaseInstance`.
+    pub kind: &'static str,
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+}
+
+/// Labels of a request to the Kubernetes API.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ApiLabels {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
+    pub verb: &'static str,
+    /// The resource's plural name, with its subresource: `databases/status`.
+    pub resource: String,
+    /// The HTTP status, or `error` where there was none.
+    pub code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers all metrics, each at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let leader = Gauge::<i64>::default();
+        let reconciles = Family::default();
+        let reconcile_errors = Family::default();
+        let reconcile_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let api_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+
+        // The process's metrics have standard names, without a prefix.
+        let mut root = Registry::default();
+        root.register_collector(Box::new(process::ProcessCollector));
+        let registry = root.sub_registry_with_prefix("db_operator");
+        registry.register("leader", "1 while this process leads", leader.clone());
+        registry.register("reconciles", "Finished reconciles", reconciles.clone());
+        registry.register(
+            "reconcile_errors",
+            "Failed reconciles by reason",
+            reconcile_errors.clone(),
+        );
+        registry.register(
+            "reconcile_seconds",
+            "Time that reconciles took",
+            reconcile_seconds.clone(),
+        );
+        registry.register(
+            "api_request_seconds",
+            "Time until the Kubernetes API answered",
+            api_seconds.clone(),
+        );
+        registry.register(
+            "build",
+            "The operator's version",
+            Info::new(BuildLabels {
+                version: env!("CARGO_PKG_VERSION"),
+            }),
+        );
+
+        Self {
+            leader,
+            reconciles,
+            reconcile_errors,
+            reconcile_seconds,
+            api_seconds,
+            registry: std::sync::Arc::new(root),
+        }
+    }
+
+    /// Counts one reconcile of an object of `kind`: how long it took, and the reason if it failed.
+    pub fn reconciled(&self, kind: &'static str, took: Duration, failure: Option<&'static str>) {
+        let result = if failure.is_some() { "error" } else { "ok" };
+        self.reconciles
+            .get_or_create(&ReconcileLabels { kind, result })
+            .inc();
+        self.reconcile_seconds
+            .get_or_create(&KindLabels { kind })
+            .observe(took.as_secs_f64());
+        if let Some(reason) = failure {
+            self.reconcile_errors
+                .get_or_create(&ReconcileErrorLabels { kind, reason })
+                .inc();
+        }
+    }
+
+    /// All metrics as `OpenMetrics` text.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Buckets from 1 ms to about 65 s, doubling.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 17))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_counted_is_printed() {
+        let metrics = Metrics::new();
+        metrics.leader.set(1);
+        metrics.reconciled("Database", Duration::from_millis(3), None);
+        metrics.reconciled(
+            "Database",
+            Duration::from_millis(3),
+            Some("ApiServerRefused"),
+        );
+        let text = metrics.clone().render().unwrap();
+        for line in [
+            "db_operator_leader 1",
+            "db_operator_reconciles_total{kind=\"Database\",result=\"ok\"} 1",
+            "db_operator_reconciles_total{kind=\"Database\",result=\"error\"} 1",
+            "db_operator_reconcile_errors_total{kind=\"Database\",reason=\"ApiServerRefused\"} 1",
+            "db_operator_reconcile_seconds_count{kind=\"Database\"} 2",
+            "db_operator_build_info{version=\"",
+            "process_resident_memory_bytes ",
+            "process_cpu_seconds_total ",
+            "process_open_fds ",
+        ] {
+            assert!(text.contains(line), "no {line} in\n{text}");
+        }
+    }
+}

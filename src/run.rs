@@ -1,0 +1,248 @@
+//! The operator's process: stands by, leads, stops.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Api, Client, ResourceExt};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{self, Failures};
+use crate::client;
+use crate::config::{Config, ConfigError};
+use crate::controller::Context;
+use crate::health::{self, Health, ListenError};
+use crate::leader::{Elector, Leadership, LostLease, Precondition, Settings};
+use crate::metrics::Metrics;
+
+/// The name under which Events are reported.
+const REPORTER: &str = "db-operator";
+
+/// Why the process ended without having been asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address for probes and metrics is not to be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// There is no way to the API server.
+    #[error("cannot find the API server: {0}; run in a pod, or set KUBECONFIG")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// The client cannot be made: certificates, mostly.
+    #[error("cannot prepare the client of the API server: {0}")]
+    Client(#[from] kube::Error),
+    /// Signals cannot be received.
+    #[error("cannot listen to signals: {0}")]
+    Signals(io::Error),
+    /// This process does not lead any more.
+    #[error("stopped leading: {0}; this process ends, so that nothing is done twice")]
+    LostLease(#[from] LostLease),
+    /// The probes cannot be answered any more.
+    #[error("the server of /healthz, /readyz and /metrics ended: {0}")]
+    HealthServer(io::Error),
+    /// A part of the process that must run ended.
+    #[error("{part} ended unexpectedly")]
+    Ended {
+        /// Which one.
+        part: &'static str,
+    },
+    /// A part of the process panicked. It is the operator's fault.
+    #[error("a part of the operator failed: {0}; please report this")]
+    Panicked(#[from] JoinError),
+}
+
+/// Runs until SIGTERM or SIGINT, which end it well, or until it must not go on.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    config.validate()?;
+    let stop = stop_on_signal()?;
+    let metrics = Metrics::new();
+    let health = Health::new(config.lease.ttl);
+    let listener = health::listen(config.listen).await?;
+    let serving = health::serve(listener, health.clone(), metrics.clone());
+
+    tokio::select! {
+        ended = serving => Err(match ended {
+            Ok(()) => RunError::Ended { part: "the server of the probes" },
+            Err(error) => RunError::HealthServer(error),
+        }),
+        result = operate(config, stop, metrics, health) => result,
+    }
+}
+
+/// Waits for the lease, leads, and gives the lease back.
+async fn operate(
+    config: Config,
+    stop: CancellationToken,
+    metrics: Metrics,
+    health: Health,
+) -> Result<(), RunError> {
+    let cluster = client::infer().await?;
+    let namespace = config
+        .namespace
+        .clone()
+        .unwrap_or_else(|| cluster.default_namespace.clone());
+    let identity = config.identity();
+    let leadership = Leadership::new();
+    let precondition = Precondition::default();
+    let client = client::for_leader(cluster.clone(), leadership.clone(), &metrics)?;
+    let mut elector = Elector::new(
+        client::for_lease(cluster, precondition.clone(), &metrics)?,
+        precondition,
+        Settings {
+            name: config.lease.name.clone(),
+            namespace: config
+                .lease
+                .namespace
+                .clone()
+                .unwrap_or_else(|| namespace.clone()),
+            identity: identity.clone(),
+            ttl: config.lease.ttl,
+            renew: config.lease.renew,
+        },
+        leadership.clone(),
+        health.clone(),
+    );
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %identity, %namespace, "standing by");
+    tokio::select! {
+        () = stop.cancelled() => {
+            // The request that was on its way may have made this process the leader.
+            elector.step_down().await;
+            return Ok(());
+        }
+        () = elector.campaign() => {}
+    }
+
+    metrics.leader.set(1);
+    let reporter = Reporter {
+        controller: REPORTER.to_owned(),
+        instance: Some(identity),
+    };
+    let context = Context {
+        events: Recorder::new(client.clone(), reporter),
+        client,
+        namespace,
+        cluster_id: config.cluster_id.clone().unwrap_or_default(),
+        resync: config.resync,
+        deep_resync: config.deep_resync,
+        leadership,
+        metrics: metrics.clone(),
+        health,
+        failures: Arc::new(Failures::default()),
+        concurrency: config.concurrency,
+    };
+    let result = tokio::select! {
+        lost = elector.hold() => return Err(lost.into()),
+        result = lead(context, config.shutdown_grace, &stop) => result,
+    };
+    metrics.leader.set(0);
+    elector.step_down().await;
+    result
+}
+
+/// What only the leader does: the controllers, until `stop`, and then what they have begun.
+async fn lead(
+    mut context: Context,
+    grace: Duration,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    if context.cluster_id.is_empty() {
+        context.cluster_id = tokio::select! {
+            id = cluster_id(&context.client) => id,
+            () = stop.cancelled() => return Ok(()),
+        };
+    }
+    tracing::info!(cluster_id = %context.cluster_id, "working");
+    let mut controllers = spawn_controllers(&Arc::new(context), stop);
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        Some(ended) = controllers.join_next() => {
+            let part = ended?;
+            return Err(RunError::Ended { part });
+        }
+    }
+    tracing::info!(?grace, "stopping: finishing what has begun");
+    let drained = timeout(grace, async {
+        while let Some(ended) = controllers.join_next().await {
+            ended?;
+        }
+        Ok(())
+    });
+    match drained.await {
+        Ok(result) => result,
+        Err(_) => {
+            // States are persisted before their effects: the next leader continues from there.
+            tracing::warn!("leaving unfinished work to the next leader");
+            Ok(())
+        }
+    }
+}
+
+/// Starts the controller of each kind. Each task returns its name when it ends.
+fn spawn_controllers(context: &Arc<Context>, stop: &CancellationToken) -> JoinSet<&'static str> {
+    let mut tasks = JoinSet::new();
+    let (c, s) = (context, stop);
+    tasks.spawn(named(
+        "the controller of instances",
+        crate::instance::controller::run(Arc::clone(c), s.clone()),
+    ));
+    tasks.spawn(named(
+        "the controller of databases",
+        crate::database::controller::run(Arc::clone(c), s.clone()),
+    ));
+    tasks.spawn(named(
+        "the controller of backups",
+        crate::backup::controller::run(Arc::clone(c), s.clone()),
+    ));
+    tasks
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// The UID of kube-system, which lives as long as the cluster. Asked for until there is an answer.
+async fn cluster_id(client: &Client) -> String {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    for failures in 1.. {
+        match namespaces.get("kube-system").await {
+            Ok(namespace) => {
+                if let Some(uid) = namespace.uid() {
+                    return uid;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the UID of kube-system, trying again (--cluster-id sets another id)");
+            }
+        }
+        sleep(backoff::delay(failures, rand::random())).await;
+    }
+    unreachable!("the loop has no end")
+}
+
+/// A token that is cancelled by the first SIGTERM or SIGINT.
+fn stop_on_signal() -> Result<CancellationToken, RunError> {
+    let receive = |kind| signal(kind).map_err(RunError::Signals);
+    let mut terminate: Signal = receive(SignalKind::terminate())?;
+    let mut interrupt: Signal = receive(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "asked to stop");
+        token.cancel();
+    });
+    Ok(stop)
+}

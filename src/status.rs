@@ -1,0 +1,101 @@
+//! Writing a status: by server-side apply, one field manager per writer, and only when it changed.
+
+use kube::api::{Patch, PatchParams};
+use kube::core::object::HasStatus;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// What has to be true of the object for its status to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// It is still the same object, not another one of its name.
+    SameObject,
+    /// Nothing in it changed since it was read. For a state that a decision was made from: what was
+    /// decided on an old copy is refused ([`Error::Changed`]).
+    Unchanged,
+}
+
+/// Writes `next` as the status of the object that was read as `seen`.
+///
+/// `manager` names the one place in the program that writes these fields: what it leaves out of
+/// `next` is removed. Returns the object as it is now, or nothing where `next` is what it has.
+pub async fn write<K>(
+    api: &Api<K>,
+    manager: &str,
+    seen: &K,
+    next: &K::Status,
+    fence: Fence,
+) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned + Clone + std::fmt::Debug,
+    K::Status: Serialize,
+{
+    const DOING: &str = "write the status";
+    let encode = |status: &K::Status| {
+        serde_json::to_value(status).map_err(|source| Error::Encode {
+            doing: DOING,
+            source,
+        })
+    };
+    let next = encode(next)?;
+    let current = seen.status().map(encode).transpose()?;
+    if current.as_ref() == Some(&next) {
+        return Ok(None);
+    }
+    api.patch_status(
+        &seen.name_any(),
+        &PatchParams::apply(manager).force(),
+        &Patch::Apply(patch(seen, &next, fence)),
+    )
+    .await
+    .map(Some)
+    .map_err(Error::api(DOING))
+}
+
+fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, fence: Fence) -> Value {
+    let mut metadata = json!({"name": seen.name_any(), "uid": seen.uid()});
+    match fence {
+        Fence::SameObject => {}
+        Fence::Unchanged => metadata["resourceVersion"] = json!(seen.resource_version()),
+    }
+    json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": metadata,
+        "status": status,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::core::ObjectMeta;
+
+    #[test]
+    fn fences_are_part_of_the_patch() {
+        let seen = Namespace {
+            metadata: ObjectMeta {
+                name: Some("n".to_owned()),
+                uid: Some("u".to_owned()),
+                resource_version: Some("5".to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let status = json!({"phase": "Active"});
+        assert_eq!(
+            patch(&seen, &status, Fence::SameObject),
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                   "metadata": {"name": "n", "uid": "u"}, "status": {"phase": "Active"}})
+        );
+        assert_eq!(
+            patch(&seen, &status, Fence::Unchanged)["metadata"]["resourceVersion"],
+            "5"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! The log: what is written, in which form, and what never is.
+
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::LogFormat;
+
+/// The log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not written as it has to be.
+    #[error(
+        "--log-filter \"{filter}\" is not understood ({source}): write a level or something like \"info,db_operator=debug\""
+    )]
+    Filter {
+        /// What was asked for.
+        filter: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// Somebody set up a log before.
+    #[error("the log is set up already: {0}")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends the log to standard error, in `format`, limited to `filter`.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let wanted = EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
+    let allowed = wanted.and(FilterFn::new(|event| is_speakable(event.target())));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(allowed))
+        .try_init()?;
+    Ok(())
+}
+
+/// Whether a module's events may be logged at any level.
+///
+/// The API client logs the whole body of an answer that it cannot parse, which may be a Secret; the
+/// SQL client logs statements, which may carry a verifier. Whatever the filter says, neither is
+/// written.
+fn is_speakable(target: &str) -> bool {
+    !matches!(target, "kube_client::client" | "sqlx::query")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_and_statements_are_never_logged() {
+        assert!(!is_speakable("kube_client::client"));
+        assert!(!is_speakable("sqlx::query"));
+        assert!(is_speakable("kube_client::client::builder"));
+        assert!(is_speakable("db_operator::leader"));
+    }
+}
