@@ -130,6 +130,18 @@ pub fn mysql_literal(text: &str) -> String {
     quoted(text, '\'').replace('\\', "\\\\")
 }
 
+/// Any text as an identifier for MySQL and MariaDB, such as the pattern of a GRANT.
+#[must_use]
+pub fn mysql_identifier(text: &str) -> String {
+    quoted(text, '`')
+}
+
+/// An account of MySQL and MariaDB, `'user'@'host'`.
+#[must_use]
+pub fn mysql_account(user: &str, host: &str) -> String {
+    format!("{}@{}", mysql_literal(user), mysql_literal(host))
+}
+
 /// `schema.*` for GRANT and REVOKE in MySQL and MariaDB, where `_` and `%` in a schema's name are wildcards.
 #[must_use]
 pub fn mysql_grant_pattern(schema: &SqlName) -> String {
@@ -212,6 +224,8 @@ mod tests {
         assert_eq!(postgresql_literal("it's"), "'it''s'");
         assert_eq!(postgresql_literal("a\\'b"), "E'a\\\\''b'");
         assert_eq!(mysql_literal("a\\'b"), "'a\\\\''b'");
+        assert_eq!(mysql_identifier("a`\\_b"), "`a``\\_b`");
+        assert_eq!(mysql_account("o'b@c", "%"), "'o''b@c'@'%'");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod claim;
 pub mod error;
 pub mod fence;
 pub mod ident;
+pub mod mysql;
 mod pool;
 mod postgresql;
 pub mod reserved;
