@@ -68,7 +68,7 @@ impl Error {
         match self {
             Self::Api { source, .. } => status(source).map(|status| status.code),
             Self::Changed { .. } => Some(409),
-            Self::Encode { .. } => None,
+            Self::Server(_) | Self::LoginFailed { .. } | Self::Blocked { .. } | Self::Encode { .. } => None,
         }
     }
 

@@ -22,7 +22,7 @@ pub mod claim;
 pub mod error;
 pub mod fence;
 pub mod ident;
-pub mod mysql;
+mod mysql;
 mod pool;
 mod postgresql;
 pub mod reserved;
@@ -106,7 +106,8 @@ impl Default for Timeouts {
 #[must_use]
 pub fn open(config: ServerConfig, fence: Fence) -> Arc<dyn Provider> {
     match config.engine {
-        Engine::Postgresql | Engine::Mysql => Arc::new(postgresql::Postgresql::new(config, fence)),
+        Engine::Postgresql => Arc::new(postgresql::Postgresql::new(config, fence)),
+        Engine::Mysql => Arc::new(mysql::Mysql::new(config, fence)),
     }
 }
 
