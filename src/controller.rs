@@ -80,7 +80,10 @@ impl Context {
     pub fn databases_on(&self, instance: &str) -> Vec<Arc<DeserializeGuard<Database>>> {
         let all = self.databases.get().map(Store::state).unwrap_or_default();
         let refers = |guarded: &Arc<DeserializeGuard<Database>>| {
-            guarded.0.as_ref().is_ok_and(|database| database.spec.instance_ref.name == instance)
+            guarded
+                .0
+                .as_ref()
+                .is_ok_and(|database| database.spec.instance_ref.name == instance)
         };
         all.into_iter().filter(refers).collect()
     }
@@ -93,11 +96,16 @@ impl Context {
 
     /// Draws the consequences of a server's failure for its instance and for this process.
     pub fn note_failure(&self, instance: &str, error: &ServerError) {
-        let Some(error) = error.provider() else { return };
+        let Some(error) = error.provider() else {
+            return;
+        };
         if error.ends_process() {
             self.end_superseded(error);
         } else if error.is_server_down() {
-            let known = self.instance_objects.get().and_then(|store| store.get(&ObjectRef::new(instance)));
+            let known = self
+                .instance_objects
+                .get()
+                .and_then(|store| store.get(&ObjectRef::new(instance)));
             if let Some(object) = known {
                 self.instance_triggers.send(&object);
             }
