@@ -125,6 +125,7 @@ async fn walk(
             if !take(&mut pass, step, &seen).await? {
                 return Ok(End::Gone);
             }
+            seen.deletion = pass.status().and_then(|status| status.deletion);
             if seen.usable {
                 // It was just made and looked at from all sides.
                 return Ok(End::Settled { deep: true });
