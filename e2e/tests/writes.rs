@@ -11,7 +11,7 @@ mod support;
 use db_operator::api::{Database, FINALIZER};
 use db_operator::error::Error;
 use db_operator::finalizer;
-use db_operator::status::{self, Fence};
+use db_operator::status::{self, When};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -104,30 +104,31 @@ async fn a_status_is_written_only_when_it_changed_and_only_over_what_was_seen() 
         });
         let database: Database = serde_json::from_value(database).unwrap();
         let made = api.create(&PostParams::default(), &database).await.unwrap();
-        let mut next = made.status.clone().unwrap_or_default();
-        next.observed_generation = Some(99);
-        let write =
-            async |seen: &Database, fence| status::write(&api, "e2e", seen, &next, fence).await;
+        let write = async |seen: &Database, generation, when| {
+            let mut next = made.status.clone().unwrap_or_default();
+            next.observed_generation = Some(generation);
+            status::write(&api, "e2e", seen, &next, when).await
+        };
 
-        let written = write(&made, Fence::SameObject).await.unwrap().unwrap();
+        let written = write(&made, 99, When::Always).await;
+        let written = written.unwrap().unwrap();
         assert_eq!(
             written.status.as_ref().unwrap().observed_generation,
             Some(99)
         );
-        assert!(write(&written, Fence::SameObject).await.unwrap().is_none());
+        assert!(write(&written, 99, When::Always).await.unwrap().is_none());
 
         let label = Patch::Merge(json!({"metadata": {"labels": {"changed": "true"}}}));
         api.patch("x", &PatchParams::default(), &label)
             .await
             .unwrap();
-        let refused = write(&made, Fence::Unchanged).await;
+        let refused = write(&made, 100, When::Unchanged).await;
         assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
 
-        let mut other = made.clone();
-        other.metadata.uid = Some("00000000-0000-0000-0000-000000000000".to_owned());
-        let refused = write(&other, Fence::SameObject).await;
-        assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
+        // What has gone is not made again by its status.
         api.delete("x", &DeleteParams::default()).await.unwrap();
+        let gone = write(&made, 100, When::Always).await.unwrap_err();
+        assert_eq!(gone.code(), Some(404), "{gone}");
     })
     .await;
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{DatabaseInstance, InstanceReason, Reason, Report};
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
-use crate::status::{self, Fence};
+use crate::status::{self, When};
 
 /// Writes the status of a DatabaseInstance.
 const MANAGER: &str = "db-operator-instance";
@@ -35,7 +35,7 @@ impl Reconcile for DatabaseInstance {
             Timestamp::now(),
         );
         let api = Api::all(context.client.clone());
-        status::write(&api, MANAGER, self, &next, Fence::SameObject).await?;
+        status::write(&api, MANAGER, self, &next, When::Unchanged).await?;
         Ok(context.at_resync())
     }
 }
