@@ -17,8 +17,9 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use support::client;
 use support::namespace::in_namespace;
+use support::operator::LIMIT;
+use support::{client, eventually};
 
 async fn config_map(
     client: &Client,
@@ -127,6 +128,10 @@ async fn a_status_is_written_only_when_it_changed_and_only_over_what_was_seen() 
 
         // What has gone is not made again by its status.
         api.delete("x", &DeleteParams::default()).await.unwrap();
+        eventually("the object is gone", LIMIT, async || {
+            api.get_opt("x").await.unwrap().is_none().then_some(())
+        })
+        .await;
         let gone = write(&made, 100, When::Always).await.unwrap_err();
         assert_eq!(gone.code(), Some(404), "{gone}");
     })
