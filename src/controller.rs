@@ -160,14 +160,8 @@ pub async fn run<K: Reconcile>(
     context.health.reading(K::KIND);
     let objects = controller.store();
     let health = context.health.clone();
-    let first_read = async move {
-        // It fails only when the controller ends first.
-        if objects.wait_until_ready().await.is_ok() {
-            health.read(K::KIND);
-        }
-    };
     let results = controller
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             reconcile_one,
             |object, error, context| on_error(&object, error, &context),
@@ -179,7 +173,23 @@ pub async fn run<K: Reconcile>(
             }
             std::future::ready(())
         });
-    tokio::join!(first_read, results);
+    // A controller that has not read its objects yet waits for them before it stops, however long that
+    // takes. It has begun nothing, so it is not waited for.
+    let stopped_before_reading = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            read = objects.wait_until_ready() => {
+                if read.is_ok() {
+                    health.read(K::KIND);
+                }
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = results => {}
+        () = stopped_before_reading => {}
+    }
 }
 
 /// One reconcile, counted and with a span for its log lines.
@@ -259,21 +269,22 @@ fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, contex
     }
 }
 
+/// The API server's own words where it has spoken, and what to do about the usual cause.
 fn watch_failure(error: &watcher::Error) -> String {
-    let missing = match error {
+    let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code == 404,
+        | watcher::Error::WatchError(status) => status,
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
+        | watcher::Error::NoResourceVersion => return error.to_string(),
     };
-    let hint = if missing {
-        ": are the CustomResourceDefinitions installed (kubectl apply -k kustomize/crds)?"
-    } else {
-        ""
+    let hint = match status.code {
+        404 => " (are the CustomResourceDefinitions installed? kubectl apply -k kustomize/crds)",
+        403 => " (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
+        _ => "",
     };
-    format!("{error}{hint}")
+    format!("{}{hint}", status.message)
 }

@@ -194,7 +194,10 @@ async fn lead(
         () = superseded.cancelled() => return Err(RunError::Superseded),
         Some(ended) = controllers.join_next() => {
             let part = ended?;
-            return Err(RunError::Ended { part });
+            // Some controllers stop faster than this task wakes up.
+            if !stop.is_cancelled() {
+                return Err(RunError::Ended { part });
+            }
         }
     }
     tracing::info!(?grace, "stopping: finishing what has begun");

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::instance::registry::{Entry, Standing};
 use crate::instance::server::{Server, ServerError};
 use crate::provider::{Claimant, ProviderError};
-use crate::status::{self, Fence};
+use crate::status::{self, When};
 use std::sync::Arc;
 
 /// Writes the status of a Database.
@@ -218,7 +218,7 @@ impl<'a> Pass<'a> {
 
     /// Persists a state. What was decided on an old copy of the object is refused.
     pub async fn persist(&mut self, next: DatabaseStatus) -> Result<(), Error> {
-        self.write(next, Fence::Unchanged).await
+        self.write(next, When::Unchanged).await
     }
 
     /// Writes what a pass found into the conditions, with the rest of `next`; nothing where nothing changed.
@@ -230,12 +230,12 @@ impl<'a> Pass<'a> {
                 .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
         report.record(&mut next.conditions, generation, Timestamp::now());
-        self.write(next, Fence::Unchanged).await
+        self.write(next, When::Unchanged).await
     }
 
-    async fn write(&mut self, next: DatabaseStatus, fence: Fence) -> Result<(), Error> {
+    async fn write(&mut self, next: DatabaseStatus, when: When) -> Result<(), Error> {
         if let Some(written) =
-            status::write(&self.api(), MANAGER, &self.database, &next, fence).await?
+            status::write(&self.api(), MANAGER, &self.database, &next, when).await?
         {
             self.database = written;
         }

@@ -205,7 +205,7 @@ async fn report(
         MANAGER,
         instance,
         &next,
-        status::Fence::SameObject,
+        status::When::Unchanged,
     )
     .await?;
     Ok(())
