@@ -15,11 +15,7 @@ use crate::template::{self, TemplateError, percent_encode};
 const PASSWORD_LENGTH: usize = 40;
 const PASSWORD_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// The keys that a `secretTemplate` cannot replace.
-pub const FIXED_KEYS: [&str; 11] = [
-    "host", "port", "database", "username", "password", "uri", "jdbc-url", "type", "provider",
-    "ca.crt", "sslmode",
-];
+pub use crate::api::database::SECRET_KEYS as FIXED_KEYS;
 
 /// Everything that is needed to use a database.
 pub struct Connection {
