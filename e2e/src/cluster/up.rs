@@ -1,17 +1,17 @@
 //! `up`: from whatever is there to a Ready node.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::cgroup::Cgroup;
 use super::namespaces::{self, Init};
 use super::parts::{self, Part};
 use super::process::Process;
-use super::{Cluster, files, network, pause};
+use super::{Cluster, files, launch, network, pause};
 use crate::cache::{Cache, Key, require_space};
 use crate::{Error, Result, command, host, tools};
 
@@ -55,10 +55,17 @@ impl Cluster {
         let plan = self.plan(&cache)?;
         if let Some(init) = self.running(&plan) {
             match self.repair(init, &plan) {
-                Ok(done) => return Ok(done),
-                Err(error) => command::say(&format!(
-                    "The cluster cannot be repaired, so it is started afresh: {error}"
-                )),
+                Ok(done) => {
+                    self.take_over()?;
+                    return Ok(done);
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    let why = error.lines().next().unwrap_or_default();
+                    command::say(&format!(
+                        "The cluster cannot be repaired ({why}), so it is started afresh"
+                    ));
+                }
             }
         }
         self.down()?;
@@ -101,7 +108,7 @@ impl Cluster {
     fn running(&self, plan: &Plan) -> Option<Process> {
         let init = self.init()?;
         let key = fs::read_to_string(self.key_file()).ok()?;
-        (key == plan.key && self.run_dir().join("ready").is_file()).then_some(init)
+        (key == plan.key).then_some(init)
     }
 
     fn repair(&self, init: Process, plan: &Plan) -> Result<Up> {
@@ -130,23 +137,19 @@ impl Cluster {
         files::write(self, &plan.configuration)?;
         plan.cgroup.create()?;
         let init = self.start_init(plan)?;
-        fs::write(self.key_file(), &plan.key).map_err(Error::io("write", &self.key_file()))?;
         self.record_user()?;
         plan.parts
             .iter()
             .try_for_each(|part| self.spawn(part, init, plan))?;
-        self.wait(plan)
+        self.wait(plan)?;
+        // Last, so that half a start is never taken for a cluster.
+        fs::write(self.key_file(), &plan.key).map_err(Error::io("write", &self.key_file()))
     }
 
     fn start_init(&self, plan: &Plan) -> Result<Process> {
         let log = self.logs_dir().join("init.log");
         let script = self.state_dir().join("etc/init.sh");
-        let init = Init::start(detached(
-            &plan.cgroup,
-            Path::new("bash"),
-            &[script.display().to_string()],
-            &log,
-        )?)?;
+        let init = Init::start(launch::first(&plan.cgroup, &script, &log)?)?;
         init.process.record(&self.init_file())?;
         network::connect(self.settings(), init.process.pid)?;
         let process = init.process;
@@ -161,9 +164,11 @@ impl Cluster {
 
     fn spawn(&self, part: &Part, init: Process, plan: &Plan) -> Result<()> {
         let program = self.tools_dir().join(part.name);
-        let mut command = detached(&plan.cgroup, &program, &part.arguments, &part.log(self))?;
-        command.stdin(Stdio::null());
-        namespaces::start_in(init, command)?.record(&self.process_file(part.name))
+        let command = launch::background(&plan.cgroup, &program, &part.arguments, &part.log(self));
+        let process = namespaces::start_in(init, command)?;
+        process
+            .ok_or_else(|| ended(part.name, &part.log(self)))?
+            .record(&self.process_file(part.name))
     }
 
     /// Waits until every part does its work.
@@ -190,7 +195,7 @@ impl Cluster {
         ready("etcd", Box::new(|| true))?;
         ready(
             "containerd",
-            Box::new(|| command::output(self.ctr().arg("version")).is_ok()),
+            Box::new(|| command::output(self.ctr().args(["images", "list", "-q"])).is_ok()),
         )?;
         self.import_pause(&plan.pause)?;
         ready(
@@ -263,45 +268,6 @@ impl Cluster {
             error
         }
     }
-}
-
-/// A command that moves itself into the cluster's cgroup and a session of its own, with its output appended to `log`.
-fn detached(cgroup: &Cgroup, program: &Path, arguments: &[String], log: &Path) -> Result<Command> {
-    let output = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(Error::io("open", log))?;
-    let errors = output.try_clone().map_err(Error::io("open", log))?;
-    let entrances: Vec<String> = cgroup
-        .entrances()
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "for entrance in $0; do echo 0 >\"$entrance\" || exit; done; exec setsid \"$@\"",
-    ]);
-    command
-        .arg(entrances.join(" "))
-        .arg(program)
-        .args(arguments);
-    // Nothing of the caller's: no proxies, no credentials, no language.
-    let tools = program
-        .parent()
-        .map(|folder| format!("{}:", folder.display()))
-        .unwrap_or_default();
-    command.env_clear().env(
-        "PATH",
-        format!("{tools}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-    );
-    command
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors);
-    Ok(command)
 }
 
 /// Puts all programs into one folder that is the cluster's own, so that it outlives what becomes of the cache.
