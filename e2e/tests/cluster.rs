@@ -134,7 +134,7 @@ fn a_failed_start_leaves_nothing_but_its_logs() {
     let before = Snapshot::take();
     // A file where containerd wants its folder: it ends soon after its start.
     let images = Cache::open().unwrap().root().join("containerd/beside");
-    let obstacle = images.join("io.containerd.metadata.v1.bolt");
+    let obstacle = images.join("tmpmounts");
     let _ = std::fs::remove_dir_all(&images);
     std::fs::create_dir_all(&images).unwrap();
     std::fs::write(&obstacle, "").unwrap();
@@ -155,7 +155,7 @@ fn a_failed_start_leaves_nothing_but_its_logs() {
     assert!(
         std::fs::read_to_string(log)
             .unwrap()
-            .contains("io.containerd.metadata.v1.bolt")
+            .contains("tmpmounts: not a directory")
     );
     before.assert_same(&Snapshot::take());
 }

@@ -2,7 +2,7 @@
 //!
 //! - `settings`, `parts`, `files`: what a cluster consists of
 //! - `namespaces`, `network`, `cgroup`, `process`, `launch`: what holds it together, and apart from everything else
-//! - `up`, `down`, `status`, `takeover`: what can be done with it
+//! - `up`, `ready`, `down`, `status`, `takeover`: what can be done with it
 //! - `pki`, `pause`: what it needs besides
 
 mod cgroup;
@@ -15,6 +15,7 @@ mod parts;
 mod pause;
 mod pki;
 mod process;
+mod ready;
 mod settings;
 mod status;
 mod takeover;

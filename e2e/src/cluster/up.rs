@@ -1,8 +1,6 @@
 //! `up`: from whatever is there to a Ready node.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,14 +9,15 @@ use super::cgroup::Cgroup;
 use super::namespaces::{self, Init};
 use super::parts::{self, Part};
 use super::process::Process;
+use super::ready::ended;
 use super::{Cluster, files, launch, network, pause};
 use crate::cache::{Cache, Key, require_space};
 use crate::{Error, Result, command, host, tools};
 
 /// What a running cluster writes below its state folder at the least, in bytes.
 const SPACE: u64 = 2 * 1024 * 1024 * 1024;
-/// How long a part may take to become ready on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long the namespaces may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `up` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +53,14 @@ impl Cluster {
         host::ensure_packages(&cache)?;
         let plan = self.plan(&cache)?;
         if let Some(init) = self.running(&plan) {
-            match self.repair(init, &plan) {
-                Ok(done) => {
+            match self.ensure_parts(init, &plan) {
+                Ok(started) => {
                     self.take_over()?;
-                    return Ok(done);
+                    return Ok(if started.is_empty() {
+                        Up::AlreadyRunning
+                    } else {
+                        Up::Repaired(started)
+                    });
                 }
                 Err(error) => {
                     let error = error.to_string();
@@ -111,23 +114,6 @@ impl Cluster {
         (key == plan.key).then_some(init)
     }
 
-    fn repair(&self, init: Process, plan: &Plan) -> Result<Up> {
-        let missing: Vec<&Part> = plan
-            .parts
-            .iter()
-            .filter(|part| self.process(part.name).is_none())
-            .collect();
-        for part in &missing {
-            command::say(&format!("{} is not running; starting it again", part.name));
-            self.spawn(part, init, plan)?;
-        }
-        self.wait(plan)?;
-        if missing.is_empty() {
-            return Ok(Up::AlreadyRunning);
-        }
-        Ok(Up::Repaired(missing.iter().map(|part| part.name).collect()))
-    }
-
     fn start(&self, plan: &Plan) -> Result<()> {
         for folder in [self.state_dir(), &plan.images] {
             fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
@@ -138,10 +124,7 @@ impl Cluster {
         plan.cgroup.create()?;
         let init = self.start_init(plan)?;
         self.record_user()?;
-        plan.parts
-            .iter()
-            .try_for_each(|part| self.spawn(part, init, plan))?;
-        self.wait(plan)?;
+        self.ensure_parts(init, plan)?;
         // Last, so that half a start is never taken for a cluster.
         fs::write(self.key_file(), &plan.key).map_err(Error::io("write", &self.key_file()))
     }
@@ -156,8 +139,11 @@ impl Cluster {
         init.go()?;
         let ready = self.run_dir().join("ready");
         command::wait_until("The cluster's namespaces", PATIENCE, Some(&log), || {
-            alive("The cluster's first process", process, &log)?;
-            Ok(ready.is_file())
+            if process.is_alive() {
+                Ok(ready.is_file())
+            } else {
+                Err(ended("the cluster's first process", &log))
+            }
         })?;
         Ok(process)
     }
@@ -171,67 +157,33 @@ impl Cluster {
             .record(&self.process_file(part.name))
     }
 
-    /// Waits until every part does its work.
-    fn wait(&self, plan: &Plan) -> Result<()> {
-        let ready = |name: &'static str, mut condition: Box<dyn FnMut() -> bool + '_>| {
-            let log = self.logs_dir().join(format!("{name}.log"));
-            command::wait_until(&format!("{name} is ready"), PATIENCE, Some(&log), || {
-                let process = self.process(name).ok_or_else(|| ended(name, &log))?;
-                alive(name, process, &log)?;
-                Ok(condition())
-            })
-        };
-        let answers = |arguments: &'static [&'static str], expected: &'static str| {
-            Box::new(move || {
-                command::output(self.kubectl().args(arguments))
-                    .is_ok_and(|answer| answer.contains(expected))
-            })
-        };
-        let node = self.settings().node_address();
-        let healthy = |port: u16, path: &'static str| {
-            Box::new(move || http_ok(SocketAddr::from((node, port)), path))
-        };
+    /// Starts the parts that do not run, each stage once the one before is ready, and waits until all do their work.
+    fn ensure_parts(&self, init: Process, plan: &Plan) -> Result<Vec<&'static str>> {
+        let mut started = Vec::new();
+        for stage in [parts::BASE, parts::WORKERS] {
+            for part in plan.parts.iter().filter(|part| stage.contains(&part.name)) {
+                if self.process(part.name).is_none() {
+                    self.spawn(part, init, plan)?;
+                    started.push(part.name);
+                }
+            }
+            stage.iter().try_for_each(|part| self.wait_for_part(part))?;
+            if stage == parts::BASE {
+                self.import_pause(&plan.pause)?;
+                self.bootstrap()?;
+            }
+        }
+        self.wait_for_whole()?;
+        Ok(started)
+    }
 
-        ready("etcd", Box::new(|| true))?;
-        ready(
-            "containerd",
-            Box::new(|| command::output(self.ctr().args(["images", "list", "-q"])).is_ok()),
-        )?;
-        self.import_pause(&plan.pause)?;
-        ready(
-            "kube-apiserver",
-            answers(&["get", "--raw", "/readyz"], "ok"),
-        )?;
-        let bootstrap = self.state_dir().join("etc/bootstrap.yaml");
+    fn bootstrap(&self) -> Result<()> {
+        let manifest = self.state_dir().join("etc/bootstrap.yaml");
         // The default roles, which the bindings refer to, appear shortly after the API server is ready.
-        ready(
+        self.wait_while_running(
             "kube-apiserver",
-            Box::new(|| {
-                command::output(self.kubectl().arg("apply").arg("-f").arg(&bootstrap)).is_ok()
-            }),
-        )?;
-        ready("kube-scheduler", Box::new(|| true))?;
-        let ready_node = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}";
-        ready(
-            "kubelet",
-            Box::new(move || {
-                command::output(self.kubectl().args(["get", "nodes", "-o", ready_node]))
-                    .is_ok_and(|answer| answer == "True")
-            }),
-        )?;
-        ready("kube-proxy", healthy(10256, "/healthz"))?;
-        ready("coredns", healthy(8181, "/ready"))?;
-        ready(
-            "kube-controller-manager",
-            answers(
-                &["get", "serviceaccount", "default", "-o", "name"],
-                "default",
-            ),
-        )?;
-        let service = SocketAddr::from((self.settings().api_service_address(), 443));
-        ready(
-            "kube-proxy",
-            Box::new(move || TcpStream::connect_timeout(&service, Duration::from_secs(1)).is_ok()),
+            "the API server has its default roles",
+            || command::output(self.kubectl().arg("apply").arg("-f").arg(&manifest)).is_ok(),
         )
     }
 
@@ -289,33 +241,4 @@ fn link_programs(folders: &[PathBuf], into: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn alive(name: &str, process: Process, log: &Path) -> Result<()> {
-    if process.is_alive() {
-        Ok(())
-    } else {
-        Err(ended(name, log))
-    }
-}
-
-fn ended(name: &str, log: &Path) -> Error {
-    Error::Failed {
-        what: name.to_owned(),
-        status: "it ended".to_owned(),
-        tail: command::tail(log),
-    }
-}
-
-/// Whether a GET of this path is answered with 200.
-fn http_ok(address: SocketAddr, path: &str) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-        let mut start = [0; 12];
-        stream.read_exact(&mut start)?;
-        Ok(start.ends_with(b" 200"))
-    };
-    ask().unwrap_or(false)
 }
