@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use e2e::Result;
-use e2e::cluster::{Cluster, Up};
+use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
@@ -16,6 +16,9 @@ use e2e::command::say;
     disable_help_subcommand = true
 )]
 struct Arguments {
+    /// The cluster's name. There is one a machine; the other name is for tests of the cluster itself.
+    #[arg(long, global = true, hide = true, value_parser = ["e2e", "beside"], default_value = "e2e")]
+    cluster: String,
     #[command(subcommand)]
     command: Task,
 }
@@ -33,7 +36,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().command) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -42,9 +45,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: &Task) -> Result<()> {
-    let cluster = Cluster::main();
-    match task {
+fn run(arguments: &Arguments) -> Result<()> {
+    let settings = if arguments.cluster == "beside" {
+        Settings::neighbour()
+    } else {
+        Settings::main()
+    };
+    let cluster = Cluster::new(settings);
+    match &arguments.command {
         Task::Up => up(&cluster)?,
         Task::Down => {
             let _lock = cluster.lock()?;
