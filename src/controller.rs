@@ -94,7 +94,11 @@ pub async fn run<K: Reconcile>(
     };
     let results = controller
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile_one, on_error, Arc::clone(&context))
+        .run(
+            reconcile_one,
+            |object, error, context| on_error(&object, error, &context),
+            Arc::clone(&context),
+        )
         .for_each(|result| {
             if let Err(error) = result {
                 report::<K>(&error, &context);
@@ -140,11 +144,11 @@ async fn reconcile_one<K: Reconcile>(
 
 /// When to look again at an object that failed.
 fn on_error<K: Reconcile>(
-    object: Arc<DeserializeGuard<K>>,
+    object: &DeserializeGuard<K>,
     error: &Error,
-    context: Arc<Context>,
+    context: &Context,
 ) -> Action {
-    let failures = context.failures.failed(key(object.as_ref()));
+    let failures = context.failures.failed(key(object));
     if error.is_retryable() {
         Action::requeue(backoff::delay(failures, rand::random()))
     } else {

@@ -12,7 +12,7 @@ pub enum Error {
         /// What was being done: a verb and its object, as in "write the status".
         doing: &'static str,
         /// What the client says.
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// An object cannot be written as JSON. It is the operator's fault.
     #[error("cannot {doing}: {source}; please report this")]
@@ -37,15 +37,28 @@ impl Error {
             Some(status) if status.code == 409 && !status.is_already_exists() => {
                 Self::Changed { doing }
             }
-            Some(_) | None => Self::Api { doing, source },
+            Some(_) | None => Self::Api {
+                doing,
+                source: Box::new(source),
+            },
         }
     }
 
-    /// A stable CamelCase word.
+    /// The HTTP status, if it was the API server that refused.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api { source, .. } => status(source).map(|status| status.code),
+            Self::Changed { .. } => Some(409),
+            Self::Encode { .. } => None,
+        }
+    }
+
+    /// A stable `CamelCase` word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Api { source, .. } => match status(source).map(|status| status.code) {
+            Self::Api { .. } => match self.code() {
                 Some(401 | 403) => "ApiServerForbids",
                 Some(404) => "NotFound",
                 Some(429 | 500..) => "ApiServerBusy",
@@ -62,10 +75,8 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Api { source, .. } => {
-                // 400 and 422: the API server understood, and refuses what it was sent.
-                !status(source).is_some_and(|status| matches!(status.code, 400 | 422))
-            }
+            // The API server understood, and refuses what it was sent.
+            Self::Api { .. } => !matches!(self.code(), Some(400 | 422)),
             Self::Changed { .. } => true,
             Self::Encode { .. } => false,
         }

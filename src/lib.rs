@@ -29,3 +29,8 @@ pub mod run;
 pub mod status;
 pub mod telemetry;
 pub mod template;
+
+#[cfg(test)]
+mod diagram;
+#[cfg(test)]
+mod testing;

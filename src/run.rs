@@ -65,6 +65,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let health = Health::new(config.lease.ttl);
     let listener = health::listen(config.listen).await?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
+    }
     let serving = health::serve(listener, health.clone(), metrics.clone());
 
     tokio::select! {
@@ -176,32 +179,25 @@ async fn lead(
         }
         Ok(())
     });
-    match drained.await {
-        Ok(result) => result,
-        Err(_) => {
-            // States are persisted before their effects: the next leader continues from there.
-            tracing::warn!("leaving unfinished work to the next leader");
-            Ok(())
-        }
+    if let Ok(result) = drained.await {
+        return result;
     }
+    // States are persisted before their effects: the next leader continues from there.
+    tracing::warn!("leaving unfinished work to the next leader");
+    Ok(())
 }
 
 /// Starts the controller of each kind. Each task returns its name when it ends.
 fn spawn_controllers(context: &Arc<Context>, stop: &CancellationToken) -> JoinSet<&'static str> {
     let mut tasks = JoinSet::new();
-    let (c, s) = (context, stop);
-    tasks.spawn(named(
-        "the controller of instances",
-        crate::instance::controller::run(Arc::clone(c), s.clone()),
-    ));
-    tasks.spawn(named(
-        "the controller of databases",
-        crate::database::controller::run(Arc::clone(c), s.clone()),
-    ));
-    tasks.spawn(named(
-        "the controller of backups",
-        crate::backup::controller::run(Arc::clone(c), s.clone()),
-    ));
+    let (instances, databases, backups) = (
+        crate::instance::controller::run(Arc::clone(context), stop.clone()),
+        crate::database::controller::run(Arc::clone(context), stop.clone()),
+        crate::backup::controller::run(Arc::clone(context), stop.clone()),
+    );
+    tasks.spawn(named("the controller of instances", instances));
+    tasks.spawn(named("the controller of databases", databases));
+    tasks.spawn(named("the controller of backups", backups));
     tasks
 }
 

@@ -148,6 +148,7 @@ reasons! {
         Stalled {
             DatabaseNotFound: "The Database of spec.databaseRef does not exist.",
             DatabaseDeleted: "The Database was deleted while the backup ran, and the backup was cancelled.",
+            Cancelled: "The Backup was deleted while it ran; the Job is stopped and the upload aborted.",
             ForeignNamespace: "spec.databaseRef.namespace is not accepted here: leave it out.",
             NoDestination: "The Database's instance has no spec.backup.",
             InvalidTemplate: "The template for the Job is missing or broken; the message says where.",
