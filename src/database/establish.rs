@@ -341,9 +341,9 @@ async fn log_in(
         Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
             reason: DatabaseReason::LoginFailed,
             message: format!("logging in as {} does not work: {detail}", names.role),
-            retry: Some(Error::LoginFailed {
+            retry: Some(Box::new(Error::LoginFailed {
                 user: names.role.to_string(),
-            }),
+            })),
         }),
     }
 }
