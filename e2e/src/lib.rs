@@ -7,6 +7,7 @@
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
 //! - [`kubeconfig`]: how clients find it
+//! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod cache;
 pub mod check;
@@ -22,6 +23,7 @@ pub mod lock;
 pub mod objects;
 pub mod operator;
 pub mod servers;
+pub mod testing;
 pub mod tools;
 
 pub use error::{Error, Result};
