@@ -198,6 +198,15 @@ impl Bed {
             .collect()
     }
 
+    /// Waits until the Secret of an object that is gone was collected.
+    pub async fn without_secret(&self, name: &str) {
+        eventually(&format!("the Secret {name} is gone"), SOON, async || {
+            let left = self.secrets().get_opt(name).await.unwrap();
+            left.map_or(Ok(()), |left| Err(format!("{:?}", left.metadata)))
+        })
+        .await;
+    }
+
     /// Makes a Secret in the test's namespace.
     pub async fn make_secret(&self, name: &str, labels: Value, data: Value) {
         let secret = json!({"metadata": {"name": name, "labels": labels}, "stringData": data});

@@ -7,4 +7,9 @@
     reason = "a failed test may panic"
 )]
 
+mod adoption;
 mod create;
+mod deletion;
+mod drift;
+mod rivals;
+mod secrets;
