@@ -122,14 +122,38 @@ impl Bed {
             let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
         }
         for namespace in &all {
-            eventually("the namespace is gone", GONE_WITHIN, async || {
-                let left = namespaces.get_opt(namespace).await.unwrap();
-                left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
-            })
-            .await;
+            self.without_namespace(namespace).await;
         }
         self.clear_instances().await;
         self.server.sweep(&self.client, &self.prefix).await;
+    }
+
+    /// Asks for the deletion of the test's namespace.
+    pub async fn delete_namespace(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// Deletes all that the test made in the cluster, each Database by its own policy, and waits until it is gone.
+    pub async fn gone_with_all(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let _ = namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await;
+        self.without_namespace(&self.namespace).await;
+        self.clear_instances().await;
+    }
+
+    async fn without_namespace(&self, name: &str) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        eventually("the namespace is gone", GONE_WITHIN, async || {
+            let left = namespaces.get_opt(name).await.unwrap();
+            left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
+        })
+        .await;
     }
 
     /// Sets the policy of each Database so that its deletion drops it.

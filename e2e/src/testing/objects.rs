@@ -313,4 +313,13 @@ impl Bed {
     pub fn uid(object: &impl ResourceExt) -> String {
         object.uid().unwrap_or_default()
     }
+
+    /// Asks for a look at an instance.
+    pub async fn touch_instance(&self, name: &str) {
+        let request = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: "now"}}});
+        self.instances()
+            .patch(name, &PatchParams::default(), &Patch::Merge(request))
+            .await
+            .unwrap();
+    }
 }

@@ -11,5 +11,8 @@ mod adoption;
 mod create;
 mod deletion;
 mod drift;
+mod instances;
+mod permission;
+mod quiet;
 mod rivals;
 mod secrets;

@@ -38,7 +38,7 @@ pub(super) async fn enter(
             match session.change("writing the first epoch", insert).await {
                 Ok(_) => epoch,
                 Err(failure) if failure.number == Some(error::DUPLICATE) => {
-                    return Err(superseded(session, fence, None).await?);
+                    entered_meanwhile(session, fence).await?
                 }
                 Err(failure) => return Err(failure.error),
             }
@@ -51,10 +51,11 @@ pub(super) async fn enter(
             .bind(fence.process())
             .bind(fence.cluster_id())
             .bind(from);
-            if session.change("raising the epoch", raise).await? != 1 {
-                return Err(superseded(session, fence, None).await?);
+            if session.change("raising the epoch", raise).await? == 1 {
+                to
+            } else {
+                entered_meanwhile(session, fence).await?
             }
-            to
         }
     };
     end_older(session, fence, epoch, patience).await?;
@@ -200,6 +201,14 @@ async fn end_older(
             });
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Somebody wrote the epoch first: another provider of this process, whose epoch is this one's too, or a successor.
+async fn entered_meanwhile(session: &mut Session, fence: &Fence) -> Result<i64, ProviderError> {
+    match home::epoch(session, fence.cluster_id()).await? {
+        Some(epoch) if epoch.process == fence.process() => Ok(epoch.number),
+        Some(_) | None => Err(superseded(session, fence, None).await?),
     }
 }
 
