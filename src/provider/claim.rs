@@ -30,6 +30,7 @@ impl fmt::Display for Claimant {
 
 /// A row of the claim table: this database and this role belong to this object.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct Claim {
     /// What is claimed.
     pub names: Names,
@@ -253,7 +254,7 @@ fn consent(
             request.names.database, request.names.role
         ),
         (true, false) => format!("database {:?} exists", request.names.database),
-        (false, true) | (false, false) => format!("user {:?} exists", request.names.role),
+        (false, true | false) => format!("user {:?} exists", request.names.role),
     };
     let whose = standing.map_or_else(
         || " already and were not made by db-operator".to_owned(),

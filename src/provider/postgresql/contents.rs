@@ -57,7 +57,10 @@ impl Postgresql {
             return Ok(Vec::new());
         }
         let (home_slot, visit_slot) = self.pool.two_slots().await?;
-        let mut home = self.pool.session(home_slot, self.open_home()).await?;
+        let mut home = self
+            .pool
+            .session(home_slot, Box::pin(self.open_home()))
+            .await?;
         self.may_connect(&mut home, desired, true).await?;
         self.pool.make_room().await;
         let result = match self
