@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::template::{self, TemplateError, percent_encode};
 
+/// The keys that a `secretTemplate` cannot replace.
+pub use crate::api::database::SECRET_KEYS as FIXED_KEYS;
+
 /// Characters of a generated password: 40 of 62 letters and digits are 238 bits, and need no quoting anywhere.
 const PASSWORD_LENGTH: usize = 40;
 const PASSWORD_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-pub use crate::api::database::SECRET_KEYS as FIXED_KEYS;
 
 /// Everything that is needed to use a database.
 pub struct Connection {
