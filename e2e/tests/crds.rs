@@ -211,7 +211,13 @@ async fn the_served_definitions_are_the_generated_ones() {
         let mut wanted = served.clone();
         wanted.spec = definition.spec;
         let filled = served_api.replace(&name, &dry_run, &wanted).await.unwrap();
-        assert_eq!(filled.spec, served.spec, "{name}: apply crds/ again");
+        let lines = |spec| serde_yaml_ng::to_string(spec).unwrap();
+        let (served, generated) = (lines(&served.spec), lines(&filled.spec));
+        let differs = served.lines().zip(generated.lines()).find(|(a, b)| a != b);
+        assert!(
+            served == generated,
+            "{name} is not the one in crds/: apply that again. First difference (served, generated): {differs:?}"
+        );
     }
 }
 
