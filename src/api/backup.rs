@@ -95,6 +95,25 @@ pub enum BackupState {
 }
 
 impl BackupState {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 4] = [
+        Self::Starting,
+        Self::BackingUp,
+        Self::Completed,
+        Self::Failed,
+    ];
+
+    /// The word in `status.state`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "STARTING",
+            Self::BackingUp => "BACKING_UP",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+        }
+    }
+
     /// True for the states that nothing follows.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
@@ -297,6 +316,13 @@ pub(super) fn final_name(database: &str, uid: Option<&str>, attempt: i32) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_are_written_as_they_are_called() {
+        for state in BackupState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
 
     #[test]
     fn a_final_backups_name_fits_and_tells_attempts_and_objects_apart() {

@@ -293,6 +293,41 @@ pub enum DatabaseState {
     Deleted,
 }
 
+impl DatabaseState {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 11] = [
+        Self::Creating,
+        Self::Created,
+        Self::BackupRequested,
+        Self::BackupInProgress,
+        Self::BackupCompleted,
+        Self::BackupBeforeDeleteRequested,
+        Self::BackupBeforeDeleteInProgress,
+        Self::BackupBeforeDeleteCompleted,
+        Self::DeletionRequested,
+        Self::DeletionInProgress,
+        Self::Deleted,
+    ];
+
+    /// The word in `status.state`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Created => "CREATED",
+            Self::BackupRequested => "BACKUP_REQUESTED",
+            Self::BackupInProgress => "BACKUP_IN_PROGRESS",
+            Self::BackupCompleted => "BACKUP_COMPLETED",
+            Self::BackupBeforeDeleteRequested => "BACKUP_BEFORE_DELETE_REQUESTED",
+            Self::BackupBeforeDeleteInProgress => "BACKUP_BEFORE_DELETE_IN_PROGRESS",
+            Self::BackupBeforeDeleteCompleted => "BACKUP_BEFORE_DELETE_COMPLETED",
+            Self::DeletionRequested => "DELETION_REQUESTED",
+            Self::DeletionInProgress => "DELETION_IN_PROGRESS",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
 /// What the operator knows about a `Database`.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -348,6 +383,20 @@ pub struct DatabaseStatus {
     /// The final backup, in the states BACKUP_BEFORE_DELETE_*; it is kept in the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_backup: Option<FinalBackup>,
+
+    /// What the deletion does on the server: `Keep` or `Drop`. Decided by the policy when the state becomes
+    /// DELETION_IN_PROGRESS, and not changed any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<DeletionEffect>,
+}
+
+/// What a deletion does on the server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum DeletionEffect {
+    /// Database and user stay.
+    Keep,
+    /// Database and user are dropped.
+    Drop,
 }
 
 /// The Secret to bind to.
@@ -424,6 +473,10 @@ pub struct FinalBackup {
     /// Which attempt it is, from 1.
     pub attempt: i32,
 
+    /// Whether it is complete. It is in the store then, even when the Backup object is removed.
+    #[serde(default)]
+    pub completed: bool,
+
     /// When the next attempt may begin, after one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::conditions::timestamp")]
@@ -454,5 +507,17 @@ impl Database {
     #[must_use]
     pub fn final_backup_name(&self, attempt: i32) -> String {
         backup::final_name(&self.name_any(), self.uid().as_deref(), attempt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_written_as_they_are_called() {
+        for state in DatabaseState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
     }
 }
