@@ -4,9 +4,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use e2e::Result;
+use e2e::cache::Cache;
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
+use e2e::operator::{self, Load};
+use e2e::{Result, demo, servers};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
 #[derive(Parser)]
@@ -25,8 +27,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Bring a Kubernetes cluster up on this machine; does nothing if it is up
+    /// Bring a Kubernetes cluster with database servers up on this machine; does nothing if it is up
     Up,
+    /// Bring everything up with the operator in it, show what works, and leave it up
+    Demo,
+    /// Rebuild the operator if its sources changed, import its image, install and restart it
+    Load,
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
@@ -53,7 +59,22 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let cluster = Cluster::new(settings);
     match &arguments.command {
-        Task::Up => up(&cluster)?,
+        Task::Up => {
+            let _lock = cluster.lock()?;
+            up(&cluster, &Cache::open()?)?;
+        }
+        Task::Demo => {
+            let _lock = cluster.lock()?;
+            let cache = Cache::open()?;
+            up(&cluster, &cache)?;
+            println!("{}", demo::demo(&cluster, &cache)?);
+        }
+        Task::Load => {
+            let _lock = cluster.lock()?;
+            let cache = Cache::open()?;
+            up(&cluster, &cache)?;
+            load(&cluster, &cache)?;
+        }
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;
@@ -65,19 +86,35 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn up(cluster: &Cluster) -> Result<()> {
+/// The cluster and the servers in it; the caller holds the lock.
+fn up(cluster: &Cluster, cache: &Cache) -> Result<()> {
     let start = Instant::now();
-    let _lock = cluster.lock()?;
-    match cluster.up()? {
+    let up = cluster.up()?;
+    let servers_changed = servers::up(cluster, cache)?;
+    match up {
         Up::Started => say(&format!(
-            "The cluster is up after {} s.",
+            "The cluster is up after {} s, with its servers.",
             start.elapsed().as_secs()
         )),
         Up::Repaired(parts) => say(&format!(
             "The cluster is whole again; started: {}.",
             parts.join(", ")
         )),
+        Up::AlreadyRunning if servers_changed => {
+            say("The cluster is up already; its servers were brought up to date.");
+        }
         Up::AlreadyRunning => say("The cluster is up already; nothing was changed."),
     }
+    Ok(())
+}
+
+fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
+    let load = operator::load(cluster, cache)?;
+    servers::apply_instances(cluster)?;
+    say(match load {
+        Load::Installed => "The operator is installed and ready.",
+        Load::Restarted => "The operator was restarted from its new image and is ready.",
+        Load::Unchanged => "The operator runs from these sources already; nothing was restarted.",
+    });
     Ok(())
 }

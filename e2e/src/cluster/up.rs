@@ -45,6 +45,7 @@ struct Plan {
 impl Cluster {
     /// Brings the cluster up: does nothing if it runs, starts what is missing of it, or starts it afresh.
     ///
+    /// If another clone used it last, that one's operator, CRDs and test namespaces are removed from it.
     /// Whatever a crash, a `kill -9` or half a start left behind is cleared away first, and a failed start leaves
     /// nothing behind. The caller holds the [`lock`](Cluster::lock).
     pub fn up(&self) -> Result<Up> {
@@ -70,6 +71,11 @@ impl Cluster {
                     ));
                 }
             }
+        }
+        if self.init().is_some() {
+            command::say(
+                "What runs is only half of a cluster, or from other programs or settings: starting it afresh",
+            );
         }
         self.down()?;
         network::require_free(self.settings())?;
