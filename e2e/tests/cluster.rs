@@ -124,6 +124,8 @@ fn up_works_after_everything_was_killed_and_after_half_a_start() {
     });
     assert_eq!(neighbour.cluster.up().unwrap(), Up::Started);
 
+    // Without its records, `down` still finds all of it.
+    std::fs::remove_dir_all(neighbour.cluster.state_dir().join("run")).unwrap();
     neighbour.cluster.down().unwrap();
     before.assert_same(&Snapshot::take());
     neighbour.cluster.down().unwrap();
