@@ -163,7 +163,7 @@ fn write_arrows(out: &mut String, arrows: BTreeSet<Arrow>, more: &str) {
 fn write_machine(out: &mut String, kind: &str, frames: &[Frame], mut arrows: BTreeSet<Arrow>) {
     writeln!(
         out,
-        "\n  subgraph cluster_{kind} {{\n    label=<<b>{kind}</b>>; margin=18;"
+        "\n  subgraph cluster_{kind} {{\n    label=<<b>{kind}</b>>; labelloc=t; labeljust=c; margin=24;"
     )
     .unwrap();
     let ends: BTreeSet<String> = arrows
@@ -183,7 +183,7 @@ fn write_machine(out: &mut String, kind: &str, frames: &[Frame], mut arrows: BTr
         writeln!(out, "    subgraph cluster_{id} {{").unwrap();
         writeln!(
             out,
-            "      label=\"{title}\"; style=\"rounded,filled\"; color=\"{colour}\"; margin=14;"
+            "      label=\"{title}\"; style=\"rounded,filled\"; color=\"{colour}\"; labelloc=t; labeljust=r; margin=14;"
         )
         .unwrap();
         for node in &frame.nodes {

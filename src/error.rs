@@ -3,6 +3,9 @@
 
 use kube::core::Status;
 
+use crate::instance::server::ServerError;
+use crate::provider::ProviderError;
+
 /// Why an object could not be brought to what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +24,21 @@ pub enum Error {
         doing: &'static str,
         /// What does not fit.
         source: serde_json::Error,
+    },
+    /// A database server did not do what it was asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The server does not accept what the Secret holds.
+    #[error("logging in as {user} with the Secret's values does not work")]
+    LoginFailed {
+        /// The SQL user.
+        user: String,
+    },
+    /// Something keeps a database or a user from being dropped.
+    #[error("{what}")]
+    Blocked {
+        /// What, and what to do about it.
+        what: String,
     },
     /// The object changed between being read and being written. It is read again.
     #[error("cannot {doing}: the object has changed meanwhile")]
@@ -50,7 +68,7 @@ impl Error {
         match self {
             Self::Api { source, .. } => status(source).map(|status| status.code),
             Self::Changed { .. } => Some(409),
-            Self::Encode { .. } => None,
+            Self::Server(_) | Self::LoginFailed { .. } | Self::Blocked { .. } | Self::Encode { .. } => None,
         }
     }
 
@@ -65,6 +83,9 @@ impl Error {
                 Some(_) => "ApiServerRefused",
                 None => "ApiServerUnreachable",
             },
+            Self::Server(error) => error.provider().map_or("ServerPaused", ProviderError::category),
+            Self::LoginFailed { .. } => "LoginFailed",
+            Self::Blocked { .. } => "DeletionBlocked",
             Self::Encode { .. } => "InternalError",
             Self::Changed { .. } => "ObjectChanged",
         }
@@ -77,7 +98,8 @@ impl Error {
         match self {
             // The API server understood, and refuses what it was sent.
             Self::Api { .. } => !matches!(self.code(), Some(400 | 422)),
-            Self::Changed { .. } => true,
+            Self::Server(error) => error.provider().is_none_or(ProviderError::is_retryable),
+            Self::Changed { .. } | Self::LoginFailed { .. } | Self::Blocked { .. } => true,
             Self::Encode { .. } => false,
         }
     }

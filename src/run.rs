@@ -1,7 +1,7 @@
 //! The operator's process: stands by, leads, stops.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,9 +16,14 @@ use crate::backoff::{self, Failures};
 use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::controller::Context;
+use crate::database::memory::Memory;
 use crate::health::{self, Health, ListenError};
+use crate::instance::connections::Connections;
+use crate::instance::registry::Instances;
 use crate::leader::{Elector, Leadership, LostLease, Precondition, Settings};
 use crate::metrics::Metrics;
+use crate::provider::Fence;
+use crate::trigger::Trigger;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "db-operator";
@@ -47,6 +52,11 @@ pub enum RunError {
     /// The probes cannot be answered any more.
     #[error("the server of /healthz, /readyz and /metrics ended: {0}")]
     HealthServer(io::Error),
+    /// A database server knows a newer leader.
+    #[error(
+        "a database server knows a newer leader; this process ends, so that nothing is done twice"
+    )]
+    Superseded,
     /// A part of the process that must run ended.
     #[error("{part} ended unexpectedly")]
     Ended {
@@ -135,11 +145,20 @@ async fn operate(
         cluster_id: config.cluster_id.clone().unwrap_or_default(),
         resync: config.resync,
         deep_resync: config.deep_resync,
+        fence: Fence::new(String::new(), || false),
         leadership,
         metrics: metrics.clone(),
         health,
         failures: Arc::new(Failures::default()),
         concurrency: config.concurrency,
+        instances: Instances::default(),
+        connections: Connections::default(),
+        memory: Memory::default(),
+        instance_triggers: Trigger::default(),
+        database_triggers: Trigger::default(),
+        databases: OnceLock::new(),
+        instance_objects: OnceLock::new(),
+        superseded: CancellationToken::new(),
     };
     let result = tokio::select! {
         lost = elector.hold() => return Err(lost.into()),
@@ -163,10 +182,16 @@ async fn lead(
         };
     }
     tracing::info!(cluster_id = %context.cluster_id, "working");
+    context.fence = {
+        let leadership = context.leadership.clone();
+        Fence::new(context.cluster_id.clone(), move || leadership.is_held())
+    };
+    let superseded = context.superseded.clone();
     let mut controllers = spawn_controllers(&Arc::new(context), stop);
 
     tokio::select! {
         () = stop.cancelled() => {}
+        () = superseded.cancelled() => return Err(RunError::Superseded),
         Some(ended) = controllers.join_next() => {
             let part = ended?;
             // Some controllers stop faster than this task wakes up.

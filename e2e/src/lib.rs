@@ -10,9 +10,14 @@ pub mod cache;
 pub mod cluster;
 pub mod command;
 pub mod error;
+pub mod glibc;
 pub mod host;
+pub mod images;
 pub mod kubeconfig;
 pub mod lock;
+pub mod objects;
+pub mod operator;
+pub mod servers;
 pub mod tools;
 
 pub use error::{Error, Result};

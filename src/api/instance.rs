@@ -475,9 +475,6 @@ pub struct ServerIdentity {
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingPrivilege {
-    /// The privilege in the server's words, for example `CREATEROLE`.
-    pub privilege: String,
-
     /// What it is needed for.
     pub needed_for: String,
 

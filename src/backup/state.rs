@@ -68,7 +68,7 @@ impl Cause {
         match self {
             Self::Turn => "its turn",
             Self::JobRuns => "the Job runs",
-            Self::Committed => "whole, committed, checked",
+            Self::Committed => "committed, checked",
             Self::WorkFailed => "the work failed",
             Self::DatabaseDeleted => "Database deleted",
             Self::Cancelled => "deleted while it ran",

@@ -126,7 +126,7 @@ impl Cause {
             Self::FinalBackupWanted => "deleted, policy BackupBeforeDelete",
             Self::FinalBackupMissing => "policy changed to BackupBeforeDelete",
             Self::PolicyChanged => "policy changed to another one",
-            Self::NothingToBackUp => "no database to back up",
+            Self::NothingToBackUp => "nothing to back up",
             Self::PolicyRead => "policy read for the last time",
             Self::DeletionDone => "claim given up, dropped if decided so",
             Self::NothingLeft => "finalizer removed",

@@ -3,18 +3,95 @@
 //! The lease in Kubernetes elects, but it cannot stop a process that was paused and wakes up still believing that
 //! it leads. The server can: `db_operator` holds an epoch per cluster id. A process raises it at its first contact,
 //! ends the sessions of its predecessors, and registers each session of its own before the session's first other
-//! statement. A process that finds a newer epoch than its own has been superseded, and ends.
+//! statement. A process that finds an epoch of somebody else where its own was has been superseded, and ends.
+//!
+//! The order at first contact is what makes it safe: read the epoch, *then* ask the clock whether this process
+//! leads, then raise by compare-and-set. Whoever was paused in between loses the comparison.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What a process brings to the fence of every server.
+use super::ProviderError;
+
+/// What a process brings to the fence of every server. Clones belong to the same process and share its epochs.
 #[derive(Clone)]
 pub struct Fence {
-    /// The id of the cluster whose operator this process is. Other ids are never touched.
-    pub cluster_id: String,
-    /// Whether this process leads at this moment, said by the clock and not by the last answer.
-    pub held: Arc<dyn Fn() -> bool + Send + Sync>,
+    cluster_id: String,
+    process: String,
+    held: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// What the server holds for a cluster id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Raised by one with each process that takes over.
+    pub number: i64,
+    /// The process that raised it last.
+    pub process: String,
+}
+
+/// What a process does at its first contact with a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The epoch is this process's own already: another connection of it came first.
+    Join(i64),
+    /// Write the first epoch of this cluster id, unless somebody was faster.
+    Found(i64),
+    /// Raise the epoch, unless it has moved.
+    Raise {
+        /// What was read.
+        from: i64,
+        /// What to write.
+        to: i64,
+    },
+}
+
+impl Fence {
+    /// A fence for this process. `held` says by the clock whether it leads at this moment.
+    pub fn new(
+        cluster_id: impl Into<String>,
+        held: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            cluster_id: cluster_id.into(),
+            process: format!("{:032x}", rand::random::<u128>()),
+            held: Arc::new(held),
+        }
+    }
+
+    /// The id of the cluster whose operator this process is. Sessions of other ids are never touched.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// What tells this process from all others.
+    #[must_use]
+    pub fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// Whether this process leads, asked when it matters.
+    pub fn check_held(&self) -> Result<(), ProviderError> {
+        if (self.held)() {
+            Ok(())
+        } else {
+            Err(ProviderError::NotLeading)
+        }
+    }
+
+    /// What to do at first contact, from what the server holds. To be called before [`Self::check_held`].
+    #[must_use]
+    pub fn entry(&self, standing: Option<&Epoch>) -> Entry {
+        match standing {
+            None => Entry::Found(1),
+            Some(epoch) if epoch.process == self.process => Entry::Join(epoch.number),
+            Some(epoch) => Entry::Raise {
+                from: epoch.number,
+                to: epoch.number + 1,
+            },
+        }
+    }
 }
 
 impl fmt::Debug for Fence {
@@ -22,5 +99,54 @@ impl fmt::Debug for Fence {
         f.debug_struct("Fence")
             .field("cluster_id", &self.cluster_id)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(number: i64, process: &str) -> Epoch {
+        Epoch {
+            number,
+            process: process.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_process_founds_the_epoch_and_the_next_raises_it() {
+        let fence = Fence::new("c", || true);
+        assert_eq!(fence.entry(None), Entry::Found(1));
+        assert_eq!(
+            fence.entry(Some(&standing(7, "other"))),
+            Entry::Raise { from: 7, to: 8 }
+        );
+    }
+
+    #[test]
+    fn connections_of_one_process_share_its_epoch() {
+        let fence = Fence::new("c", || true);
+        let second = fence.clone();
+        assert_eq!(
+            second.entry(Some(&standing(3, fence.process()))),
+            Entry::Join(3)
+        );
+    }
+
+    #[test]
+    fn two_processes_differ_even_with_the_same_cluster_id() {
+        assert_ne!(
+            Fence::new("c", || true).process(),
+            Fence::new("c", || true).process()
+        );
+    }
+
+    #[test]
+    fn who_does_not_lead_does_not_enter() {
+        assert_eq!(
+            Fence::new("c", || false).check_held(),
+            Err(ProviderError::NotLeading)
+        );
+        assert_eq!(Fence::new("c", || true).check_held(), Ok(()));
     }
 }
