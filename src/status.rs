@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 
-/// What has to be true of an object for its status to be written.
+/// When a status may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fence {
+pub enum When {
     /// Nothing in the object changed since it was read: what was decided on an old copy is refused
     /// ([`Error::Changed`]). For everything that a decision is made from later, a state above all.
     Unchanged,
     /// Whatever happened meanwhile. For what only people read: where the object was deleted and made
     /// again, its successor gets it. (The API server does not compare UIDs when a status is applied.)
-    None,
+    Always,
 }
 
 /// Writes `next` as the status of the object that was read as `seen`.
@@ -29,7 +29,7 @@ pub async fn write<K>(
     manager: &str,
     seen: &K,
     next: &K::Status,
-    fence: Fence,
+    when: When,
 ) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned + Clone + std::fmt::Debug,
@@ -50,18 +50,18 @@ where
     api.patch_status(
         &seen.name_any(),
         &PatchParams::apply(manager).force(),
-        &Patch::Apply(patch(seen, &next, fence)),
+        &Patch::Apply(patch(seen, &next, when)),
     )
     .await
     .map(Some)
     .map_err(Error::api(DOING))
 }
 
-fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, fence: Fence) -> Value {
+fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, when: When) -> Value {
     let mut metadata = json!({"name": seen.name_any()});
-    match fence {
-        Fence::None => {}
-        Fence::Unchanged => metadata["resourceVersion"] = json!(seen.resource_version()),
+    match when {
+        When::Always => {}
+        When::Unchanged => metadata["resourceVersion"] = json!(seen.resource_version()),
     }
     json!({
         "apiVersion": K::api_version(&()),
@@ -89,12 +89,12 @@ mod tests {
         };
         let status = json!({"phase": "Active"});
         assert_eq!(
-            patch(&seen, &status, Fence::None),
+            patch(&seen, &status, When::Always),
             json!({"apiVersion": "v1", "kind": "Namespace",
                    "metadata": {"name": "n"}, "status": {"phase": "Active"}})
         );
         assert_eq!(
-            patch(&seen, &status, Fence::Unchanged)["metadata"]["resourceVersion"],
+            patch(&seen, &status, When::Unchanged)["metadata"]["resourceVersion"],
             "5"
         );
     }

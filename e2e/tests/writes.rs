@@ -11,7 +11,7 @@ mod support;
 use db_operator::api::{Database, FINALIZER};
 use db_operator::error::Error;
 use db_operator::finalizer;
-use db_operator::status::{self, Fence};
+use db_operator::status::{self, When};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -105,25 +105,25 @@ async fn a_status_is_written_only_when_it_changed_and_only_over_what_was_seen() 
         });
         let database: Database = serde_json::from_value(database).unwrap();
         let made = api.create(&PostParams::default(), &database).await.unwrap();
-        let write = async |seen: &Database, generation, fence| {
+        let write = async |seen: &Database, generation, when| {
             let mut next = made.status.clone().unwrap_or_default();
             next.observed_generation = Some(generation);
-            status::write(&api, "e2e", seen, &next, fence).await
+            status::write(&api, "e2e", seen, &next, when).await
         };
 
-        let written = write(&made, 99, Fence::None).await;
+        let written = write(&made, 99, When::Always).await;
         let written = written.unwrap().unwrap();
         assert_eq!(
             written.status.as_ref().unwrap().observed_generation,
             Some(99)
         );
-        assert!(write(&written, 99, Fence::None).await.unwrap().is_none());
+        assert!(write(&written, 99, When::Always).await.unwrap().is_none());
 
         let label = Patch::Merge(json!({"metadata": {"labels": {"changed": "true"}}}));
         api.patch("x", &PatchParams::default(), &label)
             .await
             .unwrap();
-        let refused = write(&made, 100, Fence::Unchanged).await;
+        let refused = write(&made, 100, When::Unchanged).await;
         assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
 
         // What has gone is not made again by its status.
@@ -132,7 +132,7 @@ async fn a_status_is_written_only_when_it_changed_and_only_over_what_was_seen() 
             api.get_opt("x").await.unwrap().is_none().then_some(())
         })
         .await;
-        let gone = write(&made, 100, Fence::None).await.unwrap_err();
+        let gone = write(&made, 100, When::Always).await.unwrap_err();
         assert_eq!(gone.code(), Some(404), "{gone}");
     })
     .await;

@@ -52,9 +52,13 @@ impl Cluster {
             )));
         }
         match fs::remove_dir_all(state) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io("remove", state)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", state)(error));
+            }
+            Ok(()) | Err(_) => {}
         }
+        // Another cluster may still have its state there.
+        let _ = state.parent().map(fs::remove_dir);
+        Ok(())
     }
 }

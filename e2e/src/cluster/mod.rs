@@ -1,19 +1,21 @@
 //! A whole Kubernetes, from `up` to `down`.
 //!
 //! - `settings`, `parts`, `files`: what a cluster consists of
-//! - `namespaces`, `network`, `cgroup`, `process`: what holds it together, and apart from everything else
-//! - `up`, `down`, `status`, `takeover`: what can be done with it
+//! - `namespaces`, `network`, `cgroup`, `process`, `launch`: what holds it together, and apart from everything else
+//! - `up`, `ready`, `down`, `status`, `takeover`: what can be done with it
 //! - `pki`, `pause`: what it needs besides
 
 mod cgroup;
 mod down;
 mod files;
+mod launch;
 mod namespaces;
 mod network;
 mod parts;
 mod pause;
 mod pki;
 mod process;
+mod ready;
 mod settings;
 mod status;
 mod takeover;
@@ -32,6 +34,9 @@ use crate::Result;
 
 /// Where every cluster keeps what it needs while it runs. A short path: Unix sockets below it have at most 107 characters.
 const STATE: &str = "/var/lib/db-operator-e2e";
+
+/// Where Debian keeps lock files.
+const LOCKS: &str = "/run/lock";
 
 /// A cluster of this machine, running or not.
 #[derive(Debug, Clone)]
@@ -166,8 +171,8 @@ impl Cluster {
         self.run_dir().join("clone")
     }
 
-    /// Beside the state folder, which comes and goes.
+    /// Apart from the state folder, which comes and goes.
     fn lock_file(&self) -> PathBuf {
-        self.state.with_extension("lock")
+        Path::new(LOCKS).join(format!("db-operator-e2e-{}.lock", self.settings.name))
     }
 }

@@ -14,7 +14,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::process::Process;
-use crate::{Error, Result};
+use crate::{Error, Result, command};
 
 /// The first process of new namespaces, which waits for its link to the machine.
 pub struct Init {
@@ -57,9 +57,10 @@ impl Init {
     }
 }
 
-/// Starts `program` in the namespaces of `init`, and returns its identity. It outlives this process.
-pub fn start_in(init: Process, mut program: Command) -> Result<Process> {
-    let child = in_thread(move || {
+/// Runs a launcher ([`super::launch::background`]) in the namespaces of `init`, and returns what it launched: none if
+/// that has ended already.
+pub fn start_in(init: Process, mut launcher: Command) -> Result<Option<Process>> {
+    let pid = in_thread(move || {
         let open = |name: &str| {
             let path = format!("/proc/{}/ns/{name}", init.pid);
             File::open(&path).map_err(Error::io("open", Path::new(&path)))
@@ -74,11 +75,9 @@ pub fn start_in(init: Process, mut program: Command) -> Result<Process> {
         ] {
             setns(namespace, kind).map_err(Error::system("enter the cluster's namespaces"))?;
         }
-        spawn(&mut program)
+        command::output(&mut launcher)
     })?;
-    let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-    Process::of(pid)
-        .ok_or_else(|| Error::Precondition(format!("Process {pid} of the cluster ended at once.")))
+    Ok(pid.parse().ok().and_then(|pid| Process::inside(init, pid)))
 }
 
 /// Namespaces belong to threads: this one is used for one process and thrown away.

@@ -13,17 +13,22 @@ pub struct Part {
     pub arguments: Vec<String>,
 }
 
-/// The parts' names, in the order of their start.
-pub const NAMES: [&str; 8] = [
-    "containerd",
-    "etcd",
-    "kube-apiserver",
+/// What all others need: several of those give up, or settle for less, if the API server is not there in time.
+pub const BASE: &[&str] = &["containerd", "etcd", "kube-apiserver"];
+
+/// All others.
+pub const WORKERS: &[&str] = &[
     "kube-controller-manager",
     "kube-scheduler",
     "kubelet",
     "kube-proxy",
     "coredns",
 ];
+
+/// All parts' names, in the order of their start.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BASE.iter().chain(WORKERS).copied()
+}
 
 impl Part {
     /// Where it writes what it has to say.
@@ -36,8 +41,7 @@ impl Part {
 /// All parts of a cluster, in the order of their start.
 #[must_use]
 pub fn all(cluster: &Cluster) -> Vec<Part> {
-    NAMES
-        .into_iter()
+    names()
         .map(|name| Part {
             name,
             arguments: arguments(cluster, name),
@@ -86,7 +90,7 @@ fn arguments(cluster: &Cluster, name: &str) -> Vec<String> {
         ),
         "kube-proxy" => format!("--config={state}/etc/kube-proxy.yaml"),
         "coredns" => format!("-conf {state}/etc/Corefile"),
-        // `NAMES` is the only source of names.
+        // `names` is where they come from.
         other => unreachable!("no such part: {other}"),
     };
     text.split_whitespace().map(str::to_owned).collect()

@@ -30,6 +30,26 @@ impl Process {
         (!matches!(state, 'Z' | 'X')).then_some(Self { pid, start })
     }
 
+    /// The process that has this pid in the pid namespace of `first`.
+    #[must_use]
+    pub fn inside(first: Self, pid: i32) -> Option<Self> {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let theirs = namespace(&first.pid.to_string())?;
+        let names = fs::read_dir("/proc")
+            .ok()?
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut candidates = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+        let found = candidates.find(|name| {
+            let status = fs::read_to_string(format!("/proc/{name}/status")).unwrap_or_default();
+            // Its pid in each namespace, from the outermost that is seen to its own: proc_pid_status(5).
+            let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            let own = pids.and_then(|pids| pids.split_whitespace().next_back());
+            own == Some(&pid.to_string()) && namespace(name).as_ref() == Some(&theirs)
+        })?;
+        Self::of(found.parse().ok()?)
+    }
+
     /// The process that was recorded in this file, if it still runs.
     #[must_use]
     pub fn recorded(path: &Path) -> Option<Self> {
@@ -39,12 +59,13 @@ impl Process {
             pid: words.next()?.parse().ok()?,
             start: words.next()?.parse().ok()?,
         };
-        recorded.is_alive().then_some(recorded)
+        (words.next()? == boot()? && recorded.is_alive()).then_some(recorded)
     }
 
     /// Records it in a file, for [`Process::recorded`].
     pub fn record(&self, path: &Path) -> Result<()> {
-        super::pki::write_private(path, &format!("{} {}\n", self.pid, self.start))
+        let boot = boot().unwrap_or_default();
+        super::pki::write_private(path, &format!("{} {} {boot}\n", self.pid, self.start))
     }
 
     /// Whether it still runs.
@@ -90,6 +111,13 @@ impl Process {
             .ok()
             .map(|kib| kib * 1024)
     }
+}
+
+/// The machine's current boot: start times count from it.
+fn boot() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .ok()
+        .map(|id| id.trim_end().to_owned())
 }
 
 /// State and start time. The second field, the program's name in parentheses, may itself hold spaces and parentheses.

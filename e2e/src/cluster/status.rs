@@ -37,8 +37,7 @@ impl Cluster {
         Ok(Status {
             name: self.settings().name,
             running,
-            parts: parts::NAMES
-                .into_iter()
+            parts: parts::names()
                 .map(|name| (name, self.process(name)))
                 .collect(),
             memory: Cgroup::new(self.settings().name)?.memory(),

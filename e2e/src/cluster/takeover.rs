@@ -28,26 +28,30 @@ impl Cluster {
             std::fs::create_dir_all(folder).map_err(crate::Error::io("create", folder))?;
         }
         let lock = Lock::take(&self.lock_file())?;
-        match lock::last_clone(&self.clone_file()) {
-            Some(previous) if previous != clone_root() => self.release_previous(&previous)?,
-            Some(_) | None => {}
-        }
-        if self.state_dir().is_dir() {
-            lock::record_clone(&self.clone_file())?;
-        }
+        self.take_over()?;
         Ok(lock)
     }
 
-    /// Records that this clone uses the cluster now, where a fresh one has just been started.
+    /// Makes a running cluster this clone's. One that does not answer is left for `up`, which comes here again.
+    pub(super) fn take_over(&self) -> Result<()> {
+        if !self.answers() {
+            return Ok(());
+        }
+        if let Some(previous) =
+            lock::last_clone(&self.clone_file()).filter(|previous| previous != clone_root())
+        {
+            self.release_previous(&previous)?;
+        }
+        self.record_user()
+    }
+
+    /// Records that this clone uses the cluster now.
     pub(super) fn record_user(&self) -> Result<()> {
         lock::record_clone(&self.clone_file())
     }
 
-    /// Removes what another clone installed. A cluster that does not answer holds nothing worth removing: `up` starts it afresh.
+    /// Removes what another clone installed.
     fn release_previous(&self, previous: &Path) -> Result<()> {
-        if !self.answers() {
-            return Ok(());
-        }
         command::say(&format!(
             "Taking the cluster over from {}: removing its operator, CRDs and test namespaces",
             previous.display()

@@ -1,5 +1,6 @@
 //! The database servers and the S3 server of the cluster: their Secrets, their pods, and the DatabaseInstances that name them.
 
+mod console;
 mod secrets;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::images::{self, Archive};
 use crate::{Error, Result, cache::Cache, cache::Key, clone_root, command, objects};
 
+pub use console::{STATEMENTS, statements_with, superuser};
 use secrets::Secrets;
 
 /// Where the servers run.
