@@ -13,6 +13,7 @@ pub mod error;
 pub mod host;
 pub mod kubeconfig;
 pub mod lock;
+pub mod sql_servers;
 pub mod tools;
 
 pub use error::{Error, Result};

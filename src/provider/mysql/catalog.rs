@@ -186,11 +186,26 @@ fn filtered(
     filter: &'static str,
     values: Option<Vec<String>>,
 ) -> Statement<'static> {
-    match values {
-        None => sqlx::query(sql),
-        Some(values) => values.into_iter().fold(
-            sqlx::query(AssertSqlSafe(format!("{sql} {filter}"))),
-            |query, value| query.bind(value),
-        ),
-    }
+    let Some(values) = values else {
+        return sqlx::query(sql);
+    };
+    let statement = sqlx::query(AssertSqlSafe(format!("{sql} {filter}")));
+    values
+        .iter()
+        .map(|value| comparable(value))
+        .fold(statement, Statement::bind)
+}
+
+/// Catalogs hold no characters beyond U+FFFF, and the servers refuse to compare with them. What is found for the text
+/// in their place is sorted out by the comparison byte by byte.
+fn comparable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if u32::from(c) > 0xffff {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }

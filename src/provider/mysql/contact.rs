@@ -86,21 +86,21 @@ impl Sessions {
     async fn open(&self) -> Result<Session, ProviderError> {
         let mut session = Session::open(&self.config, &self.server, session::token()).await?;
         let mut known = self.contact.lock().await;
-        if known.is_none() {
-            *known = Some(Arc::new(self.first_contact(&mut session).await?));
+        // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
+        for _ in 0..2 {
+            let contact = match known.take() {
+                Some(contact) => contact,
+                None => Arc::new(self.first_contact(&mut session).await?),
+            };
+            if fence::register(&mut session, &self.fence, contact.epoch).await? {
+                let epoch = contact.epoch;
+                *known = Some(contact);
+                drop(known);
+                fence::forget_lost(&mut session, &self.fence, epoch).await?;
+                return Ok(session);
+            }
         }
-        let epoch = known
-            .as_ref()
-            .map(|contact| contact.epoch)
-            .ok_or_else(forgotten)?;
-        if !fence::register(&mut session, &self.fence, epoch).await? {
-            // The server was emptied or rebuilt: everything about it is learned again at the next call.
-            *known = None;
-            return Err(forgotten());
-        }
-        drop(known);
-        fence::forget_lost(&mut session, &self.fence, epoch).await?;
-        Ok(session)
+        Err(forgotten())
     }
 
     async fn first_contact(&self, session: &mut Session) -> Result<Contact, ProviderError> {
@@ -126,7 +126,7 @@ impl Sessions {
 fn forgotten() -> ProviderError {
     ProviderError::Unexpected {
         doing: "registering a session".to_owned(),
-        detail: "db_operator is no longer what it was on this server; it is made again".to_owned(),
+        detail: "the server forgets what is written to db_operator".to_owned(),
     }
 }
 
