@@ -161,7 +161,7 @@ impl Context {
             max_connections: 2,
             maintenance_database: SqlName::new("postgres").unwrap(),
             timeouts: Timeouts {
-                lock: Duration::from_secs(1),
+                lock: Duration::from_secs(2),
                 ..Timeouts::default()
             },
         }

@@ -88,17 +88,18 @@ impl Sessions {
         let mut known = self.contact.lock().await;
         // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
         for _ in 0..2 {
-            let contact = match known.take() {
-                Some(contact) => contact,
+            // What is known stays when this fails: a process that was superseded must not enter a second time.
+            let contact = match known.as_ref() {
+                Some(contact) => Arc::clone(contact),
                 None => Arc::new(self.first_contact(&mut session).await?),
             };
+            *known = Some(Arc::clone(&contact));
             if fence::register(&mut session, &self.fence, contact.epoch).await? {
-                let epoch = contact.epoch;
-                *known = Some(contact);
                 drop(known);
-                fence::forget_lost(&mut session, &self.fence, epoch).await?;
+                fence::forget_lost(&mut session, &self.fence, contact.epoch).await?;
                 return Ok(session);
             }
+            *known = None;
         }
         Err(forgotten())
     }

@@ -35,7 +35,7 @@ const fn both(name: &'static str, column: &'static str) -> SchemaPrivilege {
 }
 
 /// All of them, in the order of `mysql.db`.
-const SCHEMA_PRIVILEGES: [SchemaPrivilege; 20] = [
+pub(super) const SCHEMA_PRIVILEGES: [SchemaPrivilege; 20] = [
     both("SELECT", "Select_priv"),
     both("INSERT", "Insert_priv"),
     both("UPDATE", "Update_priv"),
