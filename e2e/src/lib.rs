@@ -5,6 +5,7 @@
 //! - [`host`], [`tools`]: what the machine must have: Debian packages, and programs built from pinned Go modules
 //! - [`cluster`]: the cluster itself, from `up` to `down`
 //! - [`kubeconfig`]: how clients find it
+//! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 
 pub mod cache;
 pub mod cluster;

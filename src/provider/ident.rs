@@ -101,6 +101,18 @@ impl FromStr for SqlName {
     }
 }
 
+/// A name that a catalog gave, as an identifier in PostgreSQL.
+#[must_use]
+pub fn postgresql_identifier(name: &str) -> String {
+    quoted(name, '"')
+}
+
+/// A name that a catalog gave, or the pattern of a GRANT, as an identifier in MySQL and MariaDB.
+#[must_use]
+pub fn mysql_identifier(name: &str) -> String {
+    quoted(name, '`')
+}
+
 /// A string literal for PostgreSQL, in the form whose meaning no setting changes when it holds a backslash: `E'…'`.
 #[must_use]
 pub fn postgresql_literal(text: &str) -> String {
@@ -116,12 +128,6 @@ pub fn postgresql_literal(text: &str) -> String {
 #[must_use]
 pub fn mysql_literal(text: &str) -> String {
     quoted(text, '\'').replace('\\', "\\\\")
-}
-
-/// Any text as an identifier for MySQL and MariaDB, such as the pattern of a GRANT.
-#[must_use]
-pub fn mysql_identifier(text: &str) -> String {
-    quoted(text, '`')
 }
 
 /// An account of MySQL and MariaDB, `'user'@'host'`.

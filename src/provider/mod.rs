@@ -22,13 +22,15 @@ pub mod claim;
 pub mod error;
 pub mod fence;
 pub mod ident;
-pub mod mysql;
+mod mysql;
 mod pool;
+mod postgresql;
 pub mod reserved;
 pub mod tls;
 pub mod verifier;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -56,7 +58,7 @@ pub struct ServerConfig {
     pub username: String,
     /// The administrator's password.
     pub password: SecretString,
-    /// Sessions of this process on this server at any time, logins with a database's own user not counted.
+    /// Connections of this process to this server at any time.
     pub max_connections: u32,
     /// PostgreSQL: the database through which `db_operator` is made on first contact.
     pub maintenance_database: SqlName,
@@ -97,6 +99,15 @@ impl Default for Timeouts {
             lock: Duration::from_secs(5),
             idle: Duration::from_secs(60),
         }
+    }
+}
+
+/// A provider for this server. Connects to nothing yet.
+#[must_use]
+pub fn open(config: ServerConfig, fence: Fence) -> Arc<dyn Provider> {
+    match config.engine {
+        Engine::Postgresql => Arc::new(postgresql::Postgresql::new(config, fence)),
+        Engine::Mysql => Arc::new(mysql::Mysql::new(config, fence)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use db_operator::provider::{Provider, ProviderError};
+use db_operator::provider::ProviderError;
 
 use crate::context::{Context, claim};
 

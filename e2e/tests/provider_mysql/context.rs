@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use db_operator::provider::{
     Claim, Claimant, Desired, Engine, Fence, MysqlSettings, Names, PostgresqlSettings, Provider,
-    ServerConfig, SqlName, Timeouts, TlsConfig, TlsMode, mysql::Mysql,
+    ServerConfig, SqlName, Timeouts, TlsConfig, TlsMode, open,
 };
 use e2e::sql_servers::mariadb::LocalMariadb;
 use e2e::sql_servers::mysql::MysqlServer;
@@ -24,6 +24,8 @@ const PREFIX: &str = "e2e";
 pub struct Context {
     pub server: MysqlServer,
     pub mariadb: bool,
+    /// The first two numbers of its version.
+    pub series: (u32, u32),
     /// The process, on the server of the scenarios that run alone.
     pub process: tokio::sync::Mutex<Option<LocalMariadb>>,
     run: String,
@@ -46,6 +48,7 @@ impl Context {
         let version = server.value("SELECT VERSION()").await.unwrap().unwrap();
         Arc::new(Self {
             mariadb: version.contains("MariaDB"),
+            series: series(&version),
             server,
             process: tokio::sync::Mutex::new(process),
             run: format!("{:08x}", rand::random::<u32>()),
@@ -131,8 +134,14 @@ impl Context {
                        CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, \
                        ALTER ROUTINE, EVENT, TRIGGER";
         if self.mariadb {
+            // Needed only to take back what others gave with ALL PRIVILEGES.
+            let newer = if self.series >= (11, 3) {
+                ", SHOW CREATE ROUTINE"
+            } else {
+                ""
+            };
             vec![format!(
-                "GRANT {schemas}, DELETE HISTORY, CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO {{}} \
+                "GRANT {schemas}{newer}, DELETE HISTORY, CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO {{}} \
                  WITH GRANT OPTION"
             )]
         } else {
@@ -173,14 +182,14 @@ impl Context {
     }
 
     /// A provider with an administrator and a cluster id of its own.
-    pub async fn provider(&self) -> Mysql {
+    pub async fn provider(&self) -> Arc<dyn Provider> {
         self.provider_and_administrator().await.0
     }
 
-    pub async fn provider_and_administrator(&self) -> (Mysql, Administrator) {
+    pub async fn provider_and_administrator(&self) -> (Arc<dyn Provider>, Administrator) {
         let administrator = self.administrator().await;
         (
-            Mysql::new(self.config(&administrator), self.fence()),
+            open(self.config(&administrator), self.fence()),
             administrator,
         )
     }
@@ -247,6 +256,11 @@ pub fn names(database: &str, role: &str) -> Names {
         database: SqlName::new(database).unwrap(),
         role: SqlName::new(role).unwrap(),
     }
+}
+
+fn series(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 /// The database of these names as a `Database` object with all defaults wants it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use db_operator::provider::{Login, Provider, ProviderError};
+use db_operator::provider::{Login, ProviderError};
 use sqlx::Connection;
 
 use crate::context::{Context, create, desired};
@@ -13,7 +13,7 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
     let mut wanted = desired(&names);
     wanted.connection_limit = Some(5);
     let password = context.password();
-    create(&provider, &wanted, &password).await;
+    create(provider.as_ref(), &wanted, &password).await;
     let clean = provider.observe(&names).await.unwrap();
     let account = format!("'{}'@'%'", names.role);
     let exact = names.database.mysql().replace('_', "\\_");
@@ -102,7 +102,7 @@ pub async fn privileges_of_an_earlier_database_are_revoked(context: Arc<Context>
         ])
         .await
         .unwrap();
-    create(&provider, &desired(&names), &context.password()).await;
+    create(provider.as_ref(), &desired(&names), &context.password()).await;
     let former = crate::context::names(names.database.as_str(), former.role.as_str());
     let login = provider.login(&former, &password).await.unwrap();
     assert!(matches!(login, Login::NoDatabase(_)), "{login:?}");
@@ -149,7 +149,7 @@ pub async fn an_adopted_database_keeps_its_data(context: Arc<Context>) {
     assert_eq!(database.deviations.len(), 1, "{database:?}");
     assert_eq!(facts.role.unwrap().powers, [""; 0]);
 
-    create(&provider, &desired(&names), &new).await;
+    create(provider.as_ref(), &desired(&names), &new).await;
     let facts = provider.observe(&names).await.unwrap();
     assert_eq!(facts.database.unwrap().deviations, [""; 0]);
     assert_eq!(facts.role.unwrap().deviations, [""; 0]);

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use db_operator::provider::{
-    Login, Provider, ProviderError, Removal, Removed, TlsConfig, TlsMode, mysql::Mysql,
-};
-use e2e::cluster::Authority;
+use db_operator::provider::{Login, ProviderError, Removal, Removed, TlsConfig, TlsMode, open};
+use e2e::sql_servers::Certificates;
 use secrecy::SecretString;
 use sqlx::Connection;
 
@@ -16,7 +14,7 @@ pub async fn connections_stay_within_the_limit(context: Arc<Context>) {
     let (provider, administrator) = context.provider_and_administrator().await;
     let names = context.names("limit");
     let password = context.password();
-    create(&provider, &desired(&names), &password).await;
+    create(provider.as_ref(), &desired(&names), &password).await;
     let users = format!(
         "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER IN ('{}', '{}')",
         administrator.user, names.role
@@ -73,7 +71,7 @@ pub async fn a_rotated_admin_password_is_told(context: Arc<Context>) {
         .unwrap();
     // The session that is open goes on; a new one is refused.
     provider.observe(&names).await.unwrap();
-    let stale = Mysql::new(context.config(&administrator), context.fence());
+    let stale = open(context.config(&administrator), context.fence());
     let refused = stale.observe(&names).await.unwrap_err();
     assert!(
         matches!(refused, ProviderError::LoginRefused { .. }),
@@ -81,7 +79,7 @@ pub async fn a_rotated_admin_password_is_told(context: Arc<Context>) {
     );
     assert!(refused.is_server_down());
     administrator.password = new;
-    Mysql::new(context.config(&administrator), context.fence())
+    open(context.config(&administrator), context.fence())
         .observe(&names)
         .await
         .unwrap();
@@ -90,12 +88,7 @@ pub async fn a_rotated_admin_password_is_told(context: Arc<Context>) {
 pub async fn tls_is_what_was_asked_for(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let names = context.names("tls");
-    let folder = std::env::temp_dir().join(format!("db-operator-{}", context.unique("ca")));
-    let strange = Authority::open(&folder, "strange")
-        .unwrap()
-        .certificate()
-        .unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    let strange = Certificates::new().unwrap().ca;
     let ours = context.server.ca.clone();
     let connect = |mode: TlsMode, ca: Option<&String>, host: Option<&str>| {
         let mut config = context.config(&administrator);
@@ -106,7 +99,7 @@ pub async fn tls_is_what_was_asked_for(context: Arc<Context>) {
         if let Some(host) = host {
             host.clone_into(&mut config.host);
         }
-        let provider = Mysql::new(config, context.fence());
+        let provider = open(config, context.fence());
         async move { provider.inspect().await }
     };
     let found = connect(TlsMode::Require, None, None).await.unwrap();
@@ -128,9 +121,13 @@ pub async fn tls_is_what_was_asked_for(context: Arc<Context>) {
             .await
             .unwrap();
         // An address that the certificate does not name.
-        connect(TlsMode::VerifyCa, Some(&ours), Some("127.0.0.2"))
+        connect(TlsMode::VerifyCa, Some(&ours), Some("127.0.0.1"))
+            .await
+            .unwrap();
+        let refused = connect(TlsMode::VerifyFull, Some(&ours), Some("127.0.0.1"))
             .await
             .unwrap_err();
+        assert!(matches!(refused, ProviderError::Tls { .. }), "{refused:?}");
     } else {
         let refused = connect(TlsMode::VerifyFull, Some(&ours), None)
             .await
@@ -172,7 +169,7 @@ pub async fn a_server_that_folds_names_refuses_upper_case(context: Arc<Context>)
     // Users are not folded.
     let lower = desired(&context.named(&format!("{stem}upper"), &context.unique("U")));
     let password = context.password();
-    create(&provider, &lower, &password).await;
+    create(provider.as_ref(), &lower, &password).await;
     assert_eq!(
         provider.login(&lower.names, &password).await.unwrap(),
         Login::Accepted
@@ -188,7 +185,7 @@ pub async fn a_read_only_server_is_told(context: Arc<Context>) {
         .run(&["SET GLOBAL read_only = ON"])
         .await
         .unwrap();
-    let new = Mysql::new(context.config(&administrator), context.fence());
+    let new = open(context.config(&administrator), context.fence());
     let found = new.inspect().await.unwrap();
     assert!(found.read_only);
     let refused = provider
@@ -223,8 +220,8 @@ pub async fn the_procedure_of_a_managed_server_ends_sessions(context: Arc<Contex
     let administrator = context.administrator_with(&grants).await;
     let names = context.names("rds");
     let password = context.password();
-    let provider = Mysql::new(context.config(&administrator), context.fence());
-    create(&provider, &desired(&names), &password).await;
+    let provider = open(context.config(&administrator), context.fence());
+    create(provider.as_ref(), &desired(&names), &password).await;
     let mut tenant = context.tenant(&names, &password).await.unwrap();
     let removal = Removal {
         names: names.clone(),
@@ -260,10 +257,10 @@ pub async fn a_restarted_server_is_worked_with_again(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("restart");
     let password = context.password();
-    create(&provider, &desired(&names), &password).await;
+    create(provider.as_ref(), &desired(&names), &password).await;
     let mut process = context.process.lock().await;
     let server = process.as_mut().unwrap();
-    server.stop();
+    server.kill().unwrap();
     let began = Instant::now();
     for _ in 0..3 {
         let error = provider.observe(&names).await.unwrap_err();
@@ -304,7 +301,7 @@ pub async fn a_restarted_server_is_worked_with_again(context: Arc<Context>) {
 pub async fn a_server_that_forgot_everything_is_begun_again(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let fence = context.fence();
-    let provider = Mysql::new(context.config(&administrator), fence);
+    let provider = open(context.config(&administrator), fence);
     let names = context.names("forgot");
     let before = provider.inspect().await.unwrap().identity;
     context
@@ -322,5 +319,5 @@ pub async fn a_server_that_forgot_everything_is_begun_again(context: Arc<Context
     }
     assert!(outcome.unwrap().claims.is_empty());
     assert_ne!(provider.inspect().await.unwrap().identity, before);
-    create(&provider, &desired(&names), &context.password()).await;
+    create(provider.as_ref(), &desired(&names), &context.password()).await;
 }

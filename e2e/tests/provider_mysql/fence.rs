@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_operator::provider::{Fence, Provider, ProviderError, mysql::Mysql};
+use db_operator::provider::{Fence, ProviderError, open};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::context::{Context, desired};
@@ -15,11 +15,11 @@ pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
     // One administrator each, so that the log tells them apart; the server takes both for the same cluster's.
     let (first_admin, second_admin) =
         (context.administrator().await, context.administrator().await);
-    let first = Mysql::new(context.config(&first_admin), Fence::new(&cluster, || true));
+    let first = open(context.config(&first_admin), Fence::new(&cluster, || true));
     let verifier = first.verifier(&context.password());
     first.ensure_role(&wanted, Some(&verifier)).await.unwrap();
 
-    let second = Mysql::new(context.config(&second_admin), Fence::new(&cluster, || true));
+    let second = open(context.config(&second_admin), Fence::new(&cluster, || true));
     second.observe(&names).await.unwrap();
     let took_over = context.server.log(&first_admin.user).await.unwrap().len();
 
@@ -67,7 +67,7 @@ pub async fn only_one_of_many_wins(context: Arc<Context>) {
     let names = context.names("race");
     let providers: Vec<_> = (0..6)
         .map(|_| {
-            Mysql::new(
+            open(
                 context.config(&administrator),
                 Fence::new(&cluster, || true),
             )
@@ -105,7 +105,7 @@ pub async fn only_one_of_many_wins(context: Arc<Context>) {
 pub async fn clusters_and_people_are_left_alone(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let names = context.names("two");
-    let one = Mysql::new(context.config(&administrator), context.fence());
+    let one = open(context.config(&administrator), context.fence());
     one.observe(&names).await.unwrap();
     let mut person = context
         .server
@@ -117,7 +117,7 @@ pub async fn clusters_and_people_are_left_alone(context: Arc<Context>) {
         .unwrap();
     let cluster = context.unique("");
     for _ in 0..3 {
-        let other = Mysql::new(
+        let other = open(
             context.config(&administrator),
             Fence::new(&cluster, || true),
         );
@@ -141,7 +141,7 @@ pub async fn who_does_not_lead_does_nothing(context: Arc<Context>) {
     let cluster = context.unique("");
     let asked = Arc::clone(&leads);
     let fence = Fence::new(&cluster, move || asked.load(Ordering::SeqCst));
-    let provider = Mysql::new(context.config(&administrator), fence);
+    let provider = open(context.config(&administrator), fence);
     let names = context.names("idle");
     assert_eq!(
         provider.observe(&names).await,
@@ -166,9 +166,9 @@ pub async fn one_process_shares_its_epoch(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let fence = context.fence();
     let names = context.names("share");
-    let one = Mysql::new(context.config(&administrator), fence.clone());
+    let one = open(context.config(&administrator), fence.clone());
     one.observe(&names).await.unwrap();
-    let two = Mysql::new(context.config(&administrator), fence.clone());
+    let two = open(context.config(&administrator), fence.clone());
     two.observe(&names).await.unwrap();
     one.observe(&names).await.unwrap();
     let epoch = format!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use db_operator::provider::{
-    DatabaseFacts, Flavour, Login, MysqlSettings, Observed, Provider, RoleFacts,
+    DatabaseFacts, Flavour, Login, MysqlSettings, Observed, RoleFacts, open,
 };
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection};
@@ -71,7 +71,7 @@ pub async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
     }
     // And nothing else.
     let other = context.names("other");
-    create(&provider, &desired(&other), &context.password()).await;
+    create(provider.as_ref(), &desired(&other), &context.password()).await;
     for statement in [
         format!("CREATE TABLE {}.t (a INT)", other.database.mysql()),
         format!("USE {}", other.database.mysql()),
@@ -166,7 +166,7 @@ pub async fn a_changed_password_is_followed(context: Arc<Context>) {
     let names = context.names("pass");
     let wanted = desired(&names);
     let (first, second) = (context.password(), context.password());
-    create(&provider, &wanted, &first).await;
+    create(provider.as_ref(), &wanted, &first).await;
     let verifier = provider.verifier(&second);
     let changes = provider
         .ensure_role(&wanted, Some(&verifier))
@@ -192,7 +192,7 @@ pub async fn character_sets_are_followed(context: Arc<Context>) {
         collation: Some("latin1_bin".to_owned()),
     };
     provider.validate(&wanted).await.unwrap();
-    create(&provider, &wanted, &context.password()).await;
+    create(provider.as_ref(), &wanted, &context.password()).await;
     let facts = provider.observe(&names).await.unwrap().database.unwrap();
     assert_eq!(
         (facts.character_set.as_str(), facts.collation.as_str()),
@@ -229,7 +229,7 @@ pub async fn a_survey_says_what_observe_says(context: Arc<Context>) {
     let cluster = context.unique("");
     let all: Vec<_> = (0..3).map(|_| context.names("sur_vey")).collect();
     for names in &all {
-        create(&provider, &desired(names), &context.password()).await;
+        create(provider.as_ref(), &desired(names), &context.password()).await;
         provider
             .write_claim(&claim(names, &cluster), None)
             .await
@@ -279,7 +279,6 @@ pub async fn inspection_tells_what_was_found(context: Arc<Context>) {
     assert!(!found.read_only);
     assert_eq!(found.missing, []);
     assert!(found.identity.is_some());
-    let again =
-        db_operator::provider::mysql::Mysql::new(context.config(&administrator), context.fence());
+    let again = open(context.config(&administrator), context.fence());
     assert_eq!(again.inspect().await.unwrap(), found);
 }

@@ -71,6 +71,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
     removal::a_removal_that_was_cut_short_is_completed,
     rights::missing_privileges_are_named_with_their_grant,
     rights::privileges_of_a_role_count,
+    rights::a_privilege_that_only_helps_is_not_asked_for,
     fence::a_superseded_process_can_do_nothing,
     fence::only_one_of_many_wins,
     fence::clusters_and_people_are_left_alone,

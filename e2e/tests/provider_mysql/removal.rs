@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use db_operator::provider::{Login, Names, Provider, Removal, Removed};
+use db_operator::provider::{Login, Names, Removal, Removed};
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::context::{Context, create, desired};
@@ -25,7 +25,7 @@ pub async fn a_removal_ends_sessions_and_is_complete(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("re_move");
     let password = context.password();
-    create(&provider, &desired(&names), &password).await;
+    create(provider.as_ref(), &desired(&names), &password).await;
     let mut busy = context.tenant(&names, &password).await.unwrap();
     sqlx::raw_sql(
         "CREATE TABLE t (a INT) ENGINE=InnoDB; START TRANSACTION; INSERT INTO t VALUES (1)",
@@ -49,7 +49,7 @@ pub async fn a_removal_takes_only_what_it_is_told(context: Arc<Context>) {
     let names = context.names("part");
     let password = context.password();
     let wanted = desired(&names);
-    create(&provider, &wanted, &password).await;
+    create(provider.as_ref(), &wanted, &password).await;
     // The database alone: the user stays as it was, and may still log in elsewhere.
     let elsewhere = context.names("else");
     let account = format!("'{}'@'%'", names.role);
@@ -104,7 +104,7 @@ pub async fn a_removal_takes_only_what_it_is_told(context: Arc<Context>) {
 pub async fn who_is_in_the_way_is_named(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("locked");
-    create(&provider, &desired(&names), &context.password()).await;
+    create(provider.as_ref(), &desired(&names), &context.password()).await;
     let table = format!("{}.t", names.database.mysql());
     // Somebody's long transaction, from outside the database: a backup, say.
     let mut dump = context.server.root().await.unwrap();
@@ -140,7 +140,7 @@ pub async fn what_the_user_defined_elsewhere_is_named(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("define");
     let other = context.names("other");
-    create(&provider, &desired(&names), &context.password()).await;
+    create(provider.as_ref(), &desired(&names), &context.password()).await;
     let schema = other.database.mysql();
     let definer = format!("DEFINER='{}'@'%'", names.role);
     context
@@ -184,7 +184,7 @@ pub async fn a_removal_that_was_cut_short_is_completed(context: Arc<Context>) {
     ];
     for cut in cuts {
         let names = context.names("cut");
-        create(&provider, &desired(&names), &context.password()).await;
+        create(provider.as_ref(), &desired(&names), &context.password()).await;
         let statements: Vec<String> = cut
             .iter()
             .map(|statement| {

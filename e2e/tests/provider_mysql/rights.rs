@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use db_operator::provider::{Login, Provider, ProviderError, Removal, Removed, mysql::Mysql};
+use db_operator::provider::{Login, ProviderError, Removal, Removed, open};
 
 use crate::context::{Context, desired};
 
@@ -31,7 +31,7 @@ pub async fn missing_privileges_are_named_with_their_grant(context: Arc<Context>
             continue;
         }
         let administrator = context.administrator_with(&grants).await;
-        let provider = Mysql::new(context.config(&administrator), context.fence());
+        let provider = open(context.config(&administrator), context.fence());
         let found = provider.inspect().await.unwrap();
         assert!(!found.missing.is_empty(), "{grants:?}");
         // What the inspection says to run makes it right.
@@ -47,7 +47,7 @@ pub async fn missing_privileges_are_named_with_their_grant(context: Arc<Context>
     // An error names a statement that makes it right, too.
     let grants = without(", TRIGGER");
     let administrator = context.administrator_with(&grants).await;
-    let provider = Mysql::new(context.config(&administrator), context.fence());
+    let provider = open(context.config(&administrator), context.fence());
     let names = context.names("may");
     let wanted = desired(&names);
     let password = context.password();
@@ -62,11 +62,36 @@ pub async fn missing_privileges_are_named_with_their_grant(context: Arc<Context>
     };
     context.server.run(&[grant]).await.unwrap();
     provider.close().await;
-    let provider = Mysql::new(context.config(&administrator), context.fence());
+    let provider = open(context.config(&administrator), context.fence());
     provider.ensure_database(&wanted).await.unwrap();
     assert_eq!(
         provider.login(&names, &password).await.unwrap(),
         Login::Accepted
+    );
+    let removal = Removal {
+        names,
+        database: true,
+        role: true,
+    };
+    assert_eq!(provider.remove(&removal).await.unwrap(), Removed::Done);
+}
+
+/// MariaDB's newest privilege on schemas helps to dump routines; nothing depends on it.
+pub async fn a_privilege_that_only_helps_is_not_asked_for(context: Arc<Context>) {
+    let grants: Vec<_> = context
+        .least()
+        .iter()
+        .map(|grant| grant.replace(", SHOW CREATE ROUTINE", ""))
+        .collect();
+    let administrator = context.administrator_with(&grants).await;
+    let provider = open(context.config(&administrator), context.fence());
+    assert_eq!(provider.inspect().await.unwrap().missing, []);
+    let names = context.names("help");
+    let password = context.password();
+    crate::context::create(provider.as_ref(), &desired(&names), &password).await;
+    assert_eq!(
+        provider.ensure_database(&desired(&names)).await.unwrap(),
+        []
     );
     let removal = Removal {
         names,
@@ -100,11 +125,11 @@ pub async fn privileges_of_a_role_count(context: Arc<Context>) {
     let administrator = context
         .administrator_with(&[format!("GRANT {named} TO {{}}"), default])
         .await;
-    let provider = Mysql::new(context.config(&administrator), context.fence());
+    let provider = open(context.config(&administrator), context.fence());
     let found = provider.inspect().await.unwrap();
     assert_eq!(found.missing, []);
     let names = context.names("byrole");
-    crate::context::create(&provider, &desired(&names), &context.password()).await;
+    crate::context::create(provider.as_ref(), &desired(&names), &context.password()).await;
     context
         .server
         .run(&[format!("DROP ROLE {named}")])

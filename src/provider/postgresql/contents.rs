@@ -1,0 +1,280 @@
+//! What lives inside a database: extensions and schemas, made as the owner would make them.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::Postgresql;
+use super::membership::{Right, borrow, give_back, permit};
+use super::session::Session;
+use crate::provider::ident::postgresql_literal;
+use crate::provider::pool::Session as _;
+use crate::provider::{Change, Desired, Extension, ProviderError};
+
+/// What is inside, and what the server has to offer. `$1` names the extensions that are wanted.
+const INSIDE: &str = "SELECT json_build_object(
+  'schemas', (SELECT coalesce(json_object_agg(n.nspname, r.rolname), '{}')
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner),
+  'installed', (SELECT coalesce(json_object_agg(e.extname, e.extversion), '{}') FROM pg_extension e),
+  'available', (SELECT coalesce(json_object_agg(x.name, json_build_object(
+      'trusted', coalesce(v.trusted, false) OR NOT coalesce(v.superuser, true), 'schema', v.schema)), '{}')
+    FROM pg_available_extensions x
+    LEFT JOIN pg_available_extension_versions v ON v.name = x.name AND v.version = x.default_version
+    WHERE x.name = ANY ($1)))::text";
+
+#[derive(Deserialize)]
+struct Inside {
+    /// Owners by schema.
+    schemas: HashMap<String, String>,
+    /// Versions by extension.
+    installed: HashMap<String, String>,
+    available: HashMap<String, Available>,
+}
+
+#[derive(Deserialize)]
+struct Available {
+    /// Somebody with CREATE on the database may install it.
+    trusted: bool,
+    /// The schema that it insists on.
+    schema: Option<String>,
+}
+
+/// What is to be done inside.
+#[derive(Default)]
+struct Plan {
+    as_owner: Vec<String>,
+    as_administrator: Vec<(String, String)>,
+    changes: Vec<Change>,
+}
+
+impl Postgresql {
+    pub(super) async fn make_contents(
+        &self,
+        desired: &Desired,
+    ) -> Result<Vec<Change>, ProviderError> {
+        self.refuse_reserved(&desired.names)?;
+        if desired.postgresql.extensions.is_empty() && desired.postgresql.schemas.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (home_slot, visit_slot) = self.pool.two_slots().await?;
+        let mut home = self.pool.session(home_slot, self.open_home()).await?;
+        self.may_connect(&mut home, desired, true).await?;
+        self.pool.make_room().await;
+        let result = match self
+            .open_visit(&mut home, desired.names.database.as_str())
+            .await
+        {
+            Ok(mut visit) => {
+                let result = self.visit(&mut visit, desired).await;
+                visit.close().await;
+                result
+            }
+            Err(error) => Err(error),
+        };
+        drop(visit_slot);
+        // Also after an error; after a crash it is a deviation, which `make_database` puts right.
+        let closed = self.may_connect(&mut home, desired, false).await;
+        let changes = result?;
+        closed?;
+        Ok(changes)
+    }
+
+    /// Lets the administrator in, or no longer. A superuser needs no permission.
+    async fn may_connect(
+        &self,
+        home: &mut Session,
+        desired: &Desired,
+        may: bool,
+    ) -> Result<(), ProviderError> {
+        let look = self.look(home, &desired.names).await?;
+        let database = &desired.names.database;
+        let Some(row) = look.database() else {
+            return Err(ProviderError::InTheWay(format!(
+                "the database {database:?} is missing"
+            )));
+        };
+        let has = row
+            .administrator
+            .iter()
+            .any(|privilege| privilege == "CONNECT");
+        if row.owned || has == may {
+            return Ok(());
+        }
+        let version = home.version();
+        let change = if may {
+            format!(
+                "GRANT CONNECT ON DATABASE {} TO CURRENT_USER",
+                database.postgresql()
+            )
+        } else {
+            format!(
+                "REVOKE CONNECT ON DATABASE {} FROM CURRENT_USER",
+                database.postgresql()
+            )
+        };
+        let statements = [
+            borrow(&row.owner, Right::Use, version),
+            change,
+            give_back(&row.owner, version),
+        ];
+        home.transaction(&format!("visit the database {database:?}"), &statements)
+            .await
+            .map_err(|failure| {
+                failure.needing(|| permit(&row.owner, &self.config.username, version))
+            })
+    }
+
+    async fn visit(
+        &self,
+        visit: &mut Session,
+        desired: &Desired,
+    ) -> Result<Vec<Change>, ProviderError> {
+        let wanted: Vec<&str> = desired
+            .postgresql
+            .extensions
+            .iter()
+            .map(|wanted| wanted.name.as_str())
+            .collect();
+        let doing = format!("look into the database {:?}", desired.names.database);
+        let inside: Inside = visit.json(&doing, sqlx::query(INSIDE).bind(wanted)).await?;
+        let plan = plan(desired, &inside)?;
+        let doing = format!(
+            "make what lives in the database {:?}",
+            desired.names.database
+        );
+        if !plan.as_owner.is_empty() {
+            let (owner, version) = (&desired.names.role, visit.version());
+            let mut statements = vec![
+                borrow(owner.as_str(), Right::Assume, version),
+                format!("SET LOCAL ROLE {}", owner.postgresql()),
+            ];
+            statements.extend(plan.as_owner);
+            statements.push("RESET ROLE".to_owned());
+            statements.push(give_back(owner.as_str(), version));
+            visit
+                .transaction(&doing, &statements)
+                .await
+                .map_err(|failure| match failure.code() {
+                    // undefined_object: another extension is needed first; feature_not_supported,
+                    // invalid_parameter_value: a version or schema that it cannot have
+                    Some("42704" | "0A000" | "22023") => ProviderError::Unsupported(format!(
+                        "the server cannot {doing}: {}",
+                        failure.said()
+                    )),
+                    Some(_) | None => {
+                        failure.needing(|| permit(owner.as_str(), &self.config.username, version))
+                    }
+                })?;
+        }
+        for (statement, name) in plan.as_administrator {
+            let doing = format!("install the extension {name:?}");
+            visit
+                .statement(&doing, statement.clone())
+                .await
+                .map_err(|failure| {
+                    failure.needing(|| {
+                        format!(
+                            "{statement} (in database {:?}, as a superuser)",
+                            desired.names.database.as_str()
+                        )
+                    })
+                })?;
+        }
+        Ok(plan.changes)
+    }
+}
+
+/// Compares what is inside with what is wanted.
+fn plan(desired: &Desired, inside: &Inside) -> Result<Plan, ProviderError> {
+    let mut plan = Plan::default();
+    let owner = &desired.names.role;
+    for schema in &desired.postgresql.schemas {
+        match inside.schemas.get(schema.as_str()) {
+            None => {
+                plan.as_owner.push(format!(
+                    "CREATE SCHEMA {} AUTHORIZATION {}",
+                    schema.postgresql(),
+                    owner.postgresql()
+                ));
+                plan.changes
+                    .push(Change(format!("schema {schema} was made")));
+            }
+            Some(is) if is == owner.as_str() => {}
+            Some(is) => {
+                return Err(ProviderError::InTheWay(format!(
+                    "the schema {schema:?} belongs to {is:?}; in database {:?}, as that role or a superuser, run: \
+                     ALTER SCHEMA {} OWNER TO {}",
+                    desired.names.database,
+                    schema.postgresql(),
+                    owner.postgresql()
+                )));
+            }
+        }
+    }
+    for wanted in &desired.postgresql.extensions {
+        extension(&mut plan, desired, inside, wanted)?;
+    }
+    Ok(plan)
+}
+
+fn extension(
+    plan: &mut Plan,
+    desired: &Desired,
+    inside: &Inside,
+    wanted: &Extension,
+) -> Result<(), ProviderError> {
+    let name = &wanted.name;
+    let statement = match (inside.installed.get(name.as_str()), &wanted.version) {
+        (Some(is), Some(version)) if is != version => {
+            plan.changes.push(Change(format!(
+                "extension {name} was version {is}, is {version}"
+            )));
+            format!(
+                "ALTER EXTENSION {} UPDATE TO {}",
+                name.postgresql(),
+                postgresql_literal(version)
+            )
+        }
+        (Some(_), _) => return Ok(()),
+        (None, version) => {
+            plan.changes
+                .push(Change(format!("extension {name} was installed")));
+            let mut sql = format!("CREATE EXTENSION {}", name.postgresql());
+            let insists = inside
+                .available
+                .get(name.as_str())
+                .and_then(|available| available.schema.as_ref());
+            match (&wanted.schema, insists) {
+                (Some(schema), _) => sql.push_str(&format!(" SCHEMA {}", schema.postgresql())),
+                (None, Some(_)) => {}
+                // Otherwise it would go where `search_path` points, which is pinned to pg_catalog.
+                (None, None) => sql.push_str(" SCHEMA public"),
+            }
+            if let Some(version) = version {
+                sql.push_str(&format!(" VERSION {}", postgresql_literal(version)));
+            }
+            sql
+        }
+    };
+    let Some(available) = inside.available.get(name.as_str()) else {
+        return Err(ProviderError::Unsupported(format!(
+            "the server has no extension {name:?}: install its package there, or take it out of spec.postgresql.extensions"
+        )));
+    };
+    if available.trusted {
+        plan.as_owner.push(statement);
+    } else if desired
+        .postgresql
+        .allowed_extensions
+        .iter()
+        .any(|allowed| allowed == name.as_str())
+    {
+        plan.as_administrator.push((statement, name.to_string()));
+    } else {
+        return Err(ProviderError::Unsupported(format!(
+            "the extension {name:?} is not trusted by the server: have the platform team list it in the instance's \
+             spec.postgresql.allowedExtensions, or take it out of spec.postgresql.extensions"
+        )));
+    }
+    Ok(())
+}

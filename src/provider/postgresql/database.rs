@@ -1,0 +1,201 @@
+//! The database: made closed, opened only once it is its owner's and nobody else's.
+
+use super::catalog::{DatabaseRow, RoleRow};
+use super::membership::{Right, borrow, give_back, permit};
+use super::session::Session;
+use super::{Postgresql, quoted};
+use crate::provider::ident::postgresql_literal;
+use crate::provider::{Change, Desired, ProviderError, SqlName};
+
+impl Postgresql {
+    pub(super) async fn make_database(
+        &self,
+        home: &mut Session,
+        desired: &Desired,
+    ) -> Result<Vec<Change>, ProviderError> {
+        self.refuse_reserved(&desired.names)?;
+        let database = &desired.names.database;
+        let look = self.look(home, &desired.names).await?;
+        let Some(role) = look.role() else {
+            return Err(ProviderError::InTheWay(format!(
+                "the database {database:?} cannot be made: its user {:?} is missing",
+                desired.names.role
+            )));
+        };
+        let Some(row) = look.database() else {
+            self.create_database(home, desired).await?;
+            let fresh = DatabaseRow::fresh(database.as_str(), &self.config.username);
+            self.hand_over(home, desired, &fresh, role).await?;
+            self.read_back(home, desired).await?;
+            return Ok(vec![Change(format!("database {database} was made"))]);
+        };
+        let said = |text: String| Change(format!("database {database}: {text}"));
+        let mut changes: Vec<Change> = row.deviations().into_iter().map(said).collect();
+        if row.owner != desired.names.role.as_str() {
+            changes.push(said(format!(
+                "its owner was {}, is {}",
+                row.owner, desired.names.role
+            )));
+        }
+        if !changes.is_empty() {
+            self.hand_over(home, desired, row, role).await?;
+            self.read_back(home, desired).await?;
+        }
+        Ok(changes)
+    }
+
+    /// `template0`, always: nobody is connected to it, and nothing was put into it that nobody declared. Nobody can
+    /// connect until [`Self::hand_over`] is done.
+    async fn create_database(
+        &self,
+        home: &mut Session,
+        desired: &Desired,
+    ) -> Result<(), ProviderError> {
+        let database = &desired.names.database;
+        let doing = format!("make the database {database:?}");
+        let _lane = self.lanes.acquire().await;
+        match home.statement(&doing, create(desired)).await {
+            Ok(()) => Ok(()),
+            // invalid_parameter_value, wrong_object_type, undefined_object: an encoding or a locale that the server
+            // does not have, or that do not go together
+            Err(failure) if matches!(failure.code(), Some("22023" | "42809" | "42704")) => {
+                Err(ProviderError::Unsupported(format!(
+                    "the server cannot {doing}: {}",
+                    failure.said()
+                )))
+            }
+            Err(failure) => Err(failure
+                .needing(|| format!("ALTER ROLE {} CREATEDB", quoted(&self.config.username)))),
+        }
+    }
+
+    /// Puts right whatever differs, in one transaction.
+    async fn hand_over(
+        &self,
+        home: &mut Session,
+        desired: &Desired,
+        row: &DatabaseRow,
+        role: &RoleRow,
+    ) -> Result<(), ProviderError> {
+        let database = &desired.names.database;
+        let owner = &desired.names.role;
+        if row.connections == -2 {
+            return Err(ProviderError::InTheWay(format!(
+                "a DROP DATABASE of {database:?} was interrupted, so it can only be dropped"
+            )));
+        }
+        let (administrator, version) = (&self.config.username, home.version());
+        if !row.owned && !row.obtainable {
+            return Err(ProviderError::NotPermitted {
+                doing: format!("alter the database {database:?}"),
+                detail: format!("it belongs to {:?}", row.owner),
+                grant: format!(
+                    "ALTER DATABASE {} OWNER TO {}",
+                    database.postgresql(),
+                    owner.postgresql()
+                ),
+            });
+        }
+        if !role.assumable && !role.alterable {
+            return Err(ProviderError::NotPermitted {
+                doing: format!("act for the user {owner:?}"),
+                detail: "it was made by somebody else".to_owned(),
+                grant: permit(owner.as_str(), administrator, version),
+            });
+        }
+        let statements = handover(row, owner, role.assumable, version);
+        home.transaction(&format!("put the database {database:?} right"), &statements)
+            .await
+            .map_err(|failure| failure.needing(|| permit(owner.as_str(), administrator, version)))
+    }
+
+    /// A GRANT or REVOKE that is refused is only a warning, so look again.
+    async fn read_back(&self, home: &mut Session, desired: &Desired) -> Result<(), ProviderError> {
+        let database = &desired.names.database;
+        let look = self.look(home, &desired.names).await?;
+        let Some(row) = look.database() else {
+            return Err(ProviderError::Busy {
+                doing: format!("read the privileges of the database {database:?}"),
+                detail: "it was dropped at this moment".to_owned(),
+            });
+        };
+        let mut left = row.deviations();
+        if row.owner != desired.names.role.as_str() {
+            left.push(format!("it belonged to {}", row.owner));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(ProviderError::NotPermitted {
+            doing: format!("put the database {database:?} right"),
+            detail: left.join(", "),
+            grant: format!(
+                "ALTER DATABASE {0} OWNER TO {1}; REVOKE ALL ON DATABASE {0} FROM PUBLIC",
+                database.postgresql(),
+                desired.names.role.postgresql()
+            ),
+        })
+    }
+}
+
+fn create(desired: &Desired) -> String {
+    let mut sql = format!(
+        "CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false",
+        desired.names.database.postgresql()
+    );
+    if let Some(encoding) = &desired.postgresql.encoding {
+        sql.push_str(&format!(" ENCODING {}", postgresql_literal(encoding)));
+    }
+    if let Some(locale) = &desired.postgresql.locale {
+        sql.push_str(&format!(" LOCALE {}", postgresql_literal(locale)));
+    }
+    sql
+}
+
+/// What makes the database the owner's and nobody else's.
+fn handover(row: &DatabaseRow, owner: &SqlName, assumable: bool, version: u32) -> Vec<String> {
+    let database = quoted(&row.name);
+    let mut statements = Vec::new();
+    if !row.owned {
+        statements.push(borrow(&row.owner, Right::Use, version));
+    }
+    if !row.public_excess().is_empty() {
+        statements.push(format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"));
+    }
+    if !row.administrator.is_empty() {
+        statements.push(format!(
+            "REVOKE ALL ON DATABASE {database} FROM CURRENT_USER"
+        ));
+    }
+    if !row.own_lacks().is_empty() {
+        statements.push(format!(
+            "GRANT ALL ON DATABASE {database} TO {}",
+            quoted(&row.owner)
+        ));
+    }
+    if row.connections != -1 {
+        statements.push(format!("ALTER DATABASE {database} CONNECTION LIMIT -1"));
+    }
+    if row.template {
+        statements.push(format!("ALTER DATABASE {database} IS_TEMPLATE false"));
+    }
+    if !row.open {
+        statements.push(format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"));
+    }
+    if row.owner != owner.as_str() {
+        if !assumable {
+            statements.push(borrow(owner.as_str(), Right::Assume, version));
+        }
+        statements.push(format!(
+            "ALTER DATABASE {database} OWNER TO {}",
+            owner.postgresql()
+        ));
+        if !assumable {
+            statements.push(give_back(owner.as_str(), version));
+        }
+    }
+    if !row.owned {
+        statements.push(give_back(&row.owner, version));
+    }
+    statements
+}

@@ -1,0 +1,60 @@
+//! Rights of other roles that the administrator borrows for the length of one transaction.
+//!
+//! An administrator with CREATEROLE, and no superuser, acts on a tenant's database as a member of its owner. The
+//! membership is granted and revoked within the transaction that needs it, so nobody ever sees it, and neither an
+//! error nor a crash leaves it behind. On PostgreSQL 16 and later the creator of a role also has an implicit
+//! membership with ADMIN OPTION only, which stays and is needed.
+
+use super::quoted;
+
+/// From this version on, a membership says what it is good for, and each grantor has one of its own.
+const OPTIONS_SINCE: u32 = 160_000;
+
+/// What is borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// To act with the role's privileges.
+    Use,
+    /// To become the role by `SET ROLE`, and to give a database to it.
+    Assume,
+}
+
+/// `GRANT role TO CURRENT_USER` with just that right.
+pub(super) fn borrow(role: &str, right: Right, version: u32) -> String {
+    let role = quoted(role);
+    match (version >= OPTIONS_SINCE, right) {
+        (true, Right::Use) => format!("GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"),
+        (true, Right::Assume) => {
+            format!("GRANT {role} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
+        }
+        (false, Right::Use | Right::Assume) => format!("GRANT {role} TO CURRENT_USER"),
+    }
+}
+
+/// Gives back what [`borrow`] took.
+pub(super) fn give_back(role: &str, version: u32) -> String {
+    let role = quoted(role);
+    if version >= OPTIONS_SINCE {
+        format!("REVOKE {role} FROM CURRENT_USER GRANTED BY CURRENT_USER")
+    } else {
+        format!("REVOKE {role} FROM CURRENT_USER")
+    }
+}
+
+/// The statement by which somebody who may lets `administrator` alter and borrow `role`.
+pub(super) fn permit(role: &str, administrator: &str, version: u32) -> String {
+    if version >= OPTIONS_SINCE {
+        format!(
+            "GRANT {} TO {} WITH ADMIN OPTION",
+            quoted(role),
+            quoted(administrator)
+        )
+    } else {
+        format!("ALTER ROLE {} CREATEROLE", quoted(administrator))
+    }
+}
+
+/// Before CREATE ROLE: a server may be set to make its creator a member with more than ADMIN OPTION.
+pub(super) fn no_self_grant(version: u32) -> Option<String> {
+    (version >= OPTIONS_SINCE).then(|| "SET LOCAL createrole_self_grant = ''".to_owned())
+}

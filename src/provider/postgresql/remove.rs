@@ -1,0 +1,339 @@
+//! Taking away: lock out, end the sessions, drop the database, then the role. Each step looks first, so a call after a
+//! crash goes on where the former one stopped.
+
+use sqlx::Row as _;
+
+use super::catalog::{DatabaseRow, RoleRow};
+use super::failure::Failure;
+use super::home::column;
+use super::membership::{Right, borrow, give_back, permit};
+use super::session::Session;
+use super::{Postgresql, quoted};
+use crate::provider::ident::postgresql_literal;
+use crate::provider::{ProviderError, Removal, Removed};
+
+/// How long one session may take to end, in milliseconds.
+const END_WITHIN: u32 = 3000;
+
+/// Sessions in the database `$1` or of the role `$2`, and how their role is reached. Workers of the server itself have
+/// no role and are ended by the server.
+const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname,
+  pg_has_role(r.oid, 'USAGE') OR (NOT r.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')) AS reachable,
+  NOT r.rolsuper AND CASE WHEN current_setting('server_version_num')::int < 160000 THEN me.rolcreaterole
+    ELSE pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS borrowable
+FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid CROSS JOIN pg_roles me
+WHERE me.rolname = current_user AND a.pid <> pg_backend_pid() AND (a.datname = $1 OR r.rolname = $2)
+ORDER BY a.pid";
+
+/// What keeps the role `$1` from being dropped: by database, or the shared object itself.
+const LEFTOVERS: &str = "SELECT d.datname AS database,
+  CASE WHEN s.dbid = 0 THEN pg_describe_object(s.classid, s.objid, 0) END AS shared,
+  s.deptype = 'o' AS owned, count(*) AS objects
+FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+
+/// One session in the way.
+struct Obstacle {
+    pid: i32,
+    role: String,
+    application: String,
+    database: String,
+    reachable: bool,
+    borrowable: bool,
+}
+
+impl Postgresql {
+    pub(super) async fn take_away(
+        &self,
+        home: &mut Session,
+        removal: &Removal,
+    ) -> Result<Removed, ProviderError> {
+        self.refuse_reserved(&removal.names)?;
+        let look = self.look(home, &removal.names).await?;
+        let role = look.role().filter(|_| removal.role);
+        if let Some(role) = role {
+            self.lock_role(home, role).await?;
+        }
+        if let Some(database) = look.database().filter(|_| removal.database) {
+            let (statements, doing) = (
+                vec![closing(database)],
+                format!("lock the database {:?}", database.name),
+            );
+            if database.open && database.connections != -2 {
+                self.as_owner(home, database, &doing, statements).await?;
+            }
+            self.end_sessions(
+                home,
+                Some(&database.name),
+                role.map(|role| role.name.as_str()),
+            )
+            .await?;
+            if let Some(blocked) = self.drop_database(home, database).await? {
+                return Ok(blocked);
+            }
+        } else if let Some(role) = role {
+            self.end_sessions(home, None, Some(&role.name)).await?;
+        }
+        match role {
+            Some(role) => self.drop_role(home, role).await,
+            None => Ok(Removed::Done),
+        }
+    }
+
+    async fn lock_role(&self, home: &mut Session, role: &RoleRow) -> Result<(), ProviderError> {
+        let powers = role.powers();
+        if !powers.is_empty() {
+            return Err(ProviderError::InTheWay(format!(
+                "the user {:?} is never touched, because it has {}",
+                role.name,
+                powers.join(", ")
+            )));
+        }
+        if !role.login {
+            return Ok(());
+        }
+        let version = home.version();
+        let sql = format!("ALTER ROLE {} NOLOGIN", quoted(&role.name));
+        home.statement(&format!("lock the user {:?}", role.name), sql)
+            .await
+            .map_err(|failure| {
+                failure.needing(|| permit(&role.name, &self.config.username, version))
+            })
+    }
+
+    /// Runs these with the rights of the database's owner.
+    async fn as_owner(
+        &self,
+        home: &mut Session,
+        database: &DatabaseRow,
+        doing: &str,
+        mut statements: Vec<String>,
+    ) -> Result<(), ProviderError> {
+        let version = home.version();
+        if !database.owned {
+            statements.insert(0, borrow(&database.owner, Right::Use, version));
+            statements.push(give_back(&database.owner, version));
+        }
+        home.transaction(doing, &statements)
+            .await
+            .map_err(|failure| {
+                failure.needing(|| permit(&database.owner, &self.config.username, version))
+            })
+    }
+
+    /// Ends what may be ended; who stays is for the caller to find.
+    async fn end_sessions(
+        &self,
+        home: &mut Session,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<(), ProviderError> {
+        let version = home.version();
+        let mut sessions = self.sessions(home, database, role).await?;
+        sessions.sort_by(|one, other| one.role.cmp(&other.role));
+        for of_one_role in sessions.chunk_by(|one, other| one.role == other.role) {
+            let [first, ..] = of_one_role else { continue };
+            let pids: Vec<String> = of_one_role
+                .iter()
+                .map(|session| session.pid.to_string())
+                .collect();
+            // The role is compared again: by now the process id may be somebody else's.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid, {END_WITHIN}) FROM pg_stat_activity \
+                 WHERE pid IN ({}) AND usename = {}",
+                pids.join(", "),
+                postgresql_literal(&first.role)
+            );
+            let statements = match (first.reachable, first.borrowable) {
+                (true, _) => vec![end],
+                (false, true) => vec![
+                    borrow(&first.role, Right::Assume, version),
+                    format!("SET LOCAL ROLE {}", quoted(&first.role)),
+                    end,
+                    "RESET ROLE".to_owned(),
+                    give_back(&first.role, version),
+                ],
+                (false, false) => continue,
+            };
+            home.transaction(
+                &format!("end the sessions of the user {:?}", first.role),
+                &statements,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn sessions(
+        &self,
+        home: &mut Session,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<Vec<Obstacle>, ProviderError> {
+        let rows = home
+            .rows(
+                "list sessions",
+                sqlx::query(SESSIONS).bind(database).bind(role),
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Obstacle {
+                    pid: column(row, "pid")?,
+                    role: column(row, "rolname")?,
+                    application: column::<Option<String>>(row, "application_name")?
+                        .unwrap_or_default(),
+                    database: column::<Option<String>>(row, "datname")?.unwrap_or_default(),
+                    reachable: column(row, "reachable")?,
+                    borrowable: column(row, "borrowable")?,
+                })
+            })
+            .collect()
+    }
+
+    /// `None` when it is gone.
+    async fn drop_database(
+        &self,
+        home: &mut Session,
+        row: &DatabaseRow,
+    ) -> Result<Option<Removed>, ProviderError> {
+        if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
+            return Ok(Some(blocked));
+        }
+        if !row.owned {
+            // DROP DATABASE cannot be in a transaction, and outside of one a borrowed right would be left behind by a
+            // crash. So the database changes hands, in a transaction, and then it is the administrator's to drop.
+            let take = vec![format!(
+                "ALTER DATABASE {} OWNER TO CURRENT_USER",
+                quoted(&row.name)
+            )];
+            self.as_owner(
+                home,
+                row,
+                &format!("take the database {:?}", row.name),
+                take,
+            )
+            .await?;
+        }
+        let doing = format!("drop the database {:?}", row.name);
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&row.name));
+        let Err(failure) = home.statement(&doing, sql).await else {
+            return Ok(None);
+        };
+        match failure.code() {
+            // insufficient_privilege: a session that we may not end; object_in_use: a prepared transaction, a slot
+            Some("42501" | "55006") => match self.blocked_by_sessions(home, row).await? {
+                Some(blocked) => Ok(Some(blocked)),
+                None => Ok(Some(in_use(&failure))),
+            },
+            Some(_) | None => Err(failure.into()),
+        }
+    }
+
+    async fn blocked_by_sessions(
+        &self,
+        home: &mut Session,
+        row: &DatabaseRow,
+    ) -> Result<Option<Removed>, ProviderError> {
+        let mut left = self.sessions(home, Some(&row.name), None).await?;
+        // FORCE ends what the administrator may end directly.
+        left.retain(|session| !session.reachable);
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let named: Vec<String> = left
+            .iter()
+            .map(|session| {
+                format!(
+                    "process {} (user {:?}, application {:?})",
+                    session.pid, session.role, session.application
+                )
+            })
+            .collect();
+        let end: Vec<String> = left
+            .iter()
+            .map(|session| format!("SELECT pg_terminate_backend({})", session.pid))
+            .collect();
+        Ok(Some(Removed::Blocked(format!(
+            "database {:?} is in use by sessions that the administrator may not end: {}; as a superuser, run: {}",
+            left.first()
+                .map_or(row.name.as_str(), |session| session.database.as_str()),
+            named.join(", "),
+            end.join("; ")
+        ))))
+    }
+
+    async fn drop_role(
+        &self,
+        home: &mut Session,
+        role: &RoleRow,
+    ) -> Result<Removed, ProviderError> {
+        let version = home.version();
+        let doing = format!("drop the user {:?}", role.name);
+        let sql = format!("DROP ROLE IF EXISTS {}", quoted(&role.name));
+        match home.statement(&doing, sql).await {
+            Ok(()) => Ok(Removed::Done),
+            // dependent_objects_still_exist
+            Err(failure) if failure.code() == Some("2BP01") => self.leftovers(home, role).await,
+            Err(failure) => {
+                Err(failure.needing(|| permit(&role.name, &self.config.username, version)))
+            }
+        }
+    }
+
+    async fn leftovers(
+        &self,
+        home: &mut Session,
+        role: &RoleRow,
+    ) -> Result<Removed, ProviderError> {
+        let rows = home
+            .rows(
+                "list what a user left",
+                sqlx::query(LEFTOVERS).bind(&role.name),
+            )
+            .await?;
+        let user = quoted(&role.name);
+        let mut found = Vec::new();
+        for row in &rows {
+            let verb = if column::<bool>(row, "owned")? {
+                "owns"
+            } else {
+                "has privileges on"
+            };
+            let objects: i64 = column(row, "objects")?;
+            let database: Option<String> = row.try_get("database").unwrap_or_default();
+            let shared: Option<String> = column(row, "shared")?;
+            match (database, shared) {
+                (Some(database), _) => found.push(format!(
+                    "it {verb} {objects} objects in database {database:?}"
+                )),
+                (None, shared) => found.push(format!(
+                    "it {verb} {}",
+                    shared.unwrap_or_else(|| "a shared object".to_owned())
+                )),
+            }
+        }
+        Ok(Removed::Blocked(format!(
+            "user {:?} cannot be dropped: {}; move what is worth keeping with REASSIGN OWNED BY {user} TO another role, \
+             then run DROP OWNED BY {user}, in each of these databases, as a superuser",
+            role.name,
+            found.join(", ")
+        )))
+    }
+}
+
+fn closing(database: &DatabaseRow) -> String {
+    format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS false",
+        quoted(&database.name)
+    )
+}
+
+fn in_use(failure: &Failure) -> Removed {
+    Removed::Blocked(format!(
+        "the administrator cannot {} yet: {}",
+        failure.doing,
+        failure.said()
+    ))
+}

@@ -1,0 +1,238 @@
+//! One session: how it is opened, and how a statement runs in it.
+//!
+//! Settings are pinned in the startup packet, so there is no moment at which a setting of the role or the database
+//! (which a tenant may own) is in force.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
+
+use super::failure::{Failure, Kind};
+use crate::provider::{ServerConfig, TlsMode, pool};
+
+/// Our side waits this much longer than the server, which gives the better answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How the operator's sessions show in `pg_stat_activity`.
+pub(super) const APPLICATION: &str = "db-operator";
+
+/// A session with the server.
+pub(super) struct Session {
+    connection: PgConnection,
+    server: String,
+    limit: Duration,
+    /// In the middle of a statement or of a transaction.
+    busy: bool,
+}
+
+/// As whom to log in.
+pub(super) struct Login<'a> {
+    pub(super) user: &'a str,
+    pub(super) password: &'a SecretString,
+    pub(super) database: &'a str,
+}
+
+impl Session {
+    /// Logs in. Runs no statement: everything that is pinned goes with the startup packet.
+    pub(super) async fn open(config: &ServerConfig, login: Login<'_>) -> Result<Self, Failure> {
+        let server = format!("{}:{}", config.host, config.port);
+        let doing = format!("connect to database {:?}", login.database);
+        let limit = config.timeouts.connect;
+        let connecting = options(config, &login);
+        match tokio::time::timeout(limit, connecting.connect()).await {
+            Ok(Ok(connection)) => Ok(Self {
+                connection,
+                server,
+                limit: config.timeouts.statement + PATIENCE,
+                busy: false,
+            }),
+            Ok(Err(error)) => Err(Failure::new(&doing, &server, error)),
+            Err(_) => {
+                let text = format!("no answer to {doing} within {limit:?}");
+                Err(Failure {
+                    doing,
+                    server,
+                    kind: Kind::Network(text),
+                })
+            }
+        }
+    }
+
+    /// The server's version as PostgreSQL counts it: 170004 is 17.4.
+    pub(super) fn version(&self) -> u32 {
+        self.connection.server_version_num().unwrap_or_default()
+    }
+
+    /// Runs one statement with parameters; says how many rows it changed.
+    pub(super) async fn execute(
+        &mut self,
+        doing: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, Failure> {
+        self.busy = true;
+        let result = within(self.limit, query.execute(&mut self.connection)).await;
+        self.settle(doing, result).map(|done| done.rows_affected())
+    }
+
+    /// Runs one query; at most one row.
+    pub(super) async fn row(
+        &mut self,
+        doing: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Option<PgRow>, Failure> {
+        self.busy = true;
+        let result = within(self.limit, query.fetch_optional(&mut self.connection)).await;
+        self.settle(doing, result)
+    }
+
+    /// Runs one query; all rows.
+    pub(super) async fn rows(
+        &mut self,
+        doing: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, Failure> {
+        self.busy = true;
+        let result = within(self.limit, query.fetch_all(&mut self.connection)).await;
+        self.settle(doing, result)
+    }
+
+    /// Runs one query whose answer is one JSON document.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &mut self,
+        doing: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<T, Failure> {
+        let row = self.row(doing, query).await?;
+        let driver = |text: String| Failure {
+            doing: doing.to_owned(),
+            server: self.server.clone(),
+            kind: Kind::Driver(text),
+        };
+        let row = row.ok_or_else(|| driver("no row came back".to_owned()))?;
+        let text: String = row.try_get(0).map_err(|error| driver(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| driver(error.to_string()))
+    }
+
+    /// Runs one statement that takes no parameters and may not be in a transaction.
+    pub(super) async fn statement(&mut self, doing: &str, sql: String) -> Result<(), Failure> {
+        self.script(doing, sql).await
+    }
+
+    /// Runs these statements, all or none, in one message to the server.
+    pub(super) async fn transaction(
+        &mut self,
+        doing: &str,
+        statements: &[String],
+    ) -> Result<(), Failure> {
+        let script = format!("BEGIN;\n{};\nCOMMIT", statements.join(";\n"));
+        let result = self.script(doing, script).await;
+        if matches!(&result, Err(failure) if failure.code().is_some()) {
+            self.script("roll back", "ROLLBACK".to_owned()).await?;
+        }
+        result
+    }
+
+    /// The only place where text that was put together becomes a statement. All parts of it that came from outside
+    /// were quoted by `ident.rs`.
+    async fn script(&mut self, doing: &str, sql: String) -> Result<(), Failure> {
+        self.busy = true;
+        let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
+        let result = within(self.limit, run).await;
+        self.settle(doing, result).map(|_| ())
+    }
+
+    /// After an answer of the server the session may be used again; after anything else it may not.
+    fn settle<T>(&mut self, doing: &str, result: Result<T, Stopped>) -> Result<T, Failure> {
+        let stopped = match result {
+            Ok(value) => {
+                self.busy = false;
+                return Ok(value);
+            }
+            Err(stopped) => stopped,
+        };
+        let failure = match stopped {
+            Stopped::Late => {
+                let kind = Kind::Timeout(self.limit);
+                Failure {
+                    doing: doing.to_owned(),
+                    server: self.server.clone(),
+                    kind,
+                }
+            }
+            Stopped::Failed(error) => Failure::new(doing, &self.server, error),
+        };
+        // Class 57P is the server saying goodbye.
+        self.busy = failure.code().is_none_or(|code| code.starts_with("57P"));
+        Err(failure)
+    }
+}
+
+impl pool::Session for Session {
+    fn is_reusable(&self) -> bool {
+        !self.busy
+    }
+
+    async fn is_alive(&mut self) -> bool {
+        within(self.limit, self.connection.ping()).await.is_ok()
+    }
+
+    async fn close(self) {
+        // A server that does not take the goodbye finds the socket closed.
+        let _ = tokio::time::timeout(PATIENCE, self.connection.close()).await;
+    }
+}
+
+enum Stopped {
+    Late,
+    Failed(sqlx::Error),
+}
+
+async fn within<T>(
+    limit: Duration,
+    run: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Stopped> {
+    match tokio::time::timeout(limit, run).await {
+        Ok(result) => result.map_err(Stopped::Failed),
+        Err(_) => Err(Stopped::Late),
+    }
+}
+
+fn options(config: &ServerConfig, login: &Login<'_>) -> PgConnectOptions {
+    let mode = match config.tls.mode {
+        TlsMode::Disable => PgSslMode::Disable,
+        TlsMode::Require => PgSslMode::Require,
+        TlsMode::VerifyCa => PgSslMode::VerifyCa,
+        TlsMode::VerifyFull => PgSslMode::VerifyFull,
+    };
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(&config.host)
+        .port(config.port)
+        .username(login.user)
+        .password(login.password.expose_secret())
+        .database(login.database)
+        .ssl_mode(mode)
+        .application_name(APPLICATION)
+        .options([
+            ("search_path", "pg_catalog".to_owned()),
+            ("standard_conforming_strings", "on".to_owned()),
+            (
+                "statement_timeout",
+                config.timeouts.statement.as_millis().to_string(),
+            ),
+            ("lock_timeout", config.timeouts.lock.as_millis().to_string()),
+            (
+                "idle_in_transaction_session_timeout",
+                config.timeouts.statement.as_millis().to_string(),
+            ),
+        ])
+        // Statements hold verifiers, and a log is no place for these.
+        .disable_statement_logging();
+    match &config.tls.ca {
+        Some(ca) => options.ssl_root_cert_from_pem(ca.clone()),
+        None => options,
+    }
+}
