@@ -244,15 +244,18 @@ async fn privileges(
     }
 }
 
-/// Takes back whatever a row of `mysql.db` gives.
+/// Takes back whatever a row of `mysql.db` gives. By name: MariaDB lets only somebody who holds all privileges that
+/// there are say ALL PRIVILEGES.
 pub(super) async fn revoke_all(session: &mut Session, grant: &Grant) -> Result<(), ProviderError> {
     let account = ident::mysql_account(&grant.user, &grant.host);
     let pattern = ident::mysql_identifier(&grant.pattern);
-    let mut statements = vec![format!(
-        "REVOKE ALL PRIVILEGES ON {pattern}.* FROM {account}"
-    )];
+    let mut statements = Vec::new();
     if grant.grant_option {
         statements.push(format!("REVOKE GRANT OPTION ON {pattern}.* FROM {account}"));
+    }
+    if !grant.held.is_empty() {
+        let names = grant.held.join(", ");
+        statements.push(format!("REVOKE {names} ON {pattern}.* FROM {account}"));
     }
     for statement in statements {
         match session.run("taking back privileges", statement).await {

@@ -252,6 +252,7 @@ mod tests {
             user: user.to_owned(),
             host: ANY_HOST.to_owned(),
             pattern: pattern.to_owned(),
+            held: vec!["SELECT"],
             lacking: lacking.to_vec(),
             grant_option: false,
         }
