@@ -80,7 +80,10 @@ impl Context {
     pub fn databases_on(&self, instance: &str) -> Vec<Arc<DeserializeGuard<Database>>> {
         let all = self.databases.get().map(Store::state).unwrap_or_default();
         let refers = |guarded: &Arc<DeserializeGuard<Database>>| {
-            guarded.0.as_ref().is_ok_and(|database| database.spec.instance_ref.name == instance)
+            guarded
+                .0
+                .as_ref()
+                .is_ok_and(|database| database.spec.instance_ref.name == instance)
         };
         all.into_iter().filter(refers).collect()
     }
@@ -93,11 +96,16 @@ impl Context {
 
     /// Draws the consequences of a server's failure for its instance and for this process.
     pub fn note_failure(&self, instance: &str, error: &ServerError) {
-        let Some(error) = error.provider() else { return };
+        let Some(error) = error.provider() else {
+            return;
+        };
         if error.ends_process() {
             self.end_superseded(error);
         } else if error.is_server_down() {
-            let known = self.instance_objects.get().and_then(|store| store.get(&ObjectRef::new(instance)));
+            let known = self
+                .instance_objects
+                .get()
+                .and_then(|store| store.get(&ObjectRef::new(instance)));
             if let Some(object) = known {
                 self.instance_triggers.send(&object);
             }
@@ -152,14 +160,8 @@ pub async fn run<K: Reconcile>(
     context.health.reading(K::KIND);
     let objects = controller.store();
     let health = context.health.clone();
-    let first_read = async move {
-        // It fails only when the controller ends first.
-        if objects.wait_until_ready().await.is_ok() {
-            health.read(K::KIND);
-        }
-    };
     let results = controller
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
             reconcile_one,
             |object, error, context| on_error(&object, error, &context),
@@ -171,7 +173,23 @@ pub async fn run<K: Reconcile>(
             }
             std::future::ready(())
         });
-    tokio::join!(first_read, results);
+    // A controller that has not read its objects yet waits for them before it stops, however long that
+    // takes. It has begun nothing, so it is not waited for.
+    let stopped_before_reading = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            read = objects.wait_until_ready() => {
+                if read.is_ok() {
+                    health.read(K::KIND);
+                }
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = results => {}
+        () = stopped_before_reading => {}
+    }
 }
 
 /// One reconcile, counted and with a span for its log lines.
@@ -251,21 +269,22 @@ fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, contex
     }
 }
 
+/// The API server's own words where it has spoken, and what to do about the usual cause.
 fn watch_failure(error: &watcher::Error) -> String {
-    let missing = match error {
+    let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code == 404,
+        | watcher::Error::WatchError(status) => status,
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
+        | watcher::Error::NoResourceVersion => return error.to_string(),
     };
-    let hint = if missing {
-        ": are the CustomResourceDefinitions installed (kubectl apply -k kustomize/crds)?"
-    } else {
-        ""
+    let hint = match status.code {
+        404 => " (are the CustomResourceDefinitions installed? kubectl apply -k kustomize/crds)",
+        403 => " (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
+        _ => "",
     };
-    format!("{error}{hint}")
+    format!("{}{hint}", status.message)
 }

@@ -68,7 +68,10 @@ impl Error {
         match self {
             Self::Api { source, .. } => status(source).map(|status| status.code),
             Self::Changed { .. } => Some(409),
-            Self::Server(_) | Self::LoginFailed { .. } | Self::Blocked { .. } | Self::Encode { .. } => None,
+            Self::Server(_)
+            | Self::LoginFailed { .. }
+            | Self::Blocked { .. }
+            | Self::Encode { .. } => None,
         }
     }
 
@@ -83,7 +86,9 @@ impl Error {
                 Some(_) => "ApiServerRefused",
                 None => "ApiServerUnreachable",
             },
-            Self::Server(error) => error.provider().map_or("ServerPaused", ProviderError::category),
+            Self::Server(error) => error
+                .provider()
+                .map_or("ServerPaused", ProviderError::category),
             Self::LoginFailed { .. } => "LoginFailed",
             Self::Blocked { .. } => "DeletionBlocked",
             Self::Encode { .. } => "InternalError",

@@ -208,12 +208,22 @@ impl Metrics {
     ) {
         let instance = instance.to_owned();
         self.server_seconds
-            .get_or_create(&ServerLabels { instance: instance.clone(), operation })
+            .get_or_create(&ServerLabels {
+                instance: instance.clone(),
+                operation,
+            })
             .observe(took.as_secs_f64());
         if let Some(reason) = failure {
-            self.server_errors.get_or_create(&ServerErrorLabels { instance: instance.clone(), reason }).inc();
+            self.server_errors
+                .get_or_create(&ServerErrorLabels {
+                    instance: instance.clone(),
+                    reason,
+                })
+                .inc();
         }
-        self.breaker_open.get_or_create(&InstanceLabels { instance }).set(i64::from(breaker_open));
+        self.breaker_open
+            .get_or_create(&InstanceLabels { instance })
+            .set(i64::from(breaker_open));
     }
 
     /// All metrics as `OpenMetrics` text.

@@ -53,7 +53,9 @@ pub enum RunError {
     #[error("the server of /healthz, /readyz and /metrics ended: {0}")]
     HealthServer(io::Error),
     /// A database server knows a newer leader.
-    #[error("a database server knows a newer leader; this process ends, so that nothing is done twice")]
+    #[error(
+        "a database server knows a newer leader; this process ends, so that nothing is done twice"
+    )]
     Superseded,
     /// A part of the process that must run ended.
     #[error("{part} ended unexpectedly")]
@@ -192,7 +194,10 @@ async fn lead(
         () = superseded.cancelled() => return Err(RunError::Superseded),
         Some(ended) = controllers.join_next() => {
             let part = ended?;
-            return Err(RunError::Ended { part });
+            // Some controllers stop faster than this task wakes up.
+            if !stop.is_cancelled() {
+                return Err(RunError::Ended { part });
+            }
         }
     }
     tracing::info!(?grace, "stopping: finishing what has begun");

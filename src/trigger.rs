@@ -17,7 +17,10 @@ pub struct Trigger<K: Resource<DynamicType = ()> + 'static> {
 impl<K: Resource<DynamicType = ()> + 'static> Default for Trigger<K> {
     fn default() -> Self {
         let (sender, receiver) = unbounded();
-        Self { sender, receiver: Mutex::new(Some(receiver)) }
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+        }
     }
 }
 
@@ -34,7 +37,11 @@ where
 
     /// What the controller reads; empty for a second reader.
     pub fn stream(&self) -> impl Stream<Item = ObjectRef<DeserializeGuard<K>>> + Send + use<K> {
-        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let receiver = self
+            .receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         receiver.unwrap_or_else(|| unbounded().1)
     }
 }

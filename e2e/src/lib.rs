@@ -9,6 +9,7 @@
 //! - [`kubeconfig`]: how clients find it
 
 pub mod cache;
+pub mod check;
 pub mod cluster;
 pub mod command;
 pub mod demo;

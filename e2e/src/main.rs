@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use e2e::cache::Cache;
+use e2e::check::{self, Tally};
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
 use e2e::operator::{self, Load};
@@ -33,6 +34,8 @@ enum Task {
     Demo,
     /// Rebuild the operator if its sources changed, import its image, install and restart it
     Load,
+    /// Check everything that must hold before a change lands: formatting, lints, dependencies, all tests
+    Test,
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
@@ -75,6 +78,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             up(&cluster, &cache)?;
             load(&cluster, &cache)?;
         }
+        Task::Test => test(&cluster)?,
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;
@@ -95,7 +99,8 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn up(cluster: &Cluster, cache: &Cache) -> Result<()> {
     let start = Instant::now();
     let up = cluster.up()?;
-    let servers_changed = servers::up(cluster, cache)?;
+    // The cluster beside is for tests of the cluster itself.
+    let servers_changed = cluster.settings() == &Settings::main() && servers::up(cluster, cache)?;
     match up {
         Up::Started => say(&format!(
             "The cluster is up after {} s, with its servers.",
@@ -122,4 +127,18 @@ fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
         Load::Unchanged => "The operator runs from these sources already; nothing was restarted.",
     });
     Ok(())
+}
+
+/// Everything that must hold, from quick to slow; ends in the number of tests that passed.
+fn test(cluster: &Cluster) -> Result<()> {
+    let cache = Cache::open()?;
+    let mut tally = Tally::default();
+    let result = check::without_cluster(&cache, &mut tally).and_then(|()| {
+        let _lock = cluster.lock()?;
+        up(cluster, &cache)?;
+        load(cluster, &cache)?;
+        check::with_cluster(cluster, &cache, &mut tally)
+    });
+    println!("\n{tally}");
+    result
 }

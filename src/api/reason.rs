@@ -20,7 +20,7 @@ pub trait Reason: Copy + Debug + Eq + 'static {
     /// All of them, in the order of their documentation.
     const ALL: &'static [Self];
 
-    /// The stable `CamelCase` word.
+    /// The stable CamelCase word.
     fn as_str(self) -> &'static str;
 
     /// What it says about the object.

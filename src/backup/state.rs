@@ -7,6 +7,10 @@ pub use crate::api::BackupState as State;
 
 /// What has been seen of a Backup: only what a decision needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its name"
+)]
 pub struct Seen {
     /// The object is being deleted.
     pub deleting: bool,
@@ -81,22 +85,31 @@ impl Cause {
 #[must_use]
 pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
     match at {
-        None if seen.deleting => gone(Cause::ObjectDeleted),
-        None if seen.turn && !seen.cancelled => to(State::Starting, Cause::Turn),
-        None => None,
-        Some(State::Starting) => failure(seen).or_else(|| match seen.work {
+        None => {
+            if seen.deleting {
+                gone(Cause::ObjectDeleted)
+            } else if seen.turn && !seen.cancelled {
+                to(State::Starting, Cause::Turn)
+            } else {
+                None
+            }
+        }
+        Some(State::Starting) => failure(*seen).or_else(|| match seen.work {
             Work::Running | Work::Committed => to(State::BackingUp, Cause::JobRuns),
             Work::NotRunning | Work::Failed => None,
         }),
-        // What is in the store is there, whatever else happened since.
-        Some(State::BackingUp) if seen.work == Work::Committed => {
-            to(State::Completed, Cause::Committed)
+        Some(State::BackingUp) => match seen.work {
+            // What is in the store is there, whatever else happened since.
+            Work::Committed => to(State::Completed, Cause::Committed),
+            Work::NotRunning | Work::Running | Work::Failed => failure(*seen),
+        },
+        Some(State::Completed | State::Failed) => {
+            if seen.deleting && seen.cleaned {
+                gone(Cause::ObjectDeleted)
+            } else {
+                None
+            }
         }
-        Some(State::BackingUp) => failure(seen),
-        Some(State::Completed | State::Failed) if seen.deleting && seen.cleaned => {
-            gone(Cause::ObjectDeleted)
-        }
-        Some(State::Completed | State::Failed) => None,
     }
 }
 
@@ -119,7 +132,7 @@ const fn gone(because: Cause) -> Option<Step> {
     Some(Step { to: None, because })
 }
 
-fn failure(seen: &Seen) -> Option<Step> {
+fn failure(seen: Seen) -> Option<Step> {
     if seen.work == Work::Failed {
         to(State::Failed, Cause::WorkFailed)
     } else if seen.deleting {
@@ -153,8 +166,13 @@ pub fn act(at: Option<State>, seen: &Seen) -> Act {
         None => Act::Watch,
         Some(State::Starting) => Act::Start,
         Some(State::BackingUp) => Act::Follow,
-        Some(State::Completed | State::Failed) if seen.cleaned => Act::Release,
-        Some(State::Completed | State::Failed) => Act::CleanUp,
+        Some(State::Completed | State::Failed) => {
+            if seen.cleaned {
+                Act::Release
+            } else {
+                Act::CleanUp
+            }
+        }
     }
 }
 

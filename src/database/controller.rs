@@ -17,7 +17,10 @@ use super::memory::About;
 use super::pass::{Obstacle, Pass};
 use super::state::{self, Act, BackupSeen, Existence, Seen, Step};
 use super::{desired, give_up};
-use crate::api::{Database, DatabaseReason, DatabaseState, DeletionPolicy, FINALIZER, RECONCILE_REQUESTED_AT, RELEASE, Reason, Report};
+use crate::api::{
+    Database, DatabaseReason, DatabaseState, DeletionPolicy, FINALIZER, RECONCILE_REQUESTED_AT,
+    RELEASE, Reason, Report,
+};
 use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
@@ -36,14 +39,23 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let controller = controller
         .reconcile_on(context.database_triggers.stream())
         // A label of a namespace may give or take the permission to use an instance.
-        .watches(namespaces, watcher::Config::default(), move |namespace| in_namespace(&store, &namespace.name_any()));
+        .watches(namespaces, watcher::Config::default(), move |namespace| {
+            in_namespace(&store, &namespace.name_any())
+        });
     controller::run(controller, context, stop).await;
 }
 
-fn in_namespace(store: &Store<DeserializeGuard<Database>>, namespace: &str) -> Vec<ObjectRef<DeserializeGuard<Database>>> {
+fn in_namespace(
+    store: &Store<DeserializeGuard<Database>>,
+    namespace: &str,
+) -> Vec<ObjectRef<DeserializeGuard<Database>>> {
     let databases = store.state();
-    let inside = databases.iter().filter(|database| database.namespace().as_deref() == Some(namespace));
-    inside.map(|database| ObjectRef::from_obj(database.as_ref())).collect()
+    let inside = databases
+        .iter()
+        .filter(|database| database.namespace().as_deref() == Some(namespace));
+    inside
+        .map(|database| ObjectRef::from_obj(database.as_ref()))
+        .collect()
 }
 
 impl Reconcile for Database {
@@ -51,13 +63,16 @@ impl Reconcile for Database {
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
         let uid = self.uid().unwrap_or_default();
-        let about = About::of(self, context.instances.get(&self.spec.instance_ref.name).as_ref());
+        let about = About::of(
+            self,
+            context.instances.get(&self.spec.instance_ref.name).as_ref(),
+        );
         let now = Instant::now();
         if let Some(rest) = context.memory.rest(&uid, &about, now) {
             return Ok(Action::requeue(rest));
         }
         let deep = context.memory.is_deep_due(&uid, now);
-        let result = walk(context, self, deep).await;
+        let result = walk(context, self, deep, context.memory.settled(&uid)).await;
 
         let resync = backoff::spread_evenly(context.resync, rand::random());
         let (rest, looked_deep) = match &result {
@@ -72,7 +87,13 @@ impl Reconcile for Database {
         let next_deep = now + context.deep_resync;
         // A process that just began does not look deeply at everything at once.
         let first_deep = now + context.deep_resync.mul_f64(rand::random());
-        context.memory.note(&uid, about, now + rest, looked_deep.then_some(next_deep), first_deep);
+        context.memory.note(
+            &uid,
+            about,
+            now + rest,
+            looked_deep.then_some(next_deep),
+            first_deep,
+        );
         result.map(|_| Action::requeue(rest))
     }
 }
@@ -91,13 +112,23 @@ enum End {
 }
 
 /// One pass: takes every step that follows, and does what the last state asks for.
-async fn walk(context: &Context, database: &Database, deep_due: bool) -> Result<End, Error> {
+async fn walk(
+    context: &Context,
+    database: &Database,
+    deep_due: bool,
+    settled: Option<Instant>,
+) -> Result<End, Error> {
     let mut pass = Pass::begin(context, database).await?;
     let mut seen = observe(&pass).await?;
     loop {
         if let Some(step) = state::next(pass.state(), &seen) {
             if !take(&mut pass, step, &seen).await? {
                 return Ok(End::Gone);
+            }
+            seen.deletion = pass.status().and_then(|status| status.deletion);
+            if seen.usable {
+                // It was just made and looked at from all sides.
+                return Ok(End::Settled { deep: true });
             }
             continue;
         }
@@ -107,7 +138,7 @@ async fn walk(context: &Context, database: &Database, deep_due: bool) -> Result<
                 Some(end) => return Ok(end),
                 None => seen.usable = true,
             },
-            Act::Maintain => return maintain(&mut pass, deep_due).await,
+            Act::Maintain => return maintain(&mut pass, deep_due, settled).await,
             Act::RequestFinalBackup => return wait_for_final_backup(&mut pass).await,
             Act::GiveUp(effect) => match give_up::give_up(&pass, effect).await {
                 Ok(()) => seen.deleted = true,
@@ -128,10 +159,17 @@ async fn observe(pass: &Pass<'_>) -> Result<Seen, Error> {
     // An instance that is not known forbids nothing: the deletion waits for it.
     let allowed = pass.allowed || pass.instance.is_none();
     let policy = state::effective_policy(database.spec.deletion_policy, allowed, may_drop);
-    let existence = if deleting && policy == DeletionPolicy::BackupBeforeDelete { exists(pass).await } else { Existence::Unknown };
+    let existence = if deleting && policy == DeletionPolicy::BackupBeforeDelete {
+        exists(pass).await
+    } else {
+        Existence::Unknown
+    };
     Ok(Seen {
         deleting,
-        release: database.annotations().get(RELEASE).is_some_and(|name| *name == database.sql_name()),
+        release: database
+            .annotations()
+            .get(RELEASE)
+            .is_some_and(|name| *name == database.sql_name()),
         policy,
         database: existence,
         usable: false,
@@ -161,7 +199,13 @@ async fn take(pass: &mut Pass<'_>, step: Step, seen: &Seen) -> Result<bool, Erro
         tell_rivals(pass);
         return Ok(false);
     };
-    if !pass.database.finalizers().iter().any(|name| name == FINALIZER) && to == DatabaseState::Creating {
+    if !pass
+        .database
+        .finalizers()
+        .iter()
+        .any(|name| name == FINALIZER)
+        && to == DatabaseState::Creating
+    {
         pass.database = finalizer::add(&pass.api(), &pass.database).await?;
     }
     let mut next = pass.status().cloned().unwrap_or_default();
@@ -169,26 +213,36 @@ async fn take(pass: &mut Pass<'_>, step: Step, seen: &Seen) -> Result<bool, Erro
     if to == DatabaseState::DeletionInProgress {
         next.deletion = Some(state::deletion_effect(seen.policy));
     }
-    tracing::info!(state = to.as_str(), because = step.because.as_str(), "state");
-    let report = entering(to);
+    tracing::info!(
+        state = to.as_str(),
+        because = step.because.as_str(),
+        "state"
+    );
+    let report = entering(pass, to);
     next.observed_generation = pass.database.metadata.generation;
-    report.record(&mut next.conditions, pass.database.metadata.generation, jiff::Timestamp::now());
+    report.record(
+        &mut next.conditions,
+        pass.database.metadata.generation,
+        jiff::Timestamp::now(),
+    );
     pass.persist(next).await?;
     Ok(true)
 }
 
 /// What the conditions say when a state is entered; its own act may say more.
-fn entering(state: DatabaseState) -> Report {
+fn entering(pass: &Pass<'_>, state: DatabaseState) -> Report {
     let reason = match state {
         DatabaseState::Creating => DatabaseReason::Creating,
         DatabaseState::Created
         | DatabaseState::BackupRequested
         | DatabaseState::BackupInProgress
-        | DatabaseState::BackupCompleted => DatabaseReason::Created,
+        | DatabaseState::BackupCompleted => return usable(pass),
         DatabaseState::BackupBeforeDeleteRequested
         | DatabaseState::BackupBeforeDeleteInProgress
         | DatabaseState::BackupBeforeDeleteCompleted => DatabaseReason::WaitingForFinalBackup,
-        DatabaseState::DeletionRequested | DatabaseState::DeletionInProgress | DatabaseState::Deleted => DatabaseReason::Deleting,
+        DatabaseState::DeletionRequested
+        | DatabaseState::DeletionInProgress
+        | DatabaseState::Deleted => DatabaseReason::Deleting,
     };
     Report::new(reason, reason.meaning())
 }
@@ -196,9 +250,14 @@ fn entering(state: DatabaseState) -> Report {
 /// Others may have waited for these names.
 fn tell_rivals(pass: &Pass<'_>) {
     let (name, user) = (pass.database.sql_name(), pass.database.sql_user());
-    for other in pass.context.databases_on(&pass.database.spec.instance_ref.name) {
+    for other in pass
+        .context
+        .databases_on(&pass.database.spec.instance_ref.name)
+    {
         let Ok(rival) = &other.0 else { continue };
-        if rival.uid() != pass.database.uid() && (rival.sql_name() == name || rival.sql_user() == user) {
+        if rival.uid() != pass.database.uid()
+            && (rival.sql_name() == name || rival.sql_user() == user)
+        {
             pass.context.look_at(&other);
         }
     }
@@ -209,14 +268,24 @@ async fn watch(pass: &mut Pass<'_>) -> Result<End, Error> {
     if pass.database.spec.suspend && pass.state() == Some(DatabaseState::Created) {
         let next = pass.status().cloned().unwrap_or_default();
         let reason = DatabaseReason::Suspended;
-        pass.report(next, &Report::new(reason, reason.meaning())).await?;
+        pass.report(next, &Report::new(reason, reason.meaning()))
+            .await?;
     }
     Ok(End::Settled { deep: false })
 }
 
 /// Makes everything, and moves to `CREATED` in the write that notes it. Returns how the pass ends, if it does.
 async fn create(pass: &mut Pass<'_>) -> Result<Option<End>, Error> {
-    match establish::establish(pass, Depth { create: true, deep: true, since: None }).await {
+    match establish::establish(
+        pass,
+        Depth {
+            create: true,
+            deep: true,
+            since: None,
+        },
+    )
+    .await
+    {
         Ok(mut next) => {
             // The step that follows persists the state; what it needs is carried by the object.
             std::mem::swap(pass.database.status.get_or_insert_default(), &mut next);
@@ -227,21 +296,45 @@ async fn create(pass: &mut Pass<'_>) -> Result<Option<End>, Error> {
 }
 
 /// Looks for differences and puts them back.
-async fn maintain(pass: &mut Pass<'_>, deep_due: bool) -> Result<End, Error> {
+async fn maintain(
+    pass: &mut Pass<'_>,
+    deep_due: bool,
+    settled: Option<Instant>,
+) -> Result<End, Error> {
     let asked = pass.is_changed() || pass.requested(RECONCILE_REQUESTED_AT).is_some();
     let deep = deep_due || asked;
-    let since = if asked { None } else { Instant::now().checked_sub(pass.context.resync) };
-    match establish::establish(pass, Depth { create: false, deep, since }).await {
+    // A survey from before our own last change would be of another time.
+    let since = if asked {
+        None
+    } else {
+        settled.or_else(|| Instant::now().checked_sub(pass.context.resync))
+    };
+    match establish::establish(
+        pass,
+        Depth {
+            create: false,
+            deep,
+            since,
+        },
+    )
+    .await
+    {
         Ok(next) => {
-            let report = match missing_destination(pass) {
-                Some(message) => Report::new(DatabaseReason::NoBackupDestination, message)
-                    .while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning()),
-                None => Report::new(DatabaseReason::Created, DatabaseReason::Created.meaning()),
-            };
+            let report = usable(pass);
             pass.report(next, &report).await?;
             Ok(End::Settled { deep })
         }
         Err(obstacle) => stop(pass, obstacle).await,
+    }
+}
+
+/// What the conditions say of a database that can be used.
+fn usable(pass: &Pass<'_>) -> Report {
+    let created = Report::new(DatabaseReason::Created, DatabaseReason::Created.meaning());
+    match missing_destination(pass) {
+        Some(message) => Report::new(DatabaseReason::NoBackupDestination, message)
+            .while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning()),
+        None => created,
     }
 }
 
@@ -262,14 +355,19 @@ async fn wait_for_final_backup(pass: &mut Pass<'_>) -> Result<End, Error> {
     let message = "this version makes no backups yet: change deletionPolicy to Delete or Retain, or set the annotation \
         db-operator.dev/release to the SQL database's name";
     let next = pass.status().cloned().unwrap_or_default();
-    pass.report(next, &Report::new(DatabaseReason::WaitingForFinalBackup, message)).await?;
+    pass.report(
+        next,
+        &Report::new(DatabaseReason::WaitingForFinalBackup, message),
+    )
+    .await?;
     Ok(End::Settled { deep: false })
 }
 
 /// Ends a pass before its aim was reached, and says why.
 async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
-    if let Some(Error::Server(error)) = &obstacle.retry {
-        pass.context.note_failure(&pass.database.spec.instance_ref.name, error);
+    if let Some(Error::Server(error)) = obstacle.retry.as_deref() {
+        pass.context
+            .note_failure(&pass.database.spec.instance_ref.name, error);
     }
     let next = pass.status().cloned().unwrap_or_default();
     let mut report = Report::new(obstacle.reason, obstacle.message);
@@ -278,14 +376,15 @@ async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
         report = report.while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
     }
     // An outage is said once, by the instance: hundreds of databases on it do not write that down, too.
-    let quiet = established && obstacle.reason == DatabaseReason::InstanceNotReady && !pass.is_changed();
+    let quiet =
+        established && obstacle.reason == DatabaseReason::InstanceNotReady && !pass.is_changed();
     if !quiet {
         let before = next.conditions.clone();
         pass.report(next, &report).await?;
         tell_obstacle(pass, &before).await;
     }
     match obstacle.retry {
-        Some(error) => Err(error),
+        Some(error) => Err(*error),
         None => Ok(End::Stalled),
     }
 }
@@ -293,7 +392,10 @@ async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
 fn is_established(state: DatabaseState) -> bool {
     matches!(
         state,
-        DatabaseState::Created | DatabaseState::BackupRequested | DatabaseState::BackupInProgress | DatabaseState::BackupCompleted
+        DatabaseState::Created
+            | DatabaseState::BackupRequested
+            | DatabaseState::BackupInProgress
+            | DatabaseState::BackupCompleted
     )
 }
 
@@ -316,7 +418,10 @@ fn leaves_usable(reason: DatabaseReason) -> bool {
 async fn tell_obstacle(pass: &Pass<'_>, before: &[crate::api::Condition]) {
     use crate::api::conditions::STALLED;
     let of = |conditions: &[crate::api::Condition]| {
-        conditions.iter().find(|c| c.type_ == STALLED).map(|c| (c.reason.clone(), c.message.clone()))
+        conditions
+            .iter()
+            .find(|c| c.type_ == STALLED)
+            .map(|c| (c.reason.clone(), c.message.clone()))
     };
     let now = pass.status().and_then(|status| of(&status.conditions));
     if let Some((reason, message)) = now.filter(|now| of(before).as_ref() != Some(now)) {

@@ -34,14 +34,22 @@ pub enum Found {
 
 /// Reads the Secret of a Database.
 pub async fn read(api: &Api<Secret>, database: &Database) -> Result<Found, Error> {
-    let secret = api.get_opt(&database.name_any()).await.map_err(Error::api("read the Secret"))?;
+    let secret = api
+        .get_opt(&database.name_any())
+        .await
+        .map_err(Error::api("read the Secret"))?;
     Ok(judge(secret, database))
 }
 
 /// Whose a Secret is. Pure.
 fn judge(secret: Option<Secret>, database: &Database) -> Found {
-    let Some(secret) = secret else { return Found::Absent };
-    let adoptable = secret.labels().get(ADOPT_LABEL).is_some_and(|value| value == "true");
+    let Some(secret) = secret else {
+        return Found::Absent;
+    };
+    let adoptable = secret
+        .labels()
+        .get(ADOPT_LABEL)
+        .is_some_and(|value| value == "true");
     // By kind and name: the Secret of an object that was made again before its own was collected is still its own.
     let own = secret.owner_references().iter().any(|owner| {
         owner.kind == Database::kind(&())
@@ -58,32 +66,49 @@ fn judge(secret: Option<Secret>, database: &Database) -> Found {
         .and_then(|value| String::from_utf8(value.0.clone()).ok())
         .filter(|password| !password.is_empty())
         .map(SecretString::from);
-    Found::Usable { secret: Box::new(secret), password }
+    Found::Usable {
+        secret: Box::new(secret),
+        password,
+    }
 }
 
-/// Writes the Secret, if it does not hold these keys already. Returns it as it is now, and whether it was written.
+/// Writes the Secret, if it does not hold these keys already. Returns it as it is now.
 pub async fn write(
     api: &Api<Secret>,
     database: &Database,
     engine: Flavour,
     keys: BTreeMap<String, String>,
     current: Option<Secret>,
-) -> Result<(Secret, bool), Error> {
+) -> Result<Secret, Error> {
     let wanted = wanted(database, engine, keys, current.as_ref());
     if let Some(current) = current.filter(|current| holds(current, &wanted)) {
-        return Ok((current, false));
+        return Ok(current);
     }
     // A new Secret is not forced: one that somebody else made in this moment is a conflict, and is looked at again.
     let params = PatchParams::apply(MANAGER);
-    let params = if wanted.metadata.resource_version.is_some() { params.force() } else { params };
-    let written = api.patch(&database.name_any(), &params, &Patch::Apply(&wanted)).await;
-    written.map(|secret| (secret, true)).map_err(Error::api("write the Secret"))
+    let params = if wanted.metadata.resource_version.is_some() {
+        params.force()
+    } else {
+        params
+    };
+    let written = api
+        .patch(&database.name_any(), &params, &Patch::Apply(&wanted))
+        .await;
+    written.map_err(Error::api("write the Secret"))
 }
 
-fn wanted(database: &Database, engine: Flavour, keys: BTreeMap<String, String>, current: Option<&Secret>) -> Secret {
+fn wanted(
+    database: &Database,
+    engine: Flavour,
+    keys: BTreeMap<String, String>,
+    current: Option<&Secret>,
+) -> Secret {
     let template = database.spec.secret_template.clone().unwrap_or_default();
     let mut labels = template.labels;
-    labels.insert("app.kubernetes.io/managed-by".to_owned(), "db-operator".to_owned());
+    labels.insert(
+        "app.kubernetes.io/managed-by".to_owned(),
+        "db-operator".to_owned(),
+    );
     labels.insert(DATABASE_LABEL.to_owned(), database.name_any());
     // The type cannot be changed: a Secret that came along keeps its own.
     let type_ = current
@@ -100,7 +125,11 @@ fn wanted(database: &Database, engine: Flavour, keys: BTreeMap<String, String>, 
             ..ObjectMeta::default()
         },
         type_: Some(type_),
-        data: Some(keys.into_iter().map(|(key, value)| (key, ByteString(value.into_bytes()))).collect()),
+        data: Some(
+            keys.into_iter()
+                .map(|(key, value)| (key, ByteString(value.into_bytes())))
+                .collect(),
+        ),
         ..Secret::default()
     }
 }
@@ -108,12 +137,18 @@ fn wanted(database: &Database, engine: Flavour, keys: BTreeMap<String, String>, 
 /// Whether a Secret has all that is wanted, and no key of ours that is not wanted any more.
 fn holds(current: &Secret, wanted: &Secret) -> bool {
     let has = |now: &BTreeMap<String, String>, wanted: &Option<BTreeMap<String, String>>| {
-        wanted.iter().flatten().all(|(key, value)| now.get(key) == Some(value))
+        wanted
+            .iter()
+            .flatten()
+            .all(|(key, value)| now.get(key) == Some(value))
     };
     current.data == wanted.data
         && has(current.labels(), &wanted.metadata.labels)
         && has(current.annotations(), &wanted.metadata.annotations)
-        && wanted.owner_references().iter().all(|owner| current.owner_references().contains(owner))
+        && wanted
+            .owner_references()
+            .iter()
+            .all(|owner| current.owner_references().contains(owner))
 }
 
 #[cfg(test)]
@@ -142,46 +177,89 @@ mod tests {
     #[test]
     fn only_its_own_secret_or_a_labelled_one_is_used() {
         assert!(matches!(judge(None, &database()), Found::Absent));
-        let Found::Usable { password: Some(password), .. } = judge(Some(own()), &database()) else { panic!("own") };
+        let Found::Usable {
+            password: Some(password),
+            ..
+        } = judge(Some(own()), &database())
+        else {
+            panic!("own")
+        };
         assert_eq!(password.expose_secret(), "secret");
 
         let mut other = own();
         other.metadata.owner_references = None;
-        assert!(matches!(judge(Some(other.clone()), &database()), Found::Foreign));
-        other.labels_mut().insert(ADOPT_LABEL.to_owned(), "false".to_owned());
-        assert!(matches!(judge(Some(other.clone()), &database()), Found::Foreign));
-        other.labels_mut().insert(ADOPT_LABEL.to_owned(), "true".to_owned());
-        assert!(matches!(judge(Some(other), &database()), Found::Usable { .. }));
+        assert!(matches!(
+            judge(Some(other.clone()), &database()),
+            Found::Foreign
+        ));
+        other
+            .labels_mut()
+            .insert(ADOPT_LABEL.to_owned(), "false".to_owned());
+        assert!(matches!(
+            judge(Some(other.clone()), &database()),
+            Found::Foreign
+        ));
+        other
+            .labels_mut()
+            .insert(ADOPT_LABEL.to_owned(), "true".to_owned());
+        assert!(matches!(
+            judge(Some(other), &database()),
+            Found::Usable { .. }
+        ));
 
         let mut of_another_kind = own();
-        of_another_kind.metadata.owner_references =
-            Some(vec![OwnerReference { kind: "Pod".into(), name: "orders".into(), ..OwnerReference::default() }]);
-        assert!(matches!(judge(Some(of_another_kind), &database()), Found::Foreign));
+        of_another_kind.metadata.owner_references = Some(vec![OwnerReference {
+            kind: "Pod".into(),
+            name: "orders".into(),
+            ..OwnerReference::default()
+        }]);
+        assert!(matches!(
+            judge(Some(of_another_kind), &database()),
+            Found::Foreign
+        ));
     }
 
     #[test]
     fn a_secret_without_a_password_is_usable_and_gets_one() {
         let mut secret = own();
         secret.data = None;
-        assert!(matches!(judge(Some(secret), &database()), Found::Usable { password: None, .. }));
+        assert!(matches!(
+            judge(Some(secret), &database()),
+            Found::Usable { password: None, .. }
+        ));
     }
 
     #[test]
     fn an_unchanged_secret_is_not_written() {
         let database = database();
         let current = own();
-        assert!(holds(&current, &wanted(&database, Flavour::Postgresql, keys(), Some(&current))));
+        assert!(holds(
+            &current,
+            &wanted(&database, Flavour::Postgresql, keys(), Some(&current))
+        ));
 
         let mut labelled = current.clone();
-        labelled.labels_mut().insert("somebody".into(), "else".into());
-        assert!(holds(&labelled, &wanted(&database, Flavour::Postgresql, keys(), Some(&labelled))));
+        labelled
+            .labels_mut()
+            .insert("somebody".into(), "else".into());
+        assert!(holds(
+            &labelled,
+            &wanted(&database, Flavour::Postgresql, keys(), Some(&labelled))
+        ));
 
         let mut edited = current.clone();
-        edited.data.as_mut().unwrap().insert("extra".into(), ByteString(Vec::new()));
+        edited
+            .data
+            .as_mut()
+            .unwrap()
+            .insert("extra".into(), ByteString(Vec::new()));
         let mut relabelled = current;
         relabelled.labels_mut().insert("team".into(), "b".into());
         for changed in [edited, relabelled] {
-            assert!(!holds(&changed, &wanted(&database, Flavour::Postgresql, keys(), Some(&changed))));
+            assert!(!holds(
+                &changed,
+                &wanted(&database, Flavour::Postgresql, keys(), Some(&changed))
+            ));
         }
     }
 }

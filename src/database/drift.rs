@@ -28,7 +28,9 @@ pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> b
             | DatabaseState::Deleted,
         ) => return false,
     }
-    let Ok(names) = desired::names(database) else { return true };
+    let Ok(names) = desired::names(database) else {
+        return true;
+    };
     let observed = survey.of(&names);
     !is_ours(&observed, &names, &claimant(database, cluster_id))
         || !differences(&names, connection_limit(database), &observed).is_empty()
@@ -46,7 +48,11 @@ pub fn claimant(database: &Database, cluster_id: &str) -> Claimant {
 
 /// What is different on the server, one sentence each; empty where all is as it should be.
 #[must_use]
-pub fn differences(names: &Names, connection_limit: Option<u32>, observed: &Observed) -> Vec<String> {
+pub fn differences(
+    names: &Names,
+    connection_limit: Option<u32>,
+    observed: &Observed,
+) -> Vec<String> {
     let mut differences = Vec::new();
     match &observed.role {
         None => differences.push(format!("the user {} does not exist", names.role)),
@@ -70,7 +76,10 @@ pub fn differences(names: &Names, connection_limit: Option<u32>, observed: &Obse
         Some(database) => {
             if database.owner.as_deref() != Some(names.role.as_str()) {
                 let owner = database.owner.as_deref().unwrap_or("nobody");
-                differences.push(format!("the database {} is owned by {owner}", names.database));
+                differences.push(format!(
+                    "the database {} is owned by {owner}",
+                    names.database
+                ));
             }
             differences.extend(database.deviations.iter().cloned());
         }
@@ -85,7 +94,10 @@ fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {
 /// The limit that a Database asks for.
 #[must_use]
 pub fn connection_limit(database: &Database) -> Option<u32> {
-    database.spec.connection_limit.and_then(|limit| u32::try_from(limit).ok())
+    database
+        .spec
+        .connection_limit
+        .and_then(|limit| u32::try_from(limit).ok())
 }
 
 fn limit(limit: Option<u32>) -> String {
@@ -98,7 +110,10 @@ mod tests {
     use crate::provider::{DatabaseFacts, RoleFacts, SqlName};
 
     fn names() -> Names {
-        Names { database: SqlName::new("orders").unwrap(), role: SqlName::new("owner").unwrap() }
+        Names {
+            database: SqlName::new("orders").unwrap(),
+            role: SqlName::new("owner").unwrap(),
+        }
     }
 
     fn healthy() -> Observed {
@@ -122,13 +137,22 @@ mod tests {
 
     #[test]
     fn what_is_as_it_should_be_does_not_differ() {
-        assert_eq!(differences(&names(), Some(5), &healthy()), Vec::<String>::new());
+        assert_eq!(
+            differences(&names(), Some(5), &healthy()),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
     fn every_difference_is_named() {
         let nothing = differences(&names(), None, &Observed::default());
-        assert_eq!(nothing, ["the user owner does not exist", "the database orders does not exist"]);
+        assert_eq!(
+            nothing,
+            [
+                "the user owner does not exist",
+                "the database orders does not exist"
+            ]
+        );
 
         let mut observed = healthy();
         let database = observed.database.as_mut().unwrap();

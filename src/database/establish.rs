@@ -5,16 +5,13 @@
 
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
-use secrecy::SecretString;
 
-use super::credentials::{self, Found};
+use super::hold::{Draft, Held};
 use super::pass::{Obstacle, Pass};
-use super::secret::{self, Connection};
 use super::{desired, drift};
-use crate::api::database::{Binding, Claim as ClaimStatus, Credentials, DatabaseStatus};
+use crate::api::database::{Binding, Claim as ClaimStatus, DatabaseStatus};
 use crate::api::{AdoptionPolicy, DatabaseInstance, DatabaseReason, RECREATE_REQUESTED_AT};
 use crate::error::Error;
 use crate::instance::server::{Server, ServerError};
@@ -38,24 +35,39 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, 
     let desired = desired::desired(&pass.database, &instance.spec)
         .map_err(|error| Obstacle::stalled(DatabaseReason::Unsupported, error.to_string()))?;
     if depth.create || pass.is_changed() {
-        server.ask("validate", |provider| provider.validate(&desired)).await?;
+        server
+            .ask("validate", |provider| provider.validate(&desired))
+            .await?;
     }
+    // What cannot be written is said before anything is claimed or made.
+    let draft = Draft::prepare(pass, &instance, &server).await?;
     let observed = server.observe(&desired.names, depth.since).await?;
     let recreate = pass.requested(RECREATE_REQUESTED_AT).cloned();
 
-    let claim = claim_names(pass, &instance, &server, &desired, &observed, recreate.is_some()).await?;
+    let claim = claim_names(
+        pass,
+        &instance,
+        &server,
+        &desired,
+        &observed,
+        recreate.is_some(),
+    )
+    .await?;
     let may_make = depth.create || recreate.is_some();
     if observed.database.is_none() && !may_make {
         return Err(missing(&desired));
     }
 
-    let held = hold_secret(pass, &instance, &server).await?;
+    // The Secret comes first, then the role follows it.
+    let held = draft.write(pass, &server).await?;
     let changes = match_server(pass, &server, &desired, &observed, &held, depth).await?;
     log_in(pass, &server, &desired, &held, depth).await?;
     tell_changes(pass, depth, &changes).await;
 
     let mut next = pass.status().cloned().unwrap_or_default();
-    next.binding = Some(Binding { name: pass.database.name_any() });
+    next.binding = Some(Binding {
+        name: pass.database.name_any(),
+    });
     next.name = Some(desired.names.database.to_string());
     next.user = Some(desired.names.role.to_string());
     next.credentials = Some(held.credentials());
@@ -82,7 +94,11 @@ async fn claim_names(
     recreate: bool,
 ) -> Result<Claim, Obstacle> {
     let names = &desired.names;
-    let adoptable = instance.spec.adoptable(names.database.as_str(), names.role.as_str(), &pass.namespace());
+    let adoptable = instance.spec.adoptable(
+        names.database.as_str(),
+        names.role.as_str(),
+        &pass.namespace(),
+    );
     let request = Request {
         names,
         claimant: &pass.claimant(),
@@ -94,12 +110,20 @@ async fn claim_names(
     match claim::decide(&request, observed) {
         Decision::Continue(claim) => Ok(claim),
         Decision::Refuse(sentence) => Err(Obstacle::stalled(why_refused(observed), sentence)),
-        Decision::Write { claim, standing, how } => {
+        Decision::Write {
+            claim,
+            standing,
+            how,
+        } => {
             let was_there = matches!(how, Acquisition::TakeBack | Acquisition::TakeOver);
             if was_there && observed.database.is_none() && !recreate {
                 return Err(missing(desired));
             }
-            server.ask("claim", |provider| provider.write_claim(&claim, standing.as_ref())).await?;
+            server
+                .ask("claim", |provider| {
+                    provider.write_claim(&claim, standing.as_ref())
+                })
+                .await?;
             if let Some((reason, note)) = acquired(how, desired, standing.as_ref()) {
                 pass.tell(EventType::Normal, reason, note).await;
             }
@@ -110,7 +134,10 @@ async fn claim_names(
 
 /// The reason that goes with a refusal's sentence.
 fn why_refused(observed: &Observed) -> DatabaseReason {
-    let has_powers = observed.role.as_ref().is_some_and(|role| !role.powers.is_empty());
+    let has_powers = observed
+        .role
+        .as_ref()
+        .is_some_and(|role| !role.powers.is_empty());
     let is_held = observed.claims.iter().any(|claim| !claim.released) || observed.claims.len() > 1;
     match (has_powers, is_held) {
         (true, _) => DatabaseReason::ReservedName,
@@ -119,16 +146,32 @@ fn why_refused(observed: &Observed) -> DatabaseReason {
     }
 }
 
-fn acquired(how: Acquisition, desired: &Desired, standing: Option<&Claim>) -> Option<(&'static str, String)> {
+fn acquired(
+    how: Acquisition,
+    desired: &Desired,
+    standing: Option<&Claim>,
+) -> Option<(&'static str, String)> {
     let database = &desired.names.database;
-    let former = standing.map(|claim| format!(" (it was of {})", claim.claimant)).unwrap_or_default();
+    let former = standing
+        .map(|claim| format!(" (it was of {})", claim.claimant))
+        .unwrap_or_default();
     match how {
         Acquisition::Create => None,
-        Acquisition::TakeBack => Some(("TakenBack", format!("database {database} was kept for this object and continues"))),
-        Acquisition::TakeOver => Some(("TakenOver", format!("database {database} continues here{former}"))),
-        Acquisition::Adopt => {
-            Some(("Adopted", format!("database {database} with user {} was adopted{former}: its data is untouched, the user's password is new", desired.names.role)))
-        }
+        Acquisition::TakeBack => Some((
+            "TakenBack",
+            format!("database {database} was kept for this object and continues"),
+        )),
+        Acquisition::TakeOver => Some((
+            "TakenOver",
+            format!("database {database} continues here{former}"),
+        )),
+        Acquisition::Adopt => Some((
+            "Adopted",
+            format!(
+                "database {database} with user {} was adopted{former}: its data is untouched, the user's password is new",
+                desired.names.role
+            ),
+        )),
     }
 }
 
@@ -138,70 +181,6 @@ fn missing(desired: &Desired) -> Obstacle {
         desired.names.database
     );
     Obstacle::stalled(DatabaseReason::DatabaseMissing, message)
-}
-
-/// The Secret as it is now.
-struct Held {
-    secret: Secret,
-    password: SecretString,
-    /// The password was generated in this pass: the server cannot know it.
-    fresh: bool,
-    /// The Secret is not the one that a login last worked with.
-    changed: bool,
-}
-
-impl Held {
-    fn credentials(&self) -> Credentials {
-        Credentials {
-            uid: self.secret.uid().unwrap_or_default(),
-            resource_version: self.secret.resource_version().unwrap_or_default(),
-        }
-    }
-}
-
-/// Makes sure that the Secret is there and says what it should. The Secret comes first, then the role follows it.
-async fn hold_secret(pass: &Pass<'_>, instance: &DatabaseInstance, server: &Server) -> Result<Held, Obstacle> {
-    let api = pass.secrets();
-    let (current, password) = match credentials::read(&api, &pass.database).await? {
-        Found::Absent => (None, None),
-        Found::Usable { secret, password } => (Some(*secret), password),
-        Found::Foreign => {
-            let name = pass.database.name_any();
-            let message = format!(
-                "the Secret {name} exists and is not of this Database: remove it, rename it, or label it {}=true to use its password",
-                crate::api::ADOPT_LABEL
-            );
-            return Err(Obstacle::stalled(DatabaseReason::SecretNotOurs, message));
-        }
-    };
-    let fresh = password.is_none();
-    let password = password.unwrap_or_else(secret::generate_password);
-    let spec = &instance.spec;
-    let connection = Connection {
-        engine: server.flavour(),
-        host: spec.host.clone(),
-        port: u16::try_from(spec.effective_port()).unwrap_or_default(),
-        database: pass.database.sql_name(),
-        username: pass.database.sql_user(),
-        password: password.clone(),
-        sslmode: spec.tls.mode.as_str().to_owned(),
-        ca: server.ca().map(str::to_owned),
-    };
-    let templates = pass.database.spec.secret_template.as_ref().map(|template| template.data.clone()).unwrap_or_default();
-    let keys = secret::render(&connection, &templates)
-        .map_err(|error| Obstacle::stalled(DatabaseReason::InvalidTemplate, error.to_string()))?;
-    let before = current.as_ref().map(identity);
-    let (secret, _) = credentials::write(&api, &pass.database, server.flavour(), keys, current).await?;
-    let known = pass.status().and_then(|status| status.credentials.as_ref());
-    // What we wrote ourselves just now changes the version, but not whether the password was looked at.
-    let changed = before.is_none_or(|(uid, version)| {
-        known.is_none_or(|known| known.uid != uid || known.resource_version != version)
-    });
-    Ok(Held { secret, password, fresh, changed })
-}
-
-fn identity(secret: &Secret) -> (String, String) {
-    (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default())
 }
 
 /// Makes user and database as they should be. Server required.
@@ -214,14 +193,33 @@ async fn match_server(
     depth: Depth,
 ) -> Result<Vec<Change>, ServerError> {
     let differences = drift::differences(&desired.names, desired.connection_limit, observed);
-    let verifier = (held.fresh || observed.role.is_none()).then(|| server.provider().verifier(&held.password));
+    let verifier =
+        (held.fresh || observed.role.is_none()).then(|| server.provider().verifier(&held.password));
     let mut changes = Vec::new();
     if depth.create || pass.is_changed() || !differences.is_empty() || verifier.is_some() {
-        changes.extend(server.ask("ensure_role", |provider| provider.ensure_role(desired, verifier.as_ref())).await?);
-        changes.extend(server.ask("ensure_database", |provider| provider.ensure_database(desired)).await?);
+        changes.extend(
+            server
+                .ask("ensure_role", |provider| {
+                    provider.ensure_role(desired, verifier.as_ref())
+                })
+                .await?,
+        );
+        changes.extend(
+            server
+                .ask("ensure_database", |provider| {
+                    provider.ensure_database(desired)
+                })
+                .await?,
+        );
     }
     if depth.create || depth.deep || observed.database.is_none() {
-        changes.extend(server.ask("ensure_contents", |provider| provider.ensure_contents(desired)).await?);
+        changes.extend(
+            server
+                .ask("ensure_contents", |provider| {
+                    provider.ensure_contents(desired)
+                })
+                .await?,
+        );
     }
     Ok(changes)
 }
@@ -242,8 +240,17 @@ async fn log_in(
     let mut answer = login().await?;
     if let Login::Refused(_) = answer {
         let verifier = server.provider().verifier(&held.password);
-        server.ask("ensure_role", |provider| provider.ensure_role(desired, Some(&verifier))).await?;
-        pass.tell(EventType::Normal, "PasswordSet", format!("the password of user {} follows the Secret", names.role)).await;
+        server
+            .ask("ensure_role", |provider| {
+                provider.ensure_role(desired, Some(&verifier))
+            })
+            .await?;
+        pass.tell(
+            EventType::Normal,
+            "PasswordSet",
+            format!("the password of user {} follows the Secret", names.role),
+        )
+        .await;
         answer = login().await?;
     }
     match answer {
@@ -251,7 +258,9 @@ async fn log_in(
         Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
             reason: DatabaseReason::LoginFailed,
             message: format!("logging in as {} does not work: {detail}", names.role),
-            retry: Some(Error::LoginFailed { user: names.role.to_string() }),
+            retry: Some(Box::new(Error::LoginFailed {
+                user: names.role.to_string(),
+            })),
         }),
     }
 }
@@ -260,7 +269,14 @@ async fn tell_changes(pass: &Pass<'_>, depth: Depth, changes: &[Change]) {
     if changes.is_empty() || depth.create {
         return;
     }
-    let all: Vec<&str> = changes.iter().map(|Change(sentence)| sentence.as_str()).collect();
-    let reason = if pass.is_changed() { "Changed" } else { "Repaired" };
+    let all: Vec<&str> = changes
+        .iter()
+        .map(|Change(sentence)| sentence.as_str())
+        .collect();
+    let reason = if pass.is_changed() {
+        "Changed"
+    } else {
+        "Repaired"
+    };
     pass.tell(EventType::Normal, reason, all.join("; ")).await;
 }

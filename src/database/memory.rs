@@ -25,6 +25,7 @@ pub struct Memory {
 #[derive(Clone)]
 struct Remembered {
     about: About,
+    settled: Instant,
     due: Instant,
     deep_due: Instant,
 }
@@ -61,7 +62,10 @@ impl About {
         Self {
             generation: database.metadata.generation,
             deleting: database.metadata.deletion_timestamp.is_some(),
-            requests: REQUESTS.iter().map(|key| database.annotations().get(*key).cloned()).collect(),
+            requests: REQUESTS
+                .iter()
+                .map(|key| database.annotations().get(*key).cloned())
+                .collect(),
             instance: instance.and_then(|entry| entry.object.metadata.generation),
             server: instance.and_then(|entry| match &entry.standing {
                 Standing::Usable(server) => Some(Arc::clone(server)),
@@ -80,17 +84,42 @@ impl Memory {
         Some(known.due.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
+    /// When the last pass over a Database ended. A view of its server must not be older.
+    #[must_use]
+    pub fn settled(&self, uid: &str) -> Option<Instant> {
+        self.lock().get(uid).map(|known| known.settled)
+    }
+
     /// Whether what lives inside the database, and its password, are to be checked; the first time within `period`.
     #[must_use]
     pub fn is_deep_due(&self, uid: &str, now: Instant) -> bool {
-        self.lock().get(uid).is_some_and(|known| now >= known.deep_due)
+        self.lock()
+            .get(uid)
+            .is_some_and(|known| now >= known.deep_due)
     }
 
     /// Notes a pass. `deep` is when the next deep one is due; `None` leaves that as it was, or makes it `otherwise`.
-    pub fn note(&self, uid: &str, about: About, due: Instant, deep: Option<Instant>, otherwise: Instant) {
+    pub fn note(
+        &self,
+        uid: &str,
+        about: About,
+        due: Instant,
+        deep: Option<Instant>,
+        otherwise: Instant,
+    ) {
         let mut passes = self.lock();
-        let deep_due = deep.or_else(|| passes.get(uid).map(|known| known.deep_due)).unwrap_or(otherwise);
-        passes.insert(uid.to_owned(), Remembered { about, due, deep_due });
+        let deep_due = deep
+            .or_else(|| passes.get(uid).map(|known| known.deep_due))
+            .unwrap_or(otherwise);
+        passes.insert(
+            uid.to_owned(),
+            Remembered {
+                about,
+                settled: Instant::now(),
+                due,
+                deep_due,
+            },
+        );
     }
 
     /// Makes a Database due at once.

@@ -8,13 +8,16 @@ use kube::{Resource, ResourceExt};
 
 use super::drift;
 use crate::api::database::DatabaseStatus;
-use crate::api::{Database, DatabaseInstance, DatabaseReason, DatabaseState, RECONCILE_REQUESTED_AT, Reason, Report};
+use crate::api::{
+    Database, DatabaseInstance, DatabaseReason, DatabaseState, RECONCILE_REQUESTED_AT, Reason,
+    Report,
+};
 use crate::controller::Context;
 use crate::error::Error;
 use crate::instance::registry::{Entry, Standing};
 use crate::instance::server::{Server, ServerError};
 use crate::provider::{Claimant, ProviderError};
-use crate::status::{self, Fence};
+use crate::status::{self, When};
 use std::sync::Arc;
 
 /// Writes the status of a Database.
@@ -40,19 +43,27 @@ pub struct Obstacle {
     /// Its message.
     pub message: String,
     /// Why it is tried again soon; none for what only a change can mend.
-    pub retry: Option<Error>,
+    pub retry: Option<Box<Error>>,
 }
 
 impl Obstacle {
     /// Something that only a person can mend.
     pub fn stalled(reason: DatabaseReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry: None }
+        Self {
+            reason,
+            message: message.into(),
+            retry: None,
+        }
     }
 }
 
 impl From<Error> for Obstacle {
     fn from(error: Error) -> Self {
-        Self { reason: DatabaseReason::ServerError, message: error.to_string(), retry: Some(error) }
+        Self {
+            reason: DatabaseReason::ServerError,
+            message: error.to_string(),
+            retry: Some(Box::new(error)),
+        }
     }
 }
 
@@ -80,8 +91,13 @@ impl From<ServerError> for Obstacle {
             ) => DatabaseReason::ServerError,
         };
         let message = error.to_string();
-        let retry = (reason.outcome() != crate::api::Outcome::Stalled).then_some(Error::Server(error));
-        Self { reason, message, retry }
+        let retry = (reason.outcome() != crate::api::Outcome::Stalled)
+            .then(|| Box::new(Error::Server(error)));
+        Self {
+            reason,
+            message,
+            retry,
+        }
     }
 }
 
@@ -93,14 +109,20 @@ impl<'a> Pass<'a> {
             Some(entry) => is_allowed(context, &entry.object, database).await?,
             None => false,
         };
-        Ok(Self { context, database: database.clone(), instance, allowed })
+        Ok(Self {
+            context,
+            database: database.clone(),
+            instance,
+            allowed,
+        })
     }
 
     /// The server, if it may be used for this Database.
     pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Obstacle> {
         let name = &self.database.spec.instance_ref.name;
         let Some(entry) = &self.instance else {
-            let message = format!("there is no DatabaseInstance {name}, or it was not looked at yet");
+            let message =
+                format!("there is no DatabaseInstance {name}, or it was not looked at yet");
             return Err(Obstacle::stalled(DatabaseReason::InstanceNotFound, message));
         };
         if !self.allowed {
@@ -109,18 +131,31 @@ impl<'a> Pass<'a> {
                 "the instance {name} does not accept Databases from namespace {namespace} (its spec.allowedNamespaces): \
                  nothing is changed on the server"
             );
-            return Err(Obstacle::stalled(DatabaseReason::NamespaceNotAllowed, message));
+            return Err(Obstacle::stalled(
+                DatabaseReason::NamespaceNotAllowed,
+                message,
+            ));
         }
         let server = match &entry.standing {
             Standing::Usable(server) => Arc::clone(server),
             Standing::Unusable { reason, message } => {
-                let message = format!("instance {name} is not ready ({}): {message}", reason.as_str());
+                let message = format!(
+                    "instance {name} is not ready ({}): {message}",
+                    reason.as_str()
+                );
                 return Err(Obstacle::stalled(DatabaseReason::InstanceNotReady, message));
             }
         };
-        let claimed_on = self.status().and_then(|status| status.claim.as_ref()).map(|claim| claim.server_identity.as_str());
-        if claimed_on.is_some_and(|identity| identity != server.identity()) && !self.is_acknowledged(server.identity()) {
-            let message = format!("instance {name} leads to another server than the one that holds this database");
+        let claimed_on = self
+            .status()
+            .and_then(|status| status.claim.as_ref())
+            .map(|claim| claim.server_identity.as_str());
+        if claimed_on.is_some_and(|identity| identity != server.identity())
+            && !self.is_acknowledged(server.identity())
+        {
+            let message = format!(
+                "instance {name} leads to another server than the one that holds this database"
+            );
             return Err(Obstacle::stalled(DatabaseReason::ServerChanged, message));
         }
         Ok((Arc::clone(&entry.object), server))
@@ -129,7 +164,13 @@ impl<'a> Pass<'a> {
     /// Whether somebody said that this is the server now.
     fn is_acknowledged(&self, identity: &str) -> bool {
         let key = crate::api::ACKNOWLEDGE_IDENTITY;
-        self.instance.as_ref().is_some_and(|entry| entry.object.annotations().get(key).is_some_and(|value| value == identity))
+        self.instance.as_ref().is_some_and(|entry| {
+            entry
+                .object
+                .annotations()
+                .get(key)
+                .is_some_and(|value| value == identity)
+        })
     }
 
     /// For whom names are claimed.
@@ -171,12 +212,13 @@ impl<'a> Pass<'a> {
 
     /// Whether the spec was changed since a pass last saw it.
     pub fn is_changed(&self) -> bool {
-        self.status().and_then(|status| status.observed_generation) != self.database.metadata.generation
+        self.status().and_then(|status| status.observed_generation)
+            != self.database.metadata.generation
     }
 
     /// Persists a state. What was decided on an old copy of the object is refused.
     pub async fn persist(&mut self, next: DatabaseStatus) -> Result<(), Error> {
-        self.write(next, Fence::Unchanged).await
+        self.write(next, When::Unchanged).await
     }
 
     /// Writes what a pass found into the conditions, with the rest of `next`; nothing where nothing changed.
@@ -184,14 +226,17 @@ impl<'a> Pass<'a> {
         let generation = self.database.metadata.generation;
         next.observed_generation = generation;
         if let Some(value) = self.database.annotations().get(RECONCILE_REQUESTED_AT) {
-            next.handled.insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
+            next.handled
+                .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
         report.record(&mut next.conditions, generation, Timestamp::now());
-        self.write(next, Fence::Unchanged).await
+        self.write(next, When::Unchanged).await
     }
 
-    async fn write(&mut self, next: DatabaseStatus, fence: Fence) -> Result<(), Error> {
-        if let Some(written) = status::write(&self.api(), MANAGER, &self.database, &next, fence).await? {
+    async fn write(&mut self, next: DatabaseStatus, when: When) -> Result<(), Error> {
+        if let Some(written) =
+            status::write(&self.api(), MANAGER, &self.database, &next, when).await?
+        {
             self.database = written;
         }
         Ok(())
@@ -200,20 +245,40 @@ impl<'a> Pass<'a> {
     /// Tells a person what was done. Never fails: in a namespace that is going there are no Events.
     pub async fn tell(&self, kind: EventType, reason: &str, note: String) {
         tracing::info!(reason, note, "event");
-        let event = Event { type_: kind, reason: reason.to_owned(), note: Some(note), action: "Reconcile".to_owned(), secondary: None };
-        if let Err(error) = self.context.events.publish(&event, &self.database.object_ref(&())).await {
+        let event = Event {
+            type_: kind,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self
+            .context
+            .events
+            .publish(&event, &self.database.object_ref(&()))
+            .await
+        {
             tracing::debug!(%error, "an Event was not published");
         }
     }
 }
 
-async fn is_allowed(context: &Context, instance: &DatabaseInstance, database: &Database) -> Result<bool, Error> {
+async fn is_allowed(
+    context: &Context,
+    instance: &DatabaseInstance,
+    database: &Database,
+) -> Result<bool, Error> {
     let name = database.namespace().unwrap_or_default();
     let allowed = &instance.spec.allowed_namespaces;
     let labels = if allowed.selector.is_some() {
         let namespaces: Api<Namespace> = Api::all(context.client.clone());
-        let namespace = namespaces.get_metadata_opt(&name).await.map_err(Error::api("read the namespace"))?;
-        namespace.map(|namespace| namespace.labels().clone()).unwrap_or_default()
+        let namespace = namespaces
+            .get_metadata_opt(&name)
+            .await
+            .map_err(Error::api("read the namespace"))?;
+        namespace
+            .map(|namespace| namespace.labels().clone())
+            .unwrap_or_default()
     } else {
         std::collections::BTreeMap::new()
     };

@@ -11,6 +11,10 @@ use crate::api::database::DeletionEffect;
 
 /// What has been seen of a Database: only what a decision needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its name"
+)]
 pub struct Seen {
     /// The object is being deleted.
     pub deleting: bool,

@@ -39,20 +39,38 @@ pub async fn read(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let spec = &instance.spec;
     let admin_name = &spec.admin_secret_ref.name;
-    let admin = secrets.get_opt(admin_name).await.map_err(Error::api("read the administrator's Secret"))?;
+    let admin = secrets
+        .get_opt(admin_name)
+        .await
+        .map_err(Error::api("read the administrator's Secret"))?;
     let Some(admin) = admin else {
-        return Ok(Err(missing(format!("there is no Secret {admin_name} in namespace {namespace}: create it with the keys username and password"))));
+        return Ok(Err(missing(format!(
+            "there is no Secret {admin_name} in namespace {namespace}: create it with the keys username and password"
+        ))));
     };
-    let (Some(username), Some(password)) = (text(&admin, ADMIN_USERNAME_KEY), text(&admin, ADMIN_PASSWORD_KEY)) else {
-        return Ok(Err(missing(format!("the Secret {admin_name} in namespace {namespace} needs the keys username and password"))));
+    let (Some(username), Some(password)) = (
+        text(&admin, ADMIN_USERNAME_KEY),
+        text(&admin, ADMIN_PASSWORD_KEY),
+    ) else {
+        return Ok(Err(missing(format!(
+            "the Secret {admin_name} in namespace {namespace} needs the keys username and password"
+        ))));
     };
     let mut versions = version(&admin);
 
     let mut ca = None;
     if let Some(reference) = spec.tls.ca.as_ref().map(|ca| &ca.secret_ref) {
-        let secret = secrets.get_opt(&reference.name).await.map_err(Error::api("read the Secret of the certificate authority"))?;
-        let Some((secret, pem)) = secret.and_then(|secret| text(&secret, &reference.key).map(|pem| (secret, pem))) else {
-            let message = format!("there is no Secret {} with the key {} in namespace {namespace} (spec.tls.ca)", reference.name, reference.key);
+        let secret = secrets
+            .get_opt(&reference.name)
+            .await
+            .map_err(Error::api("read the Secret of the certificate authority"))?;
+        let Some((secret, pem)) =
+            secret.and_then(|secret| text(&secret, &reference.key).map(|pem| (secret, pem)))
+        else {
+            let message = format!(
+                "there is no Secret {} with the key {} in namespace {namespace} (spec.tls.ca)",
+                reference.name, reference.key
+            );
             return Ok(Err(missing(message)));
         };
         let _ = write!(versions, " {}", version(&secret));
@@ -72,11 +90,18 @@ fn assemble(
     let spec = &instance.spec;
     if spec.provider == Provider::Mysql && spec.tls.mode == TlsMode::Disable {
         let reason = InstanceReason::TlsRequired;
-        return Err(Incomplete { reason, message: "set spec.tls.mode to require, verify-ca or verify-full".to_owned() });
+        return Err(Incomplete {
+            reason,
+            message: "set spec.tls.mode to require, verify-ca or verify-full".to_owned(),
+        });
     }
-    let maintenance = spec.maintenance_database().unwrap_or_else(|| "mysql".to_owned());
-    let maintenance_database = SqlName::new(maintenance)
-        .map_err(|error| Incomplete { reason: InstanceReason::ClaimsUnusable, message: format!("spec.postgresql.maintenanceDatabase: {error}") })?;
+    let maintenance = spec
+        .maintenance_database()
+        .unwrap_or_else(|| "mysql".to_owned());
+    let maintenance_database = SqlName::new(maintenance).map_err(|error| Incomplete {
+        reason: InstanceReason::ClaimsUnusable,
+        message: format!("spec.postgresql.maintenanceDatabase: {error}"),
+    })?;
     let port = u16::try_from(spec.effective_port()).unwrap_or_default();
     let fingerprint = format!(
         "{:?} {}:{port} {:?} {} {maintenance_database} {username} {versions}",
@@ -89,14 +114,21 @@ fn assemble(
         },
         host: spec.host.clone(),
         port,
-        tls: TlsConfig { mode: tls_mode(spec.tls.mode), ca: ca.clone().map(String::into_bytes) },
+        tls: TlsConfig {
+            mode: tls_mode(spec.tls.mode),
+            ca: ca.clone().map(String::into_bytes),
+        },
         username,
         password,
         max_connections: u32::try_from(spec.max_connections).unwrap_or(1),
         maintenance_database,
         timeouts: Timeouts::default(),
     };
-    Ok(Access { config, ca, fingerprint })
+    Ok(Access {
+        config,
+        ca,
+        fingerprint,
+    })
 }
 
 fn tls_mode(mode: TlsMode) -> provider::TlsMode {
@@ -109,7 +141,10 @@ fn tls_mode(mode: TlsMode) -> provider::TlsMode {
 }
 
 fn missing(message: String) -> Incomplete {
-    Incomplete { reason: InstanceReason::CredentialsMissing, message }
+    Incomplete {
+        reason: InstanceReason::CredentialsMissing,
+        message,
+    }
 }
 
 /// A Secret's value as text; none where it is missing, empty, or no text.
@@ -119,5 +154,9 @@ fn text(secret: &Secret, key: &str) -> Option<String> {
 }
 
 fn version(secret: &Secret) -> String {
-    format!("{} {}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default())
+    format!(
+        "{} {}",
+        secret.uid().unwrap_or_default(),
+        secret.resource_version().unwrap_or_default()
+    )
 }

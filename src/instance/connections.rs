@@ -27,7 +27,12 @@ struct Connection {
 
 impl Connections {
     /// The provider of an instance: the one that is open, or a new one where something about the access changed.
-    pub(super) async fn open(&self, name: &str, access: Access, fence: Fence) -> (Arc<dyn Provider>, Arc<Mutex<Breaker>>) {
+    pub(super) async fn open(
+        &self,
+        name: &str,
+        access: Access,
+        fence: Fence,
+    ) -> (Arc<dyn Provider>, Arc<Mutex<Breaker>>) {
         let replaced = {
             let mut open = self.lock();
             match open.get(name) {
@@ -54,24 +59,48 @@ impl Connections {
     }
 
     /// The server, if it was looked at within `resync` and nobody asked for more.
-    pub(super) fn fresh(&self, name: &str, resync: Duration, requested: bool) -> Option<Arc<Server>> {
+    pub(super) fn fresh(
+        &self,
+        name: &str,
+        resync: Duration,
+        requested: bool,
+    ) -> Option<Arc<Server>> {
         let open = self.lock();
         let connection = open.get(name)?;
         let fresh = connection.looked_at.is_some_and(|at| at.elapsed() < resync);
-        let open_breaker = connection.breaker.lock().unwrap_or_else(PoisonError::into_inner).is_open();
-        connection.server.clone().filter(|_| fresh && !requested && !open_breaker)
+        let open_breaker = connection
+            .breaker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_open();
+        connection
+            .server
+            .clone()
+            .filter(|_| fresh && !requested && !open_breaker)
     }
 
-    pub(super) fn hand_out(&self, name: &str, found: &Inspection, ca: Option<String>, metrics: &Metrics) -> Arc<Server> {
+    pub(super) fn hand_out(
+        &self,
+        name: &str,
+        found: &Inspection,
+        ca: Option<String>,
+        metrics: &Metrics,
+    ) -> Arc<Server> {
         let mut open = self.lock();
         let connection = open.entry(name.to_owned());
         let std::collections::hash_map::Entry::Occupied(mut connection) = connection else {
-            unreachable!("opened by the caller, and one instance is looked at by one task at a time")
+            unreachable!(
+                "opened by the caller, and one instance is looked at by one task at a time"
+            )
         };
         let connection = connection.get_mut();
         connection.looked_at = Some(Instant::now());
         let identity = found.identity.clone().unwrap_or_default();
-        if let Some(server) = connection.server.as_ref().filter(|server| server.is(found.flavour, &identity, ca.as_deref())) {
+        if let Some(server) = connection
+            .server
+            .as_ref()
+            .filter(|server| server.is(found.flavour, &identity, ca.as_deref()))
+        {
             return Arc::clone(server);
         }
         let server = Arc::new(Server::new(
@@ -101,7 +130,11 @@ impl Connections {
     }
 
     pub(super) async fn close(&self) {
-        let all: Vec<Connection> = self.lock().drain().map(|(_, connection)| connection).collect();
+        let all: Vec<Connection> = self
+            .lock()
+            .drain()
+            .map(|(_, connection)| connection)
+            .collect();
         for connection in all {
             connection.provider.close().await;
         }

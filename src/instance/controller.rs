@@ -18,8 +18,8 @@ use crate::api::instance::DatabaseInstanceStatus;
 use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, FINALIZER, InstanceReason, Report};
 use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
-use crate::error::Error;
 use crate::database::drift;
+use crate::error::Error;
 use crate::finalizer;
 use crate::metrics::Metrics;
 use crate::provider::{Inspection, Provider, ProviderError};
@@ -62,20 +62,30 @@ impl Reconcile for DatabaseInstance {
         let object = finalizer_added(&context.client, self).await?;
 
         let (standing, verdict) = look(self, context, &mut next).await?;
-        let verdict = if self.meta().deletion_timestamp.is_some() { in_use(&users) } else { verdict };
+        let verdict = if self.meta().deletion_timestamp.is_some() {
+            in_use(&users)
+        } else {
+            verdict
+        };
         let again = match verdict.0 {
             InstanceReason::Connected | InstanceReason::Suspended => GLANCE.min(context.resync),
             _ => SOON,
         };
         report(&object, context, next, verdict).await?;
 
-        let entry = Entry { object: Arc::new(object), standing };
+        let entry = Entry {
+            object: Arc::new(object),
+            standing,
+        };
         if context.instances.put(&self.name_any(), entry) {
             for database in context.databases_on(&self.name_any()) {
                 context.look_at(&database);
             }
         }
-        Ok(Action::requeue(backoff::spread_evenly(again, rand::random())))
+        Ok(Action::requeue(backoff::spread_evenly(
+            again,
+            rand::random(),
+        )))
     }
 }
 
@@ -85,10 +95,19 @@ async fn look(
     context: &Context,
     status: &mut DatabaseInstanceStatus,
 ) -> Result<(Standing, Verdict), Error> {
-    let unusable = |(reason, message): Verdict| (Standing::Unusable { reason, message: message.clone() }, (reason, message));
+    let unusable = |(reason, message): Verdict| {
+        (
+            Standing::Unusable {
+                reason,
+                message: message.clone(),
+            },
+            (reason, message),
+        )
+    };
     let name = instance.name_any();
     if instance.spec.suspend {
-        let message = "spec.suspend is true: nothing is looked at or changed on this server".to_owned();
+        let message =
+            "spec.suspend is true: nothing is looked at or changed on this server".to_owned();
         return Ok(unusable((InstanceReason::Suspended, message)));
     }
     let access = match access::read(&context.client, &context.namespace, instance).await? {
@@ -96,21 +115,33 @@ async fn look(
         Err(incomplete) => return Ok(unusable((incomplete.reason, incomplete.message))),
     };
     let ca = access.ca.clone();
-    let (provider, breaker) = context.connections.open(&name, access, context.fence()).await;
+    let (provider, breaker) = context
+        .connections
+        .open(&name, access, context.fence())
+        .await;
 
-    if let Some(server) = context.connections.fresh(&name, context.resync, requested(instance, status)) {
+    if let Some(server) =
+        context
+            .connections
+            .fresh(&name, context.resync, requested(instance, status))
+    {
         return Ok((Standing::Usable(server), current_verdict(instance)));
     }
     match inspect(&name, provider.as_ref(), &breaker, &context.metrics).await {
         Ok(found) => {
             handled(instance, status);
-            let acknowledged = instance.annotations().get(ACKNOWLEDGE_IDENTITY).map(String::as_str);
+            let acknowledged = instance
+                .annotations()
+                .get(ACKNOWLEDGE_IDENTITY)
+                .map(String::as_str);
             let verdict = verdict::of_inspection(&found, acknowledged, status);
             if verdict.0 != InstanceReason::Connected {
                 context.connections.withdraw(&name);
                 return Ok(unusable(verdict));
             }
-            let server = context.connections.hand_out(&name, &found, ca, &context.metrics);
+            let server = context
+                .connections
+                .hand_out(&name, &found, ca, &context.metrics);
             compare(&name, &server, context).await;
             Ok((Standing::Usable(server), verdict))
         }
@@ -121,9 +152,11 @@ async fn look(
             Ok(unusable(verdict::of_failure(&source)))
         }
         Err(ServerError::Paused { .. }) => Ok(unusable(match current_verdict(instance) {
-            (InstanceReason::Connected | InstanceReason::Checking, _) => {
-                (InstanceReason::Unreachable, "its databases found that the server does not answer; it is asked again soon".to_owned())
-            }
+            (InstanceReason::Connected | InstanceReason::Checking, _) => (
+                InstanceReason::Unreachable,
+                "its databases found that the server does not answer; it is asked again soon"
+                    .to_owned(),
+            ),
             // What was said when it was asked last still holds.
             said => said,
         })),
@@ -167,13 +200,25 @@ async fn report(
     let generation = instance.metadata.generation;
     next.observed_generation = generation;
     Report::new(reason, message).record(&mut next.conditions, generation, Timestamp::now());
-    status::write(&Api::all(context.client.clone()), MANAGER, instance, &next, status::Fence::SameObject).await?;
+    status::write(
+        &Api::all(context.client.clone()),
+        MANAGER,
+        instance,
+        &next,
+        status::When::Unchanged,
+    )
+    .await?;
     Ok(())
 }
 
 /// An instance cannot go while Databases refer to it; its finalizer is what keeps it.
-async fn finalizer_added(client: &Client, instance: &DatabaseInstance) -> Result<DatabaseInstance, Error> {
-    if instance.meta().deletion_timestamp.is_some() || instance.finalizers().iter().any(|name| name == FINALIZER) {
+async fn finalizer_added(
+    client: &Client,
+    instance: &DatabaseInstance,
+) -> Result<DatabaseInstance, Error> {
+    if instance.meta().deletion_timestamp.is_some()
+        || instance.finalizers().iter().any(|name| name == FINALIZER)
+    {
         return Ok(instance.clone());
     }
     finalizer::add(&Api::all(client.clone()), instance).await
@@ -184,7 +229,13 @@ fn users(instance: &DatabaseInstance, context: &Context) -> Vec<String> {
     let mut users: Vec<String> = context
         .databases_on(&instance.name_any())
         .iter()
-        .map(|database| format!("{}/{}", database.namespace().unwrap_or_default(), database.name_any()))
+        .map(|database| {
+            format!(
+                "{}/{}",
+                database.namespace().unwrap_or_default(),
+                database.name_any()
+            )
+        })
         .collect();
     users.sort();
     users
@@ -193,8 +244,16 @@ fn users(instance: &DatabaseInstance, context: &Context) -> Vec<String> {
 fn in_use(users: &[String]) -> Verdict {
     let first: Vec<&str> = users.iter().take(NAMED).map(String::as_str).collect();
     let more = users.len().saturating_sub(NAMED);
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let message = format!("{} Database(s) refer to it: {}{rest}; it goes when they are gone", users.len(), first.join(", "));
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "{} Database(s) refer to it: {}{rest}; it goes when they are gone",
+        users.len(),
+        first.join(", ")
+    );
     (InstanceReason::InUse, message)
 }
 
@@ -203,7 +262,12 @@ fn requested(instance: &DatabaseInstance, status: &DatabaseInstanceStatus) -> bo
     status.observed_generation != instance.metadata.generation
         || [crate::api::RECONCILE_REQUESTED_AT, ACKNOWLEDGE_IDENTITY]
             .into_iter()
-            .any(|key| instance.annotations().get(key).is_some_and(|value| status.handled.get(key) != Some(value)))
+            .any(|key| {
+                instance
+                    .annotations()
+                    .get(key)
+                    .is_some_and(|value| status.handled.get(key) != Some(value))
+            })
 }
 
 fn handled(instance: &DatabaseInstance, status: &mut DatabaseInstanceStatus) {
@@ -222,9 +286,16 @@ fn current_verdict(instance: &DatabaseInstance) -> Verdict {
         .iter()
         .flat_map(|status| &status.conditions)
         .find(|condition| condition.type_ == crate::api::conditions::READY);
-    let reason = ready.and_then(|ready| InstanceReason::ALL.iter().find(|reason| reason.as_str() == ready.reason));
+    let reason = ready.and_then(|ready| {
+        InstanceReason::ALL
+            .iter()
+            .find(|reason| reason.as_str() == ready.reason)
+    });
     match (ready, reason) {
         (Some(ready), Some(reason)) => (*reason, ready.message.clone()),
-        (_, _) => (InstanceReason::Checking, "the server is being looked at".to_owned()),
+        (_, _) => (
+            InstanceReason::Checking,
+            "the server is being looked at".to_owned(),
+        ),
     }
 }

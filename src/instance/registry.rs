@@ -39,7 +39,11 @@ impl Instances {
     /// The instance of this name, if it was looked at.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Entry> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// Notes what was found. Tells whether the databases on it have to know: it became usable, or its object changed.
@@ -52,7 +56,10 @@ impl Instances {
 
     /// Forgets an instance that is gone.
     pub(super) fn remove(&self, name: &str) {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
     }
 }
 
@@ -60,8 +67,11 @@ impl Entry {
     fn differs(&self, other: &Self) -> bool {
         let same_standing = match (&self.standing, &other.standing) {
             (Standing::Usable(one), Standing::Usable(two)) => Arc::ptr_eq(one, two),
-            (Standing::Unusable { reason: one, .. }, Standing::Unusable { reason: two, .. }) => one == two,
-            (Standing::Usable(_), Standing::Unusable { .. }) | (Standing::Unusable { .. }, Standing::Usable(_)) => false,
+            (Standing::Unusable { reason: one, .. }, Standing::Unusable { reason: two, .. }) => {
+                one == two
+            }
+            (Standing::Usable(_), Standing::Unusable { .. })
+            | (Standing::Unusable { .. }, Standing::Usable(_)) => false,
         };
         !same_standing || self.object.metadata.generation != other.object.metadata.generation
     }

@@ -71,7 +71,10 @@ pub async fn ask<'a, T>(
 ) -> Result<T, ServerError> {
     let lock = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
     if let Permit::Refused(wait) = lock().ask(Instant::now()) {
-        return Err(ServerError::Paused { instance: instance.to_owned(), wait });
+        return Err(ServerError::Paused {
+            instance: instance.to_owned(),
+            wait,
+        });
     }
     let started = Instant::now();
     let answer = question(provider).await;
@@ -84,8 +87,17 @@ pub async fn ask<'a, T>(
         }
         breaker.is_open()
     };
-    metrics.asked(instance, operation, started.elapsed(), failure.map(ProviderError::category), open);
-    answer.map_err(|source| ServerError::Failed { instance: instance.to_owned(), source })
+    metrics.asked(
+        instance,
+        operation,
+        started.elapsed(),
+        failure.map(ProviderError::category),
+        open,
+    );
+    answer.map_err(|source| ServerError::Failed {
+        instance: instance.to_owned(),
+        source,
+    })
 }
 
 impl Server {
@@ -98,7 +110,16 @@ impl Server {
         breaker: Arc<Mutex<Breaker>>,
         metrics: Metrics,
     ) -> Self {
-        Self { instance, flavour, identity, ca, provider, breaker, survey: Mutex::default(), metrics }
+        Self {
+            instance,
+            flavour,
+            identity,
+            ca,
+            provider,
+            breaker,
+            survey: Mutex::default(),
+            metrics,
+        }
     }
 
     /// Which engine it is.
@@ -135,17 +156,36 @@ impl Server {
         operation: &'static str,
         question: impl FnOnce(&'a dyn Provider) -> BoxFuture<'a, Result<T, ProviderError>>,
     ) -> Result<T, ServerError> {
-        ask(&self.instance, self.provider.as_ref(), &self.breaker, &self.metrics, operation, question).await
+        ask(
+            &self.instance,
+            self.provider.as_ref(),
+            &self.breaker,
+            &self.metrics,
+            operation,
+            question,
+        )
+        .await
     }
 
     /// What stands on the server under these names, as of a moment not before `since`.
     ///
     /// A survey that is young enough answers for all databases of the server with one statement.
-    pub async fn observe(&self, names: &Names, since: Option<Instant>) -> Result<Observed, ServerError> {
-        let taken = self.survey.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    pub async fn observe(
+        &self,
+        names: &Names,
+        since: Option<Instant>,
+    ) -> Result<Observed, ServerError> {
+        let taken = self
+            .survey
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match (taken, since) {
             (Some(taken), Some(since)) if taken.at >= since => Ok(taken.survey.of(names)),
-            (_, _) => self.ask("observe", |provider| provider.observe(names)).await,
+            (_, _) => {
+                self.ask("observe", |provider| provider.observe(names))
+                    .await
+            }
         }
     }
 
@@ -153,7 +193,10 @@ impl Server {
     pub async fn take_survey(&self) -> Result<Arc<Survey>, ServerError> {
         let at = Instant::now();
         let survey = Arc::new(self.ask("survey", |provider| provider.survey()).await?);
-        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(Taken { at, survey: Arc::clone(&survey) });
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(Taken {
+            at,
+            survey: Arc::clone(&survey),
+        });
         Ok(survey)
     }
 }

@@ -1,6 +1,8 @@
 //! What was found on a server, and what that means for its instance. Pure.
 
-use crate::api::instance::{DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse};
+use crate::api::instance::{
+    DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse,
+};
 use crate::api::{ACKNOWLEDGE_IDENTITY, InstanceReason};
 use crate::provider::{self, Inspection, ProviderError};
 
@@ -11,10 +13,17 @@ pub type Verdict = (InstanceReason, String);
 ///
 /// `acknowledged` is the value of the annotation [`ACKNOWLEDGE_IDENTITY`].
 #[must_use]
-pub fn of_inspection(found: &Inspection, acknowledged: Option<&str>, status: &mut DatabaseInstanceStatus) -> Verdict {
+pub fn of_inspection(
+    found: &Inspection,
+    acknowledged: Option<&str>,
+    status: &mut DatabaseInstanceStatus,
+) -> Verdict {
     status.version = Some(found.version.clone());
     status.flavour = Some(flavour(found.flavour));
-    status.tls = Some(TlsInUse { enabled: found.tls.is_some(), protocol: found.tls.clone() });
+    status.tls = Some(TlsInUse {
+        enabled: found.tls.is_some(),
+        protocol: found.tls.clone(),
+    });
     status.missing_privileges = found
         .missing
         .iter()
@@ -23,11 +32,19 @@ pub fn of_inspection(found: &Inspection, acknowledged: Option<&str>, status: &mu
             sql: missing.grant.clone(),
         })
         .collect();
-    if let Some(verdict) = identity(found.identity.as_deref(), acknowledged, &mut status.identity) {
+    if let Some(verdict) = identity(
+        found.identity.as_deref(),
+        acknowledged,
+        &mut status.identity,
+    ) {
         return verdict;
     }
     if found.read_only {
-        let message = format!("{} {} is read-only: point spec.host at the primary", name(found.flavour), found.version);
+        let message = format!(
+            "{} {} is read-only: point spec.host at the primary",
+            name(found.flavour),
+            found.version
+        );
         return (InstanceReason::ReadOnly, message);
     }
     if let Some(first) = found.missing.first() {
@@ -40,7 +57,10 @@ pub fn of_inspection(found: &Inspection, acknowledged: Option<&str>, status: &mu
         return (InstanceReason::MissingPrivileges, message);
     }
     let tls = found.tls.as_deref().unwrap_or("no TLS");
-    (InstanceReason::Connected, format!("{} {}, {tls}", name(found.flavour), found.version))
+    (
+        InstanceReason::Connected,
+        format!("{} {}, {tls}", name(found.flavour), found.version),
+    )
 }
 
 /// What a failure to ask the server means.
@@ -66,7 +86,11 @@ pub fn of_failure(error: &ProviderError) -> Verdict {
 }
 
 /// Another identity than the known one is left alone until somebody acknowledged it.
-fn identity(found: Option<&str>, acknowledged: Option<&str>, status: &mut Option<ServerIdentity>) -> Option<Verdict> {
+fn identity(
+    found: Option<&str>,
+    acknowledged: Option<&str>,
+    status: &mut Option<ServerIdentity>,
+) -> Option<Verdict> {
     let found = found?;
     let known = status.as_ref().map(|identity| identity.known.clone());
     match known {
@@ -75,11 +99,17 @@ fn identity(found: Option<&str>, acknowledged: Option<&str>, status: &mut Option
                 "the server was {known} and is {found} now: if that is meant, set the annotation {ACKNOWLEDGE_IDENTITY}={found}; \
                  until then nothing is changed there"
             );
-            *status = Some(ServerIdentity { known, seen: Some(found.to_owned()) });
+            *status = Some(ServerIdentity {
+                known,
+                seen: Some(found.to_owned()),
+            });
             Some((InstanceReason::IdentityChanged, message))
         }
         Some(_) | None => {
-            *status = Some(ServerIdentity { known: found.to_owned(), seen: None });
+            *status = Some(ServerIdentity {
+                known: found.to_owned(),
+                seen: None,
+            });
             None
         }
     }
@@ -121,7 +151,10 @@ mod tests {
     fn a_healthy_server_is_connected_and_described() {
         let mut status = DatabaseInstanceStatus::default();
         let (reason, message) = of_inspection(&found(), None, &mut status);
-        assert_eq!((reason, message.as_str()), (InstanceReason::Connected, "PostgreSQL 17.6, TLSv1.3"));
+        assert_eq!(
+            (reason, message.as_str()),
+            (InstanceReason::Connected, "PostgreSQL 17.6, TLSv1.3")
+        );
         assert_eq!(status.version.as_deref(), Some("17.6"));
         assert_eq!(status.identity.unwrap().known, "one");
     }
@@ -130,29 +163,57 @@ mod tests {
     fn another_server_is_left_alone_until_it_is_acknowledged() {
         let mut status = DatabaseInstanceStatus::default();
         let _ = of_inspection(&found(), None, &mut status);
-        let other = Inspection { identity: Some("two".into()), ..found() };
+        let other = Inspection {
+            identity: Some("two".into()),
+            ..found()
+        };
         for acknowledged in [None, Some("one"), Some("three")] {
             let (reason, message) = of_inspection(&other, acknowledged, &mut status);
             assert_eq!(reason, InstanceReason::IdentityChanged);
             assert!(message.contains("acknowledge-identity=two"), "{message}");
             assert_eq!(status.identity.as_ref().unwrap().known, "one");
         }
-        assert_eq!(of_inspection(&other, Some("two"), &mut status).0, InstanceReason::Connected);
-        assert_eq!(status.identity, Some(ServerIdentity { known: "two".into(), seen: None }));
+        assert_eq!(
+            of_inspection(&other, Some("two"), &mut status).0,
+            InstanceReason::Connected
+        );
+        assert_eq!(
+            status.identity,
+            Some(ServerIdentity {
+                known: "two".into(),
+                seen: None
+            })
+        );
         // The old one again is a change like any other.
-        assert_eq!(of_inspection(&found(), Some("two"), &mut status).0, InstanceReason::IdentityChanged);
+        assert_eq!(
+            of_inspection(&found(), Some("two"), &mut status).0,
+            InstanceReason::IdentityChanged
+        );
     }
 
     #[test]
     fn read_only_and_missing_privileges_stop_the_databases() {
         let mut status = DatabaseInstanceStatus::default();
-        let standby = Inspection { read_only: true, ..found() };
-        assert_eq!(of_inspection(&standby, None, &mut status).0, InstanceReason::ReadOnly);
+        let standby = Inspection {
+            read_only: true,
+            ..found()
+        };
+        assert_eq!(
+            of_inspection(&standby, None, &mut status).0,
+            InstanceReason::ReadOnly
+        );
         let missing = provider::MissingPrivilege {
             needed_for: "create users".into(),
             grant: "ALTER ROLE admin CREATEROLE".into(),
         };
-        let (reason, message) = of_inspection(&Inspection { missing: vec![missing], ..found() }, None, &mut status);
+        let (reason, message) = of_inspection(
+            &Inspection {
+                missing: vec![missing],
+                ..found()
+            },
+            None,
+            &mut status,
+        );
         assert_eq!(reason, InstanceReason::MissingPrivileges);
         assert!(message.contains("ALTER ROLE admin CREATEROLE"), "{message}");
         assert_eq!(status.missing_privileges.len(), 1);
