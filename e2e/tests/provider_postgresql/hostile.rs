@@ -14,7 +14,7 @@ const NAMES: &[&str] = &[
     "with-dash",
     "with.dot",
     " leading and trailing ",
-    "dätä-基-🦀",
+    "dätä-基",
     "we'ird",
     "we\"ird",
     "back`tick",
@@ -32,7 +32,7 @@ const NAMES: &[&str] = &[
 const ALPHABET: &[char] = &[
     'a', 'B', '0', '_', '-', '.', ' ', '"', '\'', '`', '\\', '$', '%', ';', ':', '/', '@', '?',
     '#', '&', '+', '=', '(', ')', '{', '}', '[', ']', '<', '>', '|', '~', '^', '!', '*', 'é', 'ß',
-    'Ж', '中', '🦀', 'ﬁ', '½', '\u{a0}', '\u{300}',
+    'Ж', '中', 'ﬁ', '½', '\u{a0}', '\u{300}',
 ];
 
 /// Numbers that look random, from a seed that a failure prints.
@@ -204,7 +204,7 @@ pub async fn passwords_of_any_character_log_in(bed: &mut Bed) {
     }
     // What SASLprep prohibits is hashed byte by byte by server and verifier alike; the driver cannot log in with it,
     // and that is said.
-    let odd = SecretString::from(format!("{CANARY}\u{7}bell"));
+    let odd = SecretString::from(format!("{CANARY}\u{7}bell 🦀"));
     let verifier = provider.verifier(&odd);
     provider
         .ensure_role(&wanted, Some(&verifier))

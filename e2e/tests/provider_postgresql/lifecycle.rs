@@ -222,6 +222,7 @@ pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(bed:
         cases.push(wanted);
     }
     cases.push(desired("with,comma"));
+    cases.push(desired("crab-🦀"));
     cases.push(desired("postgres"));
     for wanted in cases {
         let error = provider.validate(&wanted).await.unwrap_err();
