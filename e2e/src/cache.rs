@@ -12,6 +12,7 @@ use crate::{Error, Result};
 
 /// How many results of one name are kept: two clones that differ can take turns without building anew.
 const KEPT: usize = 2;
+const MIB: u64 = 1024 * 1024;
 
 /// The folder of everything that was built.
 #[derive(Debug, Clone)]
@@ -103,7 +104,6 @@ pub fn require_space(path: &Path, bytes: u64, what: &str) -> Result<()> {
     if free >= bytes {
         return Ok(());
     }
-    const MIB: u64 = 1024 * 1024;
     Err(Error::Precondition(format!(
         "{} has {} MiB free, but {what} needs {} MiB: free some space there.",
         path.display(),
