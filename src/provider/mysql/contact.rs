@@ -68,12 +68,13 @@ impl Sessions {
         Ok(slot)
     }
 
-    /// Puts what was learned anew about the administrator in the place of what was known.
-    pub(super) async fn learn(&self, held: &Held, kills_by_procedure: bool) {
-        let mut slot = self.contact.lock().await;
-        if let Some(contact) = slot.as_mut() {
+    /// Puts what was learned anew about the server and the administrator in the place of what was known.
+    pub(super) async fn learn(&self, dialect: Dialect, held: Held, kills_by_procedure: bool) {
+        let mut known = self.contact.lock().await;
+        if let Some(contact) = known.as_mut() {
             let contact = Arc::make_mut(contact);
-            contact.held = held.clone();
+            contact.dialect = dialect;
+            contact.held = held;
             contact.kills_by_procedure = kills_by_procedure;
         }
     }
