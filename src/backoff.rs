@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The wait after a first failure.
 const FIRST: Duration = Duration::from_millis(250);
 /// The longest wait.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// The wait after a number of failures in a row: doubling, up to a limit, and between half and all of
 /// that by `spread`, which is from 0 to 1.

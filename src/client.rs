@@ -65,3 +65,23 @@ pub fn for_lease(
         .with_layer(&conditional)
         .build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::Api;
+
+    #[tokio::test]
+    async fn nothing_is_sent_without_leading() {
+        // Nobody listens there: a request that was sent would end in another error.
+        let config = Config::new(http::Uri::from_static("http://127.0.0.1:1"));
+        let client = for_leader(config, Leadership::new(), &Metrics::new()).unwrap();
+        let error = Api::<Namespace>::all(client).get("x").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("ServiceError: {NotLeading}"),
+            "{error:?}"
+        );
+    }
+}

@@ -32,12 +32,12 @@ pub struct Config {
     pub identity: Option<String>,
 
     /// How often every object is compared with its server again, also when nothing changed.
-    #[arg(long, env = "DB_OPERATOR_RESYNC", default_value = "5m", value_parser = duration)]
+    #[arg(long, env = "DB_OPERATOR_RESYNC", default_value = "5m", value_name = "TIME", value_parser = duration)]
     pub resync: Duration,
 
     /// How often what lives inside each database, and passwords that cannot be read back, are
     /// checked.
-    #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_parser = duration)]
+    #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_name = "TIME", value_parser = duration)]
     pub deep_resync: Duration,
 
     /// How many objects of one kind are worked on at the same time.
@@ -48,7 +48,7 @@ pub struct Config {
     /// How long a process that was asked to stop may go on with the work it has begun.
     ///
     /// Keep it below the pod's terminationGracePeriodSeconds.
-    #[arg(long, env = "DB_OPERATOR_SHUTDOWN_GRACE", default_value = "20s", value_parser = duration)]
+    #[arg(long, env = "DB_OPERATOR_SHUTDOWN_GRACE", default_value = "20s", value_name = "TIME", value_parser = duration)]
     pub shutdown_grace: Duration,
 
     /// Where /healthz, /readyz and /metrics are served.
@@ -64,8 +64,8 @@ pub struct Config {
     )]
     pub log_format: LogFormat,
 
-    /// What is logged: a level (error, warn, info, debug, trace) or a list like
-    /// "info,db_operator=debug".
+    /// What is logged: a level (error, warn, info, debug, trace), or a list of modules with a level
+    /// each, as in `info,db_operator=debug`.
     #[arg(long, env = "DB_OPERATOR_LOG", default_value = "info")]
     pub log_filter: String,
 
@@ -78,21 +78,21 @@ pub struct Config {
 #[derive(Clone, Debug, Args)]
 pub struct LeaseConfig {
     /// The name of the Lease that elects the leader.
-    #[arg(long = "lease-name", env = "DB_OPERATOR_LEASE_NAME", default_value = "db-operator", value_parser = non_empty)]
+    #[arg(id = "lease_name", long = "lease-name", value_name = "NAME", env = "DB_OPERATOR_LEASE_NAME", default_value = "db-operator", value_parser = non_empty)]
     pub name: String,
 
     /// The namespace of the Lease [default: the operator's own].
-    #[arg(long = "lease-namespace", env = "DB_OPERATOR_LEASE_NAMESPACE", value_parser = non_empty)]
+    #[arg(id = "lease_namespace", long = "lease-namespace", value_name = "NAMESPACE", env = "DB_OPERATOR_LEASE_NAMESPACE", value_parser = non_empty)]
     pub namespace: Option<String>,
 
     /// How long a lease is good for after its last renewal; whole seconds.
     ///
     /// After a leader died without a word, this is how long nobody leads.
-    #[arg(long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "10s", value_parser = whole_seconds)]
+    #[arg(id = "lease_ttl", long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "10s", value_name = "TIME", value_parser = whole_seconds)]
     pub ttl: Duration,
 
     /// How often the leader renews its lease; at most a third of its time to live.
-    #[arg(long = "lease-renew", env = "DB_OPERATOR_LEASE_RENEW", default_value = "2s", value_parser = duration)]
+    #[arg(id = "lease_renew", long = "lease-renew", env = "DB_OPERATOR_LEASE_RENEW", default_value = "2s", value_name = "TIME", value_parser = duration)]
     pub renew: Duration,
 }
 
@@ -201,8 +201,8 @@ mod tests {
     fn defaults_are_valid() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.validate(), Ok(()));
-        assert_eq!(config.resync, Duration::from_secs(300));
-        assert_eq!(config.deep_resync, Duration::from_secs(6 * 3600));
+        assert_eq!(config.resync, Duration::from_mins(5));
+        assert_eq!(config.deep_resync, Duration::from_hours(6));
         assert_eq!(config.lease.ttl, Duration::from_secs(10));
     }
 

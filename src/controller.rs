@@ -3,27 +3,34 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::Recorder;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::api::{Database, DatabaseInstance};
 use crate::backoff::{self, Failures, Key};
+use crate::database::memory::Memory;
 use crate::error::Error;
 use crate::health::Health;
+use crate::instance::connections::Connections;
+use crate::instance::registry::Instances;
+use crate::instance::server::ServerError;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::provider::{Fence, ProviderError};
+use crate::trigger::Trigger;
 
 /// What every reconcile has at hand.
-#[derive(Clone)]
 pub struct Context {
     /// Sends nothing once this process does not lead any more.
     pub client: Client,
@@ -39,6 +46,8 @@ pub struct Context {
     pub deep_resync: Duration,
     /// To be asked before anything that only a leader may do and that `client` does not do.
     pub leadership: Leadership,
+    /// What this process brings to the fence of every server; one for the whole process.
+    pub fence: Fence,
     /// What is counted.
     pub metrics: Metrics,
     /// What `/readyz` answers from.
@@ -47,9 +56,74 @@ pub struct Context {
     pub failures: Arc<Failures>,
     /// How many objects of one kind are worked on at a time.
     pub concurrency: u16,
+    /// What is known of the servers.
+    pub instances: Instances,
+    /// The providers that are open.
+    pub connections: Connections,
+    /// What is remembered of each Database.
+    pub memory: Memory,
+    /// Instances to look at now.
+    pub instance_triggers: Trigger<DatabaseInstance>,
+    /// Databases to look at now.
+    pub database_triggers: Trigger<Database>,
+    /// Every Database, as the controller of databases reads them.
+    pub databases: OnceLock<Store<DeserializeGuard<Database>>>,
+    /// Every instance, as the controller of instances reads them.
+    pub instance_objects: OnceLock<Store<DeserializeGuard<DatabaseInstance>>>,
+    /// Cancelled when a server says that another process leads: this one has to end.
+    pub superseded: CancellationToken,
 }
 
 impl Context {
+    /// The Databases that refer to an instance.
+    #[must_use]
+    pub fn databases_on(&self, instance: &str) -> Vec<Arc<DeserializeGuard<Database>>> {
+        let all = self.databases.get().map(Store::state).unwrap_or_default();
+        let refers = |guarded: &Arc<DeserializeGuard<Database>>| {
+            guarded
+                .0
+                .as_ref()
+                .is_ok_and(|database| database.spec.instance_ref.name == instance)
+        };
+        all.into_iter().filter(refers).collect()
+    }
+
+    /// Has a Database looked at now, whatever is remembered of it.
+    pub fn look_at(&self, database: &DeserializeGuard<Database>) {
+        self.memory.suspect(&database.uid().unwrap_or_default());
+        self.database_triggers.send(database);
+    }
+
+    /// Draws the consequences of a server's failure for its instance and for this process.
+    pub fn note_failure(&self, instance: &str, error: &ServerError) {
+        let Some(error) = error.provider() else {
+            return;
+        };
+        if error.ends_process() {
+            self.end_superseded(error);
+        } else if error.is_server_down() {
+            let known = self
+                .instance_objects
+                .get()
+                .and_then(|store| store.get(&ObjectRef::new(instance)));
+            if let Some(object) = known {
+                self.instance_triggers.send(&object);
+            }
+        }
+    }
+
+    /// Ends this process, because a server knows a newer leader.
+    pub fn end_superseded(&self, error: &ProviderError) {
+        tracing::error!(%error, "ending");
+        self.superseded.cancel();
+    }
+
+    /// What this process brings to the fence of every server.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
+    }
+
     /// Look again at the next resync, or when something changes.
     #[must_use]
     pub fn at_resync(&self) -> Action {
@@ -86,22 +160,36 @@ pub async fn run<K: Reconcile>(
     context.health.reading(K::KIND);
     let objects = controller.store();
     let health = context.health.clone();
-    let first_read = async move {
-        // It fails only when the controller ends first.
-        if objects.wait_until_ready().await.is_ok() {
-            health.read(K::KIND);
-        }
-    };
     let results = controller
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile_one, on_error, Arc::clone(&context))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(
+            reconcile_one,
+            |object, error, context| on_error(&object, error, &context),
+            Arc::clone(&context),
+        )
         .for_each(|result| {
             if let Err(error) = result {
                 report::<K>(&error, &context);
             }
             std::future::ready(())
         });
-    tokio::join!(first_read, results);
+    // A controller that has not read its objects yet waits for them before it stops, however long that
+    // takes. It has begun nothing, so it is not waited for.
+    let stopped_before_reading = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            read = objects.wait_until_ready() => {
+                if read.is_ok() {
+                    health.read(K::KIND);
+                }
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = results => {}
+        () = stopped_before_reading => {}
+    }
 }
 
 /// One reconcile, counted and with a span for its log lines.
@@ -140,11 +228,11 @@ async fn reconcile_one<K: Reconcile>(
 
 /// When to look again at an object that failed.
 fn on_error<K: Reconcile>(
-    object: Arc<DeserializeGuard<K>>,
+    object: &DeserializeGuard<K>,
     error: &Error,
-    context: Arc<Context>,
+    context: &Context,
 ) -> Action {
-    let failures = context.failures.failed(key(object.as_ref()));
+    let failures = context.failures.failed(key(object));
     if error.is_retryable() {
         Action::requeue(backoff::delay(failures, rand::random()))
     } else {
@@ -181,21 +269,22 @@ fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, contex
     }
 }
 
+/// The API server's own words where it has spoken, and what to do about the usual cause.
 fn watch_failure(error: &watcher::Error) -> String {
-    let missing = match error {
+    let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.code == 404,
+        | watcher::Error::WatchError(status) => status,
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
+        | watcher::Error::NoResourceVersion => return error.to_string(),
     };
-    let hint = if missing {
-        ": are the CustomResourceDefinitions installed (kubectl apply -k kustomize/crds)?"
-    } else {
-        ""
+    let hint = match status.code {
+        404 => " (are the CustomResourceDefinitions installed? kubectl apply -k kustomize/crds)",
+        403 => " (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
+        _ => "",
     };
-    format!("{error}{hint}")
+    format!("{}{hint}", status.message)
 }

@@ -3,6 +3,9 @@
 
 use kube::core::Status;
 
+use crate::instance::server::ServerError;
+use crate::provider::ProviderError;
+
 /// Why an object could not be brought to what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -12,7 +15,7 @@ pub enum Error {
         /// What was being done: a verb and its object, as in "write the status".
         doing: &'static str,
         /// What the client says.
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// An object cannot be written as JSON. It is the operator's fault.
     #[error("cannot {doing}: {source}; please report this")]
@@ -21,6 +24,21 @@ pub enum Error {
         doing: &'static str,
         /// What does not fit.
         source: serde_json::Error,
+    },
+    /// A database server did not do what it was asked.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The server does not accept what the Secret holds.
+    #[error("logging in as {user} with the Secret's values does not work")]
+    LoginFailed {
+        /// The SQL user.
+        user: String,
+    },
+    /// Something keeps a database or a user from being dropped.
+    #[error("{what}")]
+    Blocked {
+        /// What, and what to do about it.
+        what: String,
     },
     /// The object changed between being read and being written. It is read again.
     #[error("cannot {doing}: the object has changed meanwhile")]
@@ -37,21 +55,42 @@ impl Error {
             Some(status) if status.code == 409 && !status.is_already_exists() => {
                 Self::Changed { doing }
             }
-            Some(_) | None => Self::Api { doing, source },
+            Some(_) | None => Self::Api {
+                doing,
+                source: Box::new(source),
+            },
         }
     }
 
-    /// A stable CamelCase word.
+    /// The HTTP status, if it was the API server that refused.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api { source, .. } => status(source).map(|status| status.code),
+            Self::Changed { .. } => Some(409),
+            Self::Server(_)
+            | Self::LoginFailed { .. }
+            | Self::Blocked { .. }
+            | Self::Encode { .. } => None,
+        }
+    }
+
+    /// A stable `CamelCase` word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Api { source, .. } => match status(source).map(|status| status.code) {
+            Self::Api { .. } => match self.code() {
                 Some(401 | 403) => "ApiServerForbids",
                 Some(404) => "NotFound",
                 Some(429 | 500..) => "ApiServerBusy",
                 Some(_) => "ApiServerRefused",
                 None => "ApiServerUnreachable",
             },
+            Self::Server(error) => error
+                .provider()
+                .map_or("ServerPaused", ProviderError::category),
+            Self::LoginFailed { .. } => "LoginFailed",
+            Self::Blocked { .. } => "DeletionBlocked",
             Self::Encode { .. } => "InternalError",
             Self::Changed { .. } => "ObjectChanged",
         }
@@ -62,11 +101,10 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Api { source, .. } => {
-                // 400 and 422: the API server understood, and refuses what it was sent.
-                !status(source).is_some_and(|status| matches!(status.code, 400 | 422))
-            }
-            Self::Changed { .. } => true,
+            // The API server understood, and refuses what it was sent.
+            Self::Api { .. } => !matches!(self.code(), Some(400 | 422)),
+            Self::Server(error) => error.provider().is_none_or(ProviderError::is_retryable),
+            Self::Changed { .. } | Self::LoginFailed { .. } | Self::Blocked { .. } => true,
             Self::Encode { .. } => false,
         }
     }

@@ -40,15 +40,9 @@ where
         };
         match send(api, &name, patch, DOING).await {
             Ok(_) => return Ok(()),
-            Err(Error::Api {
-                source: kube::Error::Api(status),
-                ..
-            }) if status.code == 404 => return Ok(()),
+            Err(error) if error.code() == Some(404) => return Ok(()),
             // A test in the patch failed: the list moved, or this is another object of that name.
-            Err(Error::Api {
-                source: kube::Error::Api(status),
-                ..
-            }) if status.code == 422 => {}
+            Err(error) if error.code() == Some(422) => {}
             Err(error) => return Err(error),
         }
         match api.get_opt(&name).await.map_err(Error::api(DOING))? {

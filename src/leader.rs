@@ -25,56 +25,21 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 mod decision;
+mod error;
 mod precondition;
 mod term;
 
+pub use error::{LeaseError, LostLease};
 pub use precondition::Precondition;
 pub use term::Leadership;
 
 use crate::health::Health;
 use decision::{Record, Step, Watched};
+use error::{from_kube, from_library};
 
 /// The longest that a standby waits between two looks at the lease. A graceful hand-over takes no
 /// longer than this and three requests.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// How a try for the lease failed.
-#[derive(Debug, thiserror::Error)]
-pub enum LeaseError {
-    /// The API server refused a request.
-    #[error("{}", refused(.0))]
-    Refused(Box<kube::core::Status>),
-    /// The API server gave no answer in time.
-    #[error("the API server gave no answer within {0:?}")]
-    NoAnswer(Duration),
-    /// The API server could not be asked.
-    #[error("the API server cannot be reached: {0}")]
-    Unreachable(kube::Error),
-    /// The lease was written by someone else between the look and the write.
-    #[error("another process wrote the lease first")]
-    LostRace,
-    /// The lease says, after our own write, that someone else holds it.
-    #[error("the lease is held by \"{0}\"")]
-    HeldByAnother(String),
-    /// The library met a Lease it cannot read.
-    #[error("the lease cannot be used: {0}")]
-    Library(kube_leader_election::Error),
-}
-
-fn refused(status: &kube::core::Status) -> String {
-    let hint = match status.code {
-        401 => "; check the service account's token",
-        403 => {
-            "; the service account needs get, create and patch on leases in the operator's namespace (kustomize/base/rbac.yaml)"
-        }
-        404 => "; does the lease's namespace exist?",
-        _ => "",
-    };
-    format!(
-        "the API server refused ({}): {}{hint}",
-        status.code, status.message
-    )
-}
 
 /// What the elector is told.
 #[derive(Clone, Debug)]
@@ -226,7 +191,8 @@ impl Elector {
             jiff::Timestamp::now(),
         );
         match (step, record) {
-            (Step::Wait, _) => return Ok(false),
+            // There is nothing to clear where there is no lease.
+            (Step::Wait, _) | (Step::Clear(_), None) => return Ok(false),
             (Step::Take, record) => self.precondition.expect(record.map(|r| r.version)),
             (Step::Clear(why), Some(record)) => {
                 tracing::warn!(lease = %self.settings.name, why, "taking over an abandoned lease");
@@ -234,8 +200,6 @@ impl Elector {
                 let cleared = self.clear(&record).await?;
                 self.precondition.expect(cleared.metadata.resource_version);
             }
-            // There is nothing to clear.
-            (Step::Clear(_), None) => return Ok(false),
         }
         self.renew().await?;
         Ok(true)
@@ -318,32 +282,13 @@ impl Elector {
         turn: impl AsyncFnOnce(&mut Self) -> Result<T, LeaseError>,
     ) -> Result<T, LeaseError> {
         let limit = self.settings.renew;
-        match timeout(limit, turn(self)).await {
-            Ok(result) => result,
-            Err(_) => {
-                // What was sent may have been done.
-                self.precondition.expect(None);
-                Err(LeaseError::NoAnswer(limit))
-            }
+        if let Ok(result) = timeout(limit, turn(self)).await {
+            return result;
         }
+        // What was sent may have been done.
+        self.precondition.expect(None);
+        Err(LeaseError::NoAnswer(limit))
     }
-}
-
-/// Why a leader is none any more.
-#[derive(Debug, thiserror::Error)]
-pub enum LostLease {
-    /// It could not be renewed in time.
-    #[error("the lease was not renewed in time{}", .failure.as_ref().map(|f| format!(": {f}")).unwrap_or_default())]
-    Expired {
-        /// What went wrong last; nothing, if the process itself stood still.
-        failure: Option<LeaseError>,
-    },
-    /// Someone else holds it.
-    #[error("the lease was taken over by \"{holder}\"")]
-    Taken {
-        /// The new holder; empty if the lease was released by hand.
-        holder: String,
-    },
 }
 
 fn holder(lease: &Lease) -> String {
@@ -357,30 +302,4 @@ fn holder(lease: &Lease) -> String {
 /// 80 to 100 per cent of a time, so that replicas do not ask in step.
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(rand::rng().random_range(0.8..1.0))
-}
-
-fn from_kube(error: kube::Error) -> LeaseError {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => LeaseError::LostRace,
-        kube::Error::Api(status) => LeaseError::Refused(status),
-        other => LeaseError::Unreachable(other),
-    }
-}
-
-fn from_library(error: kube_leader_election::Error) -> LeaseError {
-    use kube_leader_election::Error as Library;
-    match error {
-        Library::GetLease(error)
-        | Library::CreateLease(error)
-        | Library::AcquireLease(error)
-        | Library::RenewLease(error)
-        | Library::ReleaseLease(error)
-        | Library::Kube(error) => from_kube(error),
-        Library::ApiError { response } => from_kube(kube::Error::Api(response)),
-        Library::ReleaseLockWhenNotLeading { leader } => LeaseError::HeldByAnother(leader),
-        other
-        @ (Library::TraverseLease { .. } | Library::SerdeError(_) | Library::JiffError(_)) => {
-            LeaseError::Library(other)
-        }
-    }
 }

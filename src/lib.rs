@@ -4,8 +4,8 @@
 //!
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
-//! - [`controller`]: what all controllers share, with [`error`], [`backoff`], [`finalizer`] and
-//!   [`status`].
+//! - [`controller`]: what all controllers share, with [`error`], [`backoff`], [`finalizer`],
+//!   [`status`] and [`trigger`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`template`]: texts that users may shape.
@@ -29,3 +29,9 @@ pub mod run;
 pub mod status;
 pub mod telemetry;
 pub mod template;
+pub mod trigger;
+
+#[cfg(test)]
+mod diagram;
+#[cfg(test)]
+mod testing;

@@ -18,14 +18,14 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator: stand by until elected, then look after all objects.
-    Run(Config),
+    Run(Box<Config>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
-        Command::Run(config) => operate(config),
+        Command::Run(config) => operate(*config),
         Command::Crds => print_crds(),
     }
 }

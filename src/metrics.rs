@@ -29,6 +29,12 @@ pub struct Metrics {
     pub reconcile_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     /// How long the Kubernetes API took to answer (for a watch: to open it).
     pub api_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
+    /// How long servers took to answer.
+    pub server_seconds: Family<ServerLabels, Histogram, fn() -> Histogram>,
+    /// Servers that did not do what they were asked.
+    pub server_errors: Family<ServerErrorLabels, Counter>,
+    /// 1 while an instance's breaker is open, so that nobody asks its server.
+    pub breaker_open: Family<InstanceLabels, Gauge>,
     registry: std::sync::Arc<Registry>,
 }
 
@@ -68,6 +74,31 @@ pub struct ApiLabels {
     pub code: String,
 }
 
+/// Labels of what is counted for an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct InstanceLabels {
+    /// The instance's name.
+    pub instance: String,
+}
+
+/// Labels of a question to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerLabels {
+    /// The instance's name.
+    pub instance: String,
+    /// What was asked: `observe`, `ensure_database`, `login`, …
+    pub operation: &'static str,
+}
+
+/// Labels of a server's failure.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerErrorLabels {
+    /// The instance's name.
+    pub instance: String,
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
@@ -88,6 +119,10 @@ impl Metrics {
         let reconcile_errors = Family::default();
         let reconcile_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
         let api_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+
+        let server_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let server_errors = Family::default();
+        let breaker_open = Family::default();
 
         // The process's metrics have standard names, without a prefix.
         let mut root = Registry::default();
@@ -111,6 +146,21 @@ impl Metrics {
             api_seconds.clone(),
         );
         registry.register(
+            "server_request_seconds",
+            "Time until a database server answered",
+            server_seconds.clone(),
+        );
+        registry.register(
+            "server_errors",
+            "Questions that a database server did not answer well, by reason",
+            server_errors.clone(),
+        );
+        registry.register(
+            "breaker_open",
+            "1 while an instance's server is left alone because it failed",
+            breaker_open.clone(),
+        );
+        registry.register(
             "build",
             "The operator's version",
             Info::new(BuildLabels {
@@ -124,6 +174,9 @@ impl Metrics {
             reconcile_errors,
             reconcile_seconds,
             api_seconds,
+            server_seconds,
+            server_errors,
+            breaker_open,
             registry: std::sync::Arc::new(root),
         }
     }
@@ -142,6 +195,35 @@ impl Metrics {
                 .get_or_create(&ReconcileErrorLabels { kind, reason })
                 .inc();
         }
+    }
+
+    /// Counts one question to a server: how long it took, the reason if it failed, and its breaker.
+    pub fn asked(
+        &self,
+        instance: &str,
+        operation: &'static str,
+        took: Duration,
+        failure: Option<&'static str>,
+        breaker_open: bool,
+    ) {
+        let instance = instance.to_owned();
+        self.server_seconds
+            .get_or_create(&ServerLabels {
+                instance: instance.clone(),
+                operation,
+            })
+            .observe(took.as_secs_f64());
+        if let Some(reason) = failure {
+            self.server_errors
+                .get_or_create(&ServerErrorLabels {
+                    instance: instance.clone(),
+                    reason,
+                })
+                .inc();
+        }
+        self.breaker_open
+            .get_or_create(&InstanceLabels { instance })
+            .set(i64::from(breaker_open));
     }
 
     /// All metrics as `OpenMetrics` text.

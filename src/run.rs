@@ -1,7 +1,7 @@
 //! The operator's process: stands by, leads, stops.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,9 +16,14 @@ use crate::backoff::{self, Failures};
 use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::controller::Context;
+use crate::database::memory::Memory;
 use crate::health::{self, Health, ListenError};
+use crate::instance::connections::Connections;
+use crate::instance::registry::Instances;
 use crate::leader::{Elector, Leadership, LostLease, Precondition, Settings};
 use crate::metrics::Metrics;
+use crate::provider::Fence;
+use crate::trigger::Trigger;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "db-operator";
@@ -47,6 +52,11 @@ pub enum RunError {
     /// The probes cannot be answered any more.
     #[error("the server of /healthz, /readyz and /metrics ended: {0}")]
     HealthServer(io::Error),
+    /// A database server knows a newer leader.
+    #[error(
+        "a database server knows a newer leader; this process ends, so that nothing is done twice"
+    )]
+    Superseded,
     /// A part of the process that must run ended.
     #[error("{part} ended unexpectedly")]
     Ended {
@@ -65,6 +75,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let metrics = Metrics::new();
     let health = Health::new(config.lease.ttl);
     let listener = health::listen(config.listen).await?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
+    }
     let serving = health::serve(listener, health.clone(), metrics.clone());
 
     tokio::select! {
@@ -132,11 +145,20 @@ async fn operate(
         cluster_id: config.cluster_id.clone().unwrap_or_default(),
         resync: config.resync,
         deep_resync: config.deep_resync,
+        fence: Fence::new(String::new(), || false),
         leadership,
         metrics: metrics.clone(),
         health,
         failures: Arc::new(Failures::default()),
         concurrency: config.concurrency,
+        instances: Instances::default(),
+        connections: Connections::default(),
+        memory: Memory::default(),
+        instance_triggers: Trigger::default(),
+        database_triggers: Trigger::default(),
+        databases: OnceLock::new(),
+        instance_objects: OnceLock::new(),
+        superseded: CancellationToken::new(),
     };
     let result = tokio::select! {
         lost = elector.hold() => return Err(lost.into()),
@@ -160,13 +182,22 @@ async fn lead(
         };
     }
     tracing::info!(cluster_id = %context.cluster_id, "working");
+    context.fence = {
+        let leadership = context.leadership.clone();
+        Fence::new(context.cluster_id.clone(), move || leadership.is_held())
+    };
+    let superseded = context.superseded.clone();
     let mut controllers = spawn_controllers(&Arc::new(context), stop);
 
     tokio::select! {
         () = stop.cancelled() => {}
+        () = superseded.cancelled() => return Err(RunError::Superseded),
         Some(ended) = controllers.join_next() => {
             let part = ended?;
-            return Err(RunError::Ended { part });
+            // Some controllers stop faster than this task wakes up.
+            if !stop.is_cancelled() {
+                return Err(RunError::Ended { part });
+            }
         }
     }
     tracing::info!(?grace, "stopping: finishing what has begun");
@@ -176,32 +207,25 @@ async fn lead(
         }
         Ok(())
     });
-    match drained.await {
-        Ok(result) => result,
-        Err(_) => {
-            // States are persisted before their effects: the next leader continues from there.
-            tracing::warn!("leaving unfinished work to the next leader");
-            Ok(())
-        }
+    if let Ok(result) = drained.await {
+        return result;
     }
+    // States are persisted before their effects: the next leader continues from there.
+    tracing::warn!("leaving unfinished work to the next leader");
+    Ok(())
 }
 
 /// Starts the controller of each kind. Each task returns its name when it ends.
 fn spawn_controllers(context: &Arc<Context>, stop: &CancellationToken) -> JoinSet<&'static str> {
     let mut tasks = JoinSet::new();
-    let (c, s) = (context, stop);
-    tasks.spawn(named(
-        "the controller of instances",
-        crate::instance::controller::run(Arc::clone(c), s.clone()),
-    ));
-    tasks.spawn(named(
-        "the controller of databases",
-        crate::database::controller::run(Arc::clone(c), s.clone()),
-    ));
-    tasks.spawn(named(
-        "the controller of backups",
-        crate::backup::controller::run(Arc::clone(c), s.clone()),
-    ));
+    let (instances, databases, backups) = (
+        crate::instance::controller::run(Arc::clone(context), stop.clone()),
+        crate::database::controller::run(Arc::clone(context), stop.clone()),
+        crate::backup::controller::run(Arc::clone(context), stop.clone()),
+    );
+    tasks.spawn(named("the controller of instances", instances));
+    tasks.spawn(named("the controller of databases", databases));
+    tasks.spawn(named("the controller of backups", backups));
     tasks
 }
 

@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 
-/// What has to be true of the object for its status to be written.
+/// When a status may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fence {
-    /// It is still the same object, not another one of its name.
-    SameObject,
-    /// Nothing in it changed since it was read. For a state that a decision was made from: what was
-    /// decided on an old copy is refused ([`Error::Changed`]).
+pub enum When {
+    /// Nothing in the object changed since it was read: what was decided on an old copy is refused
+    /// ([`Error::Changed`]). For everything that a decision is made from later, a state above all.
     Unchanged,
+    /// Whatever happened meanwhile. For what only people read: where the object was deleted and made
+    /// again, its successor gets it. (The API server does not compare UIDs when a status is applied.)
+    Always,
 }
 
 /// Writes `next` as the status of the object that was read as `seen`.
@@ -28,7 +29,7 @@ pub async fn write<K>(
     manager: &str,
     seen: &K,
     next: &K::Status,
-    fence: Fence,
+    when: When,
 ) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned + Clone + std::fmt::Debug,
@@ -49,18 +50,18 @@ where
     api.patch_status(
         &seen.name_any(),
         &PatchParams::apply(manager).force(),
-        &Patch::Apply(patch(seen, &next, fence)),
+        &Patch::Apply(patch(seen, &next, when)),
     )
     .await
     .map(Some)
     .map_err(Error::api(DOING))
 }
 
-fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, fence: Fence) -> Value {
-    let mut metadata = json!({"name": seen.name_any(), "uid": seen.uid()});
-    match fence {
-        Fence::SameObject => {}
-        Fence::Unchanged => metadata["resourceVersion"] = json!(seen.resource_version()),
+fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, when: When) -> Value {
+    let mut metadata = json!({"name": seen.name_any()});
+    match when {
+        When::Always => {}
+        When::Unchanged => metadata["resourceVersion"] = json!(seen.resource_version()),
     }
     json!({
         "apiVersion": K::api_version(&()),
@@ -77,11 +78,10 @@ mod tests {
     use kube::core::ObjectMeta;
 
     #[test]
-    fn fences_are_part_of_the_patch() {
+    fn the_version_is_part_of_the_patch() {
         let seen = Namespace {
             metadata: ObjectMeta {
                 name: Some("n".to_owned()),
-                uid: Some("u".to_owned()),
                 resource_version: Some("5".to_owned()),
                 ..ObjectMeta::default()
             },
@@ -89,12 +89,12 @@ mod tests {
         };
         let status = json!({"phase": "Active"});
         assert_eq!(
-            patch(&seen, &status, Fence::SameObject),
+            patch(&seen, &status, When::Always),
             json!({"apiVersion": "v1", "kind": "Namespace",
-                   "metadata": {"name": "n", "uid": "u"}, "status": {"phase": "Active"}})
+                   "metadata": {"name": "n"}, "status": {"phase": "Active"}})
         );
         assert_eq!(
-            patch(&seen, &status, Fence::Unchanged)["metadata"]["resourceVersion"],
+            patch(&seen, &status, When::Unchanged)["metadata"]["resourceVersion"],
             "5"
         );
     }

@@ -31,7 +31,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         filter: filter.to_owned(),
         source,
     })?;
-    let allowed = wanted.and(FilterFn::new(|event| is_speakable(event.target())));
+    let allowed = wanted.and(FilterFn::new(|event| is_wanted(event.target())));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
@@ -43,13 +43,18 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Whether a module's events may be logged at any level.
-///
-/// The API client logs the whole body of an answer that it cannot parse, which may be a Secret; the
-/// SQL client logs statements, which may carry a verifier. Whatever the filter says, neither is
-/// written.
-fn is_speakable(target: &str) -> bool {
-    !matches!(target, "kube_client::client" | "sqlx::query")
+/// Whether a module's events are written at all, whatever the filter says.
+#[allow(clippy::match_same_arms, reason = "each has a reason of its own")]
+fn is_wanted(target: &str) -> bool {
+    match target {
+        // The whole body of an answer that cannot be parsed, which may be a Secret.
+        "kube_client::client" => false,
+        // Statements, which may carry a verifier.
+        "sqlx::query" => false,
+        // What the controllers and the elector say themselves, and shorter.
+        "kube_runtime::watcher" | "kube_leader_election::lease" => false,
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -57,10 +62,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_and_statements_are_never_logged() {
-        assert!(!is_speakable("kube_client::client"));
-        assert!(!is_speakable("sqlx::query"));
-        assert!(is_speakable("kube_client::client::builder"));
-        assert!(is_speakable("db_operator::leader"));
+    fn secrets_are_never_logged() {
+        assert!(!is_wanted("kube_client::client"));
+        assert!(!is_wanted("sqlx::query"));
+        assert!(is_wanted("kube_client::client::builder"));
+        assert!(is_wanted("db_operator::leader"));
     }
 }

@@ -12,6 +12,7 @@ use crate::{Error, Result};
 
 /// How many results of one name are kept: two clones that differ can take turns without building anew.
 const KEPT: usize = 2;
+const MIB: u64 = 1024 * 1024;
 
 /// The folder of everything that was built.
 #[derive(Debug, Clone)]
@@ -103,7 +104,6 @@ pub fn require_space(path: &Path, bytes: u64, what: &str) -> Result<()> {
     if free >= bytes {
         return Ok(());
     }
-    const MIB: u64 = 1024 * 1024;
     Err(Error::Precondition(format!(
         "{} has {} MiB free, but {what} needs {} MiB: free some space there.",
         path.display(),
@@ -204,7 +204,16 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 fn lock(path: &Path) -> Result<Flock<fs::File>> {
     let file = fs::File::create(path).map_err(Error::io("create", path))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, source)| Error::System {
+    let refused = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => return Ok(held),
+        Err((file, _)) => file,
+    };
+    let what = path.parent().and_then(Path::file_name).unwrap_or_default();
+    crate::command::say(&format!(
+        "Waiting: another process builds {} for the cache.",
+        what.display()
+    ));
+    Flock::lock(refused, FlockArg::LockExclusive).map_err(|(_, source)| Error::System {
         what: format!("lock {}", path.display()),
         source,
     })

@@ -89,6 +89,30 @@ impl Error {
         move |source| Self::Io { what, path, source }
     }
 
+    /// The same error, pointing to where the logs are now.
+    #[must_use]
+    pub fn with_moved_logs(self, from: &Path, to: &Path) -> Self {
+        let moved =
+            |tail: String| tail.replace(&from.display().to_string(), &to.display().to_string());
+        match self {
+            Self::Failed { what, status, tail } => Self::Failed {
+                what,
+                status,
+                tail: moved(tail),
+            },
+            Self::Timeout {
+                what,
+                seconds,
+                tail,
+            } => Self::Timeout {
+                what,
+                seconds,
+                tail: moved(tail),
+            },
+            other => other,
+        }
+    }
+
     /// For `map_err` on system calls: what was being done.
     pub fn system(what: impl Into<String>) -> impl FnOnce(nix::Error) -> Self {
         let what = what.into();

@@ -4,16 +4,25 @@
 //! - [`command`], [`cache`], [`lock`]: running programs, keeping what was built, one clone at a time
 //! - [`host`], [`tools`]: what the machine must have: Debian packages, and programs built from pinned Go modules
 //! - [`cluster`]: the cluster itself, from `up` to `down`
+//! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
+//! - [`demo`]: all of it at once, for a person
 //! - [`kubeconfig`]: how clients find it
 //! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 
 pub mod cache;
+pub mod check;
 pub mod cluster;
 pub mod command;
+pub mod demo;
 pub mod error;
+pub mod glibc;
 pub mod host;
+pub mod images;
 pub mod kubeconfig;
 pub mod lock;
+pub mod objects;
+pub mod operator;
+pub mod servers;
 pub mod sql_servers;
 pub mod tools;
 

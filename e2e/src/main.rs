@@ -1,10 +1,15 @@
 //! `cargo xtask`: the commands of someone who works on db-operator.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use e2e::Result;
-use e2e::cluster::Cluster;
+use e2e::cache::Cache;
+use e2e::check::{self, Tally};
+use e2e::cluster::{Cluster, Settings, Up};
+use e2e::command::say;
+use e2e::operator::{self, Load};
+use e2e::{Result, demo, servers};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
 #[derive(Parser)]
@@ -14,18 +19,33 @@ use e2e::cluster::Cluster;
     disable_help_subcommand = true
 )]
 struct Arguments {
+    /// The cluster's name. There is one a machine; the other name is for tests of the cluster itself.
+    #[arg(long, global = true, hide = true, value_parser = ["e2e", "beside"], default_value = "e2e")]
+    cluster: String,
     #[command(subcommand)]
     command: Task,
 }
 
 #[derive(Subcommand)]
 enum Task {
+    /// Bring a Kubernetes cluster with database servers up on this machine; does nothing if it is up
+    Up,
+    /// Bring everything up with the operator in it, show what works, and leave it up
+    Demo,
+    /// Rebuild the operator if its sources changed, import its image, install and restart it
+    Load,
+    /// Check everything that must hold before a change lands: formatting, lints, dependencies, all tests
+    Test,
+    /// Take the cluster away, with everything it left on the machine
+    Down,
+    /// Show the cluster's parts, its node, and who uses it
+    Status,
     /// Print the path of the cluster's kubeconfig, alone: export KUBECONFIG=$(cargo xtask kubeconfig)
     Kubeconfig,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().command) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -34,9 +54,91 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: &Task) -> Result<()> {
-    match task {
-        Task::Kubeconfig => println!("{}", Cluster::main().kubeconfig().display()),
+fn run(arguments: &Arguments) -> Result<()> {
+    let settings = if arguments.cluster == "beside" {
+        Settings::neighbour()
+    } else {
+        Settings::main()
+    };
+    let cluster = Cluster::new(settings);
+    match &arguments.command {
+        Task::Up => {
+            let _lock = cluster.lock()?;
+            up(&cluster, &Cache::open()?)?;
+        }
+        Task::Demo => {
+            let _lock = cluster.lock()?;
+            let cache = Cache::open()?;
+            up(&cluster, &cache)?;
+            println!("{}", demo::demo(&cluster, &cache)?);
+        }
+        Task::Load => {
+            let _lock = cluster.lock()?;
+            let cache = Cache::open()?;
+            up(&cluster, &cache)?;
+            load(&cluster, &cache)?;
+        }
+        Task::Test => test(&cluster)?,
+        Task::Down => {
+            let _lock = cluster.lock()?;
+            cluster.down()?;
+            say("The cluster is down.");
+        }
+        Task::Status => println!("{}", cluster.status()?),
+        Task::Kubeconfig => {
+            if !cluster.kubeconfig().is_file() {
+                say("The cluster is down: bring it up with `cargo xtask up`.");
+            }
+            println!("{}", cluster.kubeconfig().display());
+        }
     }
     Ok(())
+}
+
+/// The cluster and the servers in it; the caller holds the lock.
+fn up(cluster: &Cluster, cache: &Cache) -> Result<()> {
+    let start = Instant::now();
+    let up = cluster.up()?;
+    // The cluster beside is for tests of the cluster itself.
+    let servers_changed = cluster.settings() == &Settings::main() && servers::up(cluster, cache)?;
+    match up {
+        Up::Started => say(&format!(
+            "The cluster is up after {} s, with its servers.",
+            start.elapsed().as_secs()
+        )),
+        Up::Repaired(parts) => say(&format!(
+            "The cluster is whole again; started: {}.",
+            parts.join(", ")
+        )),
+        Up::AlreadyRunning if servers_changed => {
+            say("The cluster is up already; its servers were brought up to date.");
+        }
+        Up::AlreadyRunning => say("The cluster is up already; nothing was changed."),
+    }
+    Ok(())
+}
+
+fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
+    let load = operator::load(cluster, cache)?;
+    servers::apply_instances(cluster)?;
+    say(match load {
+        Load::Installed => "The operator is installed and ready.",
+        Load::Restarted => "The operator was restarted from its new image and is ready.",
+        Load::Unchanged => "The operator runs from these sources already; nothing was restarted.",
+    });
+    Ok(())
+}
+
+/// Everything that must hold, from quick to slow; ends in the number of tests that passed.
+fn test(cluster: &Cluster) -> Result<()> {
+    let cache = Cache::open()?;
+    let mut tally = Tally::default();
+    let result = check::without_cluster(&cache, &mut tally).and_then(|()| {
+        let _lock = cluster.lock()?;
+        up(cluster, &cache)?;
+        load(cluster, &cache)?;
+        check::with_cluster(cluster, &cache, &mut tally)
+    });
+    println!("\n{tally}");
+    result
 }

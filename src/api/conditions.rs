@@ -61,6 +61,7 @@ pub enum ConditionStatus {
 }
 
 /// The schema of a point in time: RFC 3339, UTC.
+#[must_use]
 pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
 }

@@ -52,3 +52,121 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
         forbid_null(values);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::testing::held_equal;
+
+    #[test]
+    fn the_committed_files_are_what_the_types_say() {
+        for definition in all() {
+            let name = definition.metadata.name.clone().unwrap();
+            let text = format!(
+                "# Generated from src/api: change it there.\n{}",
+                serde_yaml_ng::to_string(&definition).unwrap()
+            );
+            held_equal(&format!("crds/{name}.yaml"), &text);
+        }
+    }
+
+    /// Calls `look` with each field's path and schema.
+    fn walk(path: &str, schema: &JSONSchemaProps, look: &mut impl FnMut(&str, &JSONSchemaProps)) {
+        for (name, property) in schema.properties.iter().flatten() {
+            let path = format!("{path}.{name}");
+            look(&path, property);
+            walk(&path, property, look);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+            walk(&format!("{path}[]"), items, look);
+        }
+        if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+            look(&format!("{path}{{}}"), values);
+        }
+    }
+
+    fn fields() -> Vec<(String, JSONSchemaProps)> {
+        let mut fields = Vec::new();
+        for definition in all() {
+            let kind = definition.spec.names.kind.clone();
+            let schema = definition.spec.versions[0].schema.clone().unwrap();
+            walk(
+                &kind,
+                &schema.open_api_v3_schema.unwrap(),
+                &mut |path, s| {
+                    fields.push((path.to_owned(), s.clone()));
+                },
+            );
+        }
+        assert!(fields.len() > 120, "{}", fields.len());
+        fields
+    }
+
+    #[test]
+    fn every_field_is_explained() {
+        for (path, schema) in fields() {
+            if path.ends_with("{}") {
+                continue;
+            }
+            let text = schema.description.unwrap_or_default();
+            assert!(text.len() > 10, "{path} has no description");
+            assert!(text.ends_with('.') || text.ends_with('`'), "{path}: {text}");
+            assert!(
+                !text.contains("[`"),
+                "{path} shows a link of rustdoc: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_field_may_be_null_and_none_is_unsigned() {
+        for (path, schema) in fields() {
+            assert_eq!(schema.nullable, None, "{path}");
+            assert!(
+                !schema.format.unwrap_or_default().starts_with("uint"),
+                "{path}"
+            );
+            for value in schema.enum_.unwrap_or_default() {
+                assert_ne!(value.0, Value::Null, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_says_what_to_write() {
+        let mut messages = BTreeSet::new();
+        for definition in all() {
+            let schema = definition.spec.versions[0].schema.clone().unwrap();
+            let root = schema.open_api_v3_schema.unwrap();
+            let mut look = |path: &str, schema: &JSONSchemaProps| {
+                for rule in schema.x_kubernetes_validations.iter().flatten() {
+                    let message = rule.message.clone().unwrap_or_default();
+                    assert!(message.len() > 30, "{path}: {}", rule.rule);
+                    messages.insert(message);
+                }
+            };
+            look("root", &root);
+            walk("", &root, &mut look);
+        }
+        assert!(messages.len() >= 40, "{}", messages.len());
+    }
+
+    #[test]
+    fn conditions_are_merged_by_type() {
+        for (path, schema) in fields() {
+            if path.ends_with(".status.conditions") {
+                assert_eq!(
+                    schema.x_kubernetes_list_type.as_deref(),
+                    Some("map"),
+                    "{path}"
+                );
+                assert_eq!(
+                    schema.x_kubernetes_list_map_keys,
+                    Some(vec!["type".to_owned()])
+                );
+            }
+        }
+    }
+}

@@ -1,15 +1,22 @@
 //! `Database`: one database on a server, and the user that owns it. Written by the application team.
+//!
+//! This file holds what is asked for; `status.rs` what the operator knows.
+
+mod status;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::conditions::Condition;
 use super::references::InstanceRef;
 use super::{backup, names};
+
+pub use status::{
+    ActiveBackup, Binding, Claim, Credentials, DatabaseState, DatabaseStatus, DeletionEffect,
+    FinalBackup, LastBackup,
+};
 
 /// Keys of a Database's Secret that templates cannot replace.
 pub const SECRET_KEYS: [&str; 11] = [
@@ -154,7 +161,7 @@ pub enum AdoptionPolicy {
     IfUnclaimed,
 }
 
-/// What only databases on `PostgreSQL` have.
+/// What only databases on PostgreSQL have.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PostgresqlDatabase {
     /// Character encoding, for example `UTF8`. Cannot be changed once the database exists. Default: the server's.
@@ -187,7 +194,7 @@ pub struct PostgresqlDatabase {
     pub schemas: Vec<SqlSchema>,
 }
 
-/// An extension of a `PostgreSQL` database.
+/// An extension of a PostgreSQL database.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Extension {
     /// Its name, for example `pg_trgm`.
@@ -197,7 +204,7 @@ pub struct Extension {
     pub name: String,
 }
 
-/// A schema in a `PostgreSQL` database.
+/// A schema in a PostgreSQL database.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SqlSchema {
     /// Its name, at most 63 bytes, for example `audit`.
@@ -206,7 +213,7 @@ pub struct SqlSchema {
     pub name: String,
 }
 
-/// What only databases on `MySQL` and `MariaDB` have.
+/// What only databases on MySQL and MariaDB have.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MysqlDatabase {
@@ -261,173 +268,6 @@ fn own_metadata(what: &str) -> kube::core::Rule {
         format!("{what} that begin with db-operator.dev/ are the operator's: choose other ones")
             .as_str(),
     )
-}
-
-/// Where a `Database` is in its life; `doc/state.png` shows how they follow each other.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum DatabaseState {
-    /// The user, the database and the Secret are being made.
-    Creating,
-    /// The Secret is there, and logging in with it works.
-    Created,
-    /// A backup was asked for and is being started.
-    BackupRequested,
-    /// A backup is running.
-    BackupInProgress,
-    /// A backup is complete.
-    BackupCompleted,
-    /// The object was deleted; a final backup is being started.
-    BackupBeforeDeleteRequested,
-    /// The final backup is running.
-    BackupBeforeDeleteInProgress,
-    /// The final backup is complete.
-    BackupBeforeDeleteCompleted,
-    /// The object was deleted; its policy is read for the last time.
-    DeletionRequested,
-    /// The claim is being given up, and database and user are dropped if the policy says so.
-    DeletionInProgress,
-    /// Nothing is left to be done.
-    Deleted,
-}
-
-/// What the operator knows about a `Database`.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DatabaseStatus {
-    /// Where the Database is in its life: CREATING, CREATED (a Secret exists, and logging in with it works), one of
-    /// BACKUP_REQUESTED, BACKUP_IN_PROGRESS, BACKUP_COMPLETED (it stays usable), or, when it is being deleted, one of
-    /// BACKUP_BEFORE_DELETE_REQUESTED, BACKUP_BEFORE_DELETE_IN_PROGRESS, BACKUP_BEFORE_DELETE_COMPLETED,
-    /// DELETION_REQUESTED, DELETION_IN_PROGRESS, DELETED.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<DatabaseState>,
-
-    /// Ready, and Reconciling or Stalled while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
-    pub conditions: Vec<Condition>,
-
-    /// The metadata.generation that was last looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// Annotations that ask for something, and the value of each that was done last.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub handled: BTreeMap<String, String>,
-
-    /// The Secret to bind to, as the Service Binding specification (servicebinding.io) wants it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub binding: Option<Binding>,
-
-    /// Name of the SQL database.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-
-    /// Name of the SQL user that owns it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-
-    /// What was claimed on the server for this object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<Claim>,
-
-    /// The Secret as it was when logging in with it last worked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<Credentials>,
-
-    /// The backup that is active, in the states BACKUP_*.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<ActiveBackup>,
-
-    /// The last backup that was completed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_backup: Option<LastBackup>,
-
-    /// The final backup, in the states BACKUP_BEFORE_DELETE_*; it is kept in the operator's namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub final_backup: Option<FinalBackup>,
-}
-
-/// The Secret to bind to.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Binding {
-    /// Name of the Secret, in the Database's namespace.
-    pub name: String,
-}
-
-/// What was claimed on the server.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Claim {
-    /// The cluster in whose name it was claimed.
-    pub cluster_id: String,
-
-    /// The server that holds it: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
-    pub server_identity: String,
-
-    /// False: the database was there before and was adopted.
-    pub created_database: bool,
-
-    /// False: the user was there before and was adopted.
-    pub created_user: bool,
-
-    /// Whether the instance's list lets deletionPolicy drop what was adopted.
-    #[serde(default)]
-    pub drop_adopted: bool,
-}
-
-/// A Secret as it was at one moment.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Credentials {
-    /// Its metadata.uid: another one means that it was deleted and made again.
-    pub uid: String,
-
-    /// Its metadata.resourceVersion: another one means that it was changed.
-    pub resource_version: String,
-}
-
-/// The backup that a Database is busy with.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ActiveBackup {
-    /// Name of the Backup, in the Database's namespace.
-    pub name: String,
-
-    /// Its metadata.uid, so that another one of the same name is not taken for it.
-    pub uid: String,
-}
-
-/// A backup that is complete.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LastBackup {
-    /// Name of the Backup, in the Database's namespace.
-    pub name: String,
-
-    /// When it was completed.
-    #[schemars(schema_with = "super::conditions::timestamp")]
-    pub finished_at: Timestamp,
-
-    /// Where it is, for example `s3://backups/prod/…/orders.dump.zst`.
-    pub destination: String,
-}
-
-/// The backup before a deletion.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FinalBackup {
-    /// Name of the Backup, in the operator's namespace.
-    pub name: String,
-
-    /// Which attempt it is, from 1.
-    pub attempt: i32,
-
-    /// When the next attempt may begin, after one that failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "super::conditions::timestamp")]
-    pub retry_at: Option<Timestamp>,
 }
 
 impl Database {

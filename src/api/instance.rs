@@ -1,18 +1,21 @@
 //! `DatabaseInstance`: where a database server is, how to log in as its administrator, who may use it, and where its
 //! backups go. Written by the platform team.
+//!
+//! This file holds what is asked for; `access.rs` which namespaces may use a server, `status.rs` what was found there.
 
-use std::collections::BTreeMap;
+mod access;
+mod status;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use kube::core::{ParseExpressionError, Selector, SelectorExt};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::conditions::Condition;
 use super::destination::BackupDestination;
 use super::names;
 use super::references::{SecretKeyRef, SecretRef};
+
+pub use access::{AllowedNamespaces, LabelOperator, LabelRequirement, NamespaceSelector};
+pub use status::{DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse};
 
 /// Key of the administrator's user name in the Secret of `spec.adminSecretRef`.
 pub const ADMIN_USERNAME_KEY: &str = "username";
@@ -121,9 +124,9 @@ fn default_max_connections() -> i32 {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// `PostgreSQL` 14 to 18.
+    /// PostgreSQL 14 to 18.
     Postgresql,
-    /// `MySQL` 8.4 and 9, `MariaDB` 10.11 and 11.
+    /// MySQL 8.4 and 9, MariaDB 10.11 and 11.
     Mysql,
 }
 
@@ -190,118 +193,6 @@ pub struct CertificateAuthority {
     pub secret_ref: SecretKeyRef,
 }
 
-/// Which namespaces may have Databases on a server: exactly one field.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[x_kube(validation = Rule::new("(has(self.all) ? 1 : 0) + (has(self.names) ? 1 : 0) + (has(self.selector) ? 1 : 0) == 1")
-    .message("write exactly one of all: true, names: [team-a] and selector: {matchLabels: {team: a}}"))]
-pub struct AllowedNamespaces {
-    /// `true`: every namespace of the cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self")
-        .message("all can only be true: to allow no namespace, write names: [] in its place"))]
-    pub all: Option<bool>,
-
-    /// These namespaces, for example `[team-a, team-b]`; an empty list allows none. At most 1024.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), inner(length(min = 1, max = 63)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    pub names: Option<Vec<String>>,
-
-    /// Namespaces with these labels. Who may label a namespace decides who may use the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selector: Option<NamespaceSelector>,
-}
-
-impl AllowedNamespaces {
-    /// Whether a namespace of this name and with these labels may have Databases on the server.
-    ///
-    /// # Errors
-    /// When the selector has an operator or a number of values that Kubernetes does not know.
-    pub fn allows(
-        &self,
-        namespace: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<bool, ParseExpressionError> {
-        let listed = self
-            .names
-            .as_ref()
-            .is_some_and(|names| names.iter().any(|name| name == namespace));
-        if self.all == Some(true) || listed {
-            return Ok(true);
-        }
-        match &self.selector {
-            Some(selector) => Ok(Selector::try_from(selector.to_label_selector())?.matches(labels)),
-            None => Ok(false),
-        }
-    }
-}
-
-/// A label selector over namespaces, as elsewhere in Kubernetes.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0")
-    .message("an empty selector would match every namespace: write matchLabels or matchExpressions, or all: true in the place of selector"))]
-pub struct NamespaceSelector {
-    /// Labels that the namespace must have, with these values, for example `{team: a}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 32))]
-    pub match_labels: Option<BTreeMap<String, String>>,
-
-    /// Requirements on the namespace's labels, all of which must hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub match_expressions: Option<Vec<LabelRequirement>>,
-}
-
-impl NamespaceSelector {
-    fn to_label_selector(&self) -> LabelSelector {
-        LabelSelector {
-            match_labels: self.match_labels.clone(),
-            match_expressions: self.match_expressions.as_ref().map(|requirements| {
-                requirements
-                    .iter()
-                    .map(|r| LabelSelectorRequirement {
-                        key: r.key.clone(),
-                        operator: format!("{:?}", r.operator),
-                        values: (!r.values.is_empty()).then(|| r.values.clone()),
-                    })
-                    .collect()
-            }),
-        }
-    }
-}
-
-/// A requirement on one label.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[x_kube(validation = Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)")
-    .message("operators In and NotIn need values; Exists and DoesNotExist have none"))]
-pub struct LabelRequirement {
-    /// The label's key, for example `team`.
-    #[schemars(length(min = 1, max = 317))]
-    pub key: String,
-
-    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-    pub operator: LabelOperator,
-
-    /// The values for `In` and `NotIn`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 63)))]
-    pub values: Vec<String>,
-}
-
-/// How a label is compared.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum LabelOperator {
-    /// The label is there with one of the values.
-    In,
-    /// The label is not there, or with another value.
-    NotIn,
-    /// The label is there.
-    Exists,
-    /// The label is not there.
-    DoesNotExist,
-}
-
 /// A database that stands on the server already, and who may take it over.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Adoptable {
@@ -326,7 +217,7 @@ pub struct Adoptable {
     pub drop: bool,
 }
 
-/// What only `PostgreSQL` servers have.
+/// What only PostgreSQL servers have.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PostgresqlInstance {
@@ -385,102 +276,4 @@ impl DatabaseInstanceSpec {
             .iter()
             .find(|a| a.database == database && a.user == user && a.namespace == namespace)
     }
-}
-
-/// What was found on the server.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DatabaseInstanceStatus {
-    /// Ready, and Reconciling or Stalled while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
-    pub conditions: Vec<Condition>,
-
-    /// The metadata.generation that was last looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// Annotations that ask for something, and the value of each that was done last.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub handled: BTreeMap<String, String>,
-
-    /// The id under which this cluster claims databases on servers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster_id: Option<String>,
-
-    /// The server's version as it says itself, for example `17.6`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-
-    /// What kind of server it is: `PostgreSQL`, `MySQL` or `MariaDB`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flavour: Option<Flavour>,
-
-    /// The encryption of the operator's connections as the server sees it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsInUse>,
-
-    /// Which server it is, so that another one behind the same name is noticed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<ServerIdentity>,
-
-    /// What the administrator may not do, with the SQL that grants it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing_privileges: Vec<MissingPrivilege>,
-
-    /// How many Databases refer to this instance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub databases: Option<i64>,
-}
-
-/// The kind of server that answered.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
-pub enum Flavour {
-    /// `PostgreSQL`.
-    #[serde(rename = "PostgreSQL")]
-    PostgreSql,
-    /// `MySQL`.
-    #[serde(rename = "MySQL")]
-    MySql,
-    /// `MariaDB`.
-    #[serde(rename = "MariaDB")]
-    MariaDb,
-}
-
-/// The encryption of the operator's connections.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TlsInUse {
-    /// Whether connections are encrypted.
-    pub enabled: bool,
-
-    /// The protocol's version, for example `TLSv1.3`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<String>,
-}
-
-/// Which server it is.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ServerIdentity {
-    /// The identity that Databases were created on: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
-    pub known: String,
-
-    /// Another identity that answers now. Nothing is changed on that server until the annotation
-    /// `db-operator.dev/acknowledge-identity` has this value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<String>,
-}
-
-/// A privilege that the administrator lacks.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MissingPrivilege {
-    /// The privilege in the server's words, for example `CREATEROLE`.
-    pub privilege: String,
-
-    /// What it is needed for.
-    pub needed_for: String,
-
-    /// The statement that grants it, to be run by somebody who may.
-    pub sql: String,
 }

@@ -20,7 +20,7 @@ pub trait Reason: Copy + Debug + Eq + 'static {
     /// All of them, in the order of their documentation.
     const ALL: &'static [Self];
 
-    /// The stable `CamelCase` word.
+    /// The stable CamelCase word.
     fn as_str(self) -> &'static str;
 
     /// What it says about the object.
@@ -65,9 +65,8 @@ reasons! {
         }
         Reconciling {
             Checking: "The server has not been looked at yet.",
-            NotHandledYet: "This version of the operator does not connect to servers yet.",
             Unreachable: "The server does not answer, or not in time; it is asked again, ever more rarely.",
-            ReadOnly: "The server accepts no writes (a standby, or read_only): it is looked at again.",
+            ReadOnly: "The server accepts no writes (a standby, or `read_only`): it is looked at again.",
             TooManyConnections: "The server has no connection left for the operator; it is asked again.",
             InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
         }
@@ -77,12 +76,10 @@ reasons! {
             LoginFailed: "The server refuses the administrator's user name or password.",
             TlsFailed: "The server has no TLS, or its certificate does not pass what spec.tls asks for.",
             TlsRequired: "MySQL's full authentication needs TLS: set spec.tls.mode to something else than disable.",
-            WrongProvider: "Another kind of server answers than spec.provider says.",
             UnsupportedVersion: "The server is older or newer than what is supported.",
             MissingPrivileges: "The administrator lacks privileges; status.missingPrivileges has the SQL that grants them.",
             IdentityChanged: "Another server answers at this address than before; nothing is changed there until that is acknowledged.",
             ClaimsUnusable: "The operator's own database on the server cannot be made or read; the message says why.",
-            InvalidTemplate: "The template for backup Jobs is missing or broken; the message says where.",
         }
     }
 }
@@ -96,36 +93,27 @@ reasons! {
         }
         Reconciling {
             Creating: "The user, the database and the Secret are being made.",
-            NotHandledYet: "This version of the operator does not connect to servers yet.",
-            Changing: "What was changed in the spec is being brought to the server.",
-            Repairing: "Something differed from the spec on the server and is being put back.",
             InstanceNotFound: "The DatabaseInstance of spec.instanceRef does not exist (yet).",
             InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
             ServerError: "The server answered with an error; it is tried again, ever more rarely.",
             LoginFailed: "Logging in with the Secret's values does not work; the user's password is being set again.",
             WaitingForFinalBackup: "The database is deleted after a final backup, which is under way.",
-            FinalBackupFailed: "The final backup failed and is tried again, ever more rarely; the message says why.",
             Deleting: "The claim on the database is being given up and, by its policy, the database dropped.",
-            SessionsBlockDeletion: "Sessions that the operator may not end keep the database from being dropped; the message names them.",
+            DeletionBlocked: "Something keeps the database or its user from being dropped (sessions, locks, objects in other databases); the message names it, and it is tried again.",
         }
         Stalled {
             NamespaceNotAllowed: "The instance does not accept Databases from this namespace (spec.allowedNamespaces); nothing is changed on the server.",
             ClaimedByAnother: "The database or the user belongs to another Database; the message names it.",
             NotAdoptable: "The database or the user exists already and was not made by the operator; adopting it takes adoptionPolicy and the instance's list.",
             ReservedName: "The name belongs to the server, or the user has rights that an application's must not have.",
-            LimitExceeded: "The server's limits do not allow this name or value; the message says which limit.",
-            InvalidOption: "The server does not know an encoding, a locale, a character set or a collation.",
-            CannotChange: "The server cannot change this about a database that exists.",
+            Unsupported: "The server does not allow a name or a value (a limit, an encoding, a locale, a collation, an extension); the message says what it allows.",
+            InTheWay: "Something that only a person can move stands in the way; the message names it.",
             MissingPrivileges: "The administrator may not do this; the message has the SQL that allows it.",
             DatabaseMissing: "Somebody dropped the database: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
             ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
             SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
-            ExtensionNotAllowed: "An extension is neither trusted nor in the instance's allowedExtensions.",
-            ExtensionUnavailable: "The server does not have an extension.",
-            NoBackupDestination: "deletionPolicy is BackupBeforeDelete, and the instance has no spec.backup.",
-            OwnsOtherObjects: "The user owns objects in other databases and cannot be dropped; the message names them.",
-            ReleaseRefused: "The annotation db-operator.dev/release must have the name of the SQL database as its value.",
+            NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }
 }
@@ -148,6 +136,7 @@ reasons! {
         Stalled {
             DatabaseNotFound: "The Database of spec.databaseRef does not exist.",
             DatabaseDeleted: "The Database was deleted while the backup ran, and the backup was cancelled.",
+            Cancelled: "The Backup was deleted while it ran; the Job is stopped and the upload aborted.",
             ForeignNamespace: "spec.databaseRef.namespace is not accepted here: leave it out.",
             NoDestination: "The Database's instance has no spec.backup.",
             InvalidTemplate: "The template for the Job is missing or broken; the message says where.",

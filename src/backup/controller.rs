@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Backup, BackupReason, Reason, Report};
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
-use crate::status::{self, Fence};
+use crate::status::{self, When};
 
 /// Writes the status of a Backup.
 const MANAGER: &str = "db-operator-backup";
@@ -38,7 +38,7 @@ impl Reconcile for Backup {
             context.client.clone(),
             &self.namespace().unwrap_or_default(),
         );
-        status::write(&api, MANAGER, self, &next, Fence::SameObject).await?;
+        status::write(&api, MANAGER, self, &next, When::Unchanged).await?;
         Ok(context.at_resync())
     }
 }

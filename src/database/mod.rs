@@ -1,4 +1,26 @@
-//! The Database controller.
+//! The life of a `Database`: observe → next → act → report.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `controller.rs` | when a Database is looked at, and the order of a pass |
+//! | `state.rs` | what follows a state, and what it asks for (pure) |
+//! | `pass.rs` | what a pass knows, and how it writes what it found |
+//! | `desired.rs`, `drift.rs` | what is asked for, and what differs from it (pure) |
+//! | `establish.rs` | claim, Secret, user, database, login |
+//! | `give_up.rs` | release or drop |
+//! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
+//! | `memory.rs` | what need not be looked at again yet |
 
 pub mod controller;
+mod credentials;
+mod desired;
+pub mod drift;
+mod establish;
+mod give_up;
+mod hold;
+pub mod memory;
+mod pass;
 pub mod secret;
+pub mod state;
+
+pub use controller::run;

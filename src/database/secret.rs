@@ -9,22 +9,21 @@ use rand::RngExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
+use crate::api::database::SECRET_KEYS;
+use crate::provider::Flavour;
 use crate::template::{self, TemplateError, percent_encode};
+
+/// The keys that a `secretTemplate` cannot replace.
+pub use crate::api::database::SECRET_KEYS as FIXED_KEYS;
 
 /// Characters of a generated password: 40 of 62 letters and digits are 238 bits, and need no quoting anywhere.
 const PASSWORD_LENGTH: usize = 40;
 const PASSWORD_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// The keys that a `secretTemplate` cannot replace.
-pub const FIXED_KEYS: [&str; 11] = [
-    "host", "port", "database", "username", "password", "uri", "jdbc-url", "type", "provider",
-    "ca.crt", "sslmode",
-];
-
 /// Everything that is needed to use a database.
 pub struct Connection {
     /// The engine as clients know it.
-    pub engine: Engine,
+    pub engine: Flavour,
     /// The server's name or address, as the instance gives it.
     pub host: String,
     /// Its port.
@@ -41,35 +40,21 @@ pub struct Connection {
     pub ca: Option<String>,
 }
 
-/// What a client has to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// PostgreSQL's protocol.
-    Postgresql,
-    /// MySQL's protocol, spoken by MySQL.
-    Mysql,
-    /// MySQL's protocol, spoken by MariaDB.
-    Mariadb,
+/// The `type` of servicebinding.io: the protocol.
+#[must_use]
+pub fn binding_type(engine: Flavour) -> &'static str {
+    match engine {
+        Flavour::Postgresql => "postgresql",
+        Flavour::Mysql | Flavour::Mariadb => "mysql",
+    }
 }
 
-impl Engine {
-    /// The `type` of servicebinding.io: the protocol.
-    #[must_use]
-    pub fn binding_type(self) -> &'static str {
-        match self {
-            Self::Postgresql => "postgresql",
-            Self::Mysql | Self::Mariadb => "mysql",
-        }
-    }
-
-    /// The `provider` of servicebinding.io: who speaks it.
-    #[must_use]
-    pub fn binding_provider(self) -> &'static str {
-        match self {
-            Self::Postgresql => "postgresql",
-            Self::Mysql => "mysql",
-            Self::Mariadb => "mariadb",
-        }
+/// The `provider` of servicebinding.io: who speaks it.
+fn binding_provider(engine: Flavour) -> &'static str {
+    match engine {
+        Flavour::Postgresql => "postgresql",
+        Flavour::Mysql => "mysql",
+        Flavour::Mariadb => "mariadb",
     }
 }
 
@@ -92,7 +77,7 @@ pub fn render(
     let values = template_values(&fixed);
     let mut keys = BTreeMap::new();
     for (key, text) in templates {
-        if FIXED_KEYS.contains(&key.as_str()) {
+        if SECRET_KEYS.contains(&key.as_str()) {
             return Err(SecretError::FixedKey { key: key.clone() });
         }
         let rendered = template::render(text, &values).map_err(|source| SecretError::Template {
@@ -133,8 +118,8 @@ fn fixed_keys(connection: &Connection) -> BTreeMap<String, String> {
         ("password", connection.password.expose_secret().to_owned()),
         ("uri", uri(connection)),
         ("jdbc-url", jdbc_url(connection)),
-        ("type", connection.engine.binding_type().to_owned()),
-        ("provider", connection.engine.binding_provider().to_owned()),
+        ("type", binding_type(connection.engine).to_owned()),
+        ("provider", binding_provider(connection.engine).to_owned()),
         ("sslmode", connection.sslmode.clone()),
     ]);
     if let Some(ca) = &connection.ca {
@@ -161,8 +146,8 @@ fn template_values(fixed: &BTreeMap<String, String>) -> Value {
 
 fn uri(connection: &Connection) -> String {
     let (scheme, tls) = match connection.engine {
-        Engine::Postgresql => ("postgresql", format!("sslmode={}", connection.sslmode)),
-        Engine::Mysql | Engine::Mariadb => (
+        Flavour::Postgresql => ("postgresql", format!("sslmode={}", connection.sslmode)),
+        Flavour::Mysql | Flavour::Mariadb => (
             "mysql",
             format!("ssl-mode={}", mysql_tls(&connection.sslmode)),
         ),
@@ -178,13 +163,13 @@ fn uri(connection: &Connection) -> String {
 
 fn jdbc_url(connection: &Connection) -> String {
     let (scheme, tls) = match connection.engine {
-        Engine::Postgresql => ("postgresql", format!("sslmode={}", connection.sslmode)),
-        Engine::Mysql => (
+        Flavour::Postgresql => ("postgresql", format!("sslmode={}", connection.sslmode)),
+        Flavour::Mysql => (
             "mysql",
             format!("sslMode={}", mysql_tls(&connection.sslmode)),
         ),
         // MariaDB Connector/J has words of its own; what encrypts without verifying is `trust`.
-        Engine::Mariadb => {
+        Flavour::Mariadb => {
             let mode = if connection.sslmode == "require" {
                 "trust"
             } else {
@@ -225,7 +210,7 @@ fn mysql_tls(sslmode: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn connection(engine: Engine) -> Connection {
+    fn connection(engine: Flavour) -> Connection {
         Connection {
             engine,
             host: "db.example".into(),
@@ -240,8 +225,8 @@ mod tests {
 
     #[test]
     fn every_fixed_key_is_there() {
-        let keys = render(&connection(Engine::Postgresql), &BTreeMap::new()).unwrap();
-        let mut expected = FIXED_KEYS.map(str::to_owned).to_vec();
+        let keys = render(&connection(Flavour::Postgresql), &BTreeMap::new()).unwrap();
+        let mut expected = SECRET_KEYS.map(str::to_owned).to_vec();
         expected.sort();
         assert_eq!(keys.into_keys().collect::<Vec<_>>(), expected);
     }
@@ -251,7 +236,7 @@ mod tests {
         let password = "p%40ss%2Fw%3Ard%25%23%3F%26%3D%2B%20%22%5C%C3%A9";
         let expected = [
             (
-                Engine::Postgresql,
+                Flavour::Postgresql,
                 format!(
                     "postgresql://o%27rders:{password}@db.example:5432/my%20db?sslmode=verify-full"
                 ),
@@ -260,7 +245,7 @@ mod tests {
                 ),
             ),
             (
-                Engine::Mysql,
+                Flavour::Mysql,
                 format!(
                     "mysql://o%27rders:{password}@db.example:5432/my%20db?ssl-mode=VERIFY_IDENTITY"
                 ),
@@ -269,7 +254,7 @@ mod tests {
                 ),
             ),
             (
-                Engine::Mariadb,
+                Flavour::Mariadb,
                 format!(
                     "mysql://o%27rders:{password}@db.example:5432/my%20db?ssl-mode=VERIFY_IDENTITY"
                 ),
@@ -288,14 +273,14 @@ mod tests {
     fn an_ipv6_host_goes_into_brackets() {
         let connection = Connection {
             host: "fd00::1".into(),
-            ..connection(Engine::Postgresql)
+            ..connection(Flavour::Postgresql)
         };
         assert!(uri(&connection).contains("@[fd00::1]:5432/"));
     }
 
     #[test]
     fn templates_add_keys_but_replace_none() {
-        let connection = connection(Engine::Postgresql);
+        let connection = connection(Flavour::Postgresql);
         let own = BTreeMap::from([(
             "DATABASE_URL".to_owned(),
             "pg://{{uriencode username}}@{{host}}".to_owned(),
@@ -304,7 +289,7 @@ mod tests {
             render(&connection, &own).unwrap()["DATABASE_URL"],
             "pg://o%27rders@db.example"
         );
-        for key in FIXED_KEYS {
+        for key in SECRET_KEYS {
             let replacing = BTreeMap::from([(key.to_owned(), "x".to_owned())]);
             assert!(
                 matches!(
@@ -319,7 +304,7 @@ mod tests {
     #[test]
     fn a_template_that_fails_names_its_key() {
         let own = BTreeMap::from([("DATABASE_URL".to_owned(), "{{pasword}}".to_owned())]);
-        let error = render(&connection(Engine::Mysql), &own)
+        let error = render(&connection(Flavour::Mysql), &own)
             .unwrap_err()
             .to_string();
         assert!(

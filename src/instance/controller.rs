@@ -1,41 +1,301 @@
-//! The controller of instances.
+//! The controller of instances: reach the server, look at it, tell the databases.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kube::Api;
 use kube::runtime::controller::Action;
+use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{DatabaseInstance, InstanceReason, Reason, Report};
+use super::access;
+use super::breaker::Breaker;
+use super::registry::{Entry, Standing};
+use super::server::{self, Server, ServerError};
+use super::verdict::{self, Verdict};
+use crate::api::instance::DatabaseInstanceStatus;
+use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, FINALIZER, InstanceReason, Report};
+use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
+use crate::database::drift;
 use crate::error::Error;
-use crate::status::{self, Fence};
+use crate::finalizer;
+use crate::metrics::Metrics;
+use crate::provider::{Inspection, Provider, ProviderError};
+use crate::status;
 
-/// Writes the status of a DatabaseInstance.
+/// Writes the status of a `DatabaseInstance`.
 const MANAGER: &str = "db-operator-instance";
+/// How often the Secrets are read and the Databases counted again.
+const GLANCE: Duration = Duration::from_secs(30);
+/// How soon an instance that does not answer is looked at again; its breaker says whether it is asked.
+const SOON: Duration = Duration::from_secs(2);
+/// How many Databases the message of an instance that is in use names.
+const NAMED: usize = 5;
 
 /// Looks after all instances until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let controller = controller::watching::<DatabaseInstance>(&context);
-    controller::run(controller, context, stop).await;
+    // Set once, before anything is read from it.
+    let _ = context.instance_objects.set(controller.store());
+    let controller = controller.reconcile_on(context.instance_triggers.stream());
+    controller::run(controller, Arc::clone(&context), stop).await;
+    context.connections.close().await;
 }
 
 impl Reconcile for DatabaseInstance {
     const KIND: &'static str = "DatabaseInstance";
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
-        let generation = self.metadata.generation;
         let mut next = self.status.clone().unwrap_or_default();
-        next.observed_generation = generation;
-        let reason = InstanceReason::NotHandledYet;
-        Report::new(reason, reason.meaning()).record(
-            &mut next.conditions,
-            generation,
-            Timestamp::now(),
-        );
-        let api = Api::all(context.client.clone());
-        status::write(&api, MANAGER, self, &next, Fence::SameObject).await?;
-        Ok(context.at_resync())
+        next.cluster_id = Some(context.cluster_id.clone());
+        let users = users(self, context);
+        next.databases = Some(i64::try_from(users.len()).unwrap_or(i64::MAX));
+
+        if self.meta().deletion_timestamp.is_some() && users.is_empty() {
+            context.connections.forget(&self.name_any()).await;
+            context.instances.remove(&self.name_any());
+            finalizer::remove(&Api::all(context.client.clone()), self).await?;
+            return Ok(Action::await_change());
+        }
+        let object = finalizer_added(&context.client, self).await?;
+
+        let (standing, verdict) = look(self, context, &mut next).await?;
+        let verdict = if self.meta().deletion_timestamp.is_some() {
+            in_use(&users)
+        } else {
+            verdict
+        };
+        let again = match verdict.0 {
+            InstanceReason::Connected | InstanceReason::Suspended => GLANCE.min(context.resync),
+            _ => SOON,
+        };
+        report(&object, context, next, verdict).await?;
+
+        let entry = Entry {
+            object: Arc::new(object),
+            standing,
+        };
+        if context.instances.put(&self.name_any(), entry) {
+            for database in context.databases_on(&self.name_any()) {
+                context.look_at(&database);
+            }
+        }
+        Ok(Action::requeue(backoff::spread_evenly(
+            again,
+            rand::random(),
+        )))
+    }
+}
+
+/// Looks at the server, if it is time to, and says whether it may be used. Client and server required.
+async fn look(
+    instance: &DatabaseInstance,
+    context: &Context,
+    status: &mut DatabaseInstanceStatus,
+) -> Result<(Standing, Verdict), Error> {
+    let unusable = |(reason, message): Verdict| {
+        (
+            Standing::Unusable {
+                reason,
+                message: message.clone(),
+            },
+            (reason, message),
+        )
+    };
+    let name = instance.name_any();
+    if instance.spec.suspend {
+        let message =
+            "spec.suspend is true: nothing is looked at or changed on this server".to_owned();
+        return Ok(unusable((InstanceReason::Suspended, message)));
+    }
+    let access = match access::read(&context.client, &context.namespace, instance).await? {
+        Ok(access) => access,
+        Err(incomplete) => return Ok(unusable((incomplete.reason, incomplete.message))),
+    };
+    let ca = access.ca.clone();
+    let (provider, breaker) = context
+        .connections
+        .open(&name, access, context.fence())
+        .await;
+
+    if let Some(server) =
+        context
+            .connections
+            .fresh(&name, context.resync, requested(instance, status))
+    {
+        return Ok((Standing::Usable(server), current_verdict(instance)));
+    }
+    match inspect(&name, provider.as_ref(), &breaker, &context.metrics).await {
+        Ok(found) => {
+            handled(instance, status);
+            let acknowledged = instance
+                .annotations()
+                .get(ACKNOWLEDGE_IDENTITY)
+                .map(String::as_str);
+            let verdict = verdict::of_inspection(&found, acknowledged, status);
+            if verdict.0 != InstanceReason::Connected {
+                context.connections.withdraw(&name);
+                return Ok(unusable(verdict));
+            }
+            let server = context
+                .connections
+                .hand_out(&name, &found, ca, &context.metrics);
+            compare(&name, &server, context).await;
+            Ok((Standing::Usable(server), verdict))
+        }
+        Err(ServerError::Failed { source, .. }) => {
+            if source.ends_process() {
+                context.end_superseded(&source);
+            }
+            Ok(unusable(verdict::of_failure(&source)))
+        }
+        Err(ServerError::Paused { .. }) => Ok(unusable(match current_verdict(instance) {
+            (InstanceReason::Connected | InstanceReason::Checking, _) => (
+                InstanceReason::Unreachable,
+                "its databases found that the server does not answer; it is asked again soon"
+                    .to_owned(),
+            ),
+            // What was said when it was asked last still holds.
+            said => said,
+        })),
+    }
+}
+
+async fn inspect(
+    name: &str,
+    provider: &dyn Provider,
+    breaker: &Mutex<Breaker>,
+    metrics: &Metrics,
+) -> Result<Inspection, ServerError> {
+    fn question(provider: &dyn Provider) -> BoxFuture<'_, Result<Inspection, ProviderError>> {
+        provider.inspect()
+    }
+    server::ask(name, provider, breaker, metrics, "inspect", question).await
+}
+
+/// One catalog query for all databases of a server; those that differ from it are looked at one by one.
+async fn compare(instance: &str, server: &Server, context: &Context) {
+    match server.take_survey().await {
+        Ok(survey) => {
+            for guarded in context.databases_on(instance) {
+                let Ok(database) = &guarded.0 else { continue };
+                if drift::is_suspected(database, &survey, &context.cluster_id) {
+                    context.look_at(&guarded);
+                }
+            }
+        }
+        // The databases ask for themselves then.
+        Err(error) => tracing::warn!(instance, %error, "cannot survey the server"),
+    }
+}
+
+async fn report(
+    instance: &DatabaseInstance,
+    context: &Context,
+    mut next: DatabaseInstanceStatus,
+    (reason, message): Verdict,
+) -> Result<(), Error> {
+    let generation = instance.metadata.generation;
+    next.observed_generation = generation;
+    Report::new(reason, message).record(&mut next.conditions, generation, Timestamp::now());
+    status::write(
+        &Api::all(context.client.clone()),
+        MANAGER,
+        instance,
+        &next,
+        status::When::Unchanged,
+    )
+    .await?;
+    Ok(())
+}
+
+/// An instance cannot go while Databases refer to it; its finalizer is what keeps it.
+async fn finalizer_added(
+    client: &Client,
+    instance: &DatabaseInstance,
+) -> Result<DatabaseInstance, Error> {
+    if instance.meta().deletion_timestamp.is_some()
+        || instance.finalizers().iter().any(|name| name == FINALIZER)
+    {
+        return Ok(instance.clone());
+    }
+    finalizer::add(&Api::all(client.clone()), instance).await
+}
+
+/// The Databases that refer to it, as `namespace/name`.
+fn users(instance: &DatabaseInstance, context: &Context) -> Vec<String> {
+    let mut users: Vec<String> = context
+        .databases_on(&instance.name_any())
+        .iter()
+        .map(|database| {
+            format!(
+                "{}/{}",
+                database.namespace().unwrap_or_default(),
+                database.name_any()
+            )
+        })
+        .collect();
+    users.sort();
+    users
+}
+
+fn in_use(users: &[String]) -> Verdict {
+    let first: Vec<&str> = users.iter().take(NAMED).map(String::as_str).collect();
+    let more = users.len().saturating_sub(NAMED);
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "{} Database(s) refer to it: {}{rest}; it goes when they are gone",
+        users.len(),
+        first.join(", ")
+    );
+    (InstanceReason::InUse, message)
+}
+
+/// Whether somebody asked for a look that was not taken yet.
+fn requested(instance: &DatabaseInstance, status: &DatabaseInstanceStatus) -> bool {
+    status.observed_generation != instance.metadata.generation
+        || [crate::api::RECONCILE_REQUESTED_AT, ACKNOWLEDGE_IDENTITY]
+            .into_iter()
+            .any(|key| {
+                instance
+                    .annotations()
+                    .get(key)
+                    .is_some_and(|value| status.handled.get(key) != Some(value))
+            })
+}
+
+fn handled(instance: &DatabaseInstance, status: &mut DatabaseInstanceStatus) {
+    for key in [crate::api::RECONCILE_REQUESTED_AT, ACKNOWLEDGE_IDENTITY] {
+        if let Some(value) = instance.annotations().get(key) {
+            status.handled.insert(key.to_owned(), value.clone());
+        }
+    }
+}
+
+/// What the conditions say now.
+fn current_verdict(instance: &DatabaseInstance) -> Verdict {
+    use crate::api::Reason;
+    let ready = instance
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .find(|condition| condition.type_ == crate::api::conditions::READY);
+    let reason = ready.and_then(|ready| {
+        InstanceReason::ALL
+            .iter()
+            .find(|reason| reason.as_str() == ready.reason)
+    });
+    match (ready, reason) {
+        (Some(ready), Some(reason)) => (*reason, ready.message.clone()),
+        (_, _) => (
+            InstanceReason::Checking,
+            "the server is being looked at".to_owned(),
+        ),
     }
 }

@@ -215,7 +215,7 @@ mod tests {
     fn a_fast_clock_does_not_steal() {
         let wall = Timestamp::now();
         let mut record = held(wall);
-        record.renewed = Some(wall - Duration::from_secs(3600));
+        record.renewed = Some(wall - Duration::from_hours(1));
         assert_eq!(first_look(&record, wall), Step::Wait);
     }
 
@@ -223,7 +223,7 @@ mod tests {
     fn a_slow_clock_does_not_wait_forever() {
         let wall = Timestamp::now();
         let mut record = held(wall);
-        record.renewed = Some(wall + Duration::from_secs(3600));
+        record.renewed = Some(wall + Duration::from_hours(1));
         assert!(matches!(
             look_after(&record, wall, TTL),
             Step::Clear("its holder is silent, and the clocks do not agree")

@@ -107,7 +107,7 @@ pub fn postgresql_identifier(name: &str) -> String {
     quoted(name, '"')
 }
 
-/// A name that a catalog gave, as an identifier in MySQL and MariaDB.
+/// A name that a catalog gave, or the pattern of a GRANT, as an identifier in MySQL and MariaDB.
 #[must_use]
 pub fn mysql_identifier(name: &str) -> String {
     quoted(name, '`')
@@ -128,6 +128,12 @@ pub fn postgresql_literal(text: &str) -> String {
 #[must_use]
 pub fn mysql_literal(text: &str) -> String {
     quoted(text, '\'').replace('\\', "\\\\")
+}
+
+/// An account of MySQL and MariaDB, `'user'@'host'`.
+#[must_use]
+pub fn mysql_account(user: &str, host: &str) -> String {
+    format!("{}@{}", mysql_literal(user), mysql_literal(host))
 }
 
 /// `schema.*` for GRANT and REVOKE in MySQL and MariaDB, where `_` and `%` in a schema's name are wildcards.
@@ -212,6 +218,8 @@ mod tests {
         assert_eq!(postgresql_literal("it's"), "'it''s'");
         assert_eq!(postgresql_literal("a\\'b"), "E'a\\\\''b'");
         assert_eq!(mysql_literal("a\\'b"), "'a\\\\''b'");
+        assert_eq!(mysql_identifier("a`\\_b"), "`a``\\_b`");
+        assert_eq!(mysql_account("o'b@c", "%"), "'o''b@c'@'%'");
     }
 
     #[test]

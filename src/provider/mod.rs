@@ -22,6 +22,7 @@ pub mod claim;
 pub mod error;
 pub mod fence;
 pub mod ident;
+mod mysql;
 mod pool;
 mod postgresql;
 pub mod reserved;
@@ -105,7 +106,8 @@ impl Default for Timeouts {
 #[must_use]
 pub fn open(config: ServerConfig, fence: Fence) -> Arc<dyn Provider> {
     match config.engine {
-        Engine::Postgresql | Engine::Mysql => Arc::new(postgresql::Postgresql::new(config, fence)),
+        Engine::Postgresql => Arc::new(postgresql::Postgresql::new(config, fence)),
+        Engine::Mysql => Arc::new(mysql::Mysql::new(config, fence)),
     }
 }
 
@@ -301,7 +303,8 @@ pub struct Inspection {
     pub series: String,
     /// The protocol and cipher in use, or `None` for a connection in the clear.
     pub tls: Option<String>,
-    /// What only this server has: PostgreSQL's system identifier, MySQL's server UUID. A restored copy may share it.
+    /// What only this server has: PostgreSQL's system identifier, or on MySQL and MariaDB a random text in `db_operator`,
+    /// which follows the data to a promoted replica as the system identifier does. A restored copy may share it.
     pub identity: Option<String>,
     /// A replica, or a server set to read-only.
     pub read_only: bool,

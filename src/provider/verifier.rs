@@ -9,14 +9,18 @@ use sha2::{Digest, Sha256};
 
 /// What a server stores to check a password: a salted hash in the server's own notation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Verifier(String);
+pub struct Verifier {
+    stored: String,
+    /// What MariaDB stores, in the place of `stored`, as long as nobody knows which of the two servers it is.
+    mariadb: Option<String>,
+}
 
 impl Verifier {
     /// For PostgreSQL: `SCRAM-SHA-256$…`, RFC 5803, 4096 iterations, a fresh salt. The password is prepared by
     /// SASLprep where it can be and taken byte by byte where it cannot, as the server itself does.
     #[must_use]
     pub fn scram_sha_256(password: &str) -> Self {
-        Self(postgres_protocol::password::scram_sha_256(
+        Self::of(postgres_protocol::password::scram_sha_256(
             password.as_bytes(),
         ))
     }
@@ -28,24 +32,46 @@ impl Verifier {
         let salt: [u8; CACHING_SHA2_SALT] =
             rand::random::<[u8; CACHING_SHA2_SALT]>().map(|byte| CRYPT64[usize::from(byte & 0x3f)]);
         let digest = sha256_crypt(password.as_bytes(), &salt, CACHING_SHA2_ROUNDS);
-        Self(format!("$A$005${}{digest}", String::from_utf8_lossy(&salt)))
+        Self::of(format!("$A$005${}{digest}", String::from_utf8_lossy(&salt)))
     }
 
     /// For MariaDB: `*…`, what `mysql_native_password` stores: the SHA-1 of the SHA-1 in hex, without a salt.
     #[must_use]
     pub fn mysql_native_password(password: &str) -> Self {
         let twice = Sha1::digest(Sha1::digest(password.as_bytes()));
-        Self(
+        Self::of(
             twice
                 .iter()
                 .fold("*".to_owned(), |hex, byte| format!("{hex}{byte:02X}")),
         )
     }
 
+    /// For a server that may be MySQL or MariaDB: both.
+    #[must_use]
+    pub fn mysql_or_mariadb(password: &str) -> Self {
+        Self {
+            mariadb: Some(Self::mysql_native_password(password).stored),
+            ..Self::caching_sha2_password(password)
+        }
+    }
+
+    fn of(stored: String) -> Self {
+        Self {
+            stored,
+            mariadb: None,
+        }
+    }
+
     /// The server's notation. It is as good as a password to somebody with time: keep it out of logs.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.stored
+    }
+
+    /// The same for MariaDB, also of a verifier that was made for either server.
+    #[must_use]
+    pub fn expose_for_mariadb(&self) -> &str {
+        self.mariadb.as_ref().unwrap_or(&self.stored)
     }
 }
 
@@ -221,6 +247,15 @@ mod tests {
             verifier.expose(),
             "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4"
         );
+    }
+
+    #[test]
+    fn a_verifier_for_either_server_holds_both() {
+        let either = Verifier::mysql_or_mariadb("mypass");
+        assert!(either.expose().starts_with("$A$005$"));
+        let native = Verifier::mysql_native_password("mypass");
+        assert_eq!(either.expose_for_mariadb(), native.expose());
+        assert_eq!(native.expose_for_mariadb(), native.expose());
     }
 
     #[test]

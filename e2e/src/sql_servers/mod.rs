@@ -1,8 +1,10 @@
-//! Database servers as processes of this machine, for tests that need no cluster.
+//! Database servers as processes of this machine, for tests that need no cluster; `mysql.rs` finds the cluster's, too.
 //!
 //! Each listens on loopback on a free port, keeps its data in a temporary folder, logs every statement, and is stopped
 //! and removed when its value is dropped. It runs as `nobody`, because database servers refuse to run as root.
 
+pub mod mariadb;
+pub mod mysql;
 pub mod postgresql;
 
 use std::fs;

@@ -1,0 +1,210 @@
+//! The life of a `Backup` as pure functions: [`next`] says what follows, [`act`] what a state asks to be done.
+//!
+//! Built like [`crate::database::state`], which explains the rules; `doc/state.dot` shows both.
+
+use crate::api::Backup;
+pub use crate::api::BackupState as State;
+
+/// What has been seen of a Backup: only what a decision needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its name"
+)]
+pub struct Seen {
+    /// The object is being deleted.
+    pub deleting: bool,
+    /// Its Database names it ([`has_turn`]).
+    pub turn: bool,
+    /// Its Database is being deleted, and it is not that deletion's final backup.
+    pub cancelled: bool,
+    /// How far the Job and the upload are.
+    pub work: Work,
+    /// After the end: the Job is stopped, the upload completed or aborted, or left to the sweeper.
+    pub cleaned: bool,
+}
+
+/// How far the work on a backup is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Work {
+    /// Nothing runs yet.
+    NotRunning,
+    /// The Job's pod runs, or is done and not judged yet.
+    Running,
+    /// The object is in the store, whole and checked, with its manifest.
+    Committed,
+    /// It cannot become a backup any more, for whichever reason.
+    Failed,
+}
+
+/// What follows, and why.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Step {
+    /// The state to persist; `None`: the finalizer goes, and with it the object.
+    pub to: Option<State>,
+    /// Why.
+    pub because: Cause,
+}
+
+/// Why a state follows another.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Cause {
+    /// Its Database names it, and no other one is active.
+    Turn,
+    /// The Job runs.
+    JobRuns,
+    /// The object is in the store, whole and checked.
+    Committed,
+    /// The work failed.
+    WorkFailed,
+    /// Its Database was deleted.
+    DatabaseDeleted,
+    /// The object was deleted while it ran.
+    Cancelled,
+    /// The object was deleted and nothing runs for it.
+    ObjectDeleted,
+}
+
+impl Cause {
+    /// A few words for people: events, logs, the picture.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Turn => "its turn",
+            Self::JobRuns => "the Job runs",
+            Self::Committed => "committed, checked",
+            Self::WorkFailed => "the work failed",
+            Self::DatabaseDeleted => "Database deleted",
+            Self::Cancelled => "deleted while it ran",
+            Self::ObjectDeleted => "deleted, nothing runs",
+        }
+    }
+}
+
+/// The step that follows, if one does.
+#[must_use]
+pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
+    match at {
+        None => {
+            if seen.deleting {
+                gone(Cause::ObjectDeleted)
+            } else if seen.turn && !seen.cancelled {
+                to(State::Starting, Cause::Turn)
+            } else {
+                None
+            }
+        }
+        Some(State::Starting) => failure(*seen).or_else(|| match seen.work {
+            Work::Running | Work::Committed => to(State::BackingUp, Cause::JobRuns),
+            Work::NotRunning | Work::Failed => None,
+        }),
+        Some(State::BackingUp) => match seen.work {
+            // What is in the store is there, whatever else happened since.
+            Work::Committed => to(State::Completed, Cause::Committed),
+            Work::NotRunning | Work::Running | Work::Failed => failure(*seen),
+        },
+        Some(State::Completed | State::Failed) => {
+            if seen.deleting && seen.cleaned {
+                gone(Cause::ObjectDeleted)
+            } else {
+                None
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "next() reads better without a Some around each step"
+)]
+const fn to(state: State, because: Cause) -> Option<Step> {
+    Some(Step {
+        to: Some(state),
+        because,
+    })
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "next() reads better without a Some around each step"
+)]
+const fn gone(because: Cause) -> Option<Step> {
+    Some(Step { to: None, because })
+}
+
+fn failure(seen: Seen) -> Option<Step> {
+    if seen.work == Work::Failed {
+        to(State::Failed, Cause::WorkFailed)
+    } else if seen.deleting {
+        to(State::Failed, Cause::Cancelled)
+    } else if seen.cancelled {
+        to(State::Failed, Cause::DatabaseDeleted)
+    } else {
+        None
+    }
+}
+
+/// What a state asks to be done, again at each pass, until another state follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Act {
+    /// Nothing but to look on.
+    Watch,
+    /// Begin the upload, sign the first parts, create the Job.
+    Start,
+    /// Follow the Job's progress, sign further parts, and commit what it reports.
+    Follow,
+    /// Stop the Job and abort the upload, or tidy up after a complete one.
+    CleanUp,
+    /// Remove the finalizer: nothing is left to be done.
+    Release,
+}
+
+/// What a state asks for.
+#[must_use]
+pub fn act(at: Option<State>, seen: &Seen) -> Act {
+    match at {
+        None => Act::Watch,
+        Some(State::Starting) => Act::Start,
+        Some(State::BackingUp) => Act::Follow,
+        Some(State::Completed | State::Failed) => {
+            if seen.cleaned {
+                Act::Release
+            } else {
+                Act::CleanUp
+            }
+        }
+    }
+}
+
+/// Whether a backup may begin: its Database names it, and no other backup of that Database is active (one may still be
+/// on its way to `FAILED` when the Database is being deleted and asks for its final backup).
+#[must_use]
+pub const fn has_turn(named: bool, another_active: bool) -> bool {
+    named && !another_active
+}
+
+/// The backup of one Database that is next: the oldest that waits, and none while one is active.
+#[must_use]
+pub fn first_in_line<'a>(backups: impl IntoIterator<Item = &'a Backup>) -> Option<&'a Backup> {
+    let mut first: Option<&Backup> = None;
+    for backup in backups {
+        if backup.is_active() {
+            return None;
+        }
+        let waits = backup.state().is_none() && backup.metadata.deletion_timestamp.is_none();
+        if waits && first.is_none_or(|first| age(backup) < age(first)) {
+            first = Some(backup);
+        }
+    }
+    first
+}
+
+/// Older first; of those created in the same second, by name.
+fn age(backup: &Backup) -> (Option<jiff::Timestamp>, Option<&str>) {
+    let created = backup.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    (created, backup.metadata.name.as_deref())
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,319 @@
+//! Every state with every observation, and both machines together: one active backup of one Database.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::api::references::DatabaseRef;
+use crate::api::{BackupSpec, BackupStatus, DeletionPolicy};
+use crate::database::state as database;
+
+const WORK: [Work; 4] = [
+    Work::NotRunning,
+    Work::Running,
+    Work::Committed,
+    Work::Failed,
+];
+
+/// Everything that can be seen.
+pub fn everything() -> Vec<Seen> {
+    let mut all = Vec::new();
+    for bits in 0..16_u8 {
+        let bit = |n: u8| bits & (1 << n) != 0;
+        for work in WORK {
+            all.push(Seen {
+                deleting: bit(0),
+                turn: bit(1),
+                cancelled: bit(2),
+                work,
+                cleaned: bit(3),
+            });
+        }
+    }
+    all
+}
+
+/// No state yet, and all states.
+pub fn states() -> impl Iterator<Item = Option<State>> {
+    std::iter::once(None).chain(State::ALL.map(Some))
+}
+
+/// All edges that some observation leads along.
+pub fn edges() -> BTreeSet<(Option<State>, Step)> {
+    let seen = everything();
+    states()
+        .flat_map(|at| seen.iter().filter_map(move |s| Some((at, next(at, s)?))))
+        .collect()
+}
+
+#[test]
+fn the_edges_are_those_of_the_design_and_no_others() {
+    use State::{BackingUp, Completed, Failed, Starting};
+    let expected = BTreeSet::from([
+        (None, Some(Starting)),
+        (None, None),
+        (Some(Starting), Some(BackingUp)),
+        (Some(Starting), Some(Failed)),
+        (Some(BackingUp), Some(Completed)),
+        (Some(BackingUp), Some(Failed)),
+        (Some(Completed), None),
+        (Some(Failed), None),
+    ]);
+    let found: BTreeSet<_> = edges()
+        .into_iter()
+        .map(|(at, step)| (at, step.to))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_end_is_an_end() {
+    for at in State::ALL.into_iter().filter(|s| s.is_terminal()) {
+        for seen in &everything() {
+            assert!(next(Some(at), seen).is_none_or(|step| step.to.is_none()));
+            assert!(matches!(act(Some(at), seen), Act::CleanUp | Act::Release));
+        }
+    }
+}
+
+#[test]
+fn completed_means_committed_and_nothing_else_does() {
+    for at in states() {
+        for seen in &everything() {
+            if next(at, seen).and_then(|s| s.to) == Some(State::Completed) {
+                assert_eq!(seen.work, Work::Committed);
+            }
+        }
+    }
+    for seen in everything().iter().filter(|s| s.work == Work::Committed) {
+        let step = next(Some(State::BackingUp), seen).unwrap();
+        assert_eq!(
+            step.to,
+            Some(State::Completed),
+            "what is in the store is there: {seen:?}"
+        );
+    }
+}
+
+#[test]
+fn a_backup_that_runs_is_cancelled_with_its_database_or_itself() {
+    for at in [State::Starting, State::BackingUp] {
+        for seen in everything().iter().filter(|s| s.work == Work::Running) {
+            let step = next(Some(at), seen);
+            let expected = if seen.deleting {
+                Some(Cause::Cancelled)
+            } else if seen.cancelled {
+                Some(Cause::DatabaseDeleted)
+            } else {
+                None
+            };
+            let failed = step.filter(|s| s.to == Some(State::Failed));
+            assert_eq!(failed.map(|s| s.because), expected, "{at:?} {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn it_begins_only_in_its_turn() {
+    for seen in &everything() {
+        let begins = next(None, seen).and_then(|s| s.to) == Some(State::Starting);
+        assert_eq!(begins, seen.turn && !seen.cancelled && !seen.deleting);
+    }
+    assert!(has_turn(true, false));
+    assert!(!has_turn(true, true) && !has_turn(false, false));
+}
+
+#[test]
+fn the_finalizer_goes_only_when_nothing_is_left() {
+    for at in states() {
+        for seen in everything().iter().filter(|s| !s.cleaned) {
+            assert_ne!(act(at, seen), Act::Release);
+            if at.is_some() {
+                assert!(
+                    next(at, seen).is_none_or(|s| s.to.is_some()),
+                    "{at:?} {seen:?}"
+                );
+            }
+        }
+    }
+}
+
+fn backup(name: &str, second: i64, state: Option<State>) -> Backup {
+    let mut backup = Backup::new(
+        name,
+        BackupSpec::new(DatabaseRef {
+            name: "orders".to_owned(),
+            namespace: None,
+        }),
+    );
+    backup.metadata.creation_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            jiff::Timestamp::from_second(second).unwrap(),
+        ));
+    backup.status = Some(BackupStatus {
+        state,
+        ..BackupStatus::default()
+    });
+    backup
+}
+
+#[test]
+fn the_oldest_that_waits_is_next_and_none_beside_an_active_one() {
+    let first = |backups: &[Backup]| first_in_line(backups).and_then(|b| b.metadata.name.clone());
+    let mut line = vec![
+        backup("younger", 20, None),
+        backup("b", 10, None),
+        backup("a", 10, None),
+        backup("done", 1, Some(State::Completed)),
+        backup("lost", 1, Some(State::Failed)),
+    ];
+    assert_eq!(first(&line).as_deref(), Some("a"));
+    line[2].metadata.deletion_timestamp = line[2].metadata.creation_timestamp.clone();
+    assert_eq!(first(&line).as_deref(), Some("b"));
+    line.push(backup("runs", 30, Some(State::BackingUp)));
+    assert_eq!(first(&line), None);
+    assert_eq!(first(&[]), None);
+}
+
+/// A Database with two backups of its own and a final one, as their statuses say it.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+struct World {
+    database: Option<database::State>,
+    /// Which of `backups` the Database's status names.
+    named: Option<usize>,
+    /// The third one is the final backup, made when the Database asks for it.
+    backups: [Option<State>; 3],
+    final_exists: bool,
+    deleting: bool,
+}
+
+const FINAL: usize = 2;
+
+impl World {
+    fn seen(self, which: usize) -> database::BackupSeen {
+        match self.backups[which] {
+            None if which == FINAL && !self.final_exists => database::BackupSeen::None,
+            None => database::BackupSeen::Waiting,
+            Some(State::Starting | State::BackingUp) => database::BackupSeen::Active,
+            Some(State::Completed) => database::BackupSeen::Completed,
+            Some(State::Failed) => database::BackupSeen::Failed,
+        }
+    }
+
+    fn active(self) -> usize {
+        self.backups
+            .iter()
+            .filter(|s| s.is_some_and(|s| !s.is_terminal()))
+            .count()
+    }
+
+    /// Every world that one step of one object leads to.
+    fn steps(self) -> Vec<Self> {
+        let mut worlds = Vec::new();
+        if self.database.is_some() && !self.deleting {
+            worlds.push(Self {
+                deleting: true,
+                ..self
+            });
+        }
+        worlds.extend(self.database_step());
+        for which in 0..self.backups.len() {
+            if which != FINAL || self.final_exists {
+                worlds.extend(self.backup_steps(which));
+            }
+        }
+        worlds
+    }
+
+    fn database_step(self) -> Option<Self> {
+        let waiting = (0..FINAL).find(|i| self.backups[*i].is_none());
+        let line = if self.active() == 0 { waiting } else { None };
+        let busy = self.database != Some(database::State::Created);
+        let named = if busy { self.named } else { line };
+        let seen = database::Seen {
+            deleting: self.deleting,
+            release: false,
+            policy: DeletionPolicy::BackupBeforeDelete,
+            database: database::Existence::Present,
+            usable: true,
+            suspended: false,
+            backup: named.map_or(database::BackupSeen::None, |i| self.seen(i)),
+            final_backup: self.seen(FINAL),
+            deletion: None,
+            deleted: true,
+        };
+        let requests = database::act(self.database, &seen) == database::Act::RequestFinalBackup;
+        match database::next(self.database, &seen) {
+            Some(step) => step.to.map(|to| Self {
+                database: Some(to),
+                named: match to {
+                    database::State::BackupRequested | database::State::BackupInProgress => named,
+                    _ => None,
+                },
+                ..self
+            }),
+            None => (requests && !self.final_exists).then_some(Self {
+                final_exists: true,
+                ..self
+            }),
+        }
+    }
+
+    fn backup_steps(self, which: usize) -> Vec<Self> {
+        let named = if which == FINAL {
+            matches!(
+                self.database,
+                Some(
+                    database::State::BackupBeforeDeleteRequested
+                        | database::State::BackupBeforeDeleteInProgress
+                )
+            )
+        } else {
+            self.named == Some(which)
+        };
+        WORK.into_iter()
+            .filter_map(|work| {
+                let seen = Seen {
+                    deleting: false,
+                    turn: has_turn(named, self.active() > 0),
+                    cancelled: self.deleting && which != FINAL,
+                    work,
+                    cleaned: true,
+                };
+                let mut world = self;
+                world.backups[which] = next(self.backups[which], &seen)?.to;
+                Some(world)
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn one_backup_of_a_database_is_active_at_a_time_whatever_happens() {
+    let mut known = BTreeSet::from([World::default()]);
+    let mut open = vec![World::default()];
+    while let Some(world) = open.pop() {
+        assert!(world.active() <= 1, "{world:?}");
+        open.extend(world.steps().into_iter().filter(|w| known.insert(*w)));
+    }
+    // The search saw what it is about: both backups done, and a deletion after a final one.
+    assert!(
+        known
+            .iter()
+            .any(|w| w.backups[..FINAL] == [Some(State::Completed); FINAL])
+    );
+    assert!(
+        known
+            .iter()
+            .any(|w| w.backups[FINAL] == Some(State::BackingUp))
+    );
+    assert!(
+        known
+            .iter()
+            .any(|w| w.database == Some(database::State::Deleted))
+    );
+    let drops_without = |w: &&World| {
+        w.database == Some(database::State::DeletionInProgress)
+            && w.backups[FINAL] != Some(State::Completed)
+    };
+    assert_eq!(known.iter().find(drops_without), None);
+}

@@ -1,0 +1,175 @@
+//! How a server differs from what a Database asks for: pure, from what the catalog says.
+
+use kube::ResourceExt;
+
+use super::desired;
+use crate::api::{Database, DatabaseState};
+use crate::provider::{Claimant, Names, Observed, Survey};
+
+/// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
+#[must_use]
+pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> bool {
+    match database.state() {
+        Some(
+            DatabaseState::Created
+            | DatabaseState::BackupRequested
+            | DatabaseState::BackupInProgress
+            | DatabaseState::BackupCompleted,
+        ) => {}
+        // Nothing to compare yet, or no more; each of these states looks for itself.
+        None
+        | Some(
+            DatabaseState::Creating
+            | DatabaseState::BackupBeforeDeleteRequested
+            | DatabaseState::BackupBeforeDeleteInProgress
+            | DatabaseState::BackupBeforeDeleteCompleted
+            | DatabaseState::DeletionRequested
+            | DatabaseState::DeletionInProgress
+            | DatabaseState::Deleted,
+        ) => return false,
+    }
+    let Ok(names) = desired::names(database) else {
+        return true;
+    };
+    let observed = survey.of(&names);
+    !is_ours(&observed, &names, &claimant(database, cluster_id))
+        || !differences(&names, connection_limit(database), &observed).is_empty()
+}
+
+/// Who claims for this object.
+#[must_use]
+pub fn claimant(database: &Database, cluster_id: &str) -> Claimant {
+    Claimant {
+        cluster_id: cluster_id.to_owned(),
+        namespace: database.namespace().unwrap_or_default(),
+        name: database.name_any(),
+    }
+}
+
+/// What is different on the server, one sentence each; empty where all is as it should be.
+#[must_use]
+pub fn differences(
+    names: &Names,
+    connection_limit: Option<u32>,
+    observed: &Observed,
+) -> Vec<String> {
+    let mut differences = Vec::new();
+    match &observed.role {
+        None => differences.push(format!("the user {} does not exist", names.role)),
+        Some(role) => {
+            if !role.can_login {
+                differences.push(format!("the user {} may not log in", names.role));
+            }
+            if role.connection_limit != connection_limit {
+                differences.push(format!(
+                    "the connection limit of {} is {}, not {}",
+                    names.role,
+                    limit(role.connection_limit),
+                    limit(connection_limit)
+                ));
+            }
+            differences.extend(role.deviations.iter().cloned());
+        }
+    }
+    match &observed.database {
+        None => differences.push(format!("the database {} does not exist", names.database)),
+        Some(database) => {
+            if database.owner.as_deref() != Some(names.role.as_str()) {
+                let owner = database.owner.as_deref().unwrap_or("nobody");
+                differences.push(format!(
+                    "the database {} is owned by {owner}",
+                    names.database
+                ));
+            }
+            differences.extend(database.deviations.iter().cloned());
+        }
+    }
+    differences
+}
+
+fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {
+    matches!(observed.claims.as_slice(), [claim] if claim.names == *names && claim.claimant == *claimant && !claim.released)
+}
+
+/// The limit that a Database asks for.
+#[must_use]
+pub fn connection_limit(database: &Database) -> Option<u32> {
+    database
+        .spec
+        .connection_limit
+        .and_then(|limit| u32::try_from(limit).ok())
+}
+
+fn limit(limit: Option<u32>) -> String {
+    limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{DatabaseFacts, RoleFacts, SqlName};
+
+    fn names() -> Names {
+        Names {
+            database: SqlName::new("orders").unwrap(),
+            role: SqlName::new("owner").unwrap(),
+        }
+    }
+
+    fn healthy() -> Observed {
+        Observed {
+            claims: Vec::new(),
+            database: Some(DatabaseFacts {
+                owner: Some("owner".into()),
+                deviations: Vec::new(),
+                character_set: "UTF8".into(),
+                collation: "C".into(),
+            }),
+            role: Some(RoleFacts {
+                can_login: true,
+                connection_limit: Some(5),
+                powers: Vec::new(),
+                alterable: true,
+                deviations: Vec::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_does_not_differ() {
+        assert_eq!(
+            differences(&names(), Some(5), &healthy()),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let nothing = differences(&names(), None, &Observed::default());
+        assert_eq!(
+            nothing,
+            [
+                "the user owner does not exist",
+                "the database orders does not exist"
+            ]
+        );
+
+        let mut observed = healthy();
+        let database = observed.database.as_mut().unwrap();
+        database.owner = Some("other".into());
+        database.deviations = vec!["PUBLIC may connect".into()];
+        let role = observed.role.as_mut().unwrap();
+        role.can_login = false;
+        role.deviations = vec!["owner may create databases".into()];
+        assert_eq!(
+            differences(&names(), None, &observed),
+            [
+                "the user owner may not log in",
+                "the connection limit of owner is 5, not unlimited",
+                "owner may create databases",
+                "the database orders is owned by other",
+                "PUBLIC may connect"
+            ]
+        );
+    }
+}

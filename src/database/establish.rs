@@ -1,0 +1,282 @@
+//! Act `Create` and act `Maintain`: claim the names, make or mend Secret, user and database, and log in.
+//!
+//! Both are one walk, because each step looks first and changes only what differs. They part where the database is
+//! not there: a new one is made, one that somebody dropped is not made again unless that was asked for.
+
+use std::time::Instant;
+
+use kube::ResourceExt;
+use kube::runtime::events::EventType;
+
+use super::hold::{Draft, Held};
+use super::pass::{Obstacle, Pass};
+use super::{desired, drift};
+use crate::api::database::{Binding, Claim as ClaimStatus, DatabaseStatus};
+use crate::api::{AdoptionPolicy, DatabaseInstance, DatabaseReason, RECREATE_REQUESTED_AT};
+use crate::error::Error;
+use crate::instance::server::{Server, ServerError};
+use crate::provider::claim::{self, Acquisition, Adoptable, Decision, Request};
+use crate::provider::{Change, Claim, Desired, Login, Observed};
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// The database may be made: the state is `CREATING`.
+    pub create: bool,
+    /// What lives inside the database, and a login: at a change, on request, and on the slow schedule.
+    pub deep: bool,
+    /// How old the view of the server may be; none for one of this moment.
+    pub since: Option<Instant>,
+}
+
+/// Brings Secret, user and database about. Returns the status that follows, without state and conditions.
+pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, Obstacle> {
+    let (instance, server) = pass.server()?;
+    let desired = desired::desired(&pass.database, &instance.spec)
+        .map_err(|error| Obstacle::stalled(DatabaseReason::Unsupported, error.to_string()))?;
+    if depth.create || pass.is_changed() {
+        server
+            .ask("validate", |provider| provider.validate(&desired))
+            .await?;
+    }
+    // What cannot be written is said before anything is claimed or made.
+    let draft = Draft::prepare(pass, &instance, &server).await?;
+    let observed = server.observe(&desired.names, depth.since).await?;
+    let recreate = pass.requested(RECREATE_REQUESTED_AT).cloned();
+
+    let claim = claim_names(
+        pass,
+        &instance,
+        &server,
+        &desired,
+        &observed,
+        recreate.is_some(),
+    )
+    .await?;
+    let may_make = depth.create || recreate.is_some();
+    if observed.database.is_none() && !may_make {
+        return Err(missing(&desired));
+    }
+
+    // The Secret comes first, then the role follows it.
+    let held = draft.write(pass, &server).await?;
+    let changes = match_server(pass, &server, &desired, &observed, &held, depth).await?;
+    log_in(pass, &server, &desired, &held, depth).await?;
+    tell_changes(pass, depth, &changes).await;
+
+    let mut next = pass.status().cloned().unwrap_or_default();
+    next.binding = Some(Binding {
+        name: pass.database.name_any(),
+    });
+    next.name = Some(desired.names.database.to_string());
+    next.user = Some(desired.names.role.to_string());
+    next.credentials = Some(held.credentials());
+    next.claim = Some(ClaimStatus {
+        cluster_id: claim.claimant.cluster_id,
+        server_identity: server.identity().to_owned(),
+        created_database: claim.created_database,
+        created_user: claim.created_role,
+        drop_adopted: claim.drop_adopted,
+    });
+    if let Some(value) = recreate {
+        next.handled.insert(RECREATE_REQUESTED_AT.to_owned(), value);
+    }
+    Ok(next)
+}
+
+/// Makes the names ours, or says whose they are. A claim is written before anything is made.
+async fn claim_names(
+    pass: &Pass<'_>,
+    instance: &DatabaseInstance,
+    server: &Server,
+    desired: &Desired,
+    observed: &Observed,
+    recreate: bool,
+) -> Result<Claim, Obstacle> {
+    let names = &desired.names;
+    let adoptable = instance.spec.adoptable(
+        names.database.as_str(),
+        names.role.as_str(),
+        &pass.namespace(),
+    );
+    let request = Request {
+        names,
+        claimant: &pass.claimant(),
+        uid: &pass.database.uid().unwrap_or_default(),
+        take_over_from: &instance.spec.take_over_claims_from,
+        adopts: pass.database.spec.adoption_policy == AdoptionPolicy::IfUnclaimed,
+        adoptable: adoptable.map(|entry| Adoptable { drop: entry.drop }),
+    };
+    match claim::decide(&request, observed) {
+        Decision::Continue(claim) => Ok(claim),
+        Decision::Refuse(sentence) => Err(Obstacle::stalled(why_refused(observed), sentence)),
+        Decision::Write {
+            claim,
+            standing,
+            how,
+        } => {
+            let was_there = matches!(how, Acquisition::TakeBack | Acquisition::TakeOver);
+            if was_there && observed.database.is_none() && !recreate {
+                return Err(missing(desired));
+            }
+            server
+                .ask("claim", |provider| {
+                    provider.write_claim(&claim, standing.as_ref())
+                })
+                .await?;
+            if let Some((reason, note)) = acquired(how, desired, standing.as_ref()) {
+                pass.tell(EventType::Normal, reason, note).await;
+            }
+            Ok(claim)
+        }
+    }
+}
+
+/// The reason that goes with a refusal's sentence.
+fn why_refused(observed: &Observed) -> DatabaseReason {
+    let has_powers = observed
+        .role
+        .as_ref()
+        .is_some_and(|role| !role.powers.is_empty());
+    let is_held = observed.claims.iter().any(|claim| !claim.released) || observed.claims.len() > 1;
+    match (has_powers, is_held) {
+        (true, _) => DatabaseReason::ReservedName,
+        (false, true) => DatabaseReason::ClaimedByAnother,
+        (false, false) => DatabaseReason::NotAdoptable,
+    }
+}
+
+fn acquired(
+    how: Acquisition,
+    desired: &Desired,
+    standing: Option<&Claim>,
+) -> Option<(&'static str, String)> {
+    let database = &desired.names.database;
+    let former = standing
+        .map(|claim| format!(" (it was of {})", claim.claimant))
+        .unwrap_or_default();
+    match how {
+        Acquisition::Create => None,
+        Acquisition::TakeBack => Some((
+            "TakenBack",
+            format!("database {database} was kept for this object and continues"),
+        )),
+        Acquisition::TakeOver => Some((
+            "TakenOver",
+            format!("database {database} continues here{former}"),
+        )),
+        Acquisition::Adopt => Some((
+            "Adopted",
+            format!(
+                "database {database} with user {} was adopted{former}: its data is untouched, the user's password is new",
+                desired.names.role
+            ),
+        )),
+    }
+}
+
+fn missing(desired: &Desired) -> Obstacle {
+    let message = format!(
+        "somebody dropped the database {}: restore it, or ask for an empty one with the annotation {RECREATE_REQUESTED_AT}",
+        desired.names.database
+    );
+    Obstacle::stalled(DatabaseReason::DatabaseMissing, message)
+}
+
+/// Makes user and database as they should be. Server required.
+async fn match_server(
+    pass: &Pass<'_>,
+    server: &Server,
+    desired: &Desired,
+    observed: &Observed,
+    held: &Held,
+    depth: Depth,
+) -> Result<Vec<Change>, ServerError> {
+    let differences = drift::differences(&desired.names, desired.connection_limit, observed);
+    let verifier =
+        (held.fresh || observed.role.is_none()).then(|| server.provider().verifier(&held.password));
+    let mut changes = Vec::new();
+    if depth.create || pass.is_changed() || !differences.is_empty() || verifier.is_some() {
+        changes.extend(
+            server
+                .ask("ensure_role", |provider| {
+                    provider.ensure_role(desired, verifier.as_ref())
+                })
+                .await?,
+        );
+        changes.extend(
+            server
+                .ask("ensure_database", |provider| {
+                    provider.ensure_database(desired)
+                })
+                .await?,
+        );
+    }
+    if depth.create || depth.deep || observed.database.is_none() {
+        changes.extend(
+            server
+                .ask("ensure_contents", |provider| {
+                    provider.ensure_contents(desired)
+                })
+                .await?,
+        );
+    }
+    Ok(changes)
+}
+
+/// `CREATED` is said only of a Secret that a login worked with. A password that the server does not have is set once.
+async fn log_in(
+    pass: &Pass<'_>,
+    server: &Server,
+    desired: &Desired,
+    held: &Held,
+    depth: Depth,
+) -> Result<(), Obstacle> {
+    if !(depth.create || depth.deep || held.fresh || held.changed) {
+        return Ok(());
+    }
+    let names = &desired.names;
+    let login = || server.ask("login", |provider| provider.login(names, &held.password));
+    let mut answer = login().await?;
+    if let Login::Refused(_) = answer {
+        let verifier = server.provider().verifier(&held.password);
+        server
+            .ask("ensure_role", |provider| {
+                provider.ensure_role(desired, Some(&verifier))
+            })
+            .await?;
+        pass.tell(
+            EventType::Normal,
+            "PasswordSet",
+            format!("the password of user {} follows the Secret", names.role),
+        )
+        .await;
+        answer = login().await?;
+    }
+    match answer {
+        Login::Accepted | Login::AtConnectionLimit => Ok(()),
+        Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
+            reason: DatabaseReason::LoginFailed,
+            message: format!("logging in as {} does not work: {detail}", names.role),
+            retry: Some(Box::new(Error::LoginFailed {
+                user: names.role.to_string(),
+            })),
+        }),
+    }
+}
+
+async fn tell_changes(pass: &Pass<'_>, depth: Depth, changes: &[Change]) {
+    if changes.is_empty() || depth.create {
+        return;
+    }
+    let all: Vec<&str> = changes
+        .iter()
+        .map(|Change(sentence)| sentence.as_str())
+        .collect();
+    let reason = if pass.is_changed() {
+        "Changed"
+    } else {
+        "Repaired"
+    };
+    pass.tell(EventType::Normal, reason, all.join("; ")).await;
+}

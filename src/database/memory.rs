@@ -1,0 +1,140 @@
+//! What this process remembers of each Database between its passes, so that an unchanged one costs nothing.
+//!
+//! Nothing here is needed for correctness: a process that starts with an empty memory looks at everything once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+
+use crate::api::{Database, RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE};
+use crate::instance::registry::{Entry, Standing};
+use crate::instance::server::Server;
+
+/// The annotations that ask for something.
+const REQUESTS: [&str; 3] = [RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE];
+
+/// Every Database that was looked at, by its UID.
+#[derive(Default)]
+pub struct Memory {
+    passes: Mutex<HashMap<String, Remembered>>,
+}
+
+/// What the last pass over a Database was about, and when the next is due.
+#[derive(Clone)]
+struct Remembered {
+    about: About,
+    settled: Instant,
+    due: Instant,
+    deep_due: Instant,
+}
+
+/// Everything from outside that a pass depends on and that announces its changes.
+#[derive(Clone)]
+pub struct About {
+    generation: Option<i64>,
+    deleting: bool,
+    requests: Vec<Option<String>>,
+    instance: Option<i64>,
+    server: Option<Arc<Server>>,
+}
+
+impl PartialEq for About {
+    fn eq(&self, other: &Self) -> bool {
+        let same_server = match (&self.server, &other.server) {
+            (None, None) => true,
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_server
+            && self.generation == other.generation
+            && self.deleting == other.deleting
+            && self.requests == other.requests
+            && self.instance == other.instance
+    }
+}
+
+impl About {
+    /// What a pass over this Database would be about now.
+    #[must_use]
+    pub fn of(database: &Database, instance: Option<&Entry>) -> Self {
+        Self {
+            generation: database.metadata.generation,
+            deleting: database.metadata.deletion_timestamp.is_some(),
+            requests: REQUESTS
+                .iter()
+                .map(|key| database.annotations().get(*key).cloned())
+                .collect(),
+            instance: instance.and_then(|entry| entry.object.metadata.generation),
+            server: instance.and_then(|entry| match &entry.standing {
+                Standing::Usable(server) => Some(Arc::clone(server)),
+                Standing::Unusable { .. } => None,
+            }),
+        }
+    }
+}
+
+impl Memory {
+    /// How long nothing has to be done about a Database, if that is so.
+    #[must_use]
+    pub fn rest(&self, uid: &str, about: &About, now: Instant) -> Option<Duration> {
+        let passes = self.lock();
+        let known = passes.get(uid).filter(|known| known.about == *about)?;
+        Some(known.due.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
+    /// When the last pass over a Database ended. A view of its server must not be older.
+    #[must_use]
+    pub fn settled(&self, uid: &str) -> Option<Instant> {
+        self.lock().get(uid).map(|known| known.settled)
+    }
+
+    /// Whether what lives inside the database, and its password, are to be checked; the first time within `period`.
+    #[must_use]
+    pub fn is_deep_due(&self, uid: &str, now: Instant) -> bool {
+        self.lock()
+            .get(uid)
+            .is_some_and(|known| now >= known.deep_due)
+    }
+
+    /// Notes a pass. `deep` is when the next deep one is due; `None` leaves that as it was, or makes it `otherwise`.
+    pub fn note(
+        &self,
+        uid: &str,
+        about: About,
+        due: Instant,
+        deep: Option<Instant>,
+        otherwise: Instant,
+    ) {
+        let mut passes = self.lock();
+        let deep_due = deep
+            .or_else(|| passes.get(uid).map(|known| known.deep_due))
+            .unwrap_or(otherwise);
+        passes.insert(
+            uid.to_owned(),
+            Remembered {
+                about,
+                settled: Instant::now(),
+                due,
+                deep_due,
+            },
+        );
+    }
+
+    /// Makes a Database due at once.
+    pub fn suspect(&self, uid: &str) {
+        if let Some(known) = self.lock().get_mut(uid) {
+            known.due = Instant::now();
+        }
+    }
+
+    /// Forgets a Database that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

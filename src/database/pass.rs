@@ -1,0 +1,289 @@
+//! One pass over a Database: what it is about, where its server is, and how it ends.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::Api;
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+
+use super::drift;
+use crate::api::database::DatabaseStatus;
+use crate::api::{
+    Database, DatabaseInstance, DatabaseReason, DatabaseState, RECONCILE_REQUESTED_AT, Reason,
+    Report,
+};
+use crate::controller::Context;
+use crate::error::Error;
+use crate::instance::registry::{Entry, Standing};
+use crate::instance::server::{Server, ServerError};
+use crate::provider::{Claimant, ProviderError};
+use crate::status::{self, When};
+use std::sync::Arc;
+
+/// Writes the status of a Database.
+const MANAGER: &str = "db-operator-database";
+
+/// A Database in the course of a pass.
+pub struct Pass<'a> {
+    /// What every pass has at hand.
+    pub context: &'a Context,
+    /// The object as it was read, or as it was last written.
+    pub database: Database,
+    /// Its instance, if there is one.
+    pub instance: Option<Entry>,
+    /// Whether the instance accepts Databases from this namespace. Unknown instances accept none.
+    pub allowed: bool,
+}
+
+/// How a pass ends that could not do what it was about. The conditions say so.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// The condition's reason.
+    pub reason: DatabaseReason,
+    /// Its message.
+    pub message: String,
+    /// Why it is tried again soon; none for what only a change can mend.
+    pub retry: Option<Box<Error>>,
+}
+
+impl Obstacle {
+    /// Something that only a person can mend.
+    pub fn stalled(reason: DatabaseReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            retry: None,
+        }
+    }
+}
+
+impl From<Error> for Obstacle {
+    fn from(error: Error) -> Self {
+        Self {
+            reason: DatabaseReason::ServerError,
+            message: error.to_string(),
+            retry: Some(Box::new(error)),
+        }
+    }
+}
+
+impl From<ServerError> for Obstacle {
+    fn from(error: ServerError) -> Self {
+        let reason = match error.provider() {
+            Some(ProviderError::NotPermitted { .. }) => DatabaseReason::MissingPrivileges,
+            Some(ProviderError::Unsupported(_)) => DatabaseReason::Unsupported,
+            Some(ProviderError::InTheWay(_)) => DatabaseReason::InTheWay,
+            Some(
+                ProviderError::Unreachable { .. }
+                | ProviderError::Tls { .. }
+                | ProviderError::LoginRefused { .. }
+                | ProviderError::TooManyConnections { .. }
+                | ProviderError::ReadOnly { .. },
+            )
+            | None => DatabaseReason::InstanceNotReady,
+            Some(
+                ProviderError::Timeout { .. }
+                | ProviderError::Busy { .. }
+                | ProviderError::ClaimMoved { .. }
+                | ProviderError::Unexpected { .. }
+                | ProviderError::Superseded { .. }
+                | ProviderError::NotLeading,
+            ) => DatabaseReason::ServerError,
+        };
+        let message = error.to_string();
+        let retry = (reason.outcome() != crate::api::Outcome::Stalled)
+            .then(|| Box::new(Error::Server(error)));
+        Self {
+            reason,
+            message,
+            retry,
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// Begins a pass. Client required only where the instance selects namespaces by label.
+    pub async fn begin(context: &'a Context, database: &Database) -> Result<Self, Error> {
+        let instance = context.instances.get(&database.spec.instance_ref.name);
+        let allowed = match &instance {
+            Some(entry) => is_allowed(context, &entry.object, database).await?,
+            None => false,
+        };
+        Ok(Self {
+            context,
+            database: database.clone(),
+            instance,
+            allowed,
+        })
+    }
+
+    /// The server, if it may be used for this Database.
+    pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Obstacle> {
+        let name = &self.database.spec.instance_ref.name;
+        let Some(entry) = &self.instance else {
+            let message =
+                format!("there is no DatabaseInstance {name}, or it was not looked at yet");
+            return Err(Obstacle::stalled(DatabaseReason::InstanceNotFound, message));
+        };
+        if !self.allowed {
+            let namespace = self.namespace();
+            let message = format!(
+                "the instance {name} does not accept Databases from namespace {namespace} (its spec.allowedNamespaces): \
+                 nothing is changed on the server"
+            );
+            return Err(Obstacle::stalled(
+                DatabaseReason::NamespaceNotAllowed,
+                message,
+            ));
+        }
+        let server = match &entry.standing {
+            Standing::Usable(server) => Arc::clone(server),
+            Standing::Unusable { reason, message } => {
+                let message = format!(
+                    "instance {name} is not ready ({}): {message}",
+                    reason.as_str()
+                );
+                return Err(Obstacle::stalled(DatabaseReason::InstanceNotReady, message));
+            }
+        };
+        let claimed_on = self
+            .status()
+            .and_then(|status| status.claim.as_ref())
+            .map(|claim| claim.server_identity.as_str());
+        if claimed_on.is_some_and(|identity| identity != server.identity())
+            && !self.is_acknowledged(server.identity())
+        {
+            let message = format!(
+                "instance {name} leads to another server than the one that holds this database"
+            );
+            return Err(Obstacle::stalled(DatabaseReason::ServerChanged, message));
+        }
+        Ok((Arc::clone(&entry.object), server))
+    }
+
+    /// Whether somebody said that this is the server now.
+    fn is_acknowledged(&self, identity: &str) -> bool {
+        let key = crate::api::ACKNOWLEDGE_IDENTITY;
+        self.instance.as_ref().is_some_and(|entry| {
+            entry
+                .object
+                .annotations()
+                .get(key)
+                .is_some_and(|value| value == identity)
+        })
+    }
+
+    /// For whom names are claimed.
+    pub fn claimant(&self) -> Claimant {
+        drift::claimant(&self.database, &self.context.cluster_id)
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> Option<DatabaseState> {
+        self.database.state()
+    }
+
+    /// Its status, if it has one.
+    pub fn status(&self) -> Option<&DatabaseStatus> {
+        self.database.status.as_ref()
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> String {
+        self.database.namespace().unwrap_or_default()
+    }
+
+    /// The objects of its kind in its namespace.
+    pub fn api(&self) -> Api<Database> {
+        Api::namespaced(self.context.client.clone(), &self.namespace())
+    }
+
+    /// The Secrets of its namespace.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.context.client.clone(), &self.namespace())
+    }
+
+    /// The value of an annotation that asks for something that was not done yet.
+    pub fn requested(&self, key: &str) -> Option<&String> {
+        let value = self.database.annotations().get(key)?;
+        let handled = self.status().and_then(|status| status.handled.get(key));
+        (handled != Some(value)).then_some(value)
+    }
+
+    /// Whether the spec was changed since a pass last saw it.
+    pub fn is_changed(&self) -> bool {
+        self.status().and_then(|status| status.observed_generation)
+            != self.database.metadata.generation
+    }
+
+    /// Persists a state. What was decided on an old copy of the object is refused.
+    pub async fn persist(&mut self, next: DatabaseStatus) -> Result<(), Error> {
+        self.write(next, When::Unchanged).await
+    }
+
+    /// Writes what a pass found into the conditions, with the rest of `next`; nothing where nothing changed.
+    pub async fn report(&mut self, mut next: DatabaseStatus, report: &Report) -> Result<(), Error> {
+        let generation = self.database.metadata.generation;
+        next.observed_generation = generation;
+        if let Some(value) = self.database.annotations().get(RECONCILE_REQUESTED_AT) {
+            next.handled
+                .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
+        }
+        report.record(&mut next.conditions, generation, Timestamp::now());
+        self.write(next, When::Unchanged).await
+    }
+
+    async fn write(&mut self, next: DatabaseStatus, when: When) -> Result<(), Error> {
+        if let Some(written) =
+            status::write(&self.api(), MANAGER, &self.database, &next, when).await?
+        {
+            self.database = written;
+        }
+        Ok(())
+    }
+
+    /// Tells a person what was done. Never fails: in a namespace that is going there are no Events.
+    pub async fn tell(&self, kind: EventType, reason: &str, note: String) {
+        tracing::info!(reason, note, "event");
+        let event = Event {
+            type_: kind,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self
+            .context
+            .events
+            .publish(&event, &self.database.object_ref(&()))
+            .await
+        {
+            tracing::debug!(%error, "an Event was not published");
+        }
+    }
+}
+
+async fn is_allowed(
+    context: &Context,
+    instance: &DatabaseInstance,
+    database: &Database,
+) -> Result<bool, Error> {
+    let name = database.namespace().unwrap_or_default();
+    let allowed = &instance.spec.allowed_namespaces;
+    let labels = if allowed.selector.is_some() {
+        let namespaces: Api<Namespace> = Api::all(context.client.clone());
+        let namespace = namespaces
+            .get_metadata_opt(&name)
+            .await
+            .map_err(Error::api("read the namespace"))?;
+        namespace
+            .map(|namespace| namespace.labels().clone())
+            .unwrap_or_default()
+    } else {
+        std::collections::BTreeMap::new()
+    };
+    Ok(allowed.allows(&name, &labels).unwrap_or_else(|error| {
+        tracing::warn!(instance = instance.name_any(), %error, "spec.allowedNamespaces cannot be read: it allows nothing");
+        false
+    }))
+}

@@ -1,0 +1,350 @@
+//! The life of a `Database` as pure functions: [`next`] says what follows, [`act`] what a state asks to be done.
+//!
+//! No client and no clock. A pass observes, and then either persists the state that follows and ends, or does what its
+//! state asks for. A state is persisted before its effect, and an effect belongs to a state, not to a step: a crash
+//! anywhere repeats an effect that can be repeated. `doc/state.dot` is made from these functions, and a test holds the
+//! two equal.
+
+pub use crate::api::DatabaseState as State;
+use crate::api::DeletionPolicy;
+use crate::api::database::DeletionEffect;
+
+/// What has been seen of a Database: only what a decision needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its name"
+)]
+pub struct Seen {
+    /// The object is being deleted.
+    pub deleting: bool,
+    /// The release annotation is there, with the right value. It counts only while the object is being deleted.
+    pub release: bool,
+    /// What a deletion does: see [`effective_policy`].
+    pub policy: DeletionPolicy,
+    /// Whether the SQL database exists.
+    pub database: Existence,
+    /// The Secret exists, and logging in with it works.
+    pub usable: bool,
+    /// `spec.suspend`: neither repairs nor new backups.
+    pub suspended: bool,
+    /// The backup that `status.backup` names; in `CREATED` the first in line ([`crate::backup::state::first_in_line`]).
+    pub backup: BackupSeen,
+    /// The backup that `status.finalBackup` names: no older one is taken for it. Once its completion is noted there, it
+    /// counts as completed, whatever becomes of the object.
+    pub final_backup: BackupSeen,
+    /// `status.deletion`: what was decided when the state became `DELETION_IN_PROGRESS`.
+    pub deletion: Option<DeletionEffect>,
+    /// What `DELETION_IN_PROGRESS` asks for is done.
+    pub deleted: bool,
+}
+
+/// Whether something is there. "I could not look" is not "it is not there".
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Existence {
+    /// It is there.
+    Present,
+    /// The server says that it is not there.
+    Missing,
+    /// Nobody could look.
+    Unknown,
+}
+
+/// What has been seen of a Backup of this Database.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BackupSeen {
+    /// There is none.
+    None,
+    /// It waits for its turn: it has no state.
+    Waiting,
+    /// It is `STARTING` or `BACKING_UP`.
+    Active,
+    /// It is `COMPLETED`.
+    Completed,
+    /// It is `FAILED`.
+    Failed,
+}
+
+/// What follows, and why.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Step {
+    /// The state to persist; `None`: the finalizer goes, and with it the object.
+    pub to: Option<State>,
+    /// Why.
+    pub because: Cause,
+}
+
+/// Why a state follows another.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Cause {
+    /// It was there without a state.
+    New,
+    /// The Secret exists, and logging in with it works.
+    LoginWorks,
+    /// A Backup waits for its turn.
+    BackupWaiting,
+    /// The Backup has begun, or is no more.
+    BackupBegun,
+    /// The Backup is complete.
+    BackupCompleted,
+    /// The Backup failed, or is no more.
+    BackupFailed,
+    /// A completed backup was taken note of.
+    BackupNoted,
+    /// The object was deleted.
+    ObjectDeleted,
+    /// The object was deleted before anything was begun.
+    NothingBegun,
+    /// The object was deleted, and its policy wants a final backup.
+    FinalBackupWanted,
+    /// The policy wants a final backup by now, and there is none.
+    FinalBackupMissing,
+    /// The policy no longer wants a final backup.
+    PolicyChanged,
+    /// There is no database to back up.
+    NothingToBackUp,
+    /// The policy was read for the last time.
+    PolicyRead,
+    /// The claim was given up, and the database dropped if that was decided.
+    DeletionDone,
+    /// Nothing is left to be done.
+    NothingLeft,
+    /// The release annotation asks to let the object go.
+    Released,
+}
+
+impl Cause {
+    /// A few words for people: events, logs, the picture.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new object",
+            Self::LoginWorks => "login with the Secret works",
+            Self::BackupWaiting => "a Backup is waiting",
+            Self::BackupBegun => "Backup begun (or gone)",
+            Self::BackupCompleted => "Backup COMPLETED",
+            Self::BackupFailed => "Backup FAILED (or gone)",
+            Self::BackupNoted => "noted in the status",
+            Self::ObjectDeleted => "deleted, policy Retain or Delete",
+            Self::NothingBegun => "deleted before anything was begun",
+            Self::FinalBackupWanted => "deleted, policy BackupBeforeDelete",
+            Self::FinalBackupMissing => "policy changed to BackupBeforeDelete",
+            Self::PolicyChanged => "policy changed to another one",
+            Self::NothingToBackUp => "nothing to back up",
+            Self::PolicyRead => "policy read for the last time",
+            Self::DeletionDone => "claim given up, dropped if decided so",
+            Self::NothingLeft => "finalizer removed",
+            Self::Released => "being deleted, release annotation",
+        }
+    }
+}
+
+/// What deleting a Database does, as things stand: in a namespace that may not use the instance (any more), and to
+/// what was adopted without the platform's consent to drop it, every deletion is a `Retain`.
+#[must_use]
+pub const fn effective_policy(
+    asked: DeletionPolicy,
+    namespace_allowed: bool,
+    may_drop: bool,
+) -> DeletionPolicy {
+    if namespace_allowed && may_drop {
+        asked
+    } else {
+        DeletionPolicy::Retain
+    }
+}
+
+/// What is persisted together with `DELETION_IN_PROGRESS`: from then on the policy is not read again.
+#[must_use]
+pub const fn deletion_effect(policy: DeletionPolicy) -> DeletionEffect {
+    match policy {
+        DeletionPolicy::Retain => DeletionEffect::Keep,
+        DeletionPolicy::Delete | DeletionPolicy::BackupBeforeDelete => DeletionEffect::Drop,
+    }
+}
+
+/// The step that follows, if one does.
+#[must_use]
+pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
+    let Some(at) = at else {
+        return if seen.deleting {
+            gone(Cause::NothingBegun)
+        } else {
+            to(State::Creating, Cause::New)
+        };
+    };
+    if seen.deleting && seen.release {
+        return gone(Cause::Released);
+    }
+    match at {
+        State::Creating => begin_deletion(seen).or_else(|| {
+            if seen.usable {
+                to(State::Created, Cause::LoginWorks)
+            } else {
+                None
+            }
+        }),
+        State::Created => begin_deletion(seen).or_else(|| {
+            if seen.backup == BackupSeen::Waiting && !seen.suspended {
+                to(State::BackupRequested, Cause::BackupWaiting)
+            } else {
+                None
+            }
+        }),
+        State::BackupRequested => begin_deletion(seen).or_else(|| {
+            if seen.backup == BackupSeen::Waiting {
+                None
+            } else {
+                to(State::BackupInProgress, Cause::BackupBegun)
+            }
+        }),
+        State::BackupInProgress => begin_deletion(seen).or_else(|| match seen.backup {
+            BackupSeen::Waiting | BackupSeen::Active => None,
+            BackupSeen::Completed => to(State::BackupCompleted, Cause::BackupCompleted),
+            BackupSeen::Failed | BackupSeen::None => to(State::Created, Cause::BackupFailed),
+        }),
+        State::BackupCompleted => {
+            begin_deletion(seen).or_else(|| to(State::Created, Cause::BackupNoted))
+        }
+        State::BackupBeforeDeleteRequested => {
+            policy_change(seen).or_else(|| match (seen.final_backup, seen.database) {
+                (BackupSeen::None | BackupSeen::Waiting, Existence::Missing) => {
+                    to(State::DeletionRequested, Cause::NothingToBackUp)
+                }
+                (
+                    BackupSeen::None | BackupSeen::Waiting,
+                    Existence::Present | Existence::Unknown,
+                ) => None,
+                (BackupSeen::Active | BackupSeen::Completed | BackupSeen::Failed, _) => {
+                    to(State::BackupBeforeDeleteInProgress, Cause::BackupBegun)
+                }
+            })
+        }
+        State::BackupBeforeDeleteInProgress => {
+            policy_change(seen).or_else(|| match seen.final_backup {
+                BackupSeen::Waiting | BackupSeen::Active => None,
+                BackupSeen::Completed => {
+                    to(State::BackupBeforeDeleteCompleted, Cause::BackupCompleted)
+                }
+                BackupSeen::Failed | BackupSeen::None => {
+                    to(State::BackupBeforeDeleteRequested, Cause::BackupFailed)
+                }
+            })
+        }
+        State::BackupBeforeDeleteCompleted => {
+            policy_change(seen).or_else(|| to(State::DeletionRequested, Cause::BackupNoted))
+        }
+        State::DeletionRequested => {
+            if lacks_final_backup(seen) {
+                to(
+                    State::BackupBeforeDeleteRequested,
+                    Cause::FinalBackupMissing,
+                )
+            } else {
+                to(State::DeletionInProgress, Cause::PolicyRead)
+            }
+        }
+        State::DeletionInProgress => {
+            if seen.deleted {
+                to(State::Deleted, Cause::DeletionDone)
+            } else {
+                None
+            }
+        }
+        State::Deleted => gone(Cause::NothingLeft),
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "next() reads better without a Some around each step"
+)]
+const fn to(state: State, because: Cause) -> Option<Step> {
+    Some(Step {
+        to: Some(state),
+        because,
+    })
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "next() reads better without a Some around each step"
+)]
+const fn gone(because: Cause) -> Option<Step> {
+    Some(Step { to: None, because })
+}
+
+fn begin_deletion(seen: &Seen) -> Option<Step> {
+    match (seen.deleting, seen.policy) {
+        (false, _) => None,
+        (true, DeletionPolicy::BackupBeforeDelete) => {
+            to(State::BackupBeforeDeleteRequested, Cause::FinalBackupWanted)
+        }
+        (true, DeletionPolicy::Retain | DeletionPolicy::Delete) => {
+            to(State::DeletionRequested, Cause::ObjectDeleted)
+        }
+    }
+}
+
+fn policy_change(seen: &Seen) -> Option<Step> {
+    match seen.policy {
+        DeletionPolicy::BackupBeforeDelete => None,
+        DeletionPolicy::Retain | DeletionPolicy::Delete => {
+            to(State::DeletionRequested, Cause::PolicyChanged)
+        }
+    }
+}
+
+/// The policy is read until the deletion begins: one that wants a final backup only now gets it.
+fn lacks_final_backup(seen: &Seen) -> bool {
+    seen.policy == DeletionPolicy::BackupBeforeDelete
+        && seen.final_backup != BackupSeen::Completed
+        && seen.database != Existence::Missing
+}
+
+/// What a state asks to be done, again at each pass, until another state follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Act {
+    /// Nothing but to look on.
+    Watch,
+    /// Claim the names, make the Secret, the user and the database, and log in.
+    Create,
+    /// Look for differences, put them back, and log in.
+    Maintain,
+    /// Make the final backup's Secret and Backup in the operator's namespace.
+    RequestFinalBackup,
+    /// Give up the claim, and keep or drop the database and the user.
+    GiveUp(DeletionEffect),
+}
+
+/// What a state asks for.
+#[must_use]
+pub fn act(at: Option<State>, seen: &Seen) -> Act {
+    let Some(at) = at else {
+        return Act::Watch;
+    };
+    match at {
+        State::Creating => Act::Create,
+        State::Created
+        | State::BackupRequested
+        | State::BackupInProgress
+        | State::BackupCompleted => {
+            if seen.suspended {
+                Act::Watch
+            } else {
+                Act::Maintain
+            }
+        }
+        State::BackupBeforeDeleteRequested => Act::RequestFinalBackup,
+        State::BackupBeforeDeleteInProgress
+        | State::BackupBeforeDeleteCompleted
+        | State::DeletionRequested
+        | State::Deleted => Act::Watch,
+        // A decision that was not persisted drops nothing.
+        State::DeletionInProgress => Act::GiveUp(seen.deletion.unwrap_or(DeletionEffect::Keep)),
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,146 @@
+//! The providers that are open, one per instance, and the servers that they were handed out as.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::access::Access;
+use super::breaker::Breaker;
+use super::server::Server;
+use crate::metrics::Metrics;
+use crate::provider::{self, Fence, Inspection, Provider};
+
+/// Every provider that is open, with what it was opened from.
+#[derive(Default)]
+pub struct Connections {
+    open: Mutex<HashMap<String, Connection>>,
+}
+
+struct Connection {
+    fingerprint: String,
+    provider: Arc<dyn Provider>,
+    breaker: Arc<Mutex<Breaker>>,
+    looked_at: Option<Instant>,
+    /// The server as it was handed out; the same as long as it is the same server.
+    server: Option<Arc<Server>>,
+}
+
+impl Connections {
+    /// The provider of an instance: the one that is open, or a new one where something about the access changed.
+    pub(super) async fn open(
+        &self,
+        name: &str,
+        access: Access,
+        fence: Fence,
+    ) -> (Arc<dyn Provider>, Arc<Mutex<Breaker>>) {
+        let replaced = {
+            let mut open = self.lock();
+            match open.get(name) {
+                Some(known) if known.fingerprint == access.fingerprint => {
+                    return (Arc::clone(&known.provider), Arc::clone(&known.breaker));
+                }
+                Some(_) | None => {}
+            }
+            let connection = Connection {
+                fingerprint: access.fingerprint,
+                provider: provider::open(access.config, fence),
+                breaker: Arc::default(),
+                looked_at: None,
+                server: None,
+            };
+            open.insert(name.to_owned(), connection)
+        };
+        if let Some(replaced) = replaced {
+            replaced.provider.close().await;
+        }
+        let open = self.lock();
+        let known = &open[name];
+        (Arc::clone(&known.provider), Arc::clone(&known.breaker))
+    }
+
+    /// The server, if it was looked at within `resync` and nobody asked for more.
+    pub(super) fn fresh(
+        &self,
+        name: &str,
+        resync: Duration,
+        requested: bool,
+    ) -> Option<Arc<Server>> {
+        let open = self.lock();
+        let connection = open.get(name)?;
+        let fresh = connection.looked_at.is_some_and(|at| at.elapsed() < resync);
+        let open_breaker = connection
+            .breaker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_open();
+        connection
+            .server
+            .clone()
+            .filter(|_| fresh && !requested && !open_breaker)
+    }
+
+    pub(super) fn hand_out(
+        &self,
+        name: &str,
+        found: &Inspection,
+        ca: Option<String>,
+        metrics: &Metrics,
+    ) -> Arc<Server> {
+        let mut open = self.lock();
+        let connection = open.entry(name.to_owned());
+        let std::collections::hash_map::Entry::Occupied(mut connection) = connection else {
+            unreachable!(
+                "opened by the caller, and one instance is looked at by one task at a time"
+            )
+        };
+        let connection = connection.get_mut();
+        connection.looked_at = Some(Instant::now());
+        let identity = found.identity.clone().unwrap_or_default();
+        if let Some(server) = connection
+            .server
+            .as_ref()
+            .filter(|server| server.is(found.flavour, &identity, ca.as_deref()))
+        {
+            return Arc::clone(server);
+        }
+        let server = Arc::new(Server::new(
+            name.to_owned(),
+            found.flavour,
+            identity,
+            ca,
+            Arc::clone(&connection.provider),
+            Arc::clone(&connection.breaker),
+            metrics.clone(),
+        ));
+        connection.server = Some(Arc::clone(&server));
+        server
+    }
+
+    pub(super) fn withdraw(&self, name: &str) {
+        if let Some(connection) = self.lock().get_mut(name) {
+            connection.server = None;
+        }
+    }
+
+    pub(super) async fn forget(&self, name: &str) {
+        let forgotten = self.lock().remove(name);
+        if let Some(connection) = forgotten {
+            connection.provider.close().await;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let all: Vec<Connection> = self
+            .lock()
+            .drain()
+            .map(|(_, connection)| connection)
+            .collect();
+        for connection in all {
+            connection.provider.close().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

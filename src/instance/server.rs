@@ -1,0 +1,202 @@
+//! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use super::breaker::{Breaker, Permit};
+use crate::metrics::Metrics;
+use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Survey};
+
+/// A server that was reached and may be used. Shared by everything that refers to its instance.
+pub struct Server {
+    instance: String,
+    flavour: Flavour,
+    identity: String,
+    ca: Option<String>,
+    provider: Arc<dyn Provider>,
+    breaker: Arc<Mutex<Breaker>>,
+    survey: Mutex<Option<Taken>>,
+    metrics: Metrics,
+}
+
+/// A survey and when it was taken.
+#[derive(Clone)]
+struct Taken {
+    at: Instant,
+    survey: Arc<Survey>,
+}
+
+/// Why a server gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It failed too often just now; nobody asked it.
+    #[error("the server of instance {instance} does not answer; it is asked again in {} s", wait.as_secs() + 1)]
+    Paused {
+        /// The instance's name.
+        instance: String,
+        /// When it may be asked again.
+        wait: Duration,
+    },
+    /// It was asked.
+    #[error("instance {instance}: {source}")]
+    Failed {
+        /// The instance's name.
+        instance: String,
+        /// What came of it.
+        source: ProviderError,
+    },
+}
+
+impl ServerError {
+    /// What the server or the way to it answered, if it was asked.
+    #[must_use]
+    pub fn provider(&self) -> Option<&ProviderError> {
+        match self {
+            Self::Paused { .. } => None,
+            Self::Failed { source, .. } => Some(source),
+        }
+    }
+}
+
+/// Asks a provider behind a breaker, and counts the answer.
+pub async fn ask<'a, T>(
+    instance: &str,
+    provider: &'a dyn Provider,
+    breaker: &Mutex<Breaker>,
+    metrics: &Metrics,
+    operation: &'static str,
+    question: impl FnOnce(&'a dyn Provider) -> BoxFuture<'a, Result<T, ProviderError>>,
+) -> Result<T, ServerError> {
+    let lock = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Permit::Refused(wait) = lock().ask(Instant::now()) {
+        return Err(ServerError::Paused {
+            instance: instance.to_owned(),
+            wait,
+        });
+    }
+    let started = Instant::now();
+    let answer = question(provider).await;
+    let failure = answer.as_ref().err();
+    let open = {
+        let mut breaker = lock();
+        match failure {
+            Some(error) if error.is_server_down() => breaker.failed(Instant::now(), rand::random()),
+            Some(_) | None => breaker.succeeded(),
+        }
+        breaker.is_open()
+    };
+    metrics.asked(
+        instance,
+        operation,
+        started.elapsed(),
+        failure.map(ProviderError::category),
+        open,
+    );
+    answer.map_err(|source| ServerError::Failed {
+        instance: instance.to_owned(),
+        source,
+    })
+}
+
+impl Server {
+    pub(super) fn new(
+        instance: String,
+        flavour: Flavour,
+        identity: String,
+        ca: Option<String>,
+        provider: Arc<dyn Provider>,
+        breaker: Arc<Mutex<Breaker>>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            instance,
+            flavour,
+            identity,
+            ca,
+            provider,
+            breaker,
+            survey: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Which engine it is.
+    #[must_use]
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
+    /// What only this server has; recorded with every claim.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The server's certificate authority in PEM, where the instance names one.
+    #[must_use]
+    pub fn ca(&self) -> Option<&str> {
+        self.ca.as_deref()
+    }
+
+    pub(super) fn is(&self, flavour: Flavour, identity: &str, ca: Option<&str>) -> bool {
+        self.flavour == flavour && self.identity == identity && self.ca() == ca
+    }
+
+    /// Its provider, for what asks no server.
+    #[must_use]
+    pub fn provider(&self) -> &dyn Provider {
+        self.provider.as_ref()
+    }
+
+    /// Asks the server, unless its breaker is open. `operation` is the metric's label.
+    pub async fn ask<'a, T>(
+        &'a self,
+        operation: &'static str,
+        question: impl FnOnce(&'a dyn Provider) -> BoxFuture<'a, Result<T, ProviderError>>,
+    ) -> Result<T, ServerError> {
+        ask(
+            &self.instance,
+            self.provider.as_ref(),
+            &self.breaker,
+            &self.metrics,
+            operation,
+            question,
+        )
+        .await
+    }
+
+    /// What stands on the server under these names, as of a moment not before `since`.
+    ///
+    /// A survey that is young enough answers for all databases of the server with one statement.
+    pub async fn observe(
+        &self,
+        names: &Names,
+        since: Option<Instant>,
+    ) -> Result<Observed, ServerError> {
+        let taken = self
+            .survey
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match (taken, since) {
+            (Some(taken), Some(since)) if taken.at >= since => Ok(taken.survey.of(names)),
+            (_, _) => {
+                self.ask("observe", |provider| provider.observe(names))
+                    .await
+            }
+        }
+    }
+
+    /// Takes a survey, for [`Server::observe`] to answer from.
+    pub async fn take_survey(&self) -> Result<Arc<Survey>, ServerError> {
+        let at = Instant::now();
+        let survey = Arc::new(self.ask("survey", |provider| provider.survey()).await?);
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(Taken {
+            at,
+            survey: Arc::clone(&survey),
+        });
+        Ok(survey)
+    }
+}

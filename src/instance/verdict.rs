@@ -1,0 +1,221 @@
+//! What was found on a server, and what that means for its instance. Pure.
+
+use crate::api::instance::{
+    DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse,
+};
+use crate::api::{ACKNOWLEDGE_IDENTITY, InstanceReason};
+use crate::provider::{self, Inspection, ProviderError};
+
+/// The reason and the message of an instance's conditions.
+pub type Verdict = (InstanceReason, String);
+
+/// Puts what was found into the status and says whether databases may use the server.
+///
+/// `acknowledged` is the value of the annotation [`ACKNOWLEDGE_IDENTITY`].
+#[must_use]
+pub fn of_inspection(
+    found: &Inspection,
+    acknowledged: Option<&str>,
+    status: &mut DatabaseInstanceStatus,
+) -> Verdict {
+    status.version = Some(found.version.clone());
+    status.flavour = Some(flavour(found.flavour));
+    status.tls = Some(TlsInUse {
+        enabled: found.tls.is_some(),
+        protocol: found.tls.clone(),
+    });
+    status.missing_privileges = found
+        .missing
+        .iter()
+        .map(|missing| MissingPrivilege {
+            needed_for: missing.needed_for.clone(),
+            sql: missing.grant.clone(),
+        })
+        .collect();
+    if let Some(verdict) = identity(
+        found.identity.as_deref(),
+        acknowledged,
+        &mut status.identity,
+    ) {
+        return verdict;
+    }
+    if found.read_only {
+        let message = format!(
+            "{} {} is read-only: point spec.host at the primary",
+            name(found.flavour),
+            found.version
+        );
+        return (InstanceReason::ReadOnly, message);
+    }
+    if let Some(first) = found.missing.first() {
+        let message = format!(
+            "the administrator may not do all that is needed ({} missing, all in status.missingPrivileges); to {}, run: {}",
+            found.missing.len(),
+            first.needed_for,
+            first.grant
+        );
+        return (InstanceReason::MissingPrivileges, message);
+    }
+    let tls = found.tls.as_deref().unwrap_or("no TLS");
+    (
+        InstanceReason::Connected,
+        format!("{} {}, {tls}", name(found.flavour), found.version),
+    )
+}
+
+/// What a failure to ask the server means.
+#[must_use]
+pub fn of_failure(error: &ProviderError) -> Verdict {
+    let reason = match error {
+        ProviderError::Unreachable { .. }
+        | ProviderError::Timeout { .. }
+        | ProviderError::Busy { .. }
+        | ProviderError::Unexpected { .. }
+        | ProviderError::ClaimMoved { .. }
+        | ProviderError::Superseded { .. }
+        | ProviderError::NotLeading => InstanceReason::Unreachable,
+        ProviderError::Tls { .. } => InstanceReason::TlsFailed,
+        ProviderError::LoginRefused { .. } => InstanceReason::LoginFailed,
+        ProviderError::TooManyConnections { .. } => InstanceReason::TooManyConnections,
+        ProviderError::ReadOnly { .. } => InstanceReason::ReadOnly,
+        ProviderError::NotPermitted { .. } => InstanceReason::MissingPrivileges,
+        ProviderError::Unsupported(_) => InstanceReason::UnsupportedVersion,
+        ProviderError::InTheWay(_) => InstanceReason::ClaimsUnusable,
+    };
+    (reason, error.to_string())
+}
+
+/// Another identity than the known one is left alone until somebody acknowledged it.
+fn identity(
+    found: Option<&str>,
+    acknowledged: Option<&str>,
+    status: &mut Option<ServerIdentity>,
+) -> Option<Verdict> {
+    let found = found?;
+    let known = status.as_ref().map(|identity| identity.known.clone());
+    match known {
+        Some(known) if known != found && acknowledged != Some(found) => {
+            let message = format!(
+                "the server was {known} and is {found} now: if that is meant, set the annotation {ACKNOWLEDGE_IDENTITY}={found}; \
+                 until then nothing is changed there"
+            );
+            *status = Some(ServerIdentity {
+                known,
+                seen: Some(found.to_owned()),
+            });
+            Some((InstanceReason::IdentityChanged, message))
+        }
+        Some(_) | None => {
+            *status = Some(ServerIdentity {
+                known: found.to_owned(),
+                seen: None,
+            });
+            None
+        }
+    }
+}
+
+fn flavour(flavour: provider::Flavour) -> Flavour {
+    match flavour {
+        provider::Flavour::Postgresql => Flavour::PostgreSql,
+        provider::Flavour::Mysql => Flavour::MySql,
+        provider::Flavour::Mariadb => Flavour::MariaDb,
+    }
+}
+
+fn name(flavour: provider::Flavour) -> &'static str {
+    match flavour {
+        provider::Flavour::Postgresql => "PostgreSQL",
+        provider::Flavour::Mysql => "MySQL",
+        provider::Flavour::Mariadb => "MariaDB",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Inspection {
+        Inspection {
+            flavour: provider::Flavour::Postgresql,
+            version: "17.6".into(),
+            series: "17".into(),
+            tls: Some("TLSv1.3".into()),
+            identity: Some("one".into()),
+            read_only: false,
+            missing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_healthy_server_is_connected_and_described() {
+        let mut status = DatabaseInstanceStatus::default();
+        let (reason, message) = of_inspection(&found(), None, &mut status);
+        assert_eq!(
+            (reason, message.as_str()),
+            (InstanceReason::Connected, "PostgreSQL 17.6, TLSv1.3")
+        );
+        assert_eq!(status.version.as_deref(), Some("17.6"));
+        assert_eq!(status.identity.unwrap().known, "one");
+    }
+
+    #[test]
+    fn another_server_is_left_alone_until_it_is_acknowledged() {
+        let mut status = DatabaseInstanceStatus::default();
+        let _ = of_inspection(&found(), None, &mut status);
+        let other = Inspection {
+            identity: Some("two".into()),
+            ..found()
+        };
+        for acknowledged in [None, Some("one"), Some("three")] {
+            let (reason, message) = of_inspection(&other, acknowledged, &mut status);
+            assert_eq!(reason, InstanceReason::IdentityChanged);
+            assert!(message.contains("acknowledge-identity=two"), "{message}");
+            assert_eq!(status.identity.as_ref().unwrap().known, "one");
+        }
+        assert_eq!(
+            of_inspection(&other, Some("two"), &mut status).0,
+            InstanceReason::Connected
+        );
+        assert_eq!(
+            status.identity,
+            Some(ServerIdentity {
+                known: "two".into(),
+                seen: None
+            })
+        );
+        // The old one again is a change like any other.
+        assert_eq!(
+            of_inspection(&found(), Some("two"), &mut status).0,
+            InstanceReason::IdentityChanged
+        );
+    }
+
+    #[test]
+    fn read_only_and_missing_privileges_stop_the_databases() {
+        let mut status = DatabaseInstanceStatus::default();
+        let standby = Inspection {
+            read_only: true,
+            ..found()
+        };
+        assert_eq!(
+            of_inspection(&standby, None, &mut status).0,
+            InstanceReason::ReadOnly
+        );
+        let missing = provider::MissingPrivilege {
+            needed_for: "create users".into(),
+            grant: "ALTER ROLE admin CREATEROLE".into(),
+        };
+        let (reason, message) = of_inspection(
+            &Inspection {
+                missing: vec![missing],
+                ..found()
+            },
+            None,
+            &mut status,
+        );
+        assert_eq!(reason, InstanceReason::MissingPrivileges);
+        assert!(message.contains("ALTER ROLE admin CREATEROLE"), "{message}");
+        assert_eq!(status.missing_privileges.len(), 1);
+    }
+}

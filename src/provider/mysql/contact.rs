@@ -1,0 +1,176 @@
+//! The sessions of one provider: the first contact with a server, and each session's registration with the fence.
+
+use std::sync::Arc;
+
+use super::super::pool::{Lease, Pool, Slot};
+use super::super::{Fence, Flavour, ProviderError, ServerConfig, TlsMode};
+use super::dialect::Dialect;
+use super::grants::{self, Held};
+use super::session::{self, Session};
+use super::{error, fence, home};
+
+/// What is known of a server from the first contact on.
+#[derive(Clone, Debug)]
+pub(super) struct Contact {
+    /// Which server it is.
+    pub(super) dialect: Dialect,
+    /// The epoch of this process on it.
+    pub(super) epoch: i64,
+    /// What the administrator may do.
+    pub(super) held: Held,
+    /// Whether sessions can be ended by `mysql.rds_kill`.
+    pub(super) kills_by_procedure: bool,
+    /// One statement that grants all that the administrator needs.
+    pub(super) grant: Arc<str>,
+}
+
+/// The administrator's sessions on one server.
+pub(super) struct Sessions {
+    pub(super) config: ServerConfig,
+    /// `host:port`, for messages.
+    pub(super) server: Arc<str>,
+    fence: Fence,
+    pool: Pool<Session>,
+    contact: tokio::sync::Mutex<Option<Arc<Contact>>>,
+}
+
+impl Sessions {
+    pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
+        Self {
+            server: Arc::from(format!("{}:{}", config.host, config.port)),
+            pool: Pool::new(config.max_connections, config.timeouts),
+            contact: tokio::sync::Mutex::new(None),
+            config,
+            fence,
+        }
+    }
+
+    /// A session that is registered with the fence, and what is known of its server.
+    pub(super) async fn registered(&self) -> Result<(Lease<Session>, Arc<Contact>), ProviderError> {
+        let slot = self.pool.slot().await?;
+        let mut lease = self.pool.session(slot, self.open()).await?;
+        let contact = self.contact.lock().await.clone().ok_or_else(forgotten)?;
+        lease.set_grant(&contact.grant);
+        Ok((lease, contact))
+    }
+
+    /// A session that is not registered with the fence, only to look at a server that may be read-only.
+    pub(super) async fn unregistered(&self) -> Result<(Session, Slot), ProviderError> {
+        let slot = self.slot().await?;
+        let session = Session::open(&self.config, &self.server, session::token()).await?;
+        Ok((session, slot))
+    }
+
+    /// The right to have one more connection open.
+    pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
+        let slot = self.pool.slot().await?;
+        self.pool.make_room().await;
+        Ok(slot)
+    }
+
+    /// Puts what was learned anew about the server and the administrator in the place of what was known.
+    pub(super) async fn learn(&self, dialect: Dialect, held: Held, kills_by_procedure: bool) {
+        let mut known = self.contact.lock().await;
+        if let Some(contact) = known.as_mut() {
+            let contact = Arc::make_mut(contact);
+            contact.dialect = dialect;
+            contact.held = held;
+            contact.kills_by_procedure = kills_by_procedure;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Connects and registers. The first to come makes the contact; the others wait for it.
+    async fn open(&self) -> Result<Session, ProviderError> {
+        let mut session = Session::open(&self.config, &self.server, session::token()).await?;
+        let mut known = self.contact.lock().await;
+        // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
+        for _ in 0..2 {
+            // What is known stays when this fails: a process that was superseded must not enter a second time.
+            let contact = match known.as_ref() {
+                Some(contact) => Arc::clone(contact),
+                None => Arc::new(self.first_contact(&mut session).await?),
+            };
+            *known = Some(Arc::clone(&contact));
+            if fence::register(&mut session, &self.fence, contact.epoch).await? {
+                drop(known);
+                fence::forget_lost(&mut session, &self.fence, contact.epoch).await?;
+                return Ok(session);
+            }
+            *known = None;
+        }
+        Err(forgotten())
+    }
+
+    async fn first_contact(&self, session: &mut Session) -> Result<Contact, ProviderError> {
+        let dialect = dialect(session, self.config.tls.mode).await?;
+        let (account, held) = privileges(session).await?;
+        let grant = Arc::from(grants::everything(&dialect, &account));
+        session.set_grant(&grant);
+        if home::identity(session).await?.is_none() {
+            self.fence.check_held()?;
+            home::make(session, &dialect, &session::token()).await?;
+        }
+        let epoch = fence::enter(session, &self.fence, self.config.timeouts.statement).await?;
+        Ok(Contact {
+            kills_by_procedure: home::has_kill_procedure(session).await?,
+            dialect,
+            epoch,
+            held,
+            grant,
+        })
+    }
+}
+
+fn forgotten() -> ProviderError {
+    ProviderError::Unexpected {
+        doing: "registering a session".to_owned(),
+        detail: "the server forgets what is written to db_operator".to_owned(),
+    }
+}
+
+/// Reads which server answered, and refuses MySQL in the clear.
+pub(super) async fn dialect(
+    session: &mut Session,
+    mode: TlsMode,
+) -> Result<Dialect, ProviderError> {
+    let doing = "asking the server for its version";
+    let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+               ('version', 'version_comment', 'lower_case_table_names', 'partial_revokes')";
+    let variables = session.variables(doing, sql).await?;
+    let value = |name: &str| variables.get(name).map_or("", String::as_str);
+    let folds = value("lower_case_table_names") != "0";
+    let literal = value("partial_revokes") == "ON";
+    let dialect = Dialect::new(value("version"), value("version_comment"), folds, literal)?;
+    if dialect.flavour == Flavour::Mysql && mode == TlsMode::Disable {
+        return Err(ProviderError::Unsupported(error::NEEDS_TLS.to_owned()));
+    }
+    Ok(dialect)
+}
+
+/// The administrator's account as statements name it, and its global privileges, those of active roles included.
+pub(super) async fn privileges(session: &mut Session) -> Result<(String, Held), ProviderError> {
+    let doing = "asking for the administrator's privileges";
+    let who = sqlx::query("SELECT CURRENT_USER() AS account, CURRENT_ROLE() AS roles");
+    let (account, roles) = match session.rows(doing, who).await?.first() {
+        Some(row) => (row.text("account")?, row.text("roles")?),
+        None => (String::new(), String::new()),
+    };
+    // MySQL answers with the roles' names, and with their privileges only when they are named. The list is the
+    // server's own and quoted by it; MariaDB includes the active role by itself and quotes nothing.
+    let sql = if roles.starts_with('`') {
+        format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")
+    } else {
+        "SHOW GRANTS".to_owned()
+    };
+    let rows = session.show(doing, sql).await?;
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| row.text_at(0))
+        .collect::<Result<_, _>>()?;
+    let held = Held::parse(lines.iter().map(String::as_str));
+    Ok((grants::account(&account), held))
+}

@@ -1,0 +1,283 @@
+//! Making accounts and schemas as desired: look, change what differs, read back.
+
+use super::super::ident;
+use super::super::{Change, Desired, ProviderError, SqlName, Verifier};
+use super::catalog::{self, ANY_HOST, Account, Grant};
+use super::contact::Contact;
+use super::error;
+use super::facts::{self, Fit};
+use super::session::Session;
+
+/// Makes the account, or changes what differs about it.
+pub(super) async fn role(
+    session: &mut Session,
+    contact: &Contact,
+    desired: &Desired,
+    verifier: Option<&Verifier>,
+) -> Result<Vec<Change>, ProviderError> {
+    let dialect = &contact.dialect;
+    let user = &desired.names.role;
+    let limit = desired.connection_limit.unwrap_or(0);
+    let accounts = catalog::accounts(session, dialect, Some(user)).await?;
+    let Some(account) = accounts.iter().find(|account| account.host == ANY_HOST) else {
+        if let Some(other) = accounts.first() {
+            return Err(ProviderError::InTheWay(format!(
+                "the server has the account {user:?} at host {:?}, which would answer in the place of {user:?} at any \
+                 host; drop or rename it, or choose another user name",
+                other.host
+            )));
+        }
+        let Some(verifier) = verifier else {
+            return Err(ProviderError::Unexpected {
+                doing: format!("creating the user {user:?}"),
+                detail: "it does not exist and no password was given".to_owned(),
+            });
+        };
+        let create = format!(
+            "CREATE USER {} {} WITH MAX_USER_CONNECTIONS {limit} PASSWORD EXPIRE NEVER",
+            account_of(user),
+            dialect.identified(verifier),
+        );
+        session
+            .run("creating the user", create)
+            .await
+            .map_err(meanwhile)?;
+        return Ok(vec![Change(format!("user {user} was missing, is created"))]);
+    };
+    let (clauses, changes) = differences(contact, account, limit, verifier);
+    if !clauses.is_empty() {
+        let alter = format!("ALTER USER {} {}", account_of(user), clauses.join(" "));
+        session
+            .run("altering the user", alter)
+            .await
+            .map_err(meanwhile)?;
+    }
+    Ok(changes)
+}
+
+/// The clauses of ALTER USER, in the order of its grammar, and what they change.
+fn differences(
+    contact: &Contact,
+    account: &Account,
+    limit: u32,
+    verifier: Option<&Verifier>,
+) -> (Vec<String>, Vec<Change>) {
+    let user = &account.user;
+    let mut clauses = Vec::new();
+    let mut changes = Vec::new();
+    if let Some(verifier) = verifier {
+        let (plugin, hash) = contact.dialect.stored(verifier);
+        if account.plugin != plugin || account.hash != hash || account.expired {
+            clauses.push(contact.dialect.identified(verifier));
+            changes.push(Change(format!("password of user {user} is set")));
+        }
+    }
+    if account.max_connections != i64::from(limit) {
+        clauses.push(format!("WITH MAX_USER_CONNECTIONS {limit}"));
+        changes.push(Change(format!(
+            "connection limit of user {user} was {}, is {}",
+            unlimited(account.max_connections),
+            unlimited(i64::from(limit)),
+        )));
+    }
+    if let Some(expiry) = facts::expiry(account) {
+        clauses.push("PASSWORD EXPIRE NEVER".to_owned());
+        changes.push(Change(format!("{expiry}, does not any more")));
+    }
+    if account.locked {
+        clauses.push("ACCOUNT UNLOCK".to_owned());
+        changes.push(Change(format!("user {user} was locked, may log in")));
+    }
+    (clauses, changes)
+}
+
+fn unlimited(limit: i64) -> String {
+    if limit == 0 {
+        "unlimited".to_owned()
+    } else {
+        limit.to_string()
+    }
+}
+
+/// Makes the schema, or changes what differs about it, and gives the account all privileges on it.
+pub(super) async fn database(
+    session: &mut Session,
+    contact: &Contact,
+    desired: &Desired,
+) -> Result<Vec<Change>, ProviderError> {
+    let schema = &desired.names.database;
+    let mut changes = Vec::new();
+    let found = catalog::schemas(session, Some(schema)).await?;
+    let created = found.is_empty();
+    if let Some(found) = found.first() {
+        let wanted = &desired.mysql;
+        let differs = |wanted: &Option<String>, is: &str| {
+            wanted
+                .as_ref()
+                .is_some_and(|wanted| !wanted.eq_ignore_ascii_case(is))
+        };
+        if differs(&wanted.character_set, &found.character_set)
+            || differs(&wanted.collation, &found.collation)
+        {
+            let alter = format!(
+                "ALTER DATABASE {}{}",
+                schema.mysql(),
+                text_settings(desired)
+            );
+            session.run("altering the database", alter).await?;
+            changes.push(Change(format!(
+                "default character set of database {schema} was {} ({})",
+                found.character_set, found.collation
+            )));
+        }
+    } else {
+        let create = format!(
+            "CREATE DATABASE {}{}",
+            schema.mysql(),
+            text_settings(desired)
+        );
+        session
+            .run("creating the database", create)
+            .await
+            .map_err(meanwhile)?;
+        changes.push(Change(format!("database {schema} was missing, is created")));
+    }
+    privileges(session, contact, desired, created, &mut changes).await?;
+    Ok(changes)
+}
+
+fn text_settings(desired: &Desired) -> String {
+    let mut clauses = String::new();
+    // Both are names of the server's own; as literals they can be nothing else.
+    if let Some(character_set) = &desired.mysql.character_set {
+        clauses.push_str(" CHARACTER SET ");
+        clauses.push_str(&ident::mysql_literal(character_set));
+    }
+    if let Some(collation) = &desired.mysql.collation {
+        clauses.push_str(" COLLATE ");
+        clauses.push_str(&ident::mysql_literal(collation));
+    }
+    clauses
+}
+
+/// Gives the account what it lacks on the schema and takes what it has too much, then reads back.
+async fn privileges(
+    session: &mut Session,
+    contact: &Contact,
+    desired: &Desired,
+    created: bool,
+    changes: &mut Vec<Change>,
+) -> Result<(), ProviderError> {
+    let (schema, user) = (&desired.names.database, &desired.names.role);
+    let dialect = &contact.dialect;
+    let to_give = contact.held.to_give(dialect);
+    let read = (schema, user);
+    let grants = catalog::grants(session, dialect, &to_give, Some(read)).await?;
+    let ours = |grant: &&Grant, wanted: Fit| {
+        grant.user == user.as_str()
+            && grant.host == ANY_HOST
+            && facts::fit(dialect, grant, schema) == wanted
+    };
+    if created {
+        // Neither server drops privileges with a schema: what is left of an earlier one would open this one.
+        for grant in grants.iter().filter(|grant| {
+            !ours(grant, Fit::Exact) && facts::fit(dialect, grant, schema) == Fit::Exact
+        }) {
+            revoke_all(session, grant).await?;
+            changes.push(Change(format!(
+                "privileges of {}@{} on an earlier database {schema} are revoked",
+                grant.user, grant.host
+            )));
+        }
+    }
+    let exact = grants.iter().find(|grant| ours(grant, Fit::Exact));
+    if exact.is_none_or(|grant| !grant.lacking.is_empty()) {
+        let names: Vec<_> = to_give.iter().map(|privilege| privilege.name).collect();
+        let grant = format!(
+            "GRANT {} ON {}.* TO {}",
+            names.join(", "),
+            ident::mysql_identifier(&dialect.grant_pattern(schema)),
+            account_of(user)
+        );
+        session
+            .run("giving the user its privileges on the database", grant)
+            .await?;
+        let was = exact.map_or_else(
+            || "none".to_owned(),
+            |grant| format!("all but {}", grant.lacking.join(", ")),
+        );
+        if !created {
+            changes.push(Change(format!(
+                "privileges of user {user} on database {schema} were {was}, are all"
+            )));
+        }
+    }
+    if exact.is_some_and(|grant| grant.with_option) {
+        let revoke = format!(
+            "REVOKE GRANT OPTION ON {}.* FROM {}",
+            ident::mysql_identifier(&dialect.grant_pattern(schema)),
+            account_of(user)
+        );
+        session.run("taking back GRANT OPTION", revoke).await?;
+        changes.push(Change(format!(
+            "user {user} could give its privileges to others, cannot any more"
+        )));
+    }
+    if let Some(wildcard) = grants.iter().find(|grant| ours(grant, Fit::Wildcard)) {
+        revoke_all(session, wildcard).await?;
+        changes.push(Change(format!(
+            "privileges of user {user} reached every database like {:?}, reach this one only",
+            wildcard.pattern
+        )));
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let grants = catalog::grants(session, dialect, &to_give, Some(read)).await?;
+    match grants.iter().find(|grant| ours(grant, Fit::Exact)) {
+        Some(grant) if grant.lacking.is_empty() && !grant.with_option => Ok(()),
+        Some(_) | None => Err(ProviderError::NotPermitted {
+            doing: format!("give {user} all privileges on {schema}"),
+            detail: "the server accepted the GRANT and does not show it".to_owned(),
+            grant: contact.grant.to_string(),
+        }),
+    }
+}
+
+/// Takes back whatever a row of `mysql.db` gives. By name: MariaDB lets only somebody who holds all privileges that
+/// there are say ALL PRIVILEGES.
+pub(super) async fn revoke_all(session: &mut Session, grant: &Grant) -> Result<(), ProviderError> {
+    let account = ident::mysql_account(&grant.user, &grant.host);
+    let pattern = ident::mysql_identifier(&grant.pattern);
+    let mut statements = Vec::new();
+    if grant.with_option {
+        statements.push(format!("REVOKE GRANT OPTION ON {pattern}.* FROM {account}"));
+    }
+    if !grant.held.is_empty() {
+        let names = grant.held.join(", ");
+        statements.push(format!("REVOKE {names} ON {pattern}.* FROM {account}"));
+    }
+    for statement in statements {
+        match session.run("taking back privileges", statement).await {
+            Err(failure) if failure.number != Some(error::NO_GRANT) => return Err(failure.error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The account of a role as statements name it.
+pub(super) fn account_of(user: &SqlName) -> String {
+    ident::mysql_account(user.as_str(), ANY_HOST)
+}
+
+/// Somebody else made or dropped it between our look and our statement: look again.
+fn meanwhile(failure: super::session::Failure) -> ProviderError {
+    match failure.number {
+        Some(error::CANNOT_USER | error::SCHEMA_EXISTS) => ProviderError::Busy {
+            doing: "making what was missing".to_owned(),
+            detail: "somebody else made or dropped it at the same moment".to_owned(),
+        },
+        Some(_) | None => failure.error,
+    }
+}

@@ -1,0 +1,131 @@
+//! What the server's error numbers mean to the operator.
+//!
+//! Numbers: MySQL's server error reference, and MariaDB's list of error codes.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::super::ProviderError;
+
+/// What is known where an error comes up.
+#[derive(Clone, Debug)]
+pub(super) struct Site<'a> {
+    /// `host:port`.
+    pub(super) server: &'a str,
+    /// What was tried, as in "… failed".
+    pub(super) doing: &'a str,
+    /// How long it may take.
+    pub(super) limit: Duration,
+    /// The statement that gives the administrator all that it needs.
+    pub(super) grant: &'a str,
+}
+
+/// The server's error number, if the server answered.
+pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+    match error {
+        sqlx::Error::Database(database) => database
+            .try_downcast_ref::<MySqlDatabaseError>()
+            .map(MySqlDatabaseError::number),
+        _ => None,
+    }
+}
+
+/// A unique key is taken (`ER_DUP_ENTRY`).
+pub(super) const DUPLICATE: u16 = 1062;
+/// The schema does not exist (`ER_BAD_DB_ERROR`).
+pub(super) const NO_SCHEMA: u16 = 1049;
+/// The table does not exist (`ER_NO_SUCH_TABLE`).
+pub(super) const NO_TABLE: u16 = 1146;
+/// The schema exists already (`ER_DB_CREATE_EXISTS`).
+pub(super) const SCHEMA_EXISTS: u16 = 1007;
+/// The schema does not exist, said by DROP (`ER_DB_DROP_EXISTS`).
+pub(super) const SCHEMA_GONE: u16 = 1008;
+/// CREATE, ALTER or DROP USER met an account that exists, or does not (`ER_CANNOT_USER`).
+pub(super) const CANNOT_USER: u16 = 1396;
+/// No privilege is recorded that could be revoked (`ER_NONEXISTING_GRANT`).
+pub(super) const NO_GRANT: u16 = 1141;
+/// A lock was not granted in time (`ER_LOCK_WAIT_TIMEOUT`).
+pub(super) const LOCK_TIMEOUT: u16 = 1205;
+/// There is no such session (`ER_NO_SUCH_THREAD`).
+pub(super) const NO_SESSION: u16 = 1094;
+/// The session belongs to somebody else (`ER_KILL_DENIED_ERROR`).
+pub(super) const KILL_DENIED: u16 = 1095;
+
+/// What went wrong while connecting as the administrator.
+pub(super) fn connecting(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
+    let server = site.server.to_owned();
+    let detail = describe(error);
+    match number(error) {
+        // Access denied (also: no password, wrong plugin, expired, locked), host not allowed.
+        Some(1045 | 1130 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151) => {
+            ProviderError::LoginRefused { server, detail }
+        }
+        // ER_SECURE_TRANSPORT_REQUIRED: the server takes no login in the clear.
+        Some(3159) => ProviderError::Tls { server, detail },
+        Some(_) => running(error, site),
+        None => match error {
+            sqlx::Error::Tls(_) => ProviderError::Tls { server, detail },
+            // rustls reports a certificate that it does not accept as invalid data of the stream.
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+                ProviderError::Tls { server, detail }
+            }
+            // sqlx was built without RSA, so the full exchange of MySQL's authentication needs TLS.
+            sqlx::Error::Configuration(_) => ProviderError::Unsupported(NEEDS_TLS.to_owned()),
+            _ => running(error, site),
+        },
+    }
+}
+
+/// Why MySQL is refused in the clear.
+pub(super) const NEEDS_TLS: &str = "MySQL's authentication (caching_sha2_password) needs TLS; set spec.tls.mode to \
+                                    verify-full, verify-ca or require";
+
+/// What went wrong in a session of the administrator.
+pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
+    let server = site.server.to_owned();
+    let doing = site.doing.to_owned();
+    let detail = describe(error);
+    match number(error) {
+        Some(1040 | 1203 | 1226) => ProviderError::TooManyConnections { server, detail },
+        Some(LOCK_TIMEOUT | 1213 | 3058 | 3572) => ProviderError::Busy { doing, detail },
+        // --read-only and --super-read-only; 1290 also stands for other options, which the message tells.
+        Some(1792 | 1836) => ProviderError::ReadOnly { server },
+        Some(1290) if detail.contains("read-only") || detail.contains("read_only") => {
+            ProviderError::ReadOnly { server }
+        }
+        // Statement timeout (MariaDB 1969, MySQL 3024).
+        Some(1969 | 3024) => ProviderError::Timeout {
+            doing,
+            limit: site.limit,
+        },
+        // The server goes down, or somebody ended the session.
+        Some(1053 | 1077 | 1079 | 1317 | 1927 | 3169 | 4031) => {
+            ProviderError::Unreachable { server, detail }
+        }
+        // Access denied to a schema, table, column, routine, or for want of a global privilege.
+        Some(1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1698) => {
+            ProviderError::NotPermitted {
+                doing,
+                detail,
+                grant: site.grant.to_owned(),
+            }
+        }
+        Some(_) => ProviderError::Unexpected { doing, detail },
+        None => match error {
+            sqlx::Error::Io(_) => ProviderError::Unreachable { server, detail },
+            _ => ProviderError::Unexpected { doing, detail },
+        },
+    }
+}
+
+/// What the server said, without the piece of the statement that a syntax error quotes.
+pub(super) fn describe(error: &sqlx::Error) -> String {
+    match (number(error), error) {
+        (Some(1064), _) => "the server did not understand the statement (error 1064)".to_owned(),
+        (Some(number), sqlx::Error::Database(database)) => {
+            format!("{} (error {number})", database.message())
+        }
+        _ => error.to_string(),
+    }
+}

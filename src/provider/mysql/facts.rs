@@ -1,0 +1,387 @@
+//! From the catalog's rows to what the provider API tells: pure, without a server.
+
+use std::collections::HashMap;
+
+use super::super::{DatabaseFacts, RoleFacts, SqlName};
+use super::catalog::{ANY_HOST, Account, Grant, Power, Schema, grantee};
+use super::dialect::Dialect;
+
+/// Global privileges that let nobody see or change what is another's.
+const HARMLESS: &[&str] = &[
+    "BINLOG MONITOR",
+    "CREATE TEMPORARY TABLES",
+    "LOCK TABLES",
+    "PROCESS",
+    "REPLICATION CLIENT",
+    "SHOW DATABASES",
+];
+
+/// Who can write to these can become anybody.
+const SYSTEM_SCHEMAS: &[&str] = &["mysql", "sys", "db_operator"];
+
+/// The rows of the catalog that facts are made of. There may be more in them than is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    pub(super) schemas: Vec<Schema>,
+    pub(super) accounts: Vec<Account>,
+    pub(super) grants: Vec<Grant>,
+    pub(super) powers: Vec<Power>,
+}
+
+/// A whole catalog by names, so that a survey of many databases does not go through all of it for each.
+pub(super) struct Index<'c> {
+    schemas: HashMap<&'c str, &'c Schema>,
+    accounts: HashMap<&'c str, Vec<&'c Account>>,
+    grants_of: HashMap<&'c str, Vec<&'c Grant>>,
+    grants_on: HashMap<&'c str, Vec<&'c Grant>>,
+    powers: HashMap<&'c str, Vec<&'c Power>>,
+}
+
+impl<'c> Index<'c> {
+    pub(super) fn new(catalog: &'c Catalog) -> Self {
+        fn by<'c, T>(
+            rows: &'c [T],
+            key: impl Fn(&'c T) -> &'c str,
+        ) -> HashMap<&'c str, Vec<&'c T>> {
+            let mut map: HashMap<&str, Vec<&T>> = HashMap::new();
+            for row in rows {
+                map.entry(key(row)).or_default().push(row);
+            }
+            map
+        }
+        Self {
+            schemas: catalog
+                .schemas
+                .iter()
+                .map(|schema| (schema.name.as_str(), schema))
+                .collect(),
+            accounts: by(&catalog.accounts, |account| &account.user),
+            grants_of: by(&catalog.grants, |grant| &grant.user),
+            grants_on: by(&catalog.grants, |grant| &grant.pattern),
+            powers: by(&catalog.powers, |power| &power.grantee),
+        }
+    }
+
+    /// The rows that concern one schema and one user.
+    pub(super) fn of(&self, dialect: &Dialect, schema: &SqlName, user: &SqlName) -> Catalog {
+        fn owned<T: Clone>(rows: Option<&Vec<&T>>) -> Vec<T> {
+            rows.into_iter()
+                .flatten()
+                .map(|row| T::clone(row))
+                .collect()
+        }
+        let pattern = dialect.grant_pattern(schema);
+        let mut grants: Vec<Grant> = owned(self.grants_of.get(user.as_str()));
+        let mut patterns = vec![pattern.as_str(), schema.as_str()];
+        patterns.dedup();
+        for pattern in patterns {
+            let others = owned(self.grants_on.get(pattern));
+            grants.extend(
+                others
+                    .into_iter()
+                    .filter(|grant| grant.user != user.as_str()),
+            );
+        }
+        Catalog {
+            schemas: self
+                .schemas
+                .get(schema.as_str())
+                .map(|schema| Schema::clone(schema))
+                .into_iter()
+                .collect(),
+            accounts: owned(self.accounts.get(user.as_str())),
+            grants,
+            powers: owned(self.powers.get(grantee(user.as_str()).as_str())),
+        }
+    }
+}
+
+/// How a row of `mysql.db` stands to a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// For exactly this schema.
+    Exact,
+    /// Written without escaping the name's `_` and `%`: for this schema, and for others that the pattern reaches.
+    Wildcard,
+    /// For something else, though its pattern may reach the schema.
+    Other,
+}
+
+/// How a row of `mysql.db` stands to a schema.
+pub(super) fn fit(dialect: &Dialect, grant: &Grant, schema: &SqlName) -> Fit {
+    if grant.pattern == dialect.grant_pattern(schema) {
+        Fit::Exact
+    } else if grant.pattern == schema.as_str() {
+        Fit::Wildcard
+    } else {
+        Fit::Other
+    }
+}
+
+/// What is to be said of a schema whose owner should be `role`.
+pub(super) fn database(
+    dialect: &Dialect,
+    catalog: &Catalog,
+    schema: &SqlName,
+    role: &SqlName,
+) -> Option<DatabaseFacts> {
+    let found = catalog
+        .schemas
+        .iter()
+        .find(|found| found.name == schema.as_str())?;
+    let on_schema: Vec<(&Grant, Fit)> = catalog
+        .grants
+        .iter()
+        .filter(|grant| grant.host == ANY_HOST)
+        .map(|grant| (grant, fit(dialect, grant, schema)))
+        .filter(|(_, fit)| *fit != Fit::Other)
+        .collect();
+    let mut holders: Vec<&str> = on_schema
+        .iter()
+        .filter(|(grant, _)| grant.lacking.is_empty())
+        .map(|(grant, _)| grant.user.as_str())
+        .collect();
+    holders.sort_unstable();
+    holders.dedup();
+    let owner = if holders.contains(&role.as_str()) {
+        Some(role.to_string())
+    } else if let [only] = holders[..] {
+        Some(only.to_owned())
+    } else {
+        None
+    };
+    let mut deviations = Vec::new();
+    for (grant, fit) in on_schema {
+        if grant.user != role.as_str() {
+            continue;
+        }
+        match fit {
+            Fit::Exact => {
+                if !grant.lacking.is_empty() {
+                    deviations.push(format!("{role} lacked {}", grant.lacking.join(", ")));
+                }
+                if grant.with_option {
+                    deviations.push(format!("{role} could give its privileges to others"));
+                }
+            }
+            Fit::Wildcard => deviations.push(format!(
+                "{role} had privileges on {:?}, where _ and % stand for any character",
+                grant.pattern
+            )),
+            Fit::Other => {}
+        }
+    }
+    Some(DatabaseFacts {
+        owner,
+        deviations,
+        character_set: found.character_set.clone(),
+        collation: found.collation.clone(),
+    })
+}
+
+/// What is to be said of an account at any host.
+pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Option<RoleFacts> {
+    let named = |account: &&Account| account.user == user.as_str();
+    let mut same_name = catalog.accounts.iter().filter(named);
+    if same_name.clone().any(|account| account.is_role) {
+        return Some(RoleFacts {
+            can_login: false,
+            connection_limit: None,
+            powers: vec!["the kind of a role, which is no user".to_owned()],
+            alterable: false,
+            deviations: Vec::new(),
+        });
+    }
+    let account = same_name.find(|account| account.host == ANY_HOST)?;
+    Some(RoleFacts {
+        can_login: !account.locked && !account.expired,
+        connection_limit: u32::try_from(account.max_connections)
+            .ok()
+            .filter(|limit| *limit != 0),
+        powers: powers(dialect, catalog, user),
+        alterable: true,
+        deviations: expiry(account).into_iter().collect(),
+    })
+}
+
+/// Why an account is never touched.
+pub(super) fn powers(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Vec<String> {
+    let grantee = grantee(user.as_str());
+    let global = catalog
+        .powers
+        .iter()
+        .filter(|power| power.grantee == grantee && !HARMLESS.contains(&power.power.as_str()))
+        .map(|power| power.power.clone());
+    let on_system = catalog
+        .grants
+        .iter()
+        .filter(|grant| grant.user == user.as_str() && grant.host == ANY_HOST)
+        .flat_map(|grant| {
+            SYSTEM_SCHEMAS
+                .iter()
+                .filter(|schema| dialect.reaches(&grant.pattern, schema))
+                .map(|schema| format!("privileges on {schema}"))
+        });
+    let mut powers: Vec<String> = global.chain(on_system).collect();
+    powers.sort_unstable();
+    powers.dedup();
+    powers
+}
+
+/// What is to be said of a password that expires by itself.
+pub(super) fn expiry(account: &Account) -> Option<String> {
+    (account.lifetime != Some(0)).then(|| format!("the password of {} could expire", account.user))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn dialect() -> Dialect {
+        Dialect::new("10.11.19-MariaDB", "", false, false).unwrap()
+    }
+
+    fn name(text: &str) -> SqlName {
+        SqlName::new(text).unwrap()
+    }
+
+    fn grant(user: &str, pattern: &str, lacking: &[&'static str]) -> Grant {
+        Grant {
+            user: user.to_owned(),
+            host: ANY_HOST.to_owned(),
+            pattern: pattern.to_owned(),
+            held: vec!["SELECT"],
+            lacking: lacking.to_vec(),
+            with_option: false,
+        }
+    }
+
+    fn catalog(grants: Vec<Grant>) -> Catalog {
+        Catalog {
+            schemas: vec![Schema {
+                name: "my_db".to_owned(),
+                character_set: "utf8mb4".to_owned(),
+                collation: "utf8mb4_bin".to_owned(),
+            }],
+            grants,
+            ..Catalog::default()
+        }
+    }
+
+    fn owner(grants: Vec<Grant>) -> (Option<String>, Vec<String>) {
+        let facts = database(
+            &dialect(),
+            &catalog(grants),
+            &name("my_db"),
+            &name("orders"),
+        )
+        .unwrap();
+        (facts.owner, facts.deviations)
+    }
+
+    #[test]
+    fn the_owner_holds_all_privileges() {
+        let ours = grant("orders", "my\\_db", &[]);
+        assert_eq!(
+            owner(vec![ours.clone()]),
+            (Some("orders".to_owned()), vec![])
+        );
+        let second = grant("reader", "my\\_db", &[]);
+        assert_eq!(
+            owner(vec![second.clone(), ours]).0.as_deref(),
+            Some("orders")
+        );
+        assert_eq!(owner(vec![second.clone()]).0.as_deref(), Some("reader"));
+        assert_eq!(owner(vec![second, grant("third", "my\\_db", &[])]).0, None);
+        assert_eq!(owner(vec![grant("orders", "my%", &[])]).0, None);
+        assert_eq!(owner(vec![]).0, None);
+    }
+
+    #[test]
+    fn what_differs_is_said() {
+        let (holder, deviations) = owner(vec![grant("orders", "my\\_db", &["EVENT"])]);
+        assert_eq!(holder, None);
+        assert_eq!(deviations, ["orders lacked EVENT"]);
+        let (holder, deviations) = owner(vec![grant("orders", "my_db", &[])]);
+        assert_eq!(holder.as_deref(), Some("orders"));
+        assert_eq!(deviations.len(), 1, "{deviations:?}");
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_different() {
+        let facts = database(
+            &dialect(),
+            &catalog(vec![]),
+            &name("My_db"),
+            &name("orders"),
+        );
+        assert_eq!(facts, None);
+    }
+
+    fn account(host: &str, is_role: bool) -> Account {
+        Account {
+            user: "orders".to_owned(),
+            host: host.to_owned(),
+            locked: false,
+            expired: false,
+            lifetime: Some(0),
+            max_connections: 5,
+            plugin: String::new(),
+            hash: String::new(),
+            is_role,
+        }
+    }
+
+    fn power(grantee: &str, power: &str) -> Power {
+        Power {
+            grantee: grantee.to_owned(),
+            power: power.to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_account_is_the_one_at_any_host() {
+        let mut catalog = Catalog {
+            accounts: vec![account("localhost", false)],
+            ..Catalog::default()
+        };
+        assert_eq!(role(&dialect(), &catalog, &name("orders")), None);
+        catalog.accounts.push(account(ANY_HOST, false));
+        let facts = role(&dialect(), &catalog, &name("orders")).unwrap();
+        assert_eq!((facts.can_login, facts.connection_limit), (true, Some(5)));
+        assert_eq!(facts.powers, [""; 0]);
+        assert_eq!(role(&dialect(), &catalog, &name("Orders")), None);
+    }
+
+    #[test]
+    fn powers_are_named() {
+        let catalog = Catalog {
+            accounts: vec![account(ANY_HOST, false)],
+            grants: vec![
+                grant("orders", "m%", &["DROP"]),
+                grant("orders", "shop%", &[]),
+            ],
+            powers: vec![
+                power("'orders'@'%'", "CREATE USER"),
+                power("'orders'@'%'", "PROCESS"),
+                power("'orders'@'localhost'", "SUPER"),
+                power("'Orders'@'%'", "SUPER"),
+            ],
+            ..Catalog::default()
+        };
+        let facts = role(&dialect(), &catalog, &name("orders")).unwrap();
+        assert_eq!(facts.powers, ["CREATE USER", "privileges on mysql"]);
+    }
+
+    #[test]
+    fn a_role_of_mariadb_is_never_taken_for_a_user() {
+        let catalog = Catalog {
+            accounts: vec![account("", true)],
+            ..Catalog::default()
+        };
+        let facts = role(&dialect(), &catalog, &name("orders")).unwrap();
+        assert_eq!(facts.powers.len(), 1);
+    }
+}

@@ -1,0 +1,225 @@
+//! The fence on MySQL and MariaDB: epochs, and how a session is known again by another process.
+//!
+//! Each session takes a named lock (`GET_LOCK`) with a random name and registers that name with its epoch. The
+//! server frees the lock when the session ends, whatever ends it, so `IS_USED_LOCK` says at once whether a registered
+//! session still lives and what its connection id is now. Ids alone would not do: they start again at 1 when the
+//! server restarts, and neither server tells when a connection began.
+
+use std::time::{Duration, Instant};
+
+use super::super::ProviderError;
+use super::super::fence::{Entry, Fence};
+use super::session::Session;
+use super::{error, home};
+
+/// How often the registered sessions that were ended are looked for.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Enters this process into the fence at its first contact: raises the epoch of its cluster id and ends the sessions
+/// of former leaders, or joins another provider of the same process.
+pub(super) async fn enter(
+    session: &mut Session,
+    fence: &Fence,
+    patience: Duration,
+) -> Result<i64, ProviderError> {
+    let standing = home::epoch(session, fence.cluster_id()).await?;
+    let entry = fence.entry(standing.as_ref());
+    // After the answer: a process that was paused before or while it asked finds its lease gone here.
+    fence.check_held()?;
+    let epoch = match entry {
+        Entry::Join(epoch) => epoch,
+        Entry::Found(epoch) => {
+            let insert = sqlx::query(
+                "INSERT INTO db_operator.epochs (cluster_id, epoch, process) VALUES (?, ?, ?)",
+            )
+            .bind(fence.cluster_id())
+            .bind(epoch)
+            .bind(fence.process());
+            match session.change("writing the first epoch", insert).await {
+                Ok(_) => epoch,
+                Err(failure) if failure.number == Some(error::DUPLICATE) => {
+                    return Err(superseded(session, fence).await?);
+                }
+                Err(failure) => return Err(failure.error),
+            }
+        }
+        Entry::Raise { from, to } => {
+            let raise = sqlx::query(
+                "UPDATE db_operator.epochs SET epoch = ?, process = ? WHERE cluster_id = ? AND epoch = ?",
+            )
+            .bind(to)
+            .bind(fence.process())
+            .bind(fence.cluster_id())
+            .bind(from);
+            if session.change("raising the epoch", raise).await? != 1 {
+                return Err(superseded(session, fence).await?);
+            }
+            to
+        }
+    };
+    end_older(session, fence, epoch, patience).await?;
+    Ok(epoch)
+}
+
+/// Registers a session under the epoch of this process, before its first other statement. The shared lock on the
+/// epoch's row makes this and a raise by another process wait for each other. Says `false` where the server has no
+/// epoch of this cluster any more.
+pub(super) async fn register(
+    session: &mut Session,
+    fence: &Fence,
+    epoch: i64,
+) -> Result<bool, ProviderError> {
+    let insert = sqlx::query(
+        "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
+         SELECT ?, cluster_id, epoch, CONNECTION_ID() FROM db_operator.epochs \
+         WHERE cluster_id = ? AND epoch = ? AND process = ? \
+         AND IS_USED_LOCK(CONCAT('db_operator/', ?)) = CONNECTION_ID() LOCK IN SHARE MODE",
+    )
+    .bind(session.token().to_owned())
+    .bind(fence.cluster_id())
+    .bind(epoch)
+    .bind(fence.process())
+    .bind(session.token().to_owned());
+    let doing = "registering a session";
+    match session.change(doing, insert).await {
+        Ok(1) => {
+            session.set_registered();
+            Ok(true)
+        }
+        Ok(_) => match home::epoch(session, fence.cluster_id()).await? {
+            Some(standing) if standing.number == epoch && standing.process == fence.process() => {
+                Err(ProviderError::Unexpected {
+                    doing: doing.to_owned(),
+                    detail: "the server did not give the session its named lock (GET_LOCK)"
+                        .to_owned(),
+                })
+            }
+            Some(standing) => Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer: standing.number,
+            }),
+            None => Ok(false),
+        },
+        Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
+            Ok(false)
+        }
+        Err(failure) => Err(failure.error),
+    }
+}
+
+/// Forgets the sessions of this epoch that ended without a goodbye.
+pub(super) async fn forget_lost(
+    session: &mut Session,
+    fence: &Fence,
+    epoch: i64,
+) -> Result<(), ProviderError> {
+    for (token, id) in registered(session, fence, Compare::This, epoch).await? {
+        if id.is_none() {
+            forget(session, &token).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets a session's registration.
+pub(super) async fn forget(session: &mut Session, token: &str) -> Result<(), ProviderError> {
+    let delete =
+        sqlx::query("DELETE FROM db_operator.sessions WHERE token = ?").bind(token.to_owned());
+    session.change("forgetting a session", delete).await?;
+    Ok(())
+}
+
+/// Ends the session with this connection id. Gone already is as good.
+pub(super) async fn kill(
+    session: &mut Session,
+    id: i64,
+    by_procedure: bool,
+) -> Result<(), ProviderError> {
+    let doing = "ending a session of somebody else";
+    let outcome = session.run(doing, format!("KILL CONNECTION {id}")).await;
+    let outcome = match outcome {
+        Err(failure) if failure.number == Some(error::KILL_DENIED) && by_procedure => {
+            session
+                .run(doing, format!("CALL mysql.rds_kill({id})"))
+                .await
+        }
+        other => other,
+    };
+    match outcome {
+        Err(failure) if failure.number != Some(error::NO_SESSION) => Err(failure.error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Compare {
+    Older,
+    This,
+}
+
+/// The registered sessions of this cluster: their tokens, and the connection ids of those that live.
+async fn registered(
+    session: &mut Session,
+    fence: &Fence,
+    compare: Compare,
+    epoch: i64,
+) -> Result<Vec<(String, Option<i64>)>, ProviderError> {
+    let sql = match compare {
+        Compare::Older => {
+            "SELECT token, CAST(IS_USED_LOCK(CONCAT('db_operator/', token)) AS SIGNED) AS id \
+             FROM db_operator.sessions WHERE cluster_id = ? AND epoch < ?"
+        }
+        Compare::This => {
+            "SELECT token, CAST(IS_USED_LOCK(CONCAT('db_operator/', token)) AS SIGNED) AS id \
+             FROM db_operator.sessions WHERE cluster_id = ? AND epoch = ?"
+        }
+    };
+    let query = sqlx::query(sql).bind(fence.cluster_id()).bind(epoch);
+    session
+        .rows("looking for the sessions of this cluster", query)
+        .await?
+        .into_iter()
+        .map(|row| Ok((row.text("token")?, row.optional_number("id")?)))
+        .collect()
+}
+
+async fn end_older(
+    session: &mut Session,
+    fence: &Fence,
+    epoch: i64,
+    patience: Duration,
+) -> Result<(), ProviderError> {
+    let deadline = Instant::now() + patience;
+    let by_procedure = home::has_kill_procedure(session).await?;
+    loop {
+        let mut living = 0;
+        for (token, id) in registered(session, fence, Compare::Older, epoch).await? {
+            match id {
+                Some(id) => {
+                    living += 1;
+                    kill(session, id, by_procedure).await?;
+                }
+                None => forget(session, &token).await?,
+            }
+        }
+        if living == 0 {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(ProviderError::Timeout {
+                doing: format!("ending {living} sessions of a former leader"),
+                limit: patience,
+            });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What to say to a process that lost the race to enter.
+async fn superseded(session: &mut Session, fence: &Fence) -> Result<ProviderError, ProviderError> {
+    let standing = home::epoch(session, fence.cluster_id()).await?;
+    Ok(ProviderError::Superseded {
+        mine: None,
+        newer: standing.map_or(0, |epoch| epoch.number),
+    })
+}

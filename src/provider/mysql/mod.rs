@@ -1,0 +1,199 @@
+//! The provider for MySQL and MariaDB, told apart when connected.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `dialect.rs` | where the two servers differ |
+//! | `session.rs` | one session: pinned settings, statements bounded in time |
+//! | `contact.rs` | the first contact with a server, and the registration of each session |
+//! | `fence.rs` | the epochs, and how another process's sessions are found and ended |
+//! | `home.rs` | the operator's own schema: claims, epochs, sessions |
+//! | `grants.rs` | what the administrator needs to be allowed |
+//! | `catalog.rs` | the rows of the server's catalog |
+//! | `facts.rs` | what these rows mean, decided without a server |
+//! | `validate.rs` | what a server cannot hold |
+//! | `ensure.rs` | making accounts and schemas |
+//! | `removal.rs` | taking them away |
+//! | `login.rs` | logging in as a database's own user |
+//! | `error.rs` | what the servers' error numbers mean |
+
+mod catalog;
+mod contact;
+mod dialect;
+mod ensure;
+mod error;
+mod facts;
+mod fence;
+mod grants;
+mod home;
+mod inspect;
+mod login;
+mod removal;
+mod session;
+mod validate;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+
+use self::contact::Sessions;
+use self::facts::Catalog;
+use super::{
+    Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed, Provider,
+    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier,
+};
+
+/// One MySQL or MariaDB server.
+pub(super) struct Mysql {
+    sessions: Sessions,
+    flavour: OnceLock<Flavour>,
+}
+
+impl Mysql {
+    /// Makes no connection yet.
+    pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
+        Self {
+            sessions: Sessions::new(config, fence),
+            flavour: OnceLock::new(),
+        }
+    }
+
+    async fn work(
+        &self,
+    ) -> Result<
+        (
+            super::pool::Lease<session::Session>,
+            std::sync::Arc<contact::Contact>,
+        ),
+        ProviderError,
+    > {
+        let (session, contact) = self.sessions.registered().await?;
+        // The same server answers again, or another one for which a verifier of either kind is made.
+        let _ = self.flavour.set(contact.dialect.flavour);
+        Ok((session, contact))
+    }
+}
+
+#[async_trait]
+impl Provider for Mysql {
+    async fn inspect(&self) -> Result<Inspection, ProviderError> {
+        inspect::inspect(&self.sessions).await
+    }
+
+    async fn survey(&self) -> Result<Survey, ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        let dialect = &contact.dialect;
+        let claims = home::claims(&mut session, None).await?;
+        let catalog = Catalog {
+            schemas: catalog::schemas(&mut session, None).await?,
+            accounts: catalog::accounts(&mut session, dialect, None).await?,
+            grants: catalog::grants(&mut session, dialect, &contact.held.to_give(dialect), None)
+                .await?,
+            powers: catalog::powers(&mut session, dialect, None).await?,
+        };
+        let mut databases = HashMap::new();
+        let mut roles = HashMap::new();
+        let index = facts::Index::new(&catalog);
+        for claim in &claims {
+            let Names { database, role } = &claim.names;
+            let catalog = index.of(dialect, database, role);
+            if let Some(facts) = facts::database(dialect, &catalog, database, role) {
+                databases.insert(database.to_string(), facts);
+            }
+            if let Some(facts) = facts::role(dialect, &catalog, role) {
+                roles.insert(role.to_string(), facts);
+            }
+        }
+        Ok(Survey {
+            claims,
+            databases,
+            roles,
+        })
+    }
+
+    async fn observe(&self, names: &Names) -> Result<Observed, ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        let dialect = &contact.dialect;
+        let Names { database, role } = names;
+        let claims = home::claims(&mut session, Some(names)).await?;
+        let to_give = contact.held.to_give(dialect);
+        let catalog = Catalog {
+            schemas: catalog::schemas(&mut session, Some(database)).await?,
+            accounts: catalog::accounts(&mut session, dialect, Some(role)).await?,
+            grants: catalog::grants(&mut session, dialect, &to_give, Some((database, role)))
+                .await?,
+            powers: catalog::powers(&mut session, dialect, Some(role)).await?,
+        };
+        Ok(Observed {
+            claims,
+            database: facts::database(dialect, &catalog, database, role),
+            role: facts::role(dialect, &catalog, role),
+        })
+    }
+
+    async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        validate::names(&contact.dialect, &desired.names)?;
+        validate::text_settings(&mut session, &contact.dialect, desired).await
+    }
+
+    async fn write_claim(
+        &self,
+        claim: &Claim,
+        standing: Option<&Claim>,
+    ) -> Result<(), ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        validate::names(&contact.dialect, &claim.names)?;
+        home::write_claim(&mut session, claim, standing).await
+    }
+
+    async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError> {
+        let (mut session, _) = self.work().await?;
+        home::forget_claim(&mut session, claim).await
+    }
+
+    fn verifier(&self, password: &SecretString) -> Verifier {
+        let password = password.expose_secret();
+        match self.flavour.get() {
+            Some(Flavour::Mysql) => Verifier::caching_sha2_password(password),
+            Some(Flavour::Mariadb) => Verifier::mysql_native_password(password),
+            Some(Flavour::Postgresql) | None => Verifier::mysql_or_mariadb(password),
+        }
+    }
+
+    async fn ensure_role(
+        &self,
+        desired: &Desired,
+        verifier: Option<&Verifier>,
+    ) -> Result<Vec<Change>, ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        validate::names(&contact.dialect, &desired.names)?;
+        ensure::role(&mut session, &contact, desired, verifier).await
+    }
+
+    async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        validate::names(&contact.dialect, &desired.names)?;
+        ensure::database(&mut session, &contact, desired).await
+    }
+
+    /// Nothing: extensions and schemas within a database are PostgreSQL's.
+    async fn ensure_contents(&self, _desired: &Desired) -> Result<Vec<Change>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {
+        login::login(&self.sessions, names, password).await
+    }
+
+    async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        let patience = self.sessions.config.timeouts.lock;
+        removal::remove(&mut session, &contact, removal, patience).await
+    }
+
+    async fn close(&self) {
+        self.sessions.close().await;
+    }
+}

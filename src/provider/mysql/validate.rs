@@ -1,0 +1,188 @@
+//! What a server cannot hold is refused before anything is made.
+
+use super::super::{Desired, Names, ProviderError};
+use super::dialect::Dialect;
+use super::session::Session;
+
+/// Characters that the name of a schema may have, in `mysql.db` with its wildcards escaped.
+const SCHEMA_LIMIT: usize = 64;
+
+/// Whether the server keeps these names as they are, so that names that differ never meet in one object.
+pub(super) fn names(dialect: &Dialect, names: &Names) -> Result<(), ProviderError> {
+    let server = dialect.name();
+    for (what, name) in [("database", &names.database), ("user", &names.role)] {
+        let text = name.as_str();
+        // Identifiers are utf8mb3: MySQL stores `?` in the place of anything else, so two names would become one.
+        if let Some(found) = text.chars().find(|c| u32::from(*c) > 0xffff) {
+            return Err(ProviderError::Unsupported(format!(
+                "the {what} name {text:?} holds {found:?}, and {server} cannot store characters beyond U+FFFF in \
+                 names; choose another"
+            )));
+        }
+        // MySQL trims the names of users; neither server takes a schema whose name ends in a space.
+        if text.trim() != text {
+            return Err(ProviderError::Unsupported(format!(
+                "the {what} name {text:?} begins or ends with a space, which {server} does not keep; choose another"
+            )));
+        }
+    }
+    let limit = dialect.user_name_limit();
+    let length = names.role.as_str().chars().count();
+    if length > limit {
+        return Err(ProviderError::Unsupported(format!(
+            "the user name {:?} has {length} characters and {server} allows {limit}; set spec.user to a shorter one",
+            names.role.as_str()
+        )));
+    }
+    let length = dialect.grant_pattern(&names.database).chars().count();
+    if length > SCHEMA_LIMIT {
+        return Err(ProviderError::Unsupported(format!(
+            "the database name {:?} has {length} characters when each _, % and backslash counts twice, as it does in \
+             privileges, and {server} allows {SCHEMA_LIMIT}; choose a shorter one",
+            names.database.as_str()
+        )));
+    }
+    if dialect.folds_names && folds(names.database.as_str()) {
+        return Err(ProviderError::Unsupported(format!(
+            "the server turns the names of databases into lower case (lower_case_table_names), so {:?} could meet \
+             another one; choose a name without upper case",
+            names.database.as_str()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a change of case changes the name. What has no lower-case form of its own cannot meet another.
+fn folds(name: &str) -> bool {
+    name.to_lowercase() != name
+}
+
+/// Whether the character set and the collation exist on this server, and belong together.
+pub(super) async fn text_settings(
+    session: &mut Session,
+    dialect: &Dialect,
+    desired: &Desired,
+) -> Result<(), ProviderError> {
+    let server = format!("{} {}", dialect.name(), dialect.version);
+    let wanted = &desired.mysql;
+    if let Some(character_set) = &wanted.character_set {
+        let query = sqlx::query(
+            "SELECT CHARACTER_SET_NAME AS charset FROM information_schema.CHARACTER_SETS \
+             WHERE CHARACTER_SET_NAME = ?",
+        )
+        .bind(character_set.clone());
+        if session
+            .rows("looking for the character set", query)
+            .await?
+            .is_empty()
+        {
+            return Err(ProviderError::Unsupported(format!(
+                "{server} has no character set {character_set:?}; SHOW CHARACTER SET lists those it has"
+            )));
+        }
+    }
+    let Some(collation) = &wanted.collation else {
+        return Ok(());
+    };
+    let query = sqlx::query(dialect.collation_sql())
+        .bind(collation.clone())
+        .bind(collation.clone());
+    let rows = session.rows("looking for the collation", query).await?;
+    if rows.is_empty() {
+        return Err(ProviderError::Unsupported(format!(
+            "{server} has no collation {collation:?}; SHOW COLLATION lists those it has"
+        )));
+    }
+    if let Some(character_set) = &wanted.character_set {
+        let mut of = Vec::new();
+        for row in &rows {
+            of.push(row.text("charset")?);
+        }
+        // utf8 is an old name of utf8mb3.
+        let canonical = |name: &str| match name.to_ascii_lowercase().as_str() {
+            "utf8" => "utf8mb3".to_owned(),
+            other => other.to_owned(),
+        };
+        if !of
+            .iter()
+            .any(|name| canonical(name) == canonical(character_set))
+        {
+            return Err(ProviderError::Unsupported(format!(
+                "the collation {collation:?} is for {} and not for the character set {character_set:?}",
+                of.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::provider::SqlName;
+
+    fn refusal(version: &str, folds_names: bool, database: &str, role: &str) -> Option<String> {
+        let dialect = Dialect::new(version, "", folds_names, false).unwrap();
+        let names_ = Names {
+            database: SqlName::new(database).unwrap(),
+            role: SqlName::new(role).unwrap(),
+        };
+        names(&dialect, &names_)
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    #[test]
+    fn ordinary_and_odd_names_pass() {
+        for name in [
+            "orders",
+            "Orders",
+            "dätä",
+            "a b",
+            "x`; drop",
+            "we'ird",
+            "back\\slash",
+            "p_c%t",
+        ] {
+            assert_eq!(refusal("9.7.4", false, name, name), None);
+            assert_eq!(refusal("10.11.19-MariaDB", false, name, name), None);
+        }
+    }
+
+    #[test]
+    fn what_a_server_would_change_is_refused() {
+        for name in ["emoji😀", " a", "a ", "a\u{a0}"] {
+            assert!(refusal("9.7.4", false, name, "r").is_some(), "{name:?}");
+            assert!(
+                refusal("11.8.3-MariaDB", false, "d", name).is_some(),
+                "{name:?}"
+            );
+        }
+        assert!(
+            refusal("9.7.4", true, "Orders", "r")
+                .unwrap()
+                .contains("lower_case")
+        );
+        assert_eq!(refusal("9.7.4", true, "orders", "R"), None);
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let user = "u".repeat(33);
+        assert!(
+            refusal("9.7.4", false, "d", &user)
+                .unwrap()
+                .contains("allows 32")
+        );
+        assert_eq!(refusal("11.8.3-MariaDB", false, "d", &"u".repeat(63)), None);
+        assert_eq!(refusal("9.7.4", false, &"d".repeat(63), "u"), None);
+        let underscores = "a_".repeat(22);
+        assert!(
+            refusal("9.7.4", false, &underscores, "u")
+                .unwrap()
+                .contains("allows 64")
+        );
+    }
+}

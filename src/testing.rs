@@ -1,0 +1,17 @@
+//! What tests share.
+
+use std::path::Path;
+
+/// Compares a generated text with the committed file at `path` (from the repository's root); with `UPDATE=1` in the
+/// environment it writes the file.
+pub fn held_equal(path: &str, generated: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{path} is not what the code says: run UPDATE=1 cargo test --lib, and commit the result"
+    );
+}
