@@ -95,9 +95,9 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             acquire: Duration::from_secs(30),
-            statement: Duration::from_secs(60),
+            statement: Duration::from_mins(1),
             lock: Duration::from_secs(5),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 }

@@ -130,7 +130,7 @@ impl Postgresql {
         };
         command::wait_until(
             "PostgreSQL accepts connections",
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             Some(&log),
             ready,
         )?;

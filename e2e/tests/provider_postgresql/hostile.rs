@@ -152,7 +152,7 @@ pub async fn literals_come_back_as_they_were(bed: &mut Bed) {
                     &format!("SELECT {}", postgresql_literal(&text))
                 )
                 .await,
-                [text.clone()]
+                [text.as_str()]
             );
             if let Ok(name) = SqlName::new(text.chars().take(12).collect::<String>()) {
                 let sql = "SELECT attname::text FROM pg_attribute WHERE attrelid = 'pg_temp.t'::regclass AND attnum = 1";

@@ -132,10 +132,15 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
     );
     bed.assert_no_membership_left().await;
 
-    // What keeps a database without being a session.
+    provider.close().await;
+}
+
+/// What keeps a database without being a session.
+pub async fn prepared_transactions_are_named(bed: &mut Bed) {
+    let provider = bed.provider("prepared");
     bed.make(
         &*provider,
-        "sessions-prepared",
+        "prepared",
         &desired("prepared"),
         &password("prepared"),
     )
