@@ -28,7 +28,7 @@ pub const BUCKET: &str = "backups";
 /// On a pod template: what the pod was started from besides its manifest. Another image or Secret starts another pod.
 const STARTED_FROM: &str = "db-operator.dev/started-from";
 /// How long the servers may take to make their data and answer.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 
 /// Builds the images that are missing, imports those that changed, applies the servers and waits until all of them answer.
 ///

@@ -73,12 +73,14 @@ pub(super) async fn register(
     let insert = sqlx::query(
         "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
          SELECT ?, cluster_id, epoch, CONNECTION_ID() FROM db_operator.epochs \
-         WHERE cluster_id = ? AND epoch = ? AND process = ? LOCK IN SHARE MODE",
+         WHERE cluster_id = ? AND epoch = ? AND process = ? \
+         AND IS_USED_LOCK(CONCAT('db_operator/', ?)) = CONNECTION_ID() LOCK IN SHARE MODE",
     )
     .bind(session.token().to_owned())
     .bind(fence.cluster_id())
     .bind(epoch)
-    .bind(fence.process());
+    .bind(fence.process())
+    .bind(session.token().to_owned());
     let doing = "registering a session";
     match session.change(doing, insert).await {
         Ok(1) => {
@@ -86,7 +88,17 @@ pub(super) async fn register(
             Ok(true)
         }
         Ok(_) => match home::epoch(session, fence.cluster_id()).await? {
-            Some(_) => Err(superseded(session, fence, Some(epoch)).await?),
+            Some(standing) if standing.number == epoch && standing.process == fence.process() => {
+                Err(ProviderError::Unexpected {
+                    doing: doing.to_owned(),
+                    detail: "the server did not give the session its named lock (GET_LOCK)"
+                        .to_owned(),
+                })
+            }
+            Some(standing) => Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer: standing.number,
+            }),
             None => Ok(false),
         },
         Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
@@ -204,23 +216,14 @@ async fn end_older(
     }
 }
 
-/// Somebody wrote the epoch first: another provider of this process, whose epoch is this one's too, or a successor.
+/// The epoch that somebody wrote first: this process's own where that was another provider of it, none where it was
+/// a successor.
 async fn entered_meanwhile(session: &mut Session, fence: &Fence) -> Result<i64, ProviderError> {
     match home::epoch(session, fence.cluster_id()).await? {
         Some(epoch) if epoch.process == fence.process() => Ok(epoch.number),
-        Some(_) | None => Err(superseded(session, fence, None).await?),
+        standing => Err(ProviderError::Superseded {
+            mine: None,
+            newer: standing.map_or(0, |epoch| epoch.number),
+        }),
     }
-}
-
-/// What to say when the epoch is not this process's own.
-async fn superseded(
-    session: &mut Session,
-    fence: &Fence,
-    mine: Option<i64>,
-) -> Result<ProviderError, ProviderError> {
-    let standing = home::epoch(session, fence.cluster_id()).await?;
-    Ok(ProviderError::Superseded {
-        mine,
-        newer: standing.map_or(0, |epoch| epoch.number),
-    })
 }

@@ -64,7 +64,7 @@ impl Postgresql {
     /// A session in the operator's own database.
     async fn home(&self) -> Result<Lease<Session>, ProviderError> {
         let slot = self.pool.slot().await?;
-        self.pool.session(slot, self.open_home()).await
+        self.pool.session(slot, Box::pin(self.open_home())).await
     }
 
     /// The callers refuse reserved names with a condition; this is the last line of defence.
