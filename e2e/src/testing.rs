@@ -20,7 +20,7 @@ mod objects;
 mod server;
 mod session;
 
-pub use bed::{Bed, in_bed, on_every_server};
+pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use objects::{condition, password};
 pub use server::Server;
 pub use session::Session;
@@ -34,7 +34,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 /// How long something may take that waits for the next look at an object that did not change: the resync of the
 /// overlay `development`, and a busy machine.
-pub const NEXT_LOOK: Duration = Duration::from_secs(60);
+pub const NEXT_LOOK: Duration = Duration::from_mins(1);
 
 /// A client of the cluster that `KUBECONFIG` names.
 pub async fn client() -> Client {
@@ -58,5 +58,19 @@ pub async fn eventually<T>(
             ),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Looks for as long as `time` whether nothing changes what `look` sees.
+pub async fn unchanged<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    time: Duration,
+    mut look: impl AsyncFnMut() -> T,
+) {
+    let began = Instant::now();
+    let first = look().await;
+    while began.elapsed() < time {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(look().await, first, "{what}, after {:?}", began.elapsed());
     }
 }

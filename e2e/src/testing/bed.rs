@@ -14,7 +14,7 @@ use super::{Server, client, eventually};
 use crate::servers::OPERATOR_NAMESPACE;
 
 /// How long a namespace with all that is in it may take to go.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where a test does what it does: in a namespace, on a server, under names that begin like no other's.
 pub struct Bed {
@@ -220,7 +220,10 @@ impl Bed {
 }
 
 /// Waits for a future and catches its panic.
-async fn catch(future: impl Future<Output = ()>) -> Result<(), Box<dyn Any + Send>> {
+///
+/// # Errors
+/// What it panicked with.
+pub async fn catch(future: impl Future<Output = ()>) -> Result<(), Box<dyn Any + Send>> {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(move |context| {
         std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))).map_or_else(

@@ -198,6 +198,14 @@ impl Bed {
             .collect()
     }
 
+    /// Deletes a Secret of the test's namespace.
+    pub async fn delete_secret(&self, name: &str) {
+        self.secrets()
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
     /// Waits until the Secret of an object that is gone was collected.
     pub async fn without_secret(&self, name: &str) {
         eventually(&format!("the Secret {name} is gone"), SOON, async || {

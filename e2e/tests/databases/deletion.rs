@@ -1,7 +1,5 @@
 //! How a Database ends: kept, dropped, held back, or let go.
 
-use std::time::Duration;
-
 use db_operator::api::{DatabaseState, RELEASE};
 use e2e::testing::{Bed, SOON, Session, on_every_server, password};
 use serde_json::json;
@@ -201,11 +199,8 @@ async fn suspended_nothing_is_repaired_and_a_deletion_still_works() {
         .await;
         let uid = Bed::uid(&bed.secrets().get(&name).await.unwrap());
         let secrets = bed.secrets();
-        secrets.delete(&name, &Default::default()).await.unwrap();
-        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
-            .await;
-        // Time enough for what must not happen.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        bed.delete_secret(&name).await;
+        bed.ask_for_a_look(&name, "1").await;
         assert!(secrets.get_opt(&name).await.unwrap().is_none());
         bed.patch(&name, json!({"spec": {"suspend": false}})).await;
         bed.usable(&name).await;

@@ -100,10 +100,7 @@ async fn differences_are_put_back_within_one_resync_and_told() {
             .await;
         let other = bed.make_usable("secretless", json!({})).await;
         let lost = password(&bed.secret(&other).await);
-        bed.secrets()
-            .delete(&other, &Default::default())
-            .await
-            .unwrap();
+        bed.delete_secret(&other).await;
         let drifts = drifts(bed, &name);
         let mut root = bed.server.root(&bed.client).await;
         for drift in &drifts {

@@ -153,9 +153,7 @@ async fn the_administrators_password_can_be_changed_while_the_operator_runs() {
             }
         }
         root.close().await;
-        let request = json!({"metadata": {"annotations": {"db-operator.dev/reconcile-requested-at": "1"}}});
-        let patch = kube::api::Patch::Merge(request);
-        bed.instances().patch(&instance, &Default::default(), &patch).await.unwrap();
+        bed.touch_instance(&instance).await;
         bed.instance_is(&instance, "LoginFailed").await;
         let secret = json!({"username": name, "password": SECOND});
         bed.operator_secret("credentials", secret).await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use e2e::cluster::Cluster;
 use e2e::servers;
-use e2e::testing::{Bed, Session, audit, on_every_server, password};
+use e2e::testing::{Bed, Session, audit, on_every_server, password, unchanged};
+use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
@@ -21,8 +22,12 @@ async fn at_most_four_writes_to_create_four_to_delete_and_none_in_between() {
             .await;
         let created = writes();
         assert!(!created.is_empty() && created.len() <= 4, "{created:#?}");
-        // It is what must not happen in this time that counts.
-        tokio::time::sleep(TWO_RESYNCS).await;
+        unchanged("the objects", TWO_RESYNCS, async || {
+            let database = bed.databases().get(&name).await.unwrap();
+            let secret = bed.secrets().get(&name).await.unwrap();
+            [database.resource_version(), secret.resource_version()]
+        })
+        .await;
         assert_eq!(writes(), created);
         bed.delete(&name).await;
         bed.gone(&name).await;
@@ -96,10 +101,7 @@ async fn no_password_shows_anywhere_but_in_its_secret() {
             .unwrap()
             .close()
             .await;
-        bed.secrets()
-            .delete(&name, &Default::default())
-            .await
-            .unwrap();
+        bed.delete_secret(&name).await;
         bed.ask_for_a_look(&name, "2").await;
         bed.usable(&name).await;
         let second = password(&bed.secret(&name).await);

@@ -19,10 +19,7 @@ async fn a_secret_that_was_deleted_is_made_again_and_the_user_follows() {
     on_every_server(async |bed| {
         let name = bed.make_usable("orders", json!({})).await;
         let before = password(&bed.secret(&name).await);
-        bed.secrets()
-            .delete(&name, &Default::default())
-            .await
-            .unwrap();
+        bed.delete_secret(&name).await;
         bed.ask_for_a_look(&name, "1").await;
         bed.usable(&name).await;
         let after = bed.secret(&name).await;
