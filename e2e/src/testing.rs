@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `bed.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
-//! | `objects.rs` | Databases, Secrets, instances and Events: written, read, waited for |
+//! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
 #![allow(
@@ -16,6 +16,7 @@
 
 pub mod audit;
 mod bed;
+mod instances;
 mod objects;
 mod server;
 mod session;
