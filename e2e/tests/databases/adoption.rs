@@ -1,7 +1,7 @@
 //! What stands on a server already: taken over with both sides' consent, and continued from a cluster that is gone.
 
 use db_operator::api::RELEASE;
-use e2e::testing::{Bed, Session, on_every_server, password};
+use e2e::testing::{Bed, Server, Session, in_bed, on_every_server, password};
 use serde_json::{Value, json};
 
 /// Makes a database with a row in it and a user that owns it, as somebody did before there was an operator.
@@ -117,6 +117,37 @@ async fn a_user_with_more_rights_than_an_application_is_not_adopted() {
         bed.gone(&name).await;
         let left = bed.server.names(&bed.client, &name).await;
         assert_eq!(left, [format!("database {name}"), format!("user {name}")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_that_the_administrator_may_not_alter_is_stalled_with_the_grant() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = legacy(bed, "alien").await;
+        let user = bed.server.user(&name);
+        let mut root = bed.server.root(&bed.client).await;
+        let revoke = format!("REVOKE {user} FROM dboperator_admin");
+        root.run(&revoke).await.unwrap();
+        let list = json!([{"database": name, "user": name, "namespace": bed.namespace}]);
+        let instance = bed.make_instance("i", json!({"adoptable": list})).await;
+        bed.make("alien", adopting(&instance)).await;
+        let message = bed.stalled(&name, "MissingPrivileges").await;
+        // The very statement is run by somebody who may.
+        let from = message
+            .find("GRANT ")
+            .unwrap_or_else(|| panic!("{message}"));
+        let grant = &message[from..];
+        assert!(
+            grant.contains(&name) && grant.contains("ADMIN TRUE"),
+            "{message}"
+        );
+        root.run(grant).await.unwrap();
+        root.close().await;
+        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
+            .await;
+        bed.usable(&name).await;
+        continues(bed, &name).await;
     })
     .await;
 }

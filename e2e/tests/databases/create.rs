@@ -180,6 +180,43 @@ async fn odd_names_are_names_like_others() {
 }
 
 #[tokio::test]
+async fn a_database_is_made_with_what_its_kind_of_server_has() {
+    on_every_server(async |bed| {
+        let (wanted, look, unknown) = if bed.server.is_postgres() {
+            (
+                json!({"postgresql": {"encoding": "UTF8", "locale": "C",
+                    "extensions": [{"name": "pg_trgm"}], "schemas": [{"name": "audit"}]}}),
+                "SELECT string_agg(x, ' ' ORDER BY x) FROM (
+                    SELECT extname::text AS x FROM pg_extension WHERE extname = 'pg_trgm'
+                    UNION SELECT nspname || ' of ' || nspowner::regrole FROM pg_namespace WHERE nspname = 'audit'
+                    UNION SELECT datcollate FROM pg_database WHERE datname = current_database()) _",
+                json!({"postgresql": {"extensions": [{"name": "no_such"}]}}),
+            )
+        } else {
+            (
+                json!({"mysql": {"characterSet": "latin1", "collation": "latin1_german1_ci"}}),
+                "SELECT CONCAT(@@character_set_database, ' ', @@collation_database)",
+                json!({"mysql": {"collation": "no_such"}}),
+            )
+        };
+        let name = bed.make_usable("orders", wanted).await;
+        let mut session = Session::open(&bed.client, &bed.secret(&name).await).await.unwrap();
+        let expected = if bed.server.is_postgres() {
+            format!("C audit of \"{name}\" pg_trgm")
+        } else {
+            "latin1 latin1_german1_ci".to_owned()
+        };
+        assert_eq!(session.column(look).await.unwrap(), [expected]);
+        session.close().await;
+
+        let unknown = bed.make("unknown", unknown).await;
+        let message = bed.stalled(&unknown, "Unsupported").await;
+        assert!(message.contains("no_such"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_samples_are_accepted() {
     in_bed(Server::Postgres, async |bed| {
         let namespace = bed.namespace.clone();

@@ -1,7 +1,7 @@
 //! How a Database ends: kept, dropped, held back, or let go.
 
 use db_operator::api::{DatabaseState, RELEASE};
-use e2e::testing::{Bed, SOON, Session, on_every_server, password};
+use e2e::testing::{Bed, SOON, Server, Session, in_bed, on_every_server, password};
 use serde_json::json;
 
 /// Nothing of this test's is left on the server.
@@ -83,6 +83,31 @@ async fn delete_drops_both_and_ends_the_sessions_that_are_open() {
                 .is_some()
                 || s.metadata.owner_references.is_some())
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_user_owns_elsewhere_blocks_its_end_and_is_named() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let elsewhere = bed.make_usable("elsewhere", json!({})).await;
+        let mut root = bed.server.superuser(&bed.client, &elsewhere).await;
+        let user = bed.server.user(&name);
+        let table = "CREATE TABLE public.left_behind (x INT)";
+        root.run(table).await.unwrap();
+        let owner = format!("ALTER TABLE public.left_behind OWNER TO {user}");
+        root.run(&owner).await.unwrap();
+        bed.delete(&name).await;
+        let message = bed.reconciling(&name, "DeletionBlocked").await;
+        assert!(message.contains(&elsewhere), "{message}");
+        root.run("DROP TABLE public.left_behind").await.unwrap();
+        root.close().await;
+        bed.gone(&name).await;
+        let left = bed.server.names(&bed.client, &name).await;
+        assert!(left.is_empty(), "{left:?}");
     })
     .await;
 }
