@@ -104,7 +104,7 @@ impl Bed {
         format!("{}-{name}", self.prefix)
     }
 
-    /// Deletes everything, also on the server, and waits until it is gone.
+    /// Deletes everything, also on the server. The namespaces, empty by then, go by themselves, which takes seconds.
     async fn clear(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let of = format!("db-operator.dev/e2e-of={}", self.namespace);
@@ -118,11 +118,18 @@ impl Bed {
         }
         for namespace in &all {
             self.drop_databases(namespace).await;
-            // It may have been the test's own doing.
-            let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
         }
         for namespace in &all {
-            self.without_namespace(namespace).await;
+            let databases: Api<Database> = Api::namespaced(self.client.clone(), namespace);
+            eventually("the Databases are gone", GONE_WITHIN, async || {
+                let left = databases.list(&ListParams::default()).await.unwrap();
+                left.items.first().map_or(Ok(()), |left| {
+                    Err(format!("{}: {:?}", left.name_any(), left.status))
+                })
+            })
+            .await;
+            // It may have been the test's own doing.
+            let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
         }
         self.clear_instances().await;
         self.server.sweep(&self.client, &self.prefix).await;
@@ -156,15 +163,15 @@ impl Bed {
         .await;
     }
 
-    /// Sets the policy of each Database so that its deletion drops it.
+    /// Deletes each Database of a namespace, with a policy that drops it.
     async fn drop_databases(&self, namespace: &str) {
         let databases: Api<Database> = Api::namespaced(self.client.clone(), namespace);
         let drop = Patch::Merge(json!({"spec": {"deletionPolicy": "Delete"}}));
         for database in databases.list(&ListParams::default()).await.unwrap() {
+            let name = database.name_any();
             // It may be gone by now.
-            let _ = databases
-                .patch(&database.name_any(), &PatchParams::default(), &drop)
-                .await;
+            let _ = databases.patch(&name, &PatchParams::default(), &drop).await;
+            let _ = databases.delete(&name, &DeleteParams::default()).await;
         }
     }
 
