@@ -17,7 +17,7 @@ pub const DEPLOYMENT: &str = "db-operator";
 /// On the Deployment: the key of the image that its pods run.
 const LOADED: &str = "db-operator.dev/loaded-image";
 /// How long two new replicas may take to be ready, one after the other.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// What `load` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
