@@ -7,6 +7,7 @@
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
 //! - [`kubeconfig`]: how clients find it
+//! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 
 pub mod cache;
 pub mod check;
@@ -22,6 +23,7 @@ pub mod lock;
 pub mod objects;
 pub mod operator;
 pub mod servers;
+pub mod sql_servers;
 pub mod tools;
 
 pub use error::{Error, Result};

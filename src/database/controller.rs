@@ -365,7 +365,7 @@ async fn wait_for_final_backup(pass: &mut Pass<'_>) -> Result<End, Error> {
 
 /// Ends a pass before its aim was reached, and says why.
 async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
-    if let Some(Error::Server(error)) = &obstacle.retry {
+    if let Some(Error::Server(error)) = obstacle.retry.as_deref() {
         pass.context
             .note_failure(&pass.database.spec.instance_ref.name, error);
     }
@@ -384,7 +384,7 @@ async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
         tell_obstacle(pass, &before).await;
     }
     match obstacle.retry {
-        Some(error) => Err(error),
+        Some(error) => Err(*error),
         None => Ok(End::Stalled),
     }
 }

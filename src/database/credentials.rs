@@ -72,17 +72,17 @@ fn judge(secret: Option<Secret>, database: &Database) -> Found {
     }
 }
 
-/// Writes the Secret, if it does not hold these keys already. Returns it as it is now, and whether it was written.
+/// Writes the Secret, if it does not hold these keys already. Returns it as it is now.
 pub async fn write(
     api: &Api<Secret>,
     database: &Database,
     engine: Flavour,
     keys: BTreeMap<String, String>,
     current: Option<Secret>,
-) -> Result<(Secret, bool), Error> {
+) -> Result<Secret, Error> {
     let wanted = wanted(database, engine, keys, current.as_ref());
     if let Some(current) = current.filter(|current| holds(current, &wanted)) {
-        return Ok((current, false));
+        return Ok(current);
     }
     // A new Secret is not forced: one that somebody else made in this moment is a conflict, and is looked at again.
     let params = PatchParams::apply(MANAGER);
@@ -94,9 +94,7 @@ pub async fn write(
     let written = api
         .patch(&database.name_any(), &params, &Patch::Apply(&wanted))
         .await;
-    written
-        .map(|secret| (secret, true))
-        .map_err(Error::api("write the Secret"))
+    written.map_err(Error::api("write the Secret"))
 }
 
 fn wanted(

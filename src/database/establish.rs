@@ -5,16 +5,13 @@
 
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
-use secrecy::SecretString;
 
-use super::credentials::{self, Found};
+use super::hold::{Draft, Held};
 use super::pass::{Obstacle, Pass};
-use super::secret::{self, Connection};
 use super::{desired, drift};
-use crate::api::database::{Binding, Claim as ClaimStatus, Credentials, DatabaseStatus};
+use crate::api::database::{Binding, Claim as ClaimStatus, DatabaseStatus};
 use crate::api::{AdoptionPolicy, DatabaseInstance, DatabaseReason, RECREATE_REQUESTED_AT};
 use crate::error::Error;
 use crate::instance::server::{Server, ServerError};
@@ -42,6 +39,8 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, 
             .ask("validate", |provider| provider.validate(&desired))
             .await?;
     }
+    // What cannot be written is said before anything is claimed or made.
+    let draft = Draft::prepare(pass, &instance, &server).await?;
     let observed = server.observe(&desired.names, depth.since).await?;
     let recreate = pass.requested(RECREATE_REQUESTED_AT).cloned();
 
@@ -59,7 +58,8 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, 
         return Err(missing(&desired));
     }
 
-    let held = hold_secret(pass, &instance, &server).await?;
+    // The Secret comes first, then the role follows it.
+    let held = draft.write(pass, &server).await?;
     let changes = match_server(pass, &server, &desired, &observed, &held, depth).await?;
     log_in(pass, &server, &desired, &held, depth).await?;
     tell_changes(pass, depth, &changes).await;
@@ -183,89 +183,6 @@ fn missing(desired: &Desired) -> Obstacle {
     Obstacle::stalled(DatabaseReason::DatabaseMissing, message)
 }
 
-/// The Secret as it is now.
-struct Held {
-    secret: Secret,
-    password: SecretString,
-    /// The password was generated in this pass: the server cannot know it.
-    fresh: bool,
-    /// The Secret is not the one that a login last worked with.
-    changed: bool,
-}
-
-impl Held {
-    fn credentials(&self) -> Credentials {
-        Credentials {
-            uid: self.secret.uid().unwrap_or_default(),
-            resource_version: self.secret.resource_version().unwrap_or_default(),
-        }
-    }
-}
-
-/// Makes sure that the Secret is there and says what it should. The Secret comes first, then the role follows it.
-async fn hold_secret(
-    pass: &Pass<'_>,
-    instance: &DatabaseInstance,
-    server: &Server,
-) -> Result<Held, Obstacle> {
-    let api = pass.secrets();
-    let (current, password) = match credentials::read(&api, &pass.database).await? {
-        Found::Absent => (None, None),
-        Found::Usable { secret, password } => (Some(*secret), password),
-        Found::Foreign => {
-            let name = pass.database.name_any();
-            let message = format!(
-                "the Secret {name} exists and is not of this Database: remove it, rename it, or label it {}=true to use its password",
-                crate::api::ADOPT_LABEL
-            );
-            return Err(Obstacle::stalled(DatabaseReason::SecretNotOurs, message));
-        }
-    };
-    let fresh = password.is_none();
-    let password = password.unwrap_or_else(secret::generate_password);
-    let spec = &instance.spec;
-    let connection = Connection {
-        engine: server.flavour(),
-        host: spec.host.clone(),
-        port: u16::try_from(spec.effective_port()).unwrap_or_default(),
-        database: pass.database.sql_name(),
-        username: pass.database.sql_user(),
-        password: password.clone(),
-        sslmode: spec.tls.mode.as_str().to_owned(),
-        ca: server.ca().map(str::to_owned),
-    };
-    let templates = pass
-        .database
-        .spec
-        .secret_template
-        .as_ref()
-        .map(|template| template.data.clone())
-        .unwrap_or_default();
-    let keys = secret::render(&connection, &templates)
-        .map_err(|error| Obstacle::stalled(DatabaseReason::InvalidTemplate, error.to_string()))?;
-    let before = current.as_ref().map(identity);
-    let (secret, _) =
-        credentials::write(&api, &pass.database, server.flavour(), keys, current).await?;
-    let known = pass.status().and_then(|status| status.credentials.as_ref());
-    // What we wrote ourselves just now changes the version, but not whether the password was looked at.
-    let changed = before.is_none_or(|(uid, version)| {
-        known.is_none_or(|known| known.uid != uid || known.resource_version != version)
-    });
-    Ok(Held {
-        secret,
-        password,
-        fresh,
-        changed,
-    })
-}
-
-fn identity(secret: &Secret) -> (String, String) {
-    (
-        secret.uid().unwrap_or_default(),
-        secret.resource_version().unwrap_or_default(),
-    )
-}
-
 /// Makes user and database as they should be. Server required.
 async fn match_server(
     pass: &Pass<'_>,
@@ -341,9 +258,9 @@ async fn log_in(
         Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
             reason: DatabaseReason::LoginFailed,
             message: format!("logging in as {} does not work: {detail}", names.role),
-            retry: Some(Error::LoginFailed {
+            retry: Some(Box::new(Error::LoginFailed {
                 user: names.role.to_string(),
-            }),
+            })),
         }),
     }
 }

@@ -101,7 +101,9 @@ async fn remove(server: &Server, removal: &Removal) -> Result<(), Obstacle> {
         Removed::Done => Ok(()),
         Removed::Blocked(what) => Err(Obstacle {
             reason: DatabaseReason::DeletionBlocked,
-            retry: Some(crate::error::Error::Blocked { what: what.clone() }),
+            retry: Some(Box::new(crate::error::Error::Blocked {
+                what: what.clone(),
+            })),
             message: what,
         }),
     }

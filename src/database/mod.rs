@@ -8,7 +8,7 @@
 //! | `desired.rs`, `drift.rs` | what is asked for, and what differs from it (pure) |
 //! | `establish.rs` | claim, Secret, user, database, login |
 //! | `give_up.rs` | release or drop |
-//! | `credentials.rs`, `secret.rs` | the Secret: whose it is and writing it; what it holds (pure) |
+//! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
 //! | `memory.rs` | what need not be looked at again yet |
 
 pub mod controller;
@@ -17,6 +17,7 @@ mod desired;
 pub mod drift;
 mod establish;
 mod give_up;
+mod hold;
 pub mod memory;
 mod pass;
 pub mod secret;

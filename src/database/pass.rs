@@ -43,7 +43,7 @@ pub struct Obstacle {
     /// Its message.
     pub message: String,
     /// Why it is tried again soon; none for what only a change can mend.
-    pub retry: Option<Error>,
+    pub retry: Option<Box<Error>>,
 }
 
 impl Obstacle {
@@ -62,7 +62,7 @@ impl From<Error> for Obstacle {
         Self {
             reason: DatabaseReason::ServerError,
             message: error.to_string(),
-            retry: Some(error),
+            retry: Some(Box::new(error)),
         }
     }
 }
@@ -91,8 +91,8 @@ impl From<ServerError> for Obstacle {
             ) => DatabaseReason::ServerError,
         };
         let message = error.to_string();
-        let retry =
-            (reason.outcome() != crate::api::Outcome::Stalled).then_some(Error::Server(error));
+        let retry = (reason.outcome() != crate::api::Outcome::Stalled)
+            .then(|| Box::new(Error::Server(error)));
         Self {
             reason,
             message,

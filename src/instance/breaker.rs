@@ -2,7 +2,7 @@
 //!
 //! A server that is down must not be asked by each of its databases in turn: the first failures open the breaker,
 //! everything that needs the server is then refused at once and without a connection, and a single probe at a time
-//! finds out when it is back. Only failures of the *server* count (see `ProviderError::counts_against_server`).
+//! finds out when it is back. Only failures of the *server* count (see `ProviderError::is_server_down`).
 
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ impl Breaker {
             // A call that was permitted before the breaker opened is no probe: it doubles nothing.
             Self::Open { probing: false, .. } => {}
             Self::Open { pause, .. } => {
-                *self = Self::open(now, (*pause * 2).min(LONGEST_PAUSE), jitter)
+                *self = Self::open(now, (*pause * 2).min(LONGEST_PAUSE), jitter);
             }
         }
     }

@@ -303,7 +303,8 @@ pub struct Inspection {
     pub series: String,
     /// The protocol and cipher in use, or `None` for a connection in the clear.
     pub tls: Option<String>,
-    /// What only this server has: PostgreSQL's system identifier, MySQL's server UUID. A restored copy may share it.
+    /// What only this server has: PostgreSQL's system identifier, or on MySQL and MariaDB a random text in `db_operator`,
+    /// which follows the data to a promoted replica as the system identifier does. A restored copy may share it.
     pub identity: Option<String>,
     /// A replica, or a server set to read-only.
     pub read_only: bool,

@@ -68,12 +68,13 @@ impl Sessions {
         Ok(slot)
     }
 
-    /// Puts what was learned anew about the administrator in the place of what was known.
-    pub(super) async fn learn(&self, held: &Held, kills_by_procedure: bool) {
-        let mut slot = self.contact.lock().await;
-        if let Some(contact) = slot.as_mut() {
+    /// Puts what was learned anew about the server and the administrator in the place of what was known.
+    pub(super) async fn learn(&self, dialect: Dialect, held: Held, kills_by_procedure: bool) {
+        let mut known = self.contact.lock().await;
+        if let Some(contact) = known.as_mut() {
             let contact = Arc::make_mut(contact);
-            contact.held = held.clone();
+            contact.dialect = dialect;
+            contact.held = held;
             contact.kills_by_procedure = kills_by_procedure;
         }
     }
@@ -86,21 +87,22 @@ impl Sessions {
     async fn open(&self) -> Result<Session, ProviderError> {
         let mut session = Session::open(&self.config, &self.server, session::token()).await?;
         let mut known = self.contact.lock().await;
-        if known.is_none() {
-            *known = Some(Arc::new(self.first_contact(&mut session).await?));
-        }
-        let epoch = known
-            .as_ref()
-            .map(|contact| contact.epoch)
-            .ok_or_else(forgotten)?;
-        if !fence::register(&mut session, &self.fence, epoch).await? {
-            // The server was emptied or rebuilt: everything about it is learned again at the next call.
+        // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
+        for _ in 0..2 {
+            // What is known stays when this fails: a process that was superseded must not enter a second time.
+            let contact = match known.as_ref() {
+                Some(contact) => Arc::clone(contact),
+                None => Arc::new(self.first_contact(&mut session).await?),
+            };
+            *known = Some(Arc::clone(&contact));
+            if fence::register(&mut session, &self.fence, contact.epoch).await? {
+                drop(known);
+                fence::forget_lost(&mut session, &self.fence, contact.epoch).await?;
+                return Ok(session);
+            }
             *known = None;
-            return Err(forgotten());
         }
-        drop(known);
-        fence::forget_lost(&mut session, &self.fence, epoch).await?;
-        Ok(session)
+        Err(forgotten())
     }
 
     async fn first_contact(&self, session: &mut Session) -> Result<Contact, ProviderError> {
@@ -126,7 +128,7 @@ impl Sessions {
 fn forgotten() -> ProviderError {
     ProviderError::Unexpected {
         doing: "registering a session".to_owned(),
-        detail: "db_operator is no longer what it was on this server; it is made again".to_owned(),
+        detail: "the server forgets what is written to db_operator".to_owned(),
     }
 }
 

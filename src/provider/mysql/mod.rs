@@ -45,15 +45,14 @@ use super::{
 };
 
 /// One MySQL or MariaDB server.
-pub struct Mysql {
+pub(super) struct Mysql {
     sessions: Sessions,
     flavour: OnceLock<Flavour>,
 }
 
 impl Mysql {
     /// Makes no connection yet.
-    #[must_use]
-    pub fn new(config: ServerConfig, fence: Fence) -> Self {
+    pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
         Self {
             sessions: Sessions::new(config, fence),
             flavour: OnceLock::new(),
