@@ -142,5 +142,5 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
 fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
