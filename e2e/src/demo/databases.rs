@@ -76,7 +76,7 @@ pub fn transcript(cluster: &Cluster) -> Result<String> {
     for (why, line) in STEPS {
         let answer = run(cluster, line)?;
         if !why.is_empty() {
-            text += &format!("\n  # {why}\n");
+            text.extend(["\n  # ", why, "\n"]);
         }
         for line in line.lines().chain(answer.lines()).enumerate().map(prompted) {
             text += &line;
