@@ -8,6 +8,7 @@
 //! - [`demo`]: all of it at once, for a person
 //! - [`kubeconfig`]: how clients find it
 //! - [`sql_servers`]: database servers as processes, for tests that need no cluster
+//! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod cache;
 pub mod check;
@@ -24,6 +25,7 @@ pub mod operator;
 pub mod portable;
 pub mod servers;
 pub mod sql_servers;
+pub mod testing;
 pub mod tools;
 
 pub use error::{Error, Result};
