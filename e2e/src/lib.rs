@@ -6,9 +6,11 @@
 //! - [`cluster`]: the cluster itself, from `up` to `down`
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
+//! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
 //! - [`kubeconfig`]: how clients find it
 
 pub mod cache;
+pub mod campaign;
 pub mod check;
 pub mod cluster;
 pub mod command;
@@ -21,6 +23,7 @@ pub mod kubeconfig;
 pub mod lock;
 pub mod objects;
 pub mod operator;
+pub mod proxy;
 pub mod servers;
 pub mod tools;
 
