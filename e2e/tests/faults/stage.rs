@@ -10,7 +10,7 @@ use e2e::campaign::operator::{NAMESPACE, Start};
 use e2e::campaign::{Engine, Operator, Plane, Server, eventually, plane};
 use e2e::cluster::Cluster;
 use e2e::proxy::{Faults, Tunnel};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
@@ -69,13 +69,21 @@ impl Stage {
 
     /// An operator with a short lease, started.
     pub fn operator(&self, identity: &str, kubeconfig: PathBuf) -> Operator {
+        self.operator_with(identity, kubeconfig, &[])
+    }
+
+    /// An operator with a short lease, if the arguments do not say otherwise, started.
+    pub fn operator_with(&self, identity: &str, kubeconfig: PathBuf, more: &[&str]) -> Operator {
+        let mut arguments = vec!["--lease-renew", "1s"];
+        if !more.contains(&"--lease-ttl") {
+            arguments.extend(["--lease-ttl", "3s"]);
+        }
+        arguments.extend(more);
         let operator = Operator::new(Start {
             kubeconfig,
             identity: identity.to_owned(),
             cluster_id: self.prefix.clone(),
-            arguments: ["--lease-ttl", "3s", "--lease-renew", "1s"]
-                .map(str::to_owned)
-                .to_vec(),
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
             folder: self.folder.clone(),
         });
         operator.ensure().unwrap();
@@ -111,22 +119,6 @@ impl Stage {
         });
         if let Err(error) = done.await {
             panic!("{error}; it is {}", self.created().await);
-        }
-    }
-
-    /// Changes all Databases, so that the operator has to look at each of them.
-    pub async fn touch_all(&self, limit: u32) {
-        let databases = self.databases();
-        for database in databases.list(&ListParams::default()).await.unwrap().items {
-            let spec = json!({"spec": {"connectionLimit": limit}});
-            databases
-                .patch(
-                    &database.name_any(),
-                    &PatchParams::default(),
-                    &Patch::Merge(spec),
-                )
-                .await
-                .unwrap();
         }
     }
 
