@@ -57,7 +57,7 @@ async fn takeover(first: &[&str], second: &[&str]) -> usize {
     stage.check_all(COUNT).await;
 
     let log = Log::since(begin);
-    let takeover = log.position("UPDATE db_operator.epochs SET epoch");
+    let takeover = log.raised(&stage.prefix);
     for pid in &frozen {
         let said = log.statements(pid, takeover);
         assert!(
@@ -240,10 +240,14 @@ impl Log {
         Self(entries)
     }
 
-    /// Where the last line with this text is.
-    fn position(&self, text: &str) -> usize {
-        let found = self.0.iter().rposition(|entry| entry.text.contains(text));
-        found.expect("it is in the log")
+    /// Where this cluster's epoch was raised to 2.
+    fn raised(&self, cluster_id: &str) -> usize {
+        let parameters = format!("$1 = '{cluster_id}', $2 = '2'");
+        let found = self
+            .0
+            .iter()
+            .position(|entry| entry.text.contains(&parameters));
+        found.expect("raising the epoch is in the log")
     }
 
     /// What a process was told after this position.
