@@ -6,9 +6,11 @@
 //! - [`cluster`]: the cluster itself, from `up` to `down`
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
+//! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 
+pub mod bench;
 pub mod cache;
 pub mod check;
 pub mod cluster;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use e2e::bench;
 use e2e::cache::Cache;
 use e2e::check::{self, Tally};
 use e2e::cluster::{Cluster, Settings, Up};
@@ -36,12 +37,21 @@ enum Task {
     Load,
     /// Check everything that must hold before a change lands: formatting, lints, dependencies, all tests
     Test,
+    /// Measure the operator that is loaded; nothing else should run on the machine
+    #[command(subcommand)]
+    Bench(Bench),
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
     Status,
     /// Print the path of the cluster's kubeconfig, alone: export KUBECONFIG=$(cargo xtask kubeconfig)
     Kubeconfig,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
+    Databases(bench::Plan),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +89,10 @@ fn run(arguments: &Arguments) -> Result<()> {
             load(&cluster, &cache)?;
         }
         Task::Test => test(&cluster)?,
+        Task::Bench(Bench::Databases(plan)) => {
+            let _lock = cluster.lock()?;
+            println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
+        }
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;
