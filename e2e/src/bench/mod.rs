@@ -25,6 +25,7 @@ mod table;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cache::Cache;
 use crate::cluster::Cluster;
@@ -55,8 +56,8 @@ pub struct Plan {
     /// The lane counts that are tried by plain SQL
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 4])]
     pub lanes: Vec<usize>,
-    /// The resync that is measured with all Databases held, in seconds; 0 leaves it out
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// The resync that is measured with all Databases held, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(30..))]
     pub resync: u64,
 }
 
@@ -79,7 +80,7 @@ pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String
         // Whatever becomes of the measuring, the stage is put back.
         let result = tokio::select! {
             result = measure(&stage, plan) => result,
-            _ = tokio::signal::ctrl_c() => Err(Error::Precondition("The bench was interrupted.".to_owned())),
+            result = interrupted() => result,
         };
         let cleared = stage.clear().await;
         let figures = result?;
@@ -90,6 +91,17 @@ pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String
     } else {
         Ok(table::render(&figures))
     }
+}
+
+/// Waits until somebody asks the bench to end.
+async fn interrupted() -> Result<Figures> {
+    let doing = || Error::trial("wait for a signal");
+    let mut end = signal(SignalKind::terminate()).map_err(doing())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.map_err(doing())?,
+        _ = end.recv() => {}
+    }
+    Err(Error::Precondition("The bench was interrupted.".to_owned()))
 }
 
 async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
@@ -120,22 +132,20 @@ async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
     figures.peak_memory_mib = operator.memory()?.peak_mib;
     figures.memory_mib = operator.memory()?.now_mib;
 
-    if plan.resync > 0 {
-        let resync = Duration::from_secs(plan.resync);
-        say("All held: a restart, and a whole resync");
-        drop(operator);
-        operator = stage.start_operator(Some(resync)).await?;
-        meter.follow(&operator);
-        let restart = phase::until_quiet(&mut meter).await?;
-        let whole = phase::rest(&mut meter, resync).await?;
-        figures.rest = Some(Rest {
-            held: stage.board.held(),
-            resync_s: resync.as_secs(),
-            restart,
-            resync: whole,
-            memory_mib: operator.memory()?.now_mib,
-        });
-    }
+    let resync = Duration::from_secs(plan.resync);
+    say("All held: a restart, and a whole resync");
+    drop(operator);
+    operator = stage.start_operator(Some(resync)).await?;
+    meter.follow(&operator);
+    let restart = phase::until_quiet(&mut meter).await?;
+    let whole = phase::rest(&mut meter, resync).await?;
+    figures.rest = Some(Rest {
+        held: stage.board.held(),
+        resync_s: resync.as_secs(),
+        restart,
+        resync: whole,
+        memory_mib: operator.memory()?.now_mib,
+    });
 
     for engine in Engine::ALL {
         say(&format!("{engine}: all deleted"));

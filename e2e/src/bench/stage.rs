@@ -35,7 +35,8 @@ pub(super) struct Stage<'a> {
     pub(super) board: Board,
     client: Client,
     binary: PathBuf,
-    replicas: String,
+    /// Of the operator in the cluster; none where it is not installed as a Deployment.
+    replicas: Option<String>,
 }
 
 impl<'a> Stage<'a> {
@@ -65,7 +66,9 @@ impl<'a> Stage<'a> {
             binary,
             replicas,
         };
-        if let Err(error) = scale(cluster, "0") {
+        if stage.replicas.is_some()
+            && let Err(error) = scale(cluster, "0")
+        {
             stage.clear().await?;
             return Err(error);
         }
@@ -74,9 +77,10 @@ impl<'a> Stage<'a> {
 
     /// Gives the place back to the operator in the cluster, which also deletes what an interrupted run left.
     pub(super) async fn clear(&self) -> Result<()> {
-        let scaled = scale(self.cluster, &self.replicas);
+        let replicas = self.replicas.as_deref();
+        let scaled = replicas.map_or(Ok(()), |replicas| scale(self.cluster, replicas));
         let mut delete = self.cluster.kubectl();
-        delete.args(["delete", "namespace", &self.namespace]);
+        delete.args(["delete", "namespace", &self.namespace, "--timeout=120s"]);
         command::run(
             "Deleting the namespace",
             &mut delete,
@@ -204,23 +208,14 @@ async fn client(cluster: &Cluster) -> Result<Client> {
     Client::try_from(config).map_err(doing())
 }
 
-fn replicas(cluster: &Cluster) -> Result<String> {
+/// How many replicas the Deployment asks for, if there is one.
+fn replicas(cluster: &Cluster) -> Result<Option<String>> {
     let mut get = cluster.kubectl();
-    get.args([
-        "get",
-        &format!("deployment/{DEPLOYMENT}"),
-        "--namespace",
-        OPERATOR_NAMESPACE,
-    ])
-    .args(["--ignore-not-found", "--output=jsonpath={.spec.replicas}"]);
+    get.args(["get", &format!("deployment/{DEPLOYMENT}")])
+        .args(["--namespace", OPERATOR_NAMESPACE])
+        .args(["--ignore-not-found", "--output=jsonpath={.spec.replicas}"]);
     let replicas = command::output(&mut get)?;
-    if replicas.is_empty() {
-        return Err(Error::Precondition(
-            "The operator is not installed in the cluster: run `cargo xtask load` first."
-                .to_owned(),
-        ));
-    }
-    Ok(replicas)
+    Ok((!replicas.is_empty()).then_some(replicas))
 }
 
 /// Scales the operator in the cluster, and waits until no pod of it is left when that is none.
