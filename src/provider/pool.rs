@@ -119,12 +119,11 @@ impl<S: Session> Pool<S> {
     where
         F: Future<Output = Result<S, ProviderError>> + Send,
     {
-        let session = match self.idle().await {
-            Some(session) => session,
-            None => {
-                self.make_room().await;
-                open.await?
-            }
+        let session = if let Some(session) = self.idle().await {
+            session
+        } else {
+            self.make_room().await;
+            open.await?
         };
         self.start_reaper();
         Ok(Lease {

@@ -46,13 +46,16 @@ impl LocalMariadb {
         scratch.write("tls.crt", &certificates.certificate)?;
         scratch.write("tls.key", &certificates.key)?;
         scratch.write("init.sql", &init_sql(&server.superuser))?;
+        let mut arguments: Vec<String> = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        // A server that starts removes the temporary tables of all servers that share its folder for them.
+        arguments.push(format!("--tmpdir={}", scratch.path().display()));
         let mut local = Self {
             server,
             process: None,
-            arguments: arguments
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect(),
+            arguments,
             scratch,
         };
         let mut install_db = as_nobody(None, Path::new(INSTALL_DB));

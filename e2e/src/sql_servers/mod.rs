@@ -39,7 +39,7 @@ impl Scratch {
             std::env::temp_dir().join(format!("db-operator-{name}-{}-{count}", std::process::id()));
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         let scratch = Self { path };
-        scratch.give(&scratch.path, 0o700)?;
+        give(&scratch.path, 0o700)?;
         Ok(scratch)
     }
 
@@ -53,20 +53,8 @@ impl Scratch {
     pub fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         fs::write(&path, content).map_err(Error::io("write", &path))?;
-        self.give(&path, 0o600)?;
+        give(&path, 0o600)?;
         Ok(path)
-    }
-
-    fn give(&self, path: &Path, mode: u32) -> Result<()> {
-        let what = || format!("give {} to nobody", path.display());
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .map_err(Error::io("change", path))?;
-        chown(
-            path,
-            Some(Uid::from_raw(NOBODY)),
-            Some(Gid::from_raw(NOBODY)),
-        )
-        .map_err(Error::system(what()))
     }
 }
 
@@ -75,6 +63,19 @@ impl Drop for Scratch {
         // What cannot be removed is below the system's temporary folder.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Gives a file or folder to `nobody`.
+fn give(path: &Path, mode: u32) -> Result<()> {
+    let what = || format!("give {} to nobody", path.display());
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(Error::io("change", path))?;
+    chown(
+        path,
+        Some(Uid::from_raw(NOBODY)),
+        Some(Gid::from_raw(NOBODY)),
+    )
+    .map_err(Error::system(what()))
 }
 
 /// A program that runs until it is dropped.

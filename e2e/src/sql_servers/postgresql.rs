@@ -1,7 +1,6 @@
 //! PostgreSQL servers: 15 from Debian 12, the others from the npm packages that embed server programs.
 
 use std::fs;
-use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -108,6 +107,7 @@ impl Postgresql {
             arguments.extend(["-c".to_owned(), setting]);
         }
         let log = self.log_path();
+        let before = fs::metadata(&log).map_or(0, |log| log.len());
         // SIGINT is its fast shutdown: sessions are ended, not waited for.
         let mut process = Process::start(
             &self.programs.join("postgres"),
@@ -115,7 +115,6 @@ impl Postgresql {
             &log,
             Signal::SIGINT,
         )?;
-        let port = self.port;
         let ready = || {
             if !process.is_running() {
                 return Err(Error::Failed {
@@ -124,18 +123,14 @@ impl Postgresql {
                     tail: command::tail(&log),
                 });
             }
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            let started = text
-                .rfind("starting PostgreSQL")
-                .map_or("", |at| &text[at..]);
-            Ok(
-                started.contains("database system is ready to accept connections")
-                    && TcpStream::connect(("127.0.0.1", port)).is_ok(),
-            )
+            let text = fs::read(&log).map_err(Error::io("read", &log))?;
+            let since = usize::try_from(before).map_or(text.len(), |before| before.min(text.len()));
+            let said = String::from_utf8_lossy(&text[since..]);
+            Ok(said.contains("database system is ready to accept connections"))
         };
         command::wait_until(
             "PostgreSQL accepts connections",
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             Some(&log),
             ready,
         )?;

@@ -13,7 +13,7 @@ pub async fn claims_are_written_once(context: Arc<Context>) {
     provider.write_claim(&ours, None).await.unwrap();
     assert_eq!(
         provider.observe(&names).await.unwrap().claims,
-        [ours.clone()]
+        std::slice::from_ref(&ours)
     );
 
     // A rival, which saw nothing, and one that wants half of it.
@@ -25,7 +25,7 @@ pub async fn claims_are_written_once(context: Arc<Context>) {
     assert!(moved(provider.write_claim(&rival, None).await));
     assert_eq!(
         provider.observe(&names).await.unwrap().claims,
-        [ours.clone()]
+        std::slice::from_ref(&ours)
     );
 
     // Changed by somebody who saw it, then by somebody who saw what is no longer there.
@@ -39,7 +39,7 @@ pub async fn claims_are_written_once(context: Arc<Context>) {
         .unwrap();
     assert_eq!(
         provider.observe(&names).await.unwrap().claims,
-        [released.clone()]
+        std::slice::from_ref(&released)
     );
 
     // A rival forgets nothing of ours.
@@ -47,7 +47,7 @@ pub async fn claims_are_written_once(context: Arc<Context>) {
     provider.forget_claim(&rival).await.unwrap();
     assert_eq!(
         provider.observe(&names).await.unwrap().claims,
-        [released.clone()]
+        std::slice::from_ref(&released)
     );
     provider.forget_claim(&released).await.unwrap();
     provider.forget_claim(&released).await.unwrap();

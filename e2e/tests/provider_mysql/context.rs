@@ -24,6 +24,8 @@ const PREFIX: &str = "e2e";
 pub struct Context {
     pub server: MysqlServer,
     pub mariadb: bool,
+    /// MySQL's `partial_revokes`: nothing in a GRANT is a wildcard.
+    pub literal_grants: bool,
     /// The first two numbers of its version.
     pub series: (u32, u32),
     /// The process, on the server of the scenarios that run alone.
@@ -46,8 +48,12 @@ impl Context {
         server.wait(Duration::from_secs(10)).await.unwrap();
         server.log_to_table().await.unwrap();
         let version = server.value("SELECT VERSION()").await.unwrap().unwrap();
+        let literal =
+            "SHOW GLOBAL VARIABLES WHERE Variable_name = 'partial_revokes' AND Value = 'ON'";
+        let literal = server.value(literal).await.unwrap();
         Arc::new(Self {
             mariadb: version.contains("MariaDB"),
+            literal_grants: literal.as_deref() == Some("partial_revokes"),
             series: series(&version),
             server,
             process: tokio::sync::Mutex::new(process),
@@ -67,6 +73,15 @@ impl Context {
     /// A password with odd characters, and the canary.
     pub fn password(&self) -> SecretString {
         SecretString::from(format!("{CANARY}-{}'\"\\ \u{e9}%_`", self.unique("")))
+    }
+
+    /// The name of a database with underscores, in a GRANT that is for it alone.
+    pub fn pattern(&self, database: &SqlName) -> String {
+        if self.literal_grants {
+            database.mysql()
+        } else {
+            database.mysql().replace('_', "\\_")
+        }
     }
 
     /// Names that are removed at the end.

@@ -16,7 +16,7 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
     create(provider.as_ref(), &wanted, &password).await;
     let clean = provider.observe(&names).await.unwrap();
     let account = format!("'{}'@'%'", names.role);
-    let exact = names.database.mysql().replace('_', "\\_");
+    let exact = context.pattern(&names.database);
     let wild = names.database.mysql();
 
     let of_role = [
@@ -48,6 +48,11 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
         assert_eq!(provider.observe(&names).await.unwrap(), clean, "{drift}");
     }
     for drift in of_database {
+        if context.literal_grants
+            && drift.starts_with(&format!("GRANT SELECT ON {wild}.* TO {account}"))
+        {
+            continue;
+        }
         context
             .server
             .run(std::slice::from_ref(&drift))
@@ -91,7 +96,7 @@ pub async fn privileges_of_an_earlier_database_are_revoked(context: Arc<Context>
     let former = context.names("former");
     let password = context.password();
     let account = format!("'{}'@'%'", former.role);
-    let exact = names.database.mysql().replace('_', "\\_");
+    let exact = context.pattern(&names.database);
     context
         .server
         .run(&[
@@ -146,7 +151,8 @@ pub async fn an_adopted_database_keeps_its_data(context: Arc<Context>) {
     let facts = provider.observe(&names).await.unwrap();
     let database = facts.database.unwrap();
     assert_eq!(database.owner.as_deref(), Some(names.role.as_str()));
-    assert_eq!(database.deviations.len(), 1, "{database:?}");
+    let wildcards = usize::from(!context.literal_grants);
+    assert_eq!(database.deviations.len(), wildcards, "{database:?}");
     assert_eq!(facts.role.unwrap().powers, [""; 0]);
 
     create(provider.as_ref(), &desired(&names), &new).await;
@@ -192,6 +198,9 @@ pub async fn powers_are_named(context: Arc<Context>) {
         .await
         .unwrap();
     for (grant, power) in cases {
+        if context.literal_grants && grant.contains("my%") {
+            continue;
+        }
         let names = context.names("power");
         let account = format!("'{}'@'%'", names.role);
         let statements = [

@@ -53,7 +53,7 @@ pub async fn connections_stay_within_the_limit(context: Arc<Context>) {
         }
     };
     tokio::select! {
-        _ = storm => {}
+        () = storm => {}
         most = watch => panic!("{most} connections"),
     }
 }

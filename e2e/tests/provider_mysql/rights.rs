@@ -104,26 +104,26 @@ pub async fn a_privilege_that_only_helps_is_not_asked_for(context: Arc<Context>)
 /// Managed servers give their administrator a role that holds the privileges.
 pub async fn privileges_of_a_role_count(context: Arc<Context>) {
     let role = context.unique("admins");
-    let named = if context.mariadb {
+    let quoted = if context.mariadb {
         format!("`{role}`")
     } else {
         format!("`{role}`@`%`")
     };
-    let mut statements = vec![format!("CREATE ROLE {named}")];
+    let mut statements = vec![format!("CREATE ROLE {quoted}")];
     statements.extend(
         context
             .least()
             .iter()
-            .map(|grant| grant.replace("{}", &named)),
+            .map(|grant| grant.replace("{}", &quoted)),
     );
     context.server.run(&statements).await.unwrap();
     let default = if context.mariadb {
-        format!("SET DEFAULT ROLE {named} FOR {{}}")
+        format!("SET DEFAULT ROLE {quoted} FOR {{}}")
     } else {
-        format!("SET DEFAULT ROLE {named} TO {{}}")
+        format!("SET DEFAULT ROLE {quoted} TO {{}}")
     };
     let administrator = context
-        .administrator_with(&[format!("GRANT {named} TO {{}}"), default])
+        .administrator_with(&[format!("GRANT {quoted} TO {{}}"), default])
         .await;
     let provider = open(context.config(&administrator), context.fence());
     let found = provider.inspect().await.unwrap();
@@ -132,7 +132,7 @@ pub async fn privileges_of_a_role_count(context: Arc<Context>) {
     crate::context::create(provider.as_ref(), &desired(&names), &context.password()).await;
     context
         .server
-        .run(&[format!("DROP ROLE {named}")])
+        .run(&[format!("DROP ROLE {quoted}")])
         .await
         .unwrap();
 }

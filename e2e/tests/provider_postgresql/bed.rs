@@ -226,7 +226,7 @@ impl Bed {
                 // A line of a statement that has several.
                 if let Some(last) = statements.last_mut() {
                     last.push('\n');
-                    last.push_str(line);
+                    last.push_str(line.strip_prefix('\t').unwrap_or(line));
                 }
                 continue;
             };

@@ -11,7 +11,7 @@ pub async fn one_writer_wins(bed: &mut Bed) {
     provider.write_claim(&ours, None).await.unwrap();
     assert_eq!(
         provider.observe(&ours.names).await.unwrap().claims,
-        [ours.clone()]
+        std::slice::from_ref(&ours)
     );
     let moved =
         |result: Result<(), ProviderError>| matches!(result, Err(ProviderError::ClaimMoved { .. }));
@@ -37,7 +37,7 @@ pub async fn one_writer_wins(bed: &mut Bed) {
     assert!(moved(provider.write_claim(&released, Some(&ours)).await));
     assert_eq!(
         provider.observe(&ours.names).await.unwrap().claims,
-        [released.clone()]
+        std::slice::from_ref(&released)
     );
 
     // Only the claimant's own claim is forgotten.

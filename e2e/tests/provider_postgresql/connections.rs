@@ -158,7 +158,7 @@ pub async fn a_restart_is_survived(bed: &mut Bed) {
 
     // In the middle of a statement, which waits for somebody else's change of the same row.
     let mut config = bed.config();
-    config.timeouts.lock = Duration::from_secs(60);
+    config.timeouts.lock = Duration::from_mins(1);
     let patient = open(config, Fence::new("restart-patient", || true));
     bed.run("postgres", "ALTER DATABASE restart ALLOW_CONNECTIONS false")
         .await;

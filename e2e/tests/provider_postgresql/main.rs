@@ -66,6 +66,7 @@ fn run(series: u32) {
             contents::schemas_and_extensions_are_the_owners,
             removal::everything_goes,
             removal::sessions_are_ended_or_named,
+            removal::prepared_transactions_are_named,
             removal::leftovers_are_named,
             removal::it_goes_on_after_a_crash,
             fence::a_former_leader_can_do_nothing,

@@ -147,7 +147,7 @@ pub async fn what_is_missing_is_named_with_sql_that_grants_it(bed: &mut Bed) {
     )
     .await;
     let mut config = bed.config();
-    config.username = "bare \"admin".to_owned();
+    "bare \"admin".clone_into(&mut config.username);
     config.password = SecretString::from(format!("{CANARY}-bare"));
     let provider = open(config, Fence::new("missing", || true));
     let found = provider.inspect().await.unwrap().missing;

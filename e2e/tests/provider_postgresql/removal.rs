@@ -82,19 +82,19 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
         .await
         .unwrap();
 
-    let sentence = sentence(provider.remove(&everything("busy")).await.unwrap());
+    let blocked = sentence(provider.remove(&everything("busy")).await.unwrap());
     let pid = crate::bed::ask(&mut superuser, "SELECT pg_backend_pid()::text")
         .await
         .remove(0);
     assert!(
-        sentence.contains(&format!(
+        blocked.contains(&format!(
             "process {pid} (user \"super\", application \"bed\")"
         )),
-        "{sentence}"
+        "{blocked}"
     );
     assert!(
-        sentence.contains(&format!("SELECT pg_terminate_backend({pid})")),
-        "{sentence}"
+        blocked.contains(&format!("SELECT pg_terminate_backend({pid})")),
+        "{blocked}"
     );
     assert!(
         run(&mut own, "SELECT 1").await.is_err(),
@@ -132,10 +132,15 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
     );
     bed.assert_no_membership_left().await;
 
-    // What keeps a database without being a session.
+    provider.close().await;
+}
+
+/// What keeps a database without being a session.
+pub async fn prepared_transactions_are_named(bed: &mut Bed) {
+    let provider = bed.provider("prepared");
     bed.make(
         &*provider,
-        "sessions-prepared",
+        "prepared",
         &desired("prepared"),
         &password("prepared"),
     )
@@ -145,16 +150,18 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
         "BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'held'",
     )
     .await;
-    let sentence =
-        crate::removal::sentence(provider.remove(&everything("prepared")).await.unwrap());
-    assert!(sentence.contains("prepared transaction"), "{sentence}");
+    eventually("the prepared transaction is named", async || {
+        let blocked = sentence(provider.remove(&everything("prepared")).await.unwrap());
+        blocked.contains("prepared transaction")
+    })
+    .await;
     bed.run("postgres", "ALTER DATABASE prepared ALLOW_CONNECTIONS true")
         .await;
     bed.run("prepared", "ROLLBACK PREPARED 'held'").await;
-    assert_eq!(
-        provider.remove(&everything("prepared")).await.unwrap(),
-        Removed::Done
-    );
+    eventually("the database goes once nothing holds it", async || {
+        provider.remove(&everything("prepared")).await.unwrap() == Removed::Done
+    })
+    .await;
     provider.close().await;
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Grant {
     /// Which of the privileges that an owner gets are not there.
     pub(super) lacking: Vec<&'static str>,
     /// It may give them to others.
-    pub(super) grant_option: bool,
+    pub(super) with_option: bool,
 }
 
 /// Something that makes an account more than an ordinary one.
@@ -158,7 +158,7 @@ fn grant(row: &Row, privileges: &[&'static SchemaPrivilege]) -> Result<Grant, Pr
         pattern: row.text("pattern")?,
         held,
         lacking,
-        grant_option: row.text("Grant_priv")? == "Y",
+        with_option: row.text("Grant_priv")? == "Y",
     })
 }
 
