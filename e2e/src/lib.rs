@@ -7,10 +7,12 @@
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
 //! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 //! - [`testing`]: what tests of the operator in the cluster share
 
+pub mod bench;
 pub mod cache;
 pub mod campaign;
 pub mod check;
