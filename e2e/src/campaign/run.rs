@@ -154,7 +154,7 @@ async fn all_of(
                 let failure = format!("{thing}/{plan} ({request}): {error}");
                 say(&failure);
                 tally.failures.push(failure);
-                bed.faults.disarm();
+                let _ = bed.faults.disarm();
                 bed.operator.ensure().or_else(|_| {
                     bed.operator.kill();
                     bed.operator.ensure()
@@ -205,7 +205,7 @@ async fn trial(
         Ok((found == expected).then_some(()))
     });
     let result = same.await;
-    bed.faults.disarm();
+    let _ = bed.faults.disarm();
     result.map_err(|error| match error {
         Error::Timeout { .. } => {
             Error::trial("it ended differently")(outcome::difference(expected, &found))

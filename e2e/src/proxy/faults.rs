@@ -86,6 +86,7 @@ impl Faults {
     }
 
     /// Ends the count. Returns the requests, and whether the fault happened.
+    #[must_use]
     pub fn disarm(&self) -> (Vec<String>, bool) {
         let state = std::mem::take(&mut *self.lock());
         (state.requests, state.happened)

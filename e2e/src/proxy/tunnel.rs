@@ -94,13 +94,9 @@ async fn relay(
                 if server_spoke_last {
                     server_spoke_last = false;
                     match faults.next(|| name.to_owned()) {
-                        Some((Moment::Before, effect)) => {
-                            if !survives(effect, faults).await {
-                                return Ok(());
-                            }
-                        }
+                        Some((Moment::Before, effect)) if !survives(effect, faults).await => return Ok(()),
                         Some((Moment::After, effect)) => at_the_answer = Some(effect),
-                        None => {}
+                        Some((Moment::Before, _)) | None => {}
                     }
                 }
                 server.write_all(&asked[..count]).await?;
