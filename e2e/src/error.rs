@@ -72,6 +72,15 @@ pub enum Error {
         source: rcgen::Error,
     },
 
+    /// The operator, or a server that it works with, did not do what a trial expects.
+    #[error("{what}: {detail}")]
+    Trial {
+        /// What was being done.
+        what: String,
+        /// What came of it.
+        detail: String,
+    },
+
     /// A file of ours holds something that we did not write.
     #[error("{} is damaged ({reason}); run `cargo xtask down` and try again", path.display())]
     Damaged {
@@ -87,6 +96,15 @@ impl Error {
     pub fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+
+    /// For `map_err` in trials: what was being done.
+    pub fn trial<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |error| Self::Trial {
+            what,
+            detail: error.to_string(),
+        }
     }
 
     /// The same error, pointing to where the logs are now.

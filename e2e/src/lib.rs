@@ -6,23 +6,28 @@
 //! - [`cluster`]: the cluster itself, from `up` to `down`
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
+//! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 //! - [`testing`]: what tests of the operator in the cluster share
 
+pub mod bench;
 pub mod cache;
+pub mod campaign;
 pub mod check;
 pub mod cluster;
 pub mod command;
 pub mod demo;
 pub mod error;
-pub mod glibc;
 pub mod host;
 pub mod images;
 pub mod kubeconfig;
 pub mod lock;
 pub mod objects;
 pub mod operator;
+pub mod portable;
+pub mod proxy;
 pub mod servers;
 pub mod sql_servers;
 pub mod testing;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use e2e::bench;
 use e2e::cache::Cache;
+use e2e::campaign;
 use e2e::check::{self, Tally};
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
@@ -36,12 +38,43 @@ enum Task {
     Load,
     /// Check everything that must hold before a change lands: formatting, lints, dependencies, all tests
     Test,
+    /// Let one thing go wrong at each request of the operator, and see that it ends as without
+    #[command(subcommand)]
+    Campaign(Campaign),
+    /// Measure the operator that is loaded; nothing else should run on the machine
+    #[command(subcommand)]
+    Bench(Bench),
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
     Status,
     /// Print the path of the cluster's kubeconfig, alone: export KUBECONFIG=$(cargo xtask kubeconfig)
     Kubeconfig,
+}
+
+#[derive(Subcommand)]
+enum Campaign {
+    /// Kill the operator before and after each request of create, follow, adopt, retain and delete, on each server
+    Databases {
+        /// Only these: engine/scenario/fault, as in "postgres/create" or "//kill before 3"
+        #[arg(long)]
+        only: Option<String>,
+        /// Also errors of the API server, and connections that end
+        #[arg(long)]
+        errors: bool,
+        /// The order of the plans; the same number is the same order
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// One of several equal parts, as in 1/4
+        #[arg(long)]
+        slice: Option<campaign::Slice>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
+    Databases(bench::Plan),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +112,25 @@ fn run(arguments: &Arguments) -> Result<()> {
             load(&cluster, &cache)?;
         }
         Task::Test => test(&cluster)?,
+        Task::Campaign(Campaign::Databases {
+            only,
+            errors,
+            seed,
+            slice,
+        }) => {
+            let options = campaign::Options {
+                only: only.clone(),
+                errors: *errors,
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            campaign(&cluster, &options)?;
+        }
+        Task::Bench(Bench::Databases(plan)) => {
+            let _lock = cluster.lock()?;
+            println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
+        }
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;
@@ -127,6 +179,22 @@ fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
         Load::Unchanged => "The operator runs from these sources already; nothing was restarted.",
     });
     Ok(())
+}
+
+/// The campaign has an API server of its own: nobody else who uses the cluster is disturbed.
+fn campaign(cluster: &Cluster, options: &campaign::Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(e2e::Error::trial("start a runtime"))?;
+    let tally = runtime.block_on(campaign::run(cluster, options))?;
+    println!("{tally}");
+    if tally.failures.is_empty() {
+        return Ok(());
+    }
+    Err(e2e::Error::Precondition(
+        "some plans did not end as they should".to_owned(),
+    ))
 }
 
 /// Everything that must hold, from quick to slow; ends in the number of tests that passed.

@@ -1,7 +1,7 @@
 //! The provider API: what the operator asks of a database engine.
 //!
 //! To add a third engine, implement [`Provider`] in a folder of its own, give [`open`] a line for it, and run the
-//! conformance tests (`e2e/tests/provider.rs`) against a real server of it. Nothing outside this folder speaks SQL.
+//! conformance tests (`e2e/tests/provider_postgresql/` and `provider_mysql/` show them) against a real server of it. Nothing outside this folder speaks SQL.
 //!
 //! Every method is idempotent: it looks first and changes only what differs, so a crash between any two
 //! statements is mended by calling it again. None of them decides whether something *may* be done: claims,

@@ -21,7 +21,7 @@ mod status;
 mod takeover;
 mod up;
 
-pub use pki::{Authority, Identity};
+pub use pki::{Authority, Identity, signing_key};
 pub use process::Process;
 pub use settings::{Range, Settings};
 pub use status::Status;

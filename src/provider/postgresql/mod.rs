@@ -69,8 +69,7 @@ impl Postgresql {
 
     /// The callers refuse reserved names with a condition; this is the last line of defence.
     fn refuse_reserved(&self, names: &Names) -> Result<(), ProviderError> {
-        reserved::refusal(names, &self.config.username)
-            .map_or(Ok(()), |sentence| Err(ProviderError::Unsupported(sentence)))
+        reserved::refuse(names, &self.config.username)
     }
 }
 

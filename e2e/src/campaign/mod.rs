@@ -1,0 +1,54 @@
+//! `cargo xtask campaign databases`: one fault at each request of each thing that the operator does with a Database,
+//! and every time the same end as without it.
+//!
+//! In reading order:
+//! - [`plane`]: an API server of the campaign's own, so that no other operator sees its objects
+//! - [`server`]: the cluster's database servers, as the campaign looks at them past the operator
+//! - [`operator`]: the operator's process, which dies and is started again
+//! - [`bed`]: all of that, with proxies in between
+//! - [`scenario`]: what the operator is asked to do
+//! - [`outcome`]: what is compared
+//! - [`run`](mod@run): which faults, how many, and how it ended
+
+pub mod bed;
+pub mod operator;
+pub mod outcome;
+pub mod plane;
+pub mod run;
+pub mod scenario;
+pub mod server;
+
+pub use bed::Bed;
+pub use operator::Operator;
+pub use plane::Plane;
+pub use run::{Options, Slice, Tally, run};
+pub use server::{Engine, Server};
+
+use std::time::{Duration, Instant};
+
+use crate::{Error, Result};
+
+/// How often a condition is looked at.
+const GLANCE: Duration = Duration::from_millis(25);
+
+/// Looks until `look` finds something.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if began.elapsed() > limit {
+            return Err(Error::Timeout {
+                what: what.to_owned(),
+                seconds: limit.as_secs(),
+                tail: String::new(),
+            });
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}

@@ -1,0 +1,296 @@
+//! Which faults, how many, and how it ended.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use super::bed::{Bed, LIMIT};
+use super::scenario::{self, Scenario};
+use super::server::Engine;
+use super::{eventually, outcome};
+use crate::cache::Key;
+use crate::cluster::Cluster;
+use crate::command::say;
+use crate::proxy::{Effect, Fault, Moment};
+use crate::{Error, Result};
+
+/// Which trials are run, of all.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `engine/scenario/fault`: a part that is empty or missing means all.
+    pub only: Option<String>,
+    /// Also answers of the API server (409, 429, 500), and connections that end.
+    pub errors: bool,
+    /// The order; the same number is the same order.
+    pub seed: u64,
+    /// One of so many equal parts.
+    pub slice: Option<Slice>,
+    /// No trial is begun after this time, and of each thing that the operator does only a few are taken.
+    pub budget: Option<Duration>,
+}
+
+/// Part `part` (from 1) of `of`, written `1/4`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    part: usize,
+    of: usize,
+}
+
+impl FromStr for Slice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let wanted = || format!("\"{text}\" is no slice: write something like 1/4");
+        let (part, of) = text.split_once('/').ok_or_else(wanted)?;
+        let (part, of) = (
+            part.parse().map_err(|_| wanted())?,
+            of.parse().map_err(|_| wanted())?,
+        );
+        if part == 0 || part > of {
+            return Err(wanted());
+        }
+        Ok(Self { part, of })
+    }
+}
+
+/// How many trials there were.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Trials that ran.
+    pub plans: usize,
+    /// Those that ended as without the fault.
+    pub passed: usize,
+    /// What became of the others.
+    pub failures: Vec<String>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for failure in &self.failures {
+            writeln!(f, "✗ {failure}")?;
+        }
+        write!(f, "{} plans ran, {} passed", self.plans, self.passed)
+    }
+}
+
+/// How many trials of one thing are run where the time is limited.
+const FEW: usize = 4;
+
+/// Runs the trials. What did not pass is in the tally; an error is of the test bed.
+pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
+    let wanted = Wanted::new(options.only.as_deref());
+    let mut things: Vec<(Engine, Scenario)> = Vec::new();
+    for engine in Engine::ALL {
+        things.extend(Scenario::ALL.map(|scenario| (engine, scenario)));
+    }
+    things.retain(|(engine, scenario)| wanted.thing(*engine, *scenario));
+    if options.budget.is_some() {
+        things.sort_by_key(|thing| shuffled(options.seed, &format!("{thing:?}")));
+    }
+    let engines: Vec<Engine> = Engine::ALL
+        .into_iter()
+        .filter(|engine| things.iter().any(|thing| thing.0 == *engine))
+        .collect();
+
+    let bed = Bed::start(cluster, &engines).await?;
+    let began = Instant::now();
+    let mut tally = Tally::default();
+    for (engine, scenario) in things {
+        if options
+            .budget
+            .is_some_and(|budget| began.elapsed() > budget)
+        {
+            break;
+        }
+        all_of(&bed, engine, scenario, options, &wanted, began, &mut tally).await?;
+    }
+    let failed = tally.plans != tally.passed;
+    if failed {
+        say(&format!("logs: {}", bed.folder().display()));
+    }
+    bed.clear(failed).await?;
+    Ok(tally)
+}
+
+/// All trials of one thing: first without a fault, to see the requests and the end.
+async fn all_of(
+    bed: &Bed,
+    engine: Engine,
+    scenario: Scenario,
+    options: &Options,
+    wanted: &Wanted<'_>,
+    began: Instant,
+    tally: &mut Tally,
+) -> Result<()> {
+    let start = Instant::now();
+    let thing = format!("{}/{}", engine.name(), scenario.name());
+    let (requests, expected) = undisturbed(bed, engine, scenario).await?;
+    let mut plans = plans(requests.len(), options.errors);
+    plans.sort_by_key(|plan| shuffled(options.seed, &format!("{thing}/{plan}")));
+    if let Some(slice) = options.slice {
+        let mut turn = 0;
+        plans.retain(|_| {
+            turn += 1;
+            (turn - 1) % slice.of == slice.part - 1
+        });
+    }
+    plans.retain(|plan| wanted.fault(&plan.to_string()));
+    if options.budget.is_some() {
+        plans.truncate(FEW);
+    }
+    let (mut ran, mut passed) = (0, 0);
+    for plan in plans {
+        if options
+            .budget
+            .is_some_and(|budget| began.elapsed() > budget)
+        {
+            break;
+        }
+        ran += 1;
+        match trial(bed, engine, scenario, plan, &expected).await {
+            Ok(()) => passed += 1,
+            Err(error) => {
+                let request = requests.get(plan.at - 1).map_or("", String::as_str);
+                let failure = format!("{thing}/{plan} ({request}): {error}");
+                say(&failure);
+                tally.failures.push(failure);
+                let _ = bed.faults.disarm();
+                bed.operator.ensure().or_else(|_| {
+                    bed.operator.kill();
+                    bed.operator.ensure()
+                })?;
+            }
+        }
+        scenario::finish(bed).await?;
+    }
+    say(&format!(
+        "{thing}: {} requests, {ran} plans, {passed} passed ({} s)",
+        requests.len(),
+        start.elapsed().as_secs()
+    ));
+    tally.plans += ran;
+    tally.passed += passed;
+    Ok(())
+}
+
+async fn undisturbed(
+    bed: &Bed,
+    engine: Engine,
+    scenario: Scenario,
+) -> Result<(Vec<String>, Vec<String>)> {
+    scenario.prepare(bed, engine).await?;
+    bed.faults.arm(None);
+    scenario.act(bed, engine).await?;
+    let (requests, _) = bed.faults.disarm();
+    let expected = outcome::look(bed, engine, scenario).await?;
+    scenario::finish(bed).await?;
+    Ok((requests, expected))
+}
+
+/// One trial: prepare, let it go wrong, wait for the same end.
+async fn trial(
+    bed: &Bed,
+    engine: Engine,
+    scenario: Scenario,
+    fault: Fault,
+    expected: &[String],
+) -> Result<()> {
+    scenario.prepare(bed, engine).await?;
+    bed.faults.arm(Some(fault));
+    scenario.act(bed, engine).await?;
+    let mut found = Vec::new();
+    let same = eventually("the same end", LIMIT, async || {
+        bed.operator.ensure()?;
+        found = outcome::look(bed, engine, scenario).await?;
+        Ok((found == expected).then_some(()))
+    });
+    let result = same.await;
+    let _ = bed.faults.disarm();
+    result.map_err(|error| match error {
+        Error::Timeout { .. } => {
+            Error::trial("it ended differently")(outcome::difference(expected, &found))
+        }
+        other => other,
+    })
+}
+
+fn plans(requests: usize, errors: bool) -> Vec<Fault> {
+    let mut kinds = vec![
+        (Moment::Before, Effect::Kill),
+        (Moment::After, Effect::Kill),
+    ];
+    if errors {
+        kinds.extend([
+            (Moment::Before, Effect::Cut),
+            (Moment::After, Effect::Cut),
+            (Moment::Before, Effect::Answer(409)),
+            (Moment::Before, Effect::Answer(429)),
+            (Moment::After, Effect::Answer(500)),
+        ]);
+    }
+    (1..=requests)
+        .flat_map(|at| {
+            kinds.iter().map(move |(moment, effect)| Fault {
+                at,
+                moment: *moment,
+                effect: *effect,
+            })
+        })
+        .collect()
+}
+
+/// The parts of `--only`.
+struct Wanted<'a>(Vec<&'a str>);
+
+impl<'a> Wanted<'a> {
+    fn new(only: Option<&'a str>) -> Self {
+        Self(only.unwrap_or_default().split('/').collect())
+    }
+
+    fn part(&self, place: usize, name: &str) -> bool {
+        self.0
+            .get(place)
+            .is_none_or(|part| part.is_empty() || *part == name)
+    }
+
+    fn thing(&self, engine: Engine, scenario: Scenario) -> bool {
+        self.part(0, engine.name()) && self.part(1, scenario.name())
+    }
+
+    fn fault(&self, fault: &str) -> bool {
+        self.part(2, fault)
+    }
+}
+
+/// A place in an order that a number decides.
+fn shuffled(seed: u64, name: &str) -> String {
+    Key::new().text(&seed.to_string()).text(name).hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_a_part_of_several() {
+        assert_eq!("2/3".parse(), Ok(Slice { part: 2, of: 3 }));
+        for text in ["", "0/3", "4/3", "1", "a/b"] {
+            assert!(text.parse::<Slice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_request_has_a_fault_before_and_after() {
+        assert_eq!(plans(3, false).len(), 6);
+        assert_eq!(plans(3, true).len(), 21);
+    }
+
+    #[test]
+    fn only_names_an_engine_a_thing_and_a_fault() {
+        let wanted = Wanted::new(Some("/delete/kill before 3"));
+        assert!(wanted.thing(Engine::Mysql, Scenario::Delete));
+        assert!(!wanted.thing(Engine::Mysql, Scenario::Create));
+        assert!(wanted.fault("kill before 3") && !wanted.fault("kill before 30"));
+        assert!(Wanted::new(None).fault("anything"));
+    }
+}

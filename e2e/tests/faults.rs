@@ -1,0 +1,106 @@
+//! What goes wrong around the operator, and that it ends well. They need the cluster: `cargo xtask up`. Each has an API
+//! server of its own, so that the operator of the cluster does not meddle, and one runs at a time, because they measure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may end with a panic
+
+#[path = "faults/stage.rs"]
+mod stage;
+#[path = "faults/takeover.rs"]
+mod takeover;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use e2e::campaign::{self, Engine, eventually};
+use e2e::cluster::Cluster;
+use e2e::proxy::{Faults, Tunnel};
+use stage::Stage;
+use tokio::sync::Mutex;
+
+/// One test at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// How long a storm may take on a busy machine.
+const STORM: Duration = Duration::from_secs(90);
+
+#[tokio::test]
+async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
+    let _turn = TURN.lock().await;
+    let days = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        / 86_400;
+    let options = campaign::Options {
+        errors: true,
+        seed: days,
+        budget: Some(Duration::from_secs(40)),
+        ..campaign::Options::default()
+    };
+    let tally = campaign::run(&Cluster::main(), &options).await.unwrap();
+    assert!(tally.failures.is_empty(), "seed {days}: {tally}");
+    assert!(tally.plans > 0, "{tally}");
+    println!("seed {days}: {tally}");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_within_ten_seconds() {
+    let _turn = TURN.lock().await;
+    let stage = Stage::with(Engine::Mariadb).await;
+    let operator = stage.operator("operator", stage.plane.kubeconfig());
+    stage.apply(0..50).await;
+    stage.until_created(1, STORM).await;
+    stage.tunnel.cut();
+    let back = Instant::now() + Duration::from_secs(30);
+    stage.apply(50..100).await;
+    let before = stage.created().await;
+    assert!(before < 100, "the server was away too late for this test");
+    tokio::time::sleep_until(back.into()).await;
+    stage.tunnel.mend();
+    let returned = Instant::now();
+    stage.until_created(100, Duration::from_secs(10)).await;
+    println!(
+        "{} of 100 Databases were created within {:?} of the server's return",
+        100 - before,
+        returned.elapsed()
+    );
+    operator.ensure().unwrap();
+    stage.check_all(100).await;
+    stage.delete_all(STORM).await;
+    drop(operator);
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn an_operator_without_an_api_server_ends_and_continues_when_it_is_back() {
+    let _turn = TURN.lock().await;
+    let stage = Stage::with(Engine::Mariadb).await;
+    let way = Tunnel::to(stage.plane.address(), "api", Faults::new(|| ()))
+        .await
+        .unwrap();
+    let kubeconfig = stage.plane.kubeconfig_through(way.address()).unwrap();
+    let operator = stage.operator("operator", kubeconfig);
+    stage.apply(0..20).await;
+    stage.until_created(1, STORM).await;
+    stage.apply(20..40).await;
+    way.cut();
+    // The lease is for three seconds.
+    eventually("the operator ends", Duration::from_secs(10), async || {
+        Ok(operator.ended())
+    })
+    .await
+    .unwrap();
+    assert!(
+        operator.log().contains("stopped leading"),
+        "{}",
+        operator.log()
+    );
+    // The kubelet would start it again; it waits for the API server.
+    operator.kill();
+    operator.ensure().unwrap();
+    way.mend();
+    stage.until_created(40, STORM).await;
+    operator.ensure().unwrap();
+    stage.check_all(40).await;
+    stage.delete_all(STORM).await;
+    drop(operator);
+    stage.clear().await;
+}

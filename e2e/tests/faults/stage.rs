@@ -1,0 +1,173 @@
+//! A control plane, one of the cluster's servers behind a tunnel, and operators that the test starts and stops.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use db_operator::api::Database;
+use e2e::campaign::bed::{self, is_created};
+use e2e::campaign::operator::{NAMESPACE, Start};
+use e2e::campaign::{Engine, Operator, Plane, Server, eventually, plane};
+use e2e::cluster::Cluster;
+use e2e::proxy::{Faults, Tunnel};
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+/// The namespace of the test's Databases.
+const TENANT: &str = "tenant";
+
+pub struct Stage {
+    pub client: Client,
+    pub plane: Plane,
+    pub server: Server,
+    /// Between operators and the server.
+    pub tunnel: Tunnel,
+    /// The operators' cluster id, and what the names of all SQL databases begin with.
+    pub prefix: String,
+    pub folder: PathBuf,
+}
+
+impl Stage {
+    pub async fn with(engine: Engine) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("faults{}x{count}", std::process::id());
+        let folder = std::env::temp_dir().join(format!("db-operator-{prefix}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let cluster = Cluster::main();
+        let cluster_client = plane::client_of(&cluster.kubeconfig()).await.unwrap();
+        let server = Server::find(&cluster, &cluster_client, engine)
+            .await
+            .unwrap();
+        let plane = Plane::start(&cluster, &folder).await.unwrap();
+        let client = plane.client().await.unwrap();
+        for namespace in [NAMESPACE, TENANT] {
+            plane.namespace(namespace).await.unwrap();
+        }
+        let tunnel = Tunnel::to(server.address, engine.name(), Faults::new(|| ()))
+            .await
+            .unwrap();
+        bed::instance(
+            &client,
+            &server,
+            "server",
+            tunnel.address().port(),
+            json!([]),
+        )
+        .await
+        .unwrap();
+        Self {
+            client,
+            plane,
+            server,
+            tunnel,
+            prefix,
+            folder,
+        }
+    }
+
+    /// An operator with a short lease, started.
+    pub fn operator(&self, identity: &str, kubeconfig: PathBuf) -> Operator {
+        self.operator_with(identity, kubeconfig, &[])
+    }
+
+    /// An operator with a short lease, if the arguments do not say otherwise, started.
+    pub fn operator_with(&self, identity: &str, kubeconfig: PathBuf, more: &[&str]) -> Operator {
+        let mut arguments = vec!["--lease-renew", "1s"];
+        if !more.contains(&"--lease-ttl") {
+            arguments.extend(["--lease-ttl", "3s"]);
+        }
+        arguments.extend(more);
+        let operator = Operator::new(Start {
+            kubeconfig,
+            identity: identity.to_owned(),
+            cluster_id: self.prefix.clone(),
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            folder: self.folder.clone(),
+        });
+        operator.ensure().unwrap();
+        operator
+    }
+
+    /// Makes Databases, all with the policy `Delete`.
+    pub async fn apply(&self, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            let spec = json!({"instanceRef": {"name": "server"}, "name": format!("{}_{number}", self.prefix),
+                "deletionPolicy": "Delete"});
+            bed::apply(&self.client, TENANT, &format!("db-{number}"), spec)
+                .await
+                .unwrap();
+        }
+    }
+
+    /// How many Databases are usable.
+    pub async fn created(&self) -> usize {
+        let databases = self.databases().list(&ListParams::default()).await.unwrap();
+        let created = databases
+            .items
+            .iter()
+            .filter(|database| is_created(Some(database)));
+        created.count()
+    }
+
+    /// Waits until so many Databases are usable.
+    pub async fn until_created(&self, count: usize, limit: Duration) {
+        let what = format!("{count} Databases are created");
+        let done = eventually(&what, limit, async || {
+            Ok((self.created().await >= count).then_some(()))
+        });
+        if let Err(error) = done.await {
+            panic!("{error}; it is {}", self.created().await);
+        }
+    }
+
+    /// Each Secret logs in, and there is on the server what there are objects for: no more.
+    pub async fn check_all(&self, count: usize) {
+        let databases = self.databases().list(&ListParams::default()).await.unwrap();
+        assert_eq!(databases.items.len(), count);
+        for database in &databases.items {
+            let secret = e2e::campaign::server::secret(&self.client, TENANT, &database.name_any())
+                .await
+                .unwrap()
+                .unwrap();
+            let name = e2e::campaign::server::text(&secret, "database").to_owned();
+            let said = self.server.ask_as(&secret, &name, "SELECT 'works'").await;
+            assert_eq!(said.unwrap(), ["works"], "{name}");
+        }
+        let facts = self.server.facts(&self.prefix, &self.prefix).await.unwrap();
+        for kind in ["database ", "claim "] {
+            let found = facts.iter().filter(|fact| fact.starts_with(kind)).count();
+            assert_eq!(found, count, "{kind}: {facts:#?}");
+        }
+    }
+
+    /// Deletes all Databases through the operator, and sees that nothing is left.
+    pub async fn delete_all(&self, limit: Duration) {
+        let databases = self.databases();
+        databases
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await
+            .unwrap();
+        eventually("all Databases are gone", limit, async || {
+            let left = databases.list(&ListParams::default()).await.unwrap();
+            Ok(left.items.is_empty().then_some(()))
+        })
+        .await
+        .unwrap();
+        let left = self.server.facts(&self.prefix, &self.prefix).await.unwrap();
+        assert!(left.is_empty(), "{left:#?}");
+    }
+
+    /// Takes what the fence keeps for this test's cluster id from the server, and the files.
+    pub async fn clear(self) {
+        self.server.sweep(&self.prefix, &self.prefix).await.unwrap();
+        let folder = self.folder.clone();
+        drop(self);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    fn databases(&self) -> Api<Database> {
+        Api::namespaced(self.client.clone(), TENANT)
+    }
+}
