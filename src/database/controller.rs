@@ -36,26 +36,44 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     // Set once, before anything is read from it.
     let _ = context.databases.set(store.clone());
     let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(context.client.clone());
+    let known = Arc::clone(&context);
     let controller = controller
         .reconcile_on(context.database_triggers.stream())
         // A label of a namespace may give or take the permission to use an instance.
         .watches(namespaces, watcher::Config::default(), move |namespace| {
-            in_namespace(&store, &namespace.name_any())
+            judged_by_labels(&known, &store, &namespace.name_any())
         });
     controller::run(controller, context, stop).await;
 }
 
-fn in_namespace(
+/// The Databases of a namespace whose instances select namespaces by label. What is remembered of them does not count
+/// any more.
+fn judged_by_labels(
+    context: &Context,
     store: &Store<DeserializeGuard<Database>>,
     namespace: &str,
 ) -> Vec<ObjectRef<DeserializeGuard<Database>>> {
     let databases = store.state();
-    let inside = databases
-        .iter()
-        .filter(|database| database.namespace().as_deref() == Some(namespace));
-    inside
-        .map(|database| ObjectRef::from_obj(database.as_ref()))
+    let judged = databases.iter().filter(|guarded| {
+        guarded.namespace().as_deref() == Some(namespace)
+            && guarded
+                .0
+                .as_ref()
+                .is_ok_and(|database| selects_by_label(context, database))
+    });
+    judged
+        .map(|guarded| {
+            context.memory.suspect(&guarded.uid().unwrap_or_default());
+            ObjectRef::from_obj(guarded.as_ref())
+        })
         .collect()
+}
+
+fn selects_by_label(context: &Context, database: &Database) -> bool {
+    context
+        .instances
+        .get(&database.spec.instance_ref.name)
+        .is_some_and(|entry| entry.object.spec.allowed_namespaces.selector.is_some())
 }
 
 impl Reconcile for Database {

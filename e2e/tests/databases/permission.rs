@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use db_operator::api::DatabaseState;
 use e2e::testing::{Bed, Session, on_every_server};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+
+/// Less than the time until the next look at something that did not change.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 async fn label(bed: &Bed, team: serde_json::Value) {
     let namespaces: Api<Namespace> = Api::all(bed.client.clone());
@@ -29,9 +33,10 @@ async fn a_namespace_that_lost_its_permission_keeps_its_databases_unchanged() {
         assert!(left.is_empty(), "{left:?}");
 
         label(bed, json!(bed.prefix)).await;
+        bed.until(&name, "allowed", AT_ONCE, |database| database.state() == Some(DatabaseState::Created)).await;
         bed.usable(&name).await;
         label(bed, json!(null)).await;
-        let message = bed.stalled(&name, "NamespaceNotAllowed").await;
+        let message = bed.stalled_within(&name, "NamespaceNotAllowed", AT_ONCE).await;
         assert!(message.contains(&instance) && message.contains(&bed.namespace), "{message}");
         // It works as before, and changes of its spec change nothing.
         bed.patch(&name, json!({"spec": {"connectionLimit": 7, "secretTemplate": {"data": {"A": "b"}}}})).await;
