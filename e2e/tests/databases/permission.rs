@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 /// Less than the time until the next look at something that did not change.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 async fn label(bed: &Bed, team: serde_json::Value) {
     let namespaces: Api<Namespace> = Api::all(bed.client.clone());
