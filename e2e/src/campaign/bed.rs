@@ -57,7 +57,7 @@ impl Bed {
             kubeconfig: folder.join("operator.kubeconfig"),
             identity: "operator".to_owned(),
             cluster_id: prefix.clone(),
-            arguments: ["--lease-ttl", "3s", "--lease-renew", "1s"]
+            arguments: ["--lease-ttl", "6s", "--lease-renew", "2s"]
                 .map(str::to_owned)
                 .to_vec(),
             folder: folder.clone(),
