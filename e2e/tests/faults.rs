@@ -32,7 +32,7 @@ async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
     let options = campaign::Options {
         errors: true,
         seed: days,
-        budget: Some(Duration::from_secs(40)),
+        budget: Some(Duration::from_secs(35)),
         ..campaign::Options::default()
     };
     let tally = campaign::run(&Cluster::main(), &options).await.unwrap();

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 pub struct Options {
     /// `engine/scenario/fault`: a part that is empty or missing means all.
     pub only: Option<String>,
-    /// Also answers of the API server (409, 429, 500), and connections that end.
+    /// Also answers of the API server (409, 429, 500), and connections and watches that end.
     pub errors: bool,
     /// The order; the same number is the same order.
     pub seed: u64,
@@ -181,7 +181,7 @@ async fn undisturbed(
     scenario.prepare(bed, engine).await?;
     bed.faults.arm(None);
     scenario.act(bed, engine).await?;
-    let (requests, _) = bed.faults.disarm();
+    let requests = bed.faults.disarm();
     let expected = outcome::look(bed, engine, scenario).await?;
     scenario::finish(bed).await?;
     Ok((requests, expected))
@@ -226,6 +226,7 @@ fn plans(requests: usize, errors: bool) -> Vec<Fault> {
             (Moment::Before, Effect::Answer(409)),
             (Moment::Before, Effect::Answer(429)),
             (Moment::After, Effect::Answer(500)),
+            (Moment::Before, Effect::DropWatches),
         ]);
     }
     (1..=requests)
@@ -282,7 +283,7 @@ mod tests {
     #[test]
     fn each_request_has_a_fault_before_and_after() {
         assert_eq!(plans(3, false).len(), 6);
-        assert_eq!(plans(3, true).len(), 21);
+        assert_eq!(plans(3, true).len(), 24);
     }
 
     #[test]
