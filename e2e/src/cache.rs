@@ -204,7 +204,16 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 fn lock(path: &Path) -> Result<Flock<fs::File>> {
     let file = fs::File::create(path).map_err(Error::io("create", path))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, source)| Error::System {
+    let refused = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => return Ok(held),
+        Err((file, _)) => file,
+    };
+    let what = path.parent().and_then(Path::file_name).unwrap_or_default();
+    crate::command::say(&format!(
+        "Waiting: another process builds {} for the cache.",
+        what.display()
+    ));
+    Flock::lock(refused, FlockArg::LockExclusive).map_err(|(_, source)| Error::System {
         what: format!("lock {}", path.display()),
         source,
     })

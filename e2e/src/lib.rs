@@ -8,6 +8,7 @@
 //! - [`demo`]: all of it at once, for a person
 //! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
 //! - [`kubeconfig`]: how clients find it
+//! - [`sql_servers`]: database servers as processes, for tests that need no cluster
 
 pub mod cache;
 pub mod campaign;
@@ -16,15 +17,16 @@ pub mod cluster;
 pub mod command;
 pub mod demo;
 pub mod error;
-pub mod glibc;
 pub mod host;
 pub mod images;
 pub mod kubeconfig;
 pub mod lock;
 pub mod objects;
 pub mod operator;
+pub mod portable;
 pub mod proxy;
 pub mod servers;
+pub mod sql_servers;
 pub mod tools;
 
 pub use error::{Error, Result};

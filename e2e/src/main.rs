@@ -123,7 +123,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             say("The cluster is down.");
         }
         Task::Status => println!("{}", cluster.status()?),
-        Task::Kubeconfig => println!("{}", cluster.kubeconfig().display()),
+        Task::Kubeconfig => {
+            if !cluster.kubeconfig().is_file() {
+                say("The cluster is down: bring it up with `cargo xtask up`.");
+            }
+            println!("{}", cluster.kubeconfig().display());
+        }
     }
     Ok(())
 }

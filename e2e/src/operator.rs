@@ -8,7 +8,7 @@ use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::images::{self, Context};
 use crate::servers::{OPERATOR_NAMESPACE, wait_for_rollout};
-use crate::{Result, clone_root, command, glibc};
+use crate::{Result, clone_root, command, portable};
 
 /// The image's name in the overlay `development`, as containerd spells it out.
 const IMAGE: &str = "docker.io/library/db-operator:dev";
@@ -17,7 +17,7 @@ pub const DEPLOYMENT: &str = "db-operator";
 /// On the Deployment: the key of the image that its pods run.
 const LOADED: &str = "db-operator.dev/loaded-image";
 /// How long two new replicas may take to be ready, one after the other.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// What `load` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Load {
 /// if its image is another one, and waits until it is ready.
 pub fn load(cluster: &Cluster, cache: &Cache) -> Result<Load> {
     let binary = build(cache)?;
-    glibc::check(&binary)?;
+    portable::check(&binary)?;
     let root = clone_root();
     let context = Context::default()
         .with("Containerfile", &root.join("Containerfile"))
@@ -73,7 +73,17 @@ pub fn load(cluster: &Cluster, cache: &Cache) -> Result<Load> {
 pub fn build(cache: &Cache) -> Result<PathBuf> {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build
-        .args(["build", "--release", "--locked", "--package", "db-operator"])
+        .args([
+            "rustc",
+            "--release",
+            "--locked",
+            "--package",
+            "db-operator",
+            "--bin",
+            "db-operator",
+        ])
+        // Static, so that it runs in any image.
+        .args(["--", "-C", "target-feature=+crt-static"])
         .current_dir(clone_root());
     command::run(
         "Building the operator",

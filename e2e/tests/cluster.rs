@@ -7,6 +7,7 @@
 mod snapshot;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -123,6 +124,8 @@ fn up_works_after_everything_was_killed_and_after_half_a_start() {
     });
     assert_eq!(neighbour.cluster.up().unwrap(), Up::Started);
 
+    // Without its records, `down` still finds all of it.
+    std::fs::remove_dir_all(neighbour.cluster.state_dir().join("run")).unwrap();
     neighbour.cluster.down().unwrap();
     before.assert_same(&Snapshot::take());
     neighbour.cluster.down().unwrap();
@@ -173,6 +176,43 @@ fn addresses_in_use_are_refused_in_a_sentence() {
         "{error}"
     );
     assert!(!neighbour.cluster.state_dir().exists());
+}
+
+#[test]
+fn a_second_command_waits_and_says_for_whom() {
+    let neighbour = Neighbour::take();
+    let said = std::env::temp_dir().join(format!("second-command-{}", std::process::id()));
+    let file = std::fs::File::create(&said).unwrap();
+    // Adopted by someone else before it begins: a child of the holder's would work under the holder's lock.
+    let mut second = Command::new("setsid");
+    second.args([
+        "--fork",
+        "sh",
+        "-c",
+        "read -r _; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_xtask"),
+        "down",
+    ]);
+    let mut second = second
+        .args(["--cluster", "beside"])
+        .stdin(Stdio::piped())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let mut begin = second.stdin.take().unwrap();
+    assert!(second.wait().unwrap().success());
+    begin.write_all(b"go\n").unwrap();
+    let says = |text: &str| std::fs::read_to_string(&said).unwrap().contains(text);
+    let holder = format!("(process {},", std::process::id());
+    neighbour.eventually("it waits", |_| says("Waiting: ") && says(&holder));
+    assert!(!says("is down"));
+    drop(neighbour);
+    command::wait_until("it goes on", Duration::from_mins(1), None, || {
+        Ok(says("is down"))
+    })
+    .unwrap();
+    std::fs::remove_file(&said).unwrap();
 }
 
 fn runs_pods(neighbour: &Neighbour) {

@@ -9,7 +9,7 @@
     reason = "a test may fail by panicking"
 )]
 
-#[path = "crds/cases.rs"]
+#[path = "crds/cases/mod.rs"]
 mod cases;
 #[path = "crds/cluster.rs"]
 mod cluster;
@@ -17,7 +17,7 @@ mod cluster;
 use std::collections::BTreeSet;
 
 use cases::{Case, creations, fixture, updates};
-use cluster::{Scratch, refusal};
+use cluster::{Scratch, refusal, said};
 use db_operator::api::crds;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -36,7 +36,11 @@ async fn each_rule_passes_what_is_right_and_refuses_what_is_not_with_its_sentenc
     for case in creations() {
         for (good, object) in case.passing() {
             if let Err(error) = scratch.create(case.kind, &object).await {
-                failures.push(format!("{} = {good} should pass: {error}", case.field));
+                failures.push(format!(
+                    "{} = {good} should pass: {}",
+                    case.field,
+                    said(&error)
+                ));
             }
         }
         let answer = scratch.create(case.kind, &case.refused()).await;
@@ -46,7 +50,11 @@ async fn each_rule_passes_what_is_right_and_refuses_what_is_not_with_its_sentenc
         let name = scratch.keep(case.kind, &case.before, case.state).await;
         for (good, change) in case.passing_changes() {
             if let Err(error) = scratch.change(case.kind, &name, &change).await {
-                failures.push(format!("{} → {good} should pass: {error}", case.field));
+                failures.push(format!(
+                    "{} → {good} should pass: {}",
+                    case.field,
+                    said(&error)
+                ));
             }
         }
         let answer = scratch
@@ -79,8 +87,11 @@ fn judge(
         refused_by.extend(causes);
     } else {
         failures.push(format!(
-            "{} = {} should be refused with “{}”, not: {error}",
-            case.field, case.bad, case.sentence
+            "{} = {} should be refused with “{}”, not: {}",
+            case.field,
+            case.bad,
+            case.sentence,
+            said(&error)
         ));
     }
 }
@@ -200,7 +211,13 @@ async fn the_served_definitions_are_the_generated_ones() {
         let mut wanted = served.clone();
         wanted.spec = definition.spec;
         let filled = served_api.replace(&name, &dry_run, &wanted).await.unwrap();
-        assert_eq!(filled.spec, served.spec, "{name}: apply crds/ again");
+        let lines = |spec| serde_yaml_ng::to_string(spec).unwrap();
+        let (served, generated) = (lines(&served.spec), lines(&filled.spec));
+        let differs = served.lines().zip(generated.lines()).find(|(a, b)| a != b);
+        assert!(
+            served == generated,
+            "{name} is not the one in crds/: apply that again. First difference (served, generated): {differs:?}"
+        );
     }
 }
 

@@ -22,7 +22,7 @@ use serde_json::json;
 use support::{client, eventually};
 
 const NAMESPACE: &str = "db-operator-system";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The pods of the Deployment, when all of them are ready.
 async fn ready_pods(client: &Client) -> Vec<Pod> {

@@ -151,7 +151,7 @@ pub struct BackupJob {
         .message("image is the name of a container image without white space, for example registry.example/postgres:17"))]
     pub image: Option<String>,
 
-    /// Key of a ConfigMap in the operator's namespace with a handlebars template of the Job, in the place of the
+    /// Key of a `ConfigMap` in the operator's namespace with a handlebars template of the Job, in the place of the
     /// operator's own. `templates/` in the project's repository has those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<ConfigMapKeyRef>,

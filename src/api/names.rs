@@ -1,9 +1,11 @@
-//! What a name may look like, as rules that the API server enforces; the only place that knows reserved SQL names.
+//! What a name may look like, as rules that the API server enforces.
 //!
 //! The regular expressions are RE2, in CEL string literals with single quotes. Each rule needs a length limit on its
 //! field, or the API server refuses the whole definition because the rule might cost too much.
 
 use kube::core::Rule;
+
+use crate::provider::reserved::{NAMES, PREFIXES};
 
 /// The most bytes of a SQL name: PostgreSQL's `NAMEDATALEN` - 1. MySQL counts 64 characters for a schema and 32 for
 /// a user, MariaDB 64 and 128; what is too long for one of those is said by the server's provider.
@@ -12,39 +14,10 @@ pub const SQL_NAME_BYTES: usize = 63;
 /// The longest name of a `Database` or `Backup`: it becomes the value of a label.
 pub const OBJECT_NAME_LENGTH: usize = 63;
 
-/// Databases, schemas and users of the servers themselves and of their hosting services, and the operator's own
-/// database, whatever the case (MySQL may ignore it).
-const RESERVED: [&str; 13] = [
-    "postgres",
-    "template0",
-    "template1",
-    "mysql",
-    "information_schema",
-    "performance_schema",
-    "sys",
-    "ndbinfo",
-    "root",
-    "mariadb.sys",
-    "db_operator",
-    // Words that stand for everybody or nobody where a role is expected.
-    "public",
-    "none",
-];
-
-/// What reserved names begin with, whatever the case. `#mysql50#` makes MySQL read the rest as a file's name.
-const RESERVED_PREFIXES: [&str; 6] = ["pg_", "rds", "cloudsql", "azure", "mysql.", "#mysql50#"];
-
-/// True for names of databases and roles that are never created, adopted or altered.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    let name = name.to_lowercase();
-    RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p))
-}
-
 /// CEL: `value` (an expression that yields a string) is not reserved.
 fn not_reserved_expression(value: &str) -> String {
-    let words = RESERVED.map(escape).join("|");
-    let prefixes = RESERVED_PREFIXES.map(escape).join("|");
+    let words = NAMES.map(escape).join("|");
+    let prefixes = PREFIXES.map(escape).join("|");
     format!("!{value}.matches('(?i)^(({words})$|{prefixes})')")
 }
 
@@ -68,8 +41,8 @@ pub fn default_not_reserved() -> Rule {
     // No regular expression here: the API server has no length for metadata.name to reckon its cost with. The name of an
     // object is in lower case.
     let name = "self.metadata.name";
-    let words = RESERVED.map(|word| format!("'{word}'")).join(", ");
-    let prefixes = RESERVED_PREFIXES
+    let words = NAMES.map(|word| format!("'{word}'")).join(", ");
+    let prefixes = PREFIXES
         .map(|prefix| format!("{name}.startsWith('{prefix}')"))
         .join(" || ");
     Rule::new(format!(
@@ -145,6 +118,7 @@ pub fn fits_a_label() -> Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::reserved::is_reserved;
 
     #[test]
     fn names_of_the_servers_are_reserved_in_any_case() {

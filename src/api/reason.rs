@@ -66,7 +66,7 @@ reasons! {
         Reconciling {
             Checking: "The server has not been looked at yet.",
             Unreachable: "The server does not answer, or not in time; it is asked again, ever more rarely.",
-            ReadOnly: "The server accepts no writes (a standby, or read_only): it is looked at again.",
+            ReadOnly: "The server accepts no writes (a standby, or `read_only`): it is looked at again.",
             TooManyConnections: "The server has no connection left for the operator; it is asked again.",
             InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
         }
@@ -113,7 +113,7 @@ reasons! {
             ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
             SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
-            NoBackupDestination: "deletionPolicy is BackupBeforeDelete, and the instance has no spec.backup.",
+            NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }
 }

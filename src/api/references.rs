@@ -34,12 +34,12 @@ pub struct SecretKeyRef {
 /// One key of a `ConfigMap`.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ConfigMapKeyRef {
-    /// Name of the ConfigMap, for example `backup-templates`.
+    /// Name of the `ConfigMap`, for example `backup-templates`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = names::object_name())]
     pub name: String,
 
-    /// Key in the ConfigMap's data, for example `job.yaml.hbs`.
+    /// Key in the `ConfigMap`'s data, for example `job.yaml.hbs`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = names::data_key())]
     pub key: String,

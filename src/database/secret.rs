@@ -13,6 +13,9 @@ use crate::api::database::SECRET_KEYS;
 use crate::provider::Flavour;
 use crate::template::{self, TemplateError, percent_encode};
 
+/// The keys that a `secretTemplate` cannot replace.
+pub use crate::api::database::SECRET_KEYS as FIXED_KEYS;
+
 /// Characters of a generated password: 40 of 62 letters and digits are 238 bits, and need no quoting anywhere.
 const PASSWORD_LENGTH: usize = 40;
 const PASSWORD_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -30,6 +30,7 @@ impl fmt::Display for Claimant {
 
 /// A row of the claim table: this database and this role belong to this object.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct Claim {
     /// What is claimed.
     pub names: Names,
@@ -253,7 +254,7 @@ fn consent(
             request.names.database, request.names.role
         ),
         (true, false) => format!("database {:?} exists", request.names.database),
-        (false, true) | (false, false) => format!("user {:?} exists", request.names.role),
+        (false, true | false) => format!("user {:?} exists", request.names.role),
     };
     let whose = standing.map_or_else(
         || " already and were not made by db-operator".to_owned(),
@@ -365,6 +366,81 @@ mod tests {
         all
     }
 
+    fn assert_promised(who: &str, request: &Request<'_>, observed: &Observed) {
+        use Acquisition::{Adopt, Create, TakeBack, TakeOver};
+        let claims = &observed.claims;
+        let exists = observed.database.is_some() || observed.role.is_some();
+        let decision = decide(request, observed);
+        if let Decision::Write {
+            claim, standing, ..
+        } = &decision
+        {
+            assert_eq!(standing.as_ref(), claims.first());
+            assert_eq!(claim.claimant, *request.claimant);
+            assert!(!claim.released);
+        }
+        match (who, decision) {
+            ("ours", Decision::Continue(kept)) => assert_eq!(kept, claims[0]),
+            (
+                "ours released",
+                Decision::Write {
+                    claim,
+                    how: TakeBack,
+                    ..
+                },
+            )
+            | (
+                "gone" | "gone released",
+                Decision::Write {
+                    claim,
+                    how: TakeOver,
+                    ..
+                },
+            ) => {
+                assert!(claim.created_database && claim.created_role, "as it was");
+            }
+            (
+                "none" | "rival released",
+                Decision::Write {
+                    claim, how: Create, ..
+                },
+            ) => {
+                assert!(!exists);
+                assert!(claim.created_database && claim.created_role && !claim.drop_adopted);
+            }
+            (
+                "none" | "rival released",
+                Decision::Write {
+                    claim, how: Adopt, ..
+                },
+            ) => {
+                assert!(exists && request.adopts);
+                assert_eq!(claim.drop_adopted, request.adoptable.unwrap().drop);
+                assert_eq!(
+                    claim.created_database,
+                    observed.database.is_none(),
+                    "only what we make"
+                );
+                assert_eq!(
+                    claim.created_role,
+                    observed.role.is_none(),
+                    "only what we make"
+                );
+            }
+            ("none" | "rival released", Decision::Refuse(sentence)) => {
+                assert!(exists && !(request.adopts && request.adoptable.is_some()));
+                assert!(sentence.contains("adopt"), "{sentence}");
+            }
+            ("rival" | "half", Decision::Refuse(sentence)) => {
+                assert!(sentence.contains("belong"), "{sentence}");
+                for claim in claims {
+                    assert!(sentence.contains(&claim.claimant.to_string()), "{sentence}");
+                }
+            }
+            (who, decision) => panic!("{who}: {decision:?}"),
+        }
+    }
+
     #[test]
     fn every_combination_is_decided_as_promised() {
         let here = claimant("here", "ns", "n");
@@ -394,81 +470,8 @@ mod tests {
                             adopts,
                             adoptable,
                         };
-                        let decision = decide(&request, &observed);
+                        assert_promised(who, &request, &observed);
                         cases += 1;
-                        let exists = has_database || has_role;
-                        match (who, &decision) {
-                            ("ours", Decision::Continue(kept)) => assert_eq!(*kept, claims[0]),
-                            (
-                                "ours released",
-                                Decision::Write {
-                                    claim,
-                                    standing,
-                                    how: Acquisition::TakeBack,
-                                },
-                            )
-                            | (
-                                "gone" | "gone released",
-                                Decision::Write {
-                                    claim,
-                                    standing,
-                                    how: Acquisition::TakeOver,
-                                },
-                            ) => {
-                                assert_eq!(standing.as_ref(), claims.first());
-                                assert_eq!(claim.claimant, here);
-                                assert!(
-                                    !claim.released && claim.created_database && claim.created_role
-                                );
-                            }
-                            (
-                                "none" | "rival released",
-                                Decision::Write {
-                                    claim,
-                                    standing,
-                                    how: Acquisition::Create,
-                                },
-                            ) => {
-                                assert!(!exists);
-                                assert_eq!(standing.as_ref(), claims.first());
-                                assert!(
-                                    claim.created_database
-                                        && claim.created_role
-                                        && !claim.drop_adopted
-                                );
-                            }
-                            (
-                                "none" | "rival released",
-                                Decision::Write {
-                                    claim,
-                                    standing,
-                                    how: Acquisition::Adopt,
-                                },
-                            ) => {
-                                assert!(exists && adopts);
-                                assert_eq!(standing.as_ref(), claims.first());
-                                assert_eq!(claim.drop_adopted, adoptable.unwrap().drop);
-                                assert_eq!(
-                                    claim.created_database, !has_database,
-                                    "only what we make is ours to drop"
-                                );
-                                assert_eq!(claim.created_role, !has_role);
-                            }
-                            ("none" | "rival released", Decision::Refuse(sentence)) => {
-                                assert!(exists && !(adopts && adoptable.is_some()));
-                                assert!(sentence.contains("adopt"), "{sentence}");
-                            }
-                            ("rival" | "half", Decision::Refuse(sentence)) => {
-                                assert!(sentence.contains("belong"), "{sentence}");
-                                for claim in &claims {
-                                    assert!(
-                                        sentence.contains(&claim.claimant.to_string()),
-                                        "{sentence}"
-                                    );
-                                }
-                            }
-                            (who, decision) => panic!("{who}: {decision:?}"),
-                        }
                     }
                 }
             }

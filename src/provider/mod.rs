@@ -1,7 +1,7 @@
 //! The provider API: what the operator asks of a database engine.
 //!
 //! To add a third engine, implement [`Provider`] in a folder of its own, give [`open`] a line for it, and run the
-//! conformance tests (`e2e/tests/provider.rs`) against a real server of it. Nothing outside this folder speaks SQL.
+//! conformance tests (`e2e/tests/provider_postgresql/` and `provider_mysql/` show them) against a real server of it. Nothing outside this folder speaks SQL.
 //!
 //! Every method is idempotent: it looks first and changes only what differs, so a crash between any two
 //! statements is mended by calling it again. None of them decides whether something *may* be done: claims,
@@ -95,9 +95,9 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             acquire: Duration::from_secs(30),
-            statement: Duration::from_secs(60),
+            statement: Duration::from_mins(1),
             lock: Duration::from_secs(5),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 }
@@ -303,7 +303,8 @@ pub struct Inspection {
     pub series: String,
     /// The protocol and cipher in use, or `None` for a connection in the clear.
     pub tls: Option<String>,
-    /// What only this server has: PostgreSQL's system identifier, MySQL's server UUID. A restored copy may share it.
+    /// What only this server has: PostgreSQL's system identifier, or on MySQL and MariaDB a random text in `db_operator`,
+    /// which follows the data to a promoted replica as the system identifier does. A restored copy may share it.
     pub identity: Option<String>,
     /// A replica, or a server set to read-only.
     pub read_only: bool,

@@ -16,9 +16,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ProviderError, Timeouts};
 
-/// A session that was used so recently is taken to be alive without asking it.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// What a pool needs to know of a session.
 pub(super) trait Session: Send + Sized + 'static {
     /// Whether it is between two statements, outside any transaction, so that somebody else may use it.
@@ -122,12 +119,11 @@ impl<S: Session> Pool<S> {
     where
         F: Future<Output = Result<S, ProviderError>> + Send,
     {
-        let session = match self.idle().await {
-            Some(session) => session,
-            None => {
-                self.make_room().await;
-                open.await?
-            }
+        let session = if let Some(session) = self.idle().await {
+            session
+        } else {
+            self.make_room().await;
+            open.await?
         };
         self.start_reaper();
         Ok(Lease {
@@ -158,8 +154,9 @@ impl<S: Session> Pool<S> {
 
     async fn idle(&self) -> Option<S> {
         loop {
-            let (mut session, since) = self.shared.lock().sessions.pop_back()?;
-            if since.elapsed() < FRESH || session.is_alive().await {
+            let (mut session, _) = self.shared.lock().sessions.pop_back()?;
+            // One round trip, and a session that the server or a new leader ended is nobody's error.
+            if session.is_alive().await {
                 return Some(session);
             }
         }

@@ -1,37 +1,37 @@
 //! The names that are never created, adopted or altered.
 
-use super::Names;
+use super::{Names, ProviderError};
 
-/// Databases of the servers themselves and of the operator, on any engine. Compared without regard to case, because
+/// Databases, schemas and users of the servers themselves and of the operator. Compared without regard to case, because
 /// MySQL may be set to do so.
-const DATABASES: &[&str] = &[
-    "db_operator",
-    "information_schema",
-    "mysql",
-    "performance_schema",
+pub const NAMES: [&str; 16] = [
     "postgres",
-    "sys",
     "template0",
     "template1",
-];
-
-/// Databases and roles of managed services begin so.
-const PREFIXES: &[&str] = &["pg_", "rds", "cloudsql", "azure"];
-
-/// Roles of the servers themselves and of the operator.
-const ROLES: &[&str] = &[
+    "mysql",
+    "information_schema",
+    "performance_schema",
+    "sys",
+    "ndbinfo",
+    "root",
+    "mariadb.sys",
+    "db_operator",
+    // Words that stand for somebody else where a role is expected.
+    "public",
+    "none",
     "current_role",
     "current_user",
-    "db_operator",
-    "none",
-    "postgres",
-    "public",
-    "root",
     "session_user",
 ];
 
-/// Accounts of MySQL and MariaDB begin so.
-const ROLE_PREFIXES: &[&str] = &["mysql.", "mariadb.sys"];
+/// What the names of servers and of hosting services begin with. `#mysql50#` makes MySQL read the rest as a file's name.
+pub const PREFIXES: [&str; 6] = ["pg_", "rds", "cloudsql", "azure", "mysql.", "#mysql50#"];
+
+/// Refuses names that are nobody's to use. The last line of defence: each provider asks before it changes anything.
+pub fn refuse(names: &Names, administrator: &str) -> Result<(), ProviderError> {
+    refusal(names, administrator)
+        .map_or(Ok(()), |sentence| Err(ProviderError::Unsupported(sentence)))
+}
 
 /// The reason why these names are nobody's, or `None` when they may be used. `administrator` is the name that the
 /// operator itself logs in with.
@@ -39,12 +39,12 @@ const ROLE_PREFIXES: &[&str] = &["mysql.", "mariadb.sys"];
 pub fn refusal(names: &Names, administrator: &str) -> Option<String> {
     let database = names.database.as_str();
     let role = names.role.as_str();
-    if is_reserved_database(database) {
+    if is_reserved(database) {
         return Some(format!(
             "the database name {database:?} is reserved for the server or for db-operator"
         ));
     }
-    if is_reserved_role(role) {
+    if is_reserved(role) {
         return Some(format!(
             "the user name {role:?} is reserved for the server or for db-operator"
         ));
@@ -57,22 +57,11 @@ pub fn refusal(names: &Names, administrator: &str) -> Option<String> {
     None
 }
 
-/// Whether a database of this name belongs to the server or to the operator.
+/// True for names of databases and roles that are never created, adopted or altered.
 #[must_use]
-pub fn is_reserved_database(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    DATABASES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether a role of this name belongs to the server or to the operator.
-#[must_use]
-pub fn is_reserved_role(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ROLES.contains(&name.as_str())
-        || PREFIXES
-            .iter()
-            .chain(ROLE_PREFIXES)
-            .any(|prefix| name.starts_with(prefix))
+pub fn is_reserved(name: &str) -> bool {
+    let name = name.to_lowercase();
+    NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub enum TlsMode {
 pub struct TlsConfig {
     /// The mode.
     pub mode: TlsMode,
-    /// The certificates to trust, in PEM; the public web's authorities when `None`. Used by the verifying modes only.
+    /// Certificates to trust, in PEM, used by the verifying modes only. The driver trusts the public web's authorities
+    /// besides, so [`TlsMode::VerifyCa`] believes any certificate of theirs: [`TlsMode::VerifyFull`] is the safe mode.
     pub ca: Option<Vec<u8>>,
 }

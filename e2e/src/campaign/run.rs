@@ -60,6 +60,8 @@ pub struct Tally {
     pub plans: usize,
     /// Those that ended as without the fault.
     pub passed: usize,
+    /// Those of them that were done before it was the fault's turn: requests are not always as many.
+    pub unreached: usize,
     /// What became of the others.
     pub failures: Vec<String>,
 }
@@ -69,7 +71,11 @@ impl fmt::Display for Tally {
         for failure in &self.failures {
             writeln!(f, "✗ {failure}")?;
         }
-        write!(f, "{} plans ran, {} passed", self.plans, self.passed)
+        write!(f, "{} plans ran, {} passed", self.plans, self.passed)?;
+        if self.unreached > 0 {
+            write!(f, ", {} of these without having got as far", self.unreached)?;
+        }
+        Ok(())
     }
 }
 
@@ -148,7 +154,10 @@ async fn all_of(
         }
         ran += 1;
         match trial(bed, engine, scenario, plan, &expected).await {
-            Ok(()) => passed += 1,
+            Ok(reached) => {
+                passed += 1;
+                tally.unreached += usize::from(!reached);
+            }
             Err(error) => {
                 let request = requests.get(plan.at - 1).map_or("", String::as_str);
                 let failure = format!("{thing}/{plan} ({request}): {error}");
@@ -187,14 +196,14 @@ async fn undisturbed(
     Ok((requests, expected))
 }
 
-/// One trial: prepare, let it go wrong, wait for the same end.
+/// One trial: prepare, let it go wrong, wait for the same end. Says whether it went wrong.
 async fn trial(
     bed: &Bed,
     engine: Engine,
     scenario: Scenario,
     fault: Fault,
     expected: &[String],
-) -> Result<()> {
+) -> Result<bool> {
     scenario.prepare(bed, engine).await?;
     bed.faults.arm(Some(fault));
     scenario.act(bed, engine).await?;
@@ -205,8 +214,9 @@ async fn trial(
         Ok((found == expected).then_some(()))
     });
     let result = same.await;
+    let reached = bed.faults.happened();
     bed.faults.disarm();
-    result.map_err(|error| match error {
+    result.map(|()| reached).map_err(|error| match error {
         Error::Timeout { .. } => {
             Error::trial("it ended differently")(outcome::difference(expected, &found))
         }

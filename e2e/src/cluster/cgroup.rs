@@ -2,6 +2,7 @@
 //!
 //! `/db-operator-e2e/<name>/system` holds the cluster's own processes, `…/kubepods` (the kubelet's) the pods'.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -115,6 +116,16 @@ impl Cgroup {
         Some(usage.saturating_sub(inactive))
     }
 
+    /// All processes in them: the cluster's own and those of its pods, whatever else is known of them.
+    #[must_use]
+    pub fn processes(&self) -> BTreeSet<i32> {
+        let mut processes = BTreeSet::new();
+        for tree in &self.trees {
+            collect_processes(&tree.root.join(PARENT).join(&self.name), &mut processes);
+        }
+        processes
+    }
+
     /// Removes them once no process is left in them. It is fine if they are not there.
     pub fn remove(&self) -> Result<()> {
         for tree in self.trees.iter().chain(&self.unified) {
@@ -190,6 +201,19 @@ fn trees(mounts: &str) -> (Vec<Tree>, Option<Tree>) {
     } else {
         (v1, unified)
     }
+}
+
+fn collect_processes(folder: &Path, processes: &mut BTreeSet<i32>) {
+    let listed = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    processes.extend(listed.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+    let below = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    below
+        .filter(|path| path.is_dir())
+        .for_each(|path| collect_processes(&path, processes));
 }
 
 /// Removes a cgroup and those below it. A process that was killed leaves its cgroup a moment later, so this waits a little.

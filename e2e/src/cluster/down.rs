@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::cgroup::Cgroup;
+use super::process::Process;
 use super::{Cluster, network};
 use crate::{Error, Result, command, host};
 
@@ -17,24 +18,11 @@ impl Cluster {
     /// What stays is in the cache: programs, and the images that containerd holds.
     pub fn down(&self) -> Result<()> {
         host::require_root()?;
-        self.end_processes()?;
+        let cgroup = Cgroup::new(self.settings().name)?;
+        end_processes(&cgroup)?;
         network::disconnect(self.settings())?;
-        Cgroup::new(self.settings().name)?.remove()?;
+        cgroup.remove()?;
         self.remove_state()
-    }
-
-    /// Ends the first process, and with it everything in its namespaces.
-    fn end_processes(&self) -> Result<()> {
-        let Some(init) = self.init() else {
-            return Ok(());
-        };
-        init.kill()?;
-        command::wait_until(
-            "All processes of the cluster have ended",
-            PATIENCE,
-            None,
-            || Ok(!init.is_alive()),
-        )
     }
 
     fn remove_state(&self) -> Result<()> {
@@ -61,4 +49,24 @@ impl Cluster {
         let _ = state.parent().map(fs::remove_dir);
         Ok(())
     }
+}
+
+/// Ends all processes in the cluster's cgroups. The first one is among them, and with it the kernel ends everything in
+/// its namespaces. No record is needed for that, so a lost or foreign one does no harm.
+fn end_processes(cgroup: &Cgroup) -> Result<()> {
+    command::wait_until(
+        "All processes of the cluster have ended",
+        PATIENCE,
+        None,
+        || {
+            let processes = cgroup.processes();
+            // A pid of 0 is a process that cannot be seen from here, which then is not ours to end.
+            let mut ours = processes
+                .iter()
+                .filter(|pid| **pid > 0)
+                .filter_map(|pid| Process::of(*pid));
+            ours.try_for_each(|process| process.kill())?;
+            Ok(processes.is_empty())
+        },
+    )
 }

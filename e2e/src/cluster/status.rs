@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cgroup::Cgroup;
 use super::process::Process;
 use super::{Cluster, parts};
-use crate::{Result, command, lock};
+use crate::{Result, command, host, lock};
 
 /// The cluster at a glance; `Display` is a table for a person.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Status {
 impl Cluster {
     /// Looks at the cluster, and changes nothing.
     pub fn status(&self) -> Result<Status> {
+        host::require_root()?;
         let running = self.init().is_some();
         let node = running.then(|| {
             command::output(self.kubectl().args([
@@ -37,8 +38,9 @@ impl Cluster {
         Ok(Status {
             name: self.settings().name,
             running,
-            parts: parts::names()
-                .map(|name| (name, self.process(name)))
+            parts: parts::all(self)
+                .iter()
+                .map(|part| (part.name, self.process(part.name)))
                 .collect(),
             memory: Cgroup::new(self.settings().name)?.memory(),
             node: node.and_then(Result::ok),

@@ -18,31 +18,24 @@ const OPERATOR_LABEL: &str = "app.kubernetes.io/part-of=db-operator";
 const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Cluster {
-    /// Takes the right to use this cluster, until the lock is dropped.
-    ///
-    /// Waits for as long as another process has it, saying who. If another clone used the cluster last, what that one
-    /// installed is removed first.
+    /// Takes the right to use this cluster, until the lock is dropped. Waits for as long as another process has it,
+    /// saying who.
     pub fn lock(&self) -> Result<Lock> {
         crate::host::require_root()?;
         if let Some(folder) = self.lock_file().parent() {
             std::fs::create_dir_all(folder).map_err(crate::Error::io("create", folder))?;
         }
-        let lock = Lock::take(&self.lock_file())?;
-        self.take_over()?;
-        Ok(lock)
+        Lock::take(&self.lock_file())
     }
 
-    /// Makes a running cluster this clone's. One that does not answer is left for `up`, which comes here again.
+    /// Makes the running cluster this clone's: if another one used it last, what that one installed is removed.
     pub(super) fn take_over(&self) -> Result<()> {
-        if !self.answers() {
-            return Ok(());
-        }
-        if let Some(previous) =
-            lock::last_clone(&self.clone_file()).filter(|previous| previous != clone_root())
-        {
+        let previous = lock::last_clone(&self.clone_file());
+        if let Some(previous) = previous.filter(|previous| previous != clone_root()) {
             self.release_previous(&previous)?;
+            self.record_user()?;
         }
-        self.record_user()
+        Ok(())
     }
 
     /// Records that this clone uses the cluster now.
@@ -159,16 +152,5 @@ impl Cluster {
                 .arg("--ignore-not-found"),
         )
         .map(drop)
-    }
-
-    fn answers(&self) -> bool {
-        self.init().is_some()
-            && command::output(self.kubectl().args([
-                "get",
-                "--raw",
-                "/readyz",
-                "--request-timeout=5s",
-            ]))
-            .is_ok()
     }
 }

@@ -37,7 +37,8 @@ struct Plan {
     images: PathBuf,
     pause: PathBuf,
     configuration: Vec<(&'static str, String)>,
-    parts: Vec<Part>,
+    base: Vec<Part>,
+    workers: Vec<Part>,
     /// Of all the above: a cluster that runs with another one is not this cluster.
     key: String,
 }
@@ -45,6 +46,7 @@ struct Plan {
 impl Cluster {
     /// Brings the cluster up: does nothing if it runs, starts what is missing of it, or starts it afresh.
     ///
+    /// If another clone used it last, that one's operator, CRDs and test namespaces are removed from it.
     /// Whatever a crash, a `kill -9` or half a start left behind is cleared away first, and a failed start leaves
     /// nothing behind. The caller holds the [`lock`](Cluster::lock).
     pub fn up(&self) -> Result<Up> {
@@ -71,6 +73,11 @@ impl Cluster {
                 }
             }
         }
+        if self.init().is_some() {
+            command::say(
+                "What runs is only half of a cluster, or from other programs or settings: starting it afresh",
+            );
+        }
         self.down()?;
         network::require_free(self.settings())?;
         self.start(&plan)
@@ -83,15 +90,16 @@ impl Cluster {
         let programs = tools::ensure(cache, &tools::CLUSTER)?;
         let images = cache.root().join("containerd").join(self.settings().name);
         let configuration = files::configuration(self, &cgroup.path(), &images)?;
-        let parts = parts::all(self);
+        let (base, workers) = (parts::base(self), parts::workers(self));
         let key = programs.iter().fold(Key::new(), |key, folder| {
             key.text(&folder.to_string_lossy())
         });
         let key = configuration
             .iter()
             .fold(key, |key, (path, text)| key.text(path).text(text));
-        let key = parts
+        let key = base
             .iter()
+            .chain(&workers)
             .fold(key, |key, part| {
                 key.text(part.name).text(&part.arguments.join(" "))
             })
@@ -102,7 +110,8 @@ impl Cluster {
             images,
             pause: pause::archive(cache)?,
             configuration,
-            parts,
+            base,
+            workers,
             key,
         })
     }
@@ -159,22 +168,31 @@ impl Cluster {
 
     /// Starts the parts that do not run, each stage once the one before is ready, and waits until all do their work.
     fn ensure_parts(&self, init: Process, plan: &Plan) -> Result<Vec<&'static str>> {
-        let mut started = Vec::new();
-        for stage in [parts::BASE, parts::WORKERS] {
-            for part in plan.parts.iter().filter(|part| stage.contains(&part.name)) {
-                if self.process(part.name).is_none() {
-                    self.spawn(part, init, plan)?;
-                    started.push(part.name);
-                }
-            }
-            stage.iter().try_for_each(|part| self.wait_for_part(part))?;
-            if stage == parts::BASE {
-                self.import_pause(&plan.pause)?;
-                self.bootstrap()?;
-            }
-        }
+        let mut started = self.ensure_stage(&plan.base, init, plan)?;
+        self.import_pause(&plan.pause)?;
+        self.bootstrap()?;
+        started.extend(self.ensure_stage(&plan.workers, init, plan)?);
         self.wait_for_whole()?;
         Ok(started)
+    }
+
+    fn ensure_stage(
+        &self,
+        stage: &[Part],
+        init: Process,
+        plan: &Plan,
+    ) -> Result<Vec<&'static str>> {
+        let missing: Vec<&Part> = stage
+            .iter()
+            .filter(|part| self.process(part.name).is_none())
+            .collect();
+        missing
+            .iter()
+            .try_for_each(|part| self.spawn(part, init, plan))?;
+        stage
+            .iter()
+            .try_for_each(|part| self.wait_for_part(part.name))?;
+        Ok(missing.iter().map(|part| part.name).collect())
     }
 
     fn bootstrap(&self) -> Result<()> {

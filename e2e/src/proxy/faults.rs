@@ -88,7 +88,7 @@ impl Faults {
         };
     }
 
-    /// Ends the count. Returns the requests.
+    /// Ends the count, and what was to go wrong. Returns the requests.
     pub fn disarm(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock()).requests
     }

@@ -1,4 +1,4 @@
-//! The database servers and the S3 server of the cluster: their Secrets, their pods, and the DatabaseInstances that name them.
+//! The database servers and the S3 server of the cluster: their Secrets, their pods, and the `DatabaseInstance`s that name them.
 
 mod console;
 mod secrets;
@@ -28,7 +28,7 @@ pub const BUCKET: &str = "backups";
 /// On a pod template: what the pod was started from besides its manifest. Another image or Secret starts another pod.
 const STARTED_FROM: &str = "db-operator.dev/started-from";
 /// How long the servers may take to make their data and answer.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 
 /// Builds the images that are missing, imports those that changed, applies the servers and waits until all of them answer.
 ///
@@ -69,7 +69,7 @@ pub fn wait_until_ready(cluster: &Cluster) -> Result<()> {
         .try_for_each(|name| wait_for_rollout(cluster, NAMESPACE, name, READY_WITHIN))
 }
 
-/// Applies the DatabaseInstances of the servers, whose definition has to be served; true if anything changed.
+/// Applies the `DatabaseInstance`s of the servers, whose definition has to be served; true if anything changed.
 pub fn apply_instances(cluster: &Cluster) -> Result<bool> {
     let path = clone_root().join("e2e/manifests/instances.yaml");
     let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;

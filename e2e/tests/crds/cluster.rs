@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::Rule;
 
 /// How long a removal may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 pub struct Scratch {
     client: Client,
@@ -276,4 +276,12 @@ fn without_value(message: &str) -> &str {
         }
     }
     rest
+}
+
+/// What the API server answered, for a person.
+pub fn said(error: &Error) -> String {
+    match error {
+        Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }

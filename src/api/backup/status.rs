@@ -59,7 +59,7 @@ impl BackupState {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
-    /// Where the Backup is in its life: nothing while it waits for its turn, then STARTING, BACKING_UP, and at the end
+    /// Where the Backup is in its life: nothing while it waits for its turn, then STARTING, `BACKING_UP`, and at the end
     /// COMPLETED or FAILED, which never change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BackupState>,

@@ -79,9 +79,9 @@ impl DatabaseState {
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
     /// Where the Database is in its life: CREATING, CREATED (a Secret exists, and logging in with it works), one of
-    /// BACKUP_REQUESTED, BACKUP_IN_PROGRESS, BACKUP_COMPLETED (it stays usable), or, when it is being deleted, one of
-    /// BACKUP_BEFORE_DELETE_REQUESTED, BACKUP_BEFORE_DELETE_IN_PROGRESS, BACKUP_BEFORE_DELETE_COMPLETED,
-    /// DELETION_REQUESTED, DELETION_IN_PROGRESS, DELETED.
+    /// `BACKUP_REQUESTED`, `BACKUP_IN_PROGRESS`, `BACKUP_COMPLETED` (it stays usable), or, when it is being deleted, one of
+    /// `BACKUP_BEFORE_DELETE_REQUESTED`, `BACKUP_BEFORE_DELETE_IN_PROGRESS`, `BACKUP_BEFORE_DELETE_COMPLETED`,
+    /// `DELETION_REQUESTED`, `DELETION_IN_PROGRESS`, DELETED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<DatabaseState>,
 
@@ -126,12 +126,12 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_backup: Option<LastBackup>,
 
-    /// The final backup, in the states BACKUP_BEFORE_DELETE_*; it is kept in the operator's namespace.
+    /// The final backup, in the states `BACKUP_BEFORE_DELETE`_*; it is kept in the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_backup: Option<FinalBackup>,
 
     /// What the deletion does on the server: `Keep` or `Drop`. Decided by the policy when the state becomes
-    /// DELETION_IN_PROGRESS, and not changed any more.
+    /// `DELETION_IN_PROGRESS`, and not changed any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionEffect>,
 }

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::super::{ProviderError, SqlName};
 use super::dialect::Dialect;
-use super::grants::SchemaPrivilege;
+use super::grants::{SCHEMA_PRIVILEGES, SchemaPrivilege};
 use super::session::{Row, Session, Statement};
 
 /// The host of every account that is made here: any.
@@ -43,10 +43,12 @@ pub(super) struct Grant {
     pub(super) user: String,
     pub(super) host: String,
     pub(super) pattern: String,
+    /// Which privileges it gives.
+    pub(super) held: Vec<&'static str>,
     /// Which of the privileges that an owner gets are not there.
     pub(super) lacking: Vec<&'static str>,
     /// It may give them to others.
-    pub(super) grant_option: bool,
+    pub(super) with_option: bool,
 }
 
 /// Something that makes an account more than an ordinary one.
@@ -138,9 +140,15 @@ pub(super) async fn grants(
 }
 
 fn grant(row: &Row, privileges: &[&'static SchemaPrivilege]) -> Result<Grant, ProviderError> {
+    let mut held = Vec::new();
     let mut lacking = Vec::new();
-    for privilege in privileges {
-        if row.has(privilege.column) && row.text(privilege.column)? != "Y" {
+    for privilege in SCHEMA_PRIVILEGES
+        .iter()
+        .filter(|privilege| row.has(privilege.column))
+    {
+        if row.text(privilege.column)? == "Y" {
+            held.push(privilege.name);
+        } else if privileges.contains(&privilege) {
             lacking.push(privilege.name);
         }
     }
@@ -148,8 +156,9 @@ fn grant(row: &Row, privileges: &[&'static SchemaPrivilege]) -> Result<Grant, Pr
         user: row.text("grantee")?,
         host: row.text("grantee_host")?,
         pattern: row.text("pattern")?,
+        held,
         lacking,
-        grant_option: row.text("Grant_priv")? == "Y",
+        with_option: row.text("Grant_priv")? == "Y",
     })
 }
 
@@ -186,11 +195,26 @@ fn filtered(
     filter: &'static str,
     values: Option<Vec<String>>,
 ) -> Statement<'static> {
-    match values {
-        None => sqlx::query(sql),
-        Some(values) => values.into_iter().fold(
-            sqlx::query(AssertSqlSafe(format!("{sql} {filter}"))),
-            |query, value| query.bind(value),
-        ),
-    }
+    let Some(values) = values else {
+        return sqlx::query(sql);
+    };
+    let statement = sqlx::query(AssertSqlSafe(format!("{sql} {filter}")));
+    values
+        .iter()
+        .map(|value| comparable(value))
+        .fold(statement, Statement::bind)
+}
+
+/// Catalogs hold no characters beyond U+FFFF, and the servers refuse to compare with them. What is found for the text
+/// in their place is sorted out by the comparison byte by byte.
+fn comparable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if u32::from(c) > 0xffff {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }

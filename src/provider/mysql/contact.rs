@@ -1,6 +1,6 @@
 //! The sessions of one provider: the first contact with a server, and each session's registration with the fence.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::super::pool::{Lease, Pool, Slot};
 use super::super::{Fence, Flavour, ProviderError, ServerConfig, TlsMode};
@@ -32,6 +32,8 @@ pub(super) struct Sessions {
     fence: Fence,
     pool: Pool<Session>,
     contact: tokio::sync::Mutex<Option<Arc<Contact>>>,
+    /// Why this process has to end. Until it does, it opens no session any more.
+    superseded: OnceLock<ProviderError>,
 }
 
 impl Sessions {
@@ -40,6 +42,7 @@ impl Sessions {
             server: Arc::from(format!("{}:{}", config.host, config.port)),
             pool: Pool::new(config.max_connections, config.timeouts),
             contact: tokio::sync::Mutex::new(None),
+            superseded: OnceLock::new(),
             config,
             fence,
         }
@@ -47,8 +50,16 @@ impl Sessions {
 
     /// A session that is registered with the fence, and what is known of its server.
     pub(super) async fn registered(&self) -> Result<(Lease<Session>, Arc<Contact>), ProviderError> {
+        if let Some(error) = self.superseded.get() {
+            return Err(error.clone());
+        }
         let slot = self.pool.slot().await?;
-        let mut lease = self.pool.session(slot, self.open()).await?;
+        let opened = self.pool.session(slot, self.open()).await;
+        if let Err(error @ ProviderError::Superseded { .. }) = &opened {
+            // Whoever was first to be told says the same.
+            let _ = self.superseded.set(error.clone());
+        }
+        let mut lease = opened?;
         let contact = self.contact.lock().await.clone().ok_or_else(forgotten)?;
         lease.set_grant(&contact.grant);
         Ok((lease, contact))
@@ -68,12 +79,13 @@ impl Sessions {
         Ok(slot)
     }
 
-    /// Puts what was learned anew about the administrator in the place of what was known.
-    pub(super) async fn learn(&self, held: &Held, kills_by_procedure: bool) {
-        let mut slot = self.contact.lock().await;
-        if let Some(contact) = slot.as_mut() {
+    /// Puts what was learned anew about the server and the administrator in the place of what was known.
+    pub(super) async fn learn(&self, dialect: Dialect, held: Held, kills_by_procedure: bool) {
+        let mut known = self.contact.lock().await;
+        if let Some(contact) = known.as_mut() {
             let contact = Arc::make_mut(contact);
-            contact.held = held.clone();
+            contact.dialect = dialect;
+            contact.held = held;
             contact.kills_by_procedure = kills_by_procedure;
         }
     }
@@ -86,21 +98,22 @@ impl Sessions {
     async fn open(&self) -> Result<Session, ProviderError> {
         let mut session = Session::open(&self.config, &self.server, session::token()).await?;
         let mut known = self.contact.lock().await;
-        if known.is_none() {
-            *known = Some(Arc::new(self.first_contact(&mut session).await?));
-        }
-        let epoch = known
-            .as_ref()
-            .map(|contact| contact.epoch)
-            .ok_or_else(forgotten)?;
-        if !fence::register(&mut session, &self.fence, epoch).await? {
-            // The server was emptied or rebuilt: everything about it is learned again at the next call.
+        // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
+        for _ in 0..2 {
+            // What is known stays when this fails: a process that was superseded must not enter a second time.
+            let contact = match known.as_ref() {
+                Some(contact) => Arc::clone(contact),
+                None => Arc::new(self.first_contact(&mut session).await?),
+            };
+            *known = Some(Arc::clone(&contact));
+            if fence::register(&mut session, &self.fence, contact.epoch).await? {
+                drop(known);
+                fence::forget_lost(&mut session, &self.fence, contact.epoch).await?;
+                return Ok(session);
+            }
             *known = None;
-            return Err(forgotten());
         }
-        drop(known);
-        fence::forget_lost(&mut session, &self.fence, epoch).await?;
-        Ok(session)
+        Err(forgotten())
     }
 
     async fn first_contact(&self, session: &mut Session) -> Result<Contact, ProviderError> {
@@ -126,7 +139,7 @@ impl Sessions {
 fn forgotten() -> ProviderError {
     ProviderError::Unexpected {
         doing: "registering a session".to_owned(),
-        detail: "db_operator is no longer what it was on this server; it is made again".to_owned(),
+        detail: "the server forgets what is written to db_operator".to_owned(),
     }
 }
 

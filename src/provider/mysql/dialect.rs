@@ -171,9 +171,11 @@ impl Dialect {
             ($member:literal, $at:literal, $role:literal, $table:literal) => {
                 concat!(
                     "SELECT grantee, power FROM (\
-                     SELECT CONVERT(GRANTEE USING utf8mb4) AS grantee, CONVERT(IF(PRIVILEGE_TYPE = 'USAGE', \
-                     'GRANT OPTION', PRIVILEGE_TYPE) USING utf8mb4) AS power FROM information_schema.USER_PRIVILEGES \
-                     WHERE PRIVILEGE_TYPE <> 'USAGE' OR IS_GRANTABLE = 'YES' UNION ALL \
+                     SELECT CONVERT(GRANTEE USING utf8mb4) AS grantee, \
+                     CONVERT(PRIVILEGE_TYPE USING utf8mb4) AS power \
+                     FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE <> 'USAGE' UNION ALL \
+                     SELECT CONVERT(GRANTEE USING utf8mb4), CONVERT('GRANT OPTION' USING utf8mb4) \
+                     FROM information_schema.USER_PRIVILEGES WHERE IS_GRANTABLE = 'YES' UNION ALL \
                      SELECT CONVERT(CONCAT('''', User, '''@''', Host, '''') USING utf8mb4), \
                      CONVERT('PROXY' USING utf8mb4) FROM mysql.proxies_priv UNION ALL \
                      SELECT CONVERT(CONCAT('''', User, '''@''', Host, '''') USING utf8mb4), \

@@ -212,7 +212,7 @@ async fn privileges(
             )));
         }
     }
-    if exact.is_some_and(|grant| grant.grant_option) {
+    if exact.is_some_and(|grant| grant.with_option) {
         let revoke = format!(
             "REVOKE GRANT OPTION ON {}.* FROM {}",
             ident::mysql_identifier(&dialect.grant_pattern(schema)),
@@ -235,7 +235,7 @@ async fn privileges(
     }
     let grants = catalog::grants(session, dialect, &to_give, Some(read)).await?;
     match grants.iter().find(|grant| ours(grant, Fit::Exact)) {
-        Some(grant) if grant.lacking.is_empty() && !grant.grant_option => Ok(()),
+        Some(grant) if grant.lacking.is_empty() && !grant.with_option => Ok(()),
         Some(_) | None => Err(ProviderError::NotPermitted {
             doing: format!("give {user} all privileges on {schema}"),
             detail: "the server accepted the GRANT and does not show it".to_owned(),
@@ -244,15 +244,18 @@ async fn privileges(
     }
 }
 
-/// Takes back whatever a row of `mysql.db` gives.
+/// Takes back whatever a row of `mysql.db` gives. By name: MariaDB lets only somebody who holds all privileges that
+/// there are say ALL PRIVILEGES.
 pub(super) async fn revoke_all(session: &mut Session, grant: &Grant) -> Result<(), ProviderError> {
     let account = ident::mysql_account(&grant.user, &grant.host);
     let pattern = ident::mysql_identifier(&grant.pattern);
-    let mut statements = vec![format!(
-        "REVOKE ALL PRIVILEGES ON {pattern}.* FROM {account}"
-    )];
-    if grant.grant_option {
+    let mut statements = Vec::new();
+    if grant.with_option {
         statements.push(format!("REVOKE GRANT OPTION ON {pattern}.* FROM {account}"));
+    }
+    if !grant.held.is_empty() {
+        let names = grant.held.join(", ");
+        statements.push(format!("REVOKE {names} ON {pattern}.* FROM {account}"));
     }
     for statement in statements {
         match session.run("taking back privileges", statement).await {

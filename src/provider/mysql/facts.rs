@@ -160,7 +160,7 @@ pub(super) fn database(
                 if !grant.lacking.is_empty() {
                     deviations.push(format!("{role} lacked {}", grant.lacking.join(", ")));
                 }
-                if grant.grant_option {
+                if grant.with_option {
                     deviations.push(format!("{role} could give its privileges to others"));
                 }
             }
@@ -252,8 +252,9 @@ mod tests {
             user: user.to_owned(),
             host: ANY_HOST.to_owned(),
             pattern: pattern.to_owned(),
+            held: vec!["SELECT"],
             lacking: lacking.to_vec(),
-            grant_option: false,
+            with_option: false,
         }
     }
 

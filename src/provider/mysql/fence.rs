@@ -38,7 +38,7 @@ pub(super) async fn enter(
             match session.change("writing the first epoch", insert).await {
                 Ok(_) => epoch,
                 Err(failure) if failure.number == Some(error::DUPLICATE) => {
-                    return Err(superseded(session, fence, None).await?);
+                    return Err(superseded(session, fence).await?);
                 }
                 Err(failure) => return Err(failure.error),
             }
@@ -52,7 +52,7 @@ pub(super) async fn enter(
             .bind(fence.cluster_id())
             .bind(from);
             if session.change("raising the epoch", raise).await? != 1 {
-                return Err(superseded(session, fence, None).await?);
+                return Err(superseded(session, fence).await?);
             }
             to
         }
@@ -72,12 +72,14 @@ pub(super) async fn register(
     let insert = sqlx::query(
         "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
          SELECT ?, cluster_id, epoch, CONNECTION_ID() FROM db_operator.epochs \
-         WHERE cluster_id = ? AND epoch = ? AND process = ? LOCK IN SHARE MODE",
+         WHERE cluster_id = ? AND epoch = ? AND process = ? \
+         AND IS_USED_LOCK(CONCAT('db_operator/', ?)) = CONNECTION_ID() LOCK IN SHARE MODE",
     )
     .bind(session.token().to_owned())
     .bind(fence.cluster_id())
     .bind(epoch)
-    .bind(fence.process());
+    .bind(fence.process())
+    .bind(session.token().to_owned());
     let doing = "registering a session";
     match session.change(doing, insert).await {
         Ok(1) => {
@@ -85,7 +87,17 @@ pub(super) async fn register(
             Ok(true)
         }
         Ok(_) => match home::epoch(session, fence.cluster_id()).await? {
-            Some(_) => Err(superseded(session, fence, Some(epoch)).await?),
+            Some(standing) if standing.number == epoch && standing.process == fence.process() => {
+                Err(ProviderError::Unexpected {
+                    doing: doing.to_owned(),
+                    detail: "the server did not give the session its named lock (GET_LOCK)"
+                        .to_owned(),
+                })
+            }
+            Some(standing) => Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer: standing.number,
+            }),
             None => Ok(false),
         },
         Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
@@ -203,15 +215,11 @@ async fn end_older(
     }
 }
 
-/// What to say when the epoch is not this process's own.
-async fn superseded(
-    session: &mut Session,
-    fence: &Fence,
-    mine: Option<i64>,
-) -> Result<ProviderError, ProviderError> {
+/// What to say to a process that lost the race to enter.
+async fn superseded(session: &mut Session, fence: &Fence) -> Result<ProviderError, ProviderError> {
     let standing = home::epoch(session, fence.cluster_id()).await?;
     Ok(ProviderError::Superseded {
-        mine,
+        mine: None,
         newer: standing.map_or(0, |epoch| epoch.number),
     })
 }

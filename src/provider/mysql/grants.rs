@@ -22,8 +22,19 @@ pub(super) struct SchemaPrivilege {
 enum Servers {
     Both,
     Mariadb,
-    /// Given where the administrator has it, asked of nobody: it only helps to dump other definers' routines.
+    /// From 11.3 on. Given where the administrator has it, asked of nobody: it only helps to dump other definers'
+    /// routines.
     NewMariadb,
+}
+
+impl SchemaPrivilege {
+    fn is_known_to(&self, dialect: &Dialect) -> bool {
+        match self.servers {
+            Servers::Both => true,
+            Servers::Mariadb => dialect.is_mariadb(),
+            Servers::NewMariadb => dialect.is_mariadb() && dialect.series >= (11, 3),
+        }
+    }
 }
 
 const fn both(name: &'static str, column: &'static str) -> SchemaPrivilege {
@@ -35,7 +46,7 @@ const fn both(name: &'static str, column: &'static str) -> SchemaPrivilege {
 }
 
 /// All of them, in the order of `mysql.db`.
-const SCHEMA_PRIVILEGES: [SchemaPrivilege; 20] = [
+pub(super) const SCHEMA_PRIVILEGES: [SchemaPrivilege; 20] = [
     both("SELECT", "Select_priv"),
     both("INSERT", "Insert_priv"),
     both("UPDATE", "Update_priv"),
@@ -106,12 +117,9 @@ impl Held {
     pub(super) fn to_give(&self, dialect: &Dialect) -> Vec<&'static SchemaPrivilege> {
         SCHEMA_PRIVILEGES
             .iter()
-            .filter(|privilege| match privilege.servers {
-                Servers::Both => true,
-                Servers::Mariadb => dialect.is_mariadb(),
-                Servers::NewMariadb => {
-                    dialect.is_mariadb() && dialect.series >= (11, 3) && self.has(privilege.name)
-                }
+            .filter(|privilege| privilege.is_known_to(dialect))
+            .filter(|privilege| {
+                privilege.servers != Servers::NewMariadb || self.has(privilege.name)
             })
             .collect()
     }
@@ -174,18 +182,16 @@ impl Held {
     }
 }
 
-/// One statement that grants all that is needed, for errors: on MySQL dynamic and other privileges mix.
+/// One statement that grants all that can be needed, for errors.
 pub(super) fn everything(dialect: &Dialect, account: &str) -> String {
-    let mut names: Vec<_> = Held::default()
-        .to_give(dialect)
+    let mut names: Vec<_> = SCHEMA_PRIVILEGES
         .iter()
+        .filter(|privilege| privilege.is_known_to(dialect))
         .map(|privilege| privilege.name)
         .collect();
     names.extend(["CREATE USER", "PROCESS", dialect.kill_privilege()]);
-    format!(
-        "GRANT {} ON *.* TO {account} WITH GRANT OPTION",
-        names.join(", ")
-    )
+    let names = names.join(", ");
+    format!("GRANT {names} ON *.* TO {account} WITH GRANT OPTION")
 }
 
 /// An account as statements name it, from the server's own `user@host`.

@@ -33,7 +33,7 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
             Err(error) => return Err(error),
         }
     }
-    sessions.learn(&held, kills_by_procedure).await;
+    sessions.learn(dialect, held, kills_by_procedure).await;
     Ok(inspection)
 }
 

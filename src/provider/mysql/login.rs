@@ -9,6 +9,10 @@ use super::contact::Sessions;
 use super::error::{self, Site};
 use super::session;
 
+/// The longest password that MySQL's `caching_sha2_password` checks, in bytes (`MAX_PLAINTEXT_LENGTH` of its plugin,
+/// with the NUL at the end).
+const MYSQL_LONGEST: usize = 255;
+
 /// Tries a login.
 pub(super) async fn login(
     sessions: &Sessions,
@@ -49,6 +53,13 @@ pub(super) async fn login(
                 grant: "",
             };
             match error::connecting(&failure, &site) {
+                ProviderError::LoginRefused { detail, .. }
+                    if password.expose_secret().len() > MYSQL_LONGEST =>
+                {
+                    Ok(Login::Refused(format!(
+                        "{detail}; MySQL takes passwords of up to {MYSQL_LONGEST} bytes, and this one is longer"
+                    )))
+                }
                 ProviderError::LoginRefused { detail, .. } => Ok(Login::Refused(detail)),
                 other => Err(other),
             }

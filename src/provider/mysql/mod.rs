@@ -41,19 +41,18 @@ use self::contact::Sessions;
 use self::facts::Catalog;
 use super::{
     Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed, Provider,
-    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier,
+    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
 };
 
 /// One MySQL or MariaDB server.
-pub struct Mysql {
+pub(super) struct Mysql {
     sessions: Sessions,
     flavour: OnceLock<Flavour>,
 }
 
 impl Mysql {
     /// Makes no connection yet.
-    #[must_use]
-    pub fn new(config: ServerConfig, fence: Fence) -> Self {
+    pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
         Self {
             sessions: Sessions::new(config, fence),
             flavour: OnceLock::new(),
@@ -73,6 +72,12 @@ impl Mysql {
         // The same server answers again, or another one for which a verifier of either kind is made.
         let _ = self.flavour.set(contact.dialect.flavour);
         Ok((session, contact))
+    }
+
+    /// Names that are nobody's to use, or that this server cannot hold.
+    fn check(&self, contact: &contact::Contact, names: &Names) -> Result<(), ProviderError> {
+        reserved::refuse(names, &self.sessions.config.username)?;
+        validate::names(&contact.dialect, names)
     }
 }
 
@@ -135,7 +140,7 @@ impl Provider for Mysql {
 
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
         let (mut session, contact) = self.work().await?;
-        validate::names(&contact.dialect, &desired.names)?;
+        self.check(&contact, &desired.names)?;
         validate::text_settings(&mut session, &contact.dialect, desired).await
     }
 
@@ -145,7 +150,7 @@ impl Provider for Mysql {
         standing: Option<&Claim>,
     ) -> Result<(), ProviderError> {
         let (mut session, contact) = self.work().await?;
-        validate::names(&contact.dialect, &claim.names)?;
+        self.check(&contact, &claim.names)?;
         home::write_claim(&mut session, claim, standing).await
     }
 
@@ -169,13 +174,13 @@ impl Provider for Mysql {
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
-        validate::names(&contact.dialect, &desired.names)?;
+        self.check(&contact, &desired.names)?;
         ensure::role(&mut session, &contact, desired, verifier).await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
-        validate::names(&contact.dialect, &desired.names)?;
+        self.check(&contact, &desired.names)?;
         ensure::database(&mut session, &contact, desired).await
     }
 
@@ -190,6 +195,7 @@ impl Provider for Mysql {
 
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
         let (mut session, contact) = self.work().await?;
+        reserved::refuse(&removal.names, &self.sessions.config.username)?;
         let patience = self.sessions.config.timeouts.lock;
         removal::remove(&mut session, &contact, removal, patience).await
     }

@@ -221,8 +221,9 @@ impl Session {
                 };
                 let number = error::number(&error);
                 let error = error::running(&error, &site);
-                self.sound =
-                    number.is_some() && !matches!(error, ProviderError::Unreachable { .. });
+                // A session that misses db_operator may be one of before the server was rebuilt: begin with a new one.
+                self.sound = !matches!(number, None | Some(error::NO_SCHEMA | error::NO_TABLE))
+                    && !matches!(error, ProviderError::Unreachable { .. });
                 Err(Failure { number, error })
             }
             Err(_) => Err(Failure {

@@ -68,6 +68,7 @@ pub(super) struct Look {
 }
 
 #[derive(Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
 struct ClaimRow {
     database_name: String,
     role_name: String,
@@ -83,6 +84,7 @@ struct ClaimRow {
 
 /// One database.
 #[derive(Clone, Debug, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of the catalog")]
 pub(super) struct DatabaseRow {
     pub(super) name: String,
     pub(super) owner: String,

@@ -57,7 +57,10 @@ impl Postgresql {
             return Ok(Vec::new());
         }
         let (home_slot, visit_slot) = self.pool.two_slots().await?;
-        let mut home = self.pool.session(home_slot, self.open_home()).await?;
+        let mut home = self
+            .pool
+            .session(home_slot, Box::pin(self.open_home()))
+            .await?;
         self.may_connect(&mut home, desired, true).await?;
         self.pool.make_room().await;
         let result = match self
@@ -245,13 +248,13 @@ fn extension(
                 .get(name.as_str())
                 .and_then(|available| available.schema.as_ref());
             match (&wanted.schema, insists) {
-                (Some(schema), _) => sql.push_str(&format!(" SCHEMA {}", schema.postgresql())),
+                (Some(schema), _) => sql.extend([" SCHEMA ", &schema.postgresql()]),
                 (None, Some(_)) => {}
                 // Otherwise it would go where `search_path` points, which is pinned to pg_catalog.
                 (None, None) => sql.push_str(" SCHEMA public"),
             }
             if let Some(version) = version {
-                sql.push_str(&format!(" VERSION {}", postgresql_literal(version)));
+                sql.extend([" VERSION ", &postgresql_literal(version)]);
             }
             sql
         }

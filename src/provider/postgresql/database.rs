@@ -144,10 +144,10 @@ fn create(desired: &Desired) -> String {
         desired.names.database.postgresql()
     );
     if let Some(encoding) = &desired.postgresql.encoding {
-        sql.push_str(&format!(" ENCODING {}", postgresql_literal(encoding)));
+        sql.extend([" ENCODING ", &postgresql_literal(encoding)]);
     }
     if let Some(locale) = &desired.postgresql.locale {
-        sql.push_str(&format!(" LOCALE {}", postgresql_literal(locale)));
+        sql.extend([" LOCALE ", &postgresql_literal(locale)]);
     }
     sql
 }

@@ -4,6 +4,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::failure::Failure;
+use super::membership::lend;
 use super::session::{Login, Session};
 use super::{Postgresql, quoted};
 use crate::provider::fence::{Entry, Epoch};
@@ -92,6 +93,10 @@ const FORGET_ENDED: &str = "DELETE FROM db_operator.sessions s WHERE s.cluster_i
 AND NOT EXISTS (SELECT FROM pg_stat_activity a
   WHERE a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true))";
 
+const OWNER_OF_HOME: &str =
+    "SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+WHERE d.datname = 'db_operator'";
+
 impl Postgresql {
     /// A session in the operator's own database, registered with the fence.
     pub(super) async fn open_home(&self) -> Result<Session, ProviderError> {
@@ -99,9 +104,9 @@ impl Postgresql {
             Ok(session) => session,
             Err(failure) if is_not_there_yet(&failure) => {
                 self.make_home().await?;
-                self.connect(HOME).await.map_err(may_not_enter)?
+                self.enter_home().await?
             }
-            Err(failure) => return Err(may_not_enter(failure)),
+            Err(failure) => return Err(self.may_not_enter(failure).await),
         };
         match self.pass_fence(&mut session).await {
             Ok(()) => Ok(session),
@@ -139,6 +144,48 @@ impl Postgresql {
         Ok(())
     }
 
+    async fn enter_home(&self) -> Result<Session, ProviderError> {
+        match self.connect(HOME).await {
+            Ok(session) => Ok(session),
+            Err(failure) => Err(self.may_not_enter(failure).await),
+        }
+    }
+
+    /// The operator's own database may belong to another administrator: finds out to whom.
+    async fn may_not_enter(&self, failure: Failure) -> ProviderError {
+        // insufficient_privilege
+        if failure.code() != Some("42501") {
+            return failure.into();
+        }
+        match self.owner_of_home().await {
+            Ok((owner, version)) => {
+                failure.needing(|| lend(&owner, &self.config.username, version))
+            }
+            Err(error) => error,
+        }
+    }
+
+    async fn owner_of_home(&self) -> Result<(String, u32), ProviderError> {
+        let mut session = self
+            .connect(self.config.maintenance_database.as_str())
+            .await?;
+        let result = session
+            .row(
+                "look for the owner of db_operator",
+                sqlx::query(OWNER_OF_HOME),
+            )
+            .await;
+        let version = session.version();
+        session.close().await;
+        match result? {
+            Some(row) => Ok((column(&row, "rolname")?, version)),
+            None => Err(unexpected(
+                "look for the owner of db_operator",
+                "the database is gone",
+            )),
+        }
+    }
+
     /// A connection as the administrator, without any statement.
     pub(super) async fn connect(&self, database: &str) -> Result<Session, Failure> {
         let login = Login {
@@ -172,10 +219,9 @@ impl Postgresql {
             "REVOKE ALL ON DATABASE db_operator FROM PUBLIC".to_owned(),
             "ALTER DATABASE db_operator ALLOW_CONNECTIONS true".to_owned(),
         ];
-        session
-            .transaction(doing, &open)
-            .await
-            .map_err(may_not_enter)?;
+        if let Err(failure) = session.transaction(doing, &open).await {
+            return Err(self.may_not_enter(failure).await);
+        }
         session.close().await;
         Ok(())
     }
@@ -267,17 +313,19 @@ impl Postgresql {
             Ok(None) => {}
             // undefined_table, invalid_schema_name
             Err(failure) if matches!(failure.code(), Some("42P01" | "3F000")) => {}
-            Err(failure) => return Err(may_not_enter(failure)),
+            Err(failure) => return Err(self.may_not_enter(failure).await),
         }
         self.fence.check_held()?;
         let statements = [
             format!("SELECT pg_advisory_xact_lock({SETUP_LOCK})"),
             TABLES.to_owned(),
         ];
-        session
+        if let Err(failure) = session
             .transaction("make the operator's own tables", &statements)
             .await
-            .map_err(may_not_enter)?;
+        {
+            return Err(self.may_not_enter(failure).await);
+        }
         self.read_epoch(session).await
     }
 
@@ -372,13 +420,6 @@ impl Postgresql {
 /// between making and opening it (object_not_in_prerequisite_state).
 fn is_not_there_yet(failure: &Failure) -> bool {
     matches!(failure.code(), Some("3D000" | "55000"))
-}
-
-/// The operator's own database belongs to another administrator.
-fn may_not_enter(failure: Failure) -> ProviderError {
-    failure.needing(|| {
-        "GRANT the role that owns the database db_operator TO this administrator (as a superuser)".to_owned()
-    })
 }
 
 fn epoch_of(row: &PgRow) -> Result<Option<Epoch>, ProviderError> {

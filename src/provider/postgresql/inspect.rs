@@ -73,7 +73,7 @@ impl Postgresql {
                     .await?;
                 let result = self.examine(&mut session).await;
                 session.close().await;
-                result.map(|inspection| self.with(inspection, reason))
+                result.map(|inspection| Self::with(inspection, reason))
             }
             Err(error) => Err(error),
         }
@@ -131,7 +131,7 @@ impl Postgresql {
     }
 
     /// Adds why the operator's own database could not be used, unless that is known by now.
-    fn with(&self, mut inspection: Inspection, reason: ProviderError) -> Inspection {
+    fn with(mut inspection: Inspection, reason: ProviderError) -> Inspection {
         if let ProviderError::NotPermitted { doing, grant, .. } = reason
             && !inspection
                 .missing

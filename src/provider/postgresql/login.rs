@@ -49,10 +49,9 @@ fn judge(failure: Failure) -> Result<Login, ProviderError> {
         }
         // invalid_catalog_name, insufficient_privilege, object_not_in_prerequisite_state
         Some("3D000" | "42501" | "55000") => Ok(Login::NoDatabase(said)),
-        Some(_) => Err(failure.into()),
         None if matches!(failure.kind, Kind::Driver(_)) => Err(ProviderError::Unsupported(
             format!("this user name or password cannot be used for a login with SCRAM: {said}"),
         )),
-        None => Err(failure.into()),
+        Some(_) | None => Err(failure.into()),
     }
 }

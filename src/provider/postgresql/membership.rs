@@ -45,13 +45,27 @@ pub(super) fn give_back(role: &str, version: u32) -> String {
 pub(super) fn permit(role: &str, administrator: &str, version: u32) -> String {
     if version >= OPTIONS_SINCE {
         format!(
-            "GRANT {} TO {} WITH ADMIN OPTION",
+            "GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
             quoted(role),
             quoted(administrator)
         )
     } else {
         format!("ALTER ROLE {} CREATEROLE", quoted(administrator))
     }
+}
+
+/// The statement by which somebody who may lends `administrator` what `role` may, for good.
+pub(super) fn lend(role: &str, administrator: &str, version: u32) -> String {
+    let inherit = if version >= OPTIONS_SINCE {
+        " WITH INHERIT TRUE"
+    } else {
+        ""
+    };
+    format!(
+        "GRANT {} TO {}{inherit}",
+        quoted(role),
+        quoted(administrator)
+    )
 }
 
 /// Before CREATE ROLE: a server may be set to make its creator a member with more than ADMIN OPTION.

@@ -64,13 +64,12 @@ impl Postgresql {
     /// A session in the operator's own database.
     async fn home(&self) -> Result<Lease<Session>, ProviderError> {
         let slot = self.pool.slot().await?;
-        self.pool.session(slot, self.open_home()).await
+        self.pool.session(slot, Box::pin(self.open_home())).await
     }
 
     /// The callers refuse reserved names with a condition; this is the last line of defence.
     fn refuse_reserved(&self, names: &Names) -> Result<(), ProviderError> {
-        reserved::refusal(names, &self.config.username)
-            .map_or(Ok(()), |sentence| Err(ProviderError::Unsupported(sentence)))
+        reserved::refuse(names, &self.config.username)
     }
 }
 

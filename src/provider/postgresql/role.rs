@@ -21,8 +21,7 @@ impl Postgresql {
             None => {
                 let Some(verifier) = verifier else {
                     return Err(ProviderError::InTheWay(format!(
-                        "the user {:?} is missing: it was dropped by somebody, and is made again only with a password",
-                        role
+                        "the user {role:?} is missing: it was dropped by somebody, and is made again only with a password"
                     )));
                 };
                 let mut statements: Vec<String> =

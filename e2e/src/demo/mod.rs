@@ -1,5 +1,7 @@
 //! `demo`: everything up, what works, and what to try next.
 
+mod databases;
+
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -36,16 +38,18 @@ pub fn demo(cluster: &Cluster, cache: &Cache) -> Result<String> {
         format!("bucket {BUCKET}   {}", address(cluster, servers::S3)?),
     ));
     rows.push(("kinds", kinds(cluster)?));
-    Ok(render(&rows, &try_next(cluster)))
+    let team = databases::transcript(cluster)?;
+    Ok(render(&rows, &team, &try_next(cluster)))
 }
 
 /// The text of the demo: a table of what is there, and lines to paste.
-fn render(rows: &[(&str, String)], lines: &[(&str, String)]) -> String {
+fn render(rows: &[(&str, String)], team: &str, lines: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = "\ndb-operator runs in a Kubernetes of its own on this machine.\n\n".to_owned();
     for (name, value) in rows {
         let _ = writeln!(text, "  {name:width$}   {value}");
     }
+    text.push_str(team);
     text.push_str("\nWhat to try next:\n");
     for (why, line) in lines {
         let _ = write!(text, "\n  # {why}\n  {line}\n");
@@ -204,6 +208,7 @@ mod tests {
     fn the_table_is_aligned_and_the_lines_can_be_pasted() {
         let text = render(
             &[("a", "first".to_owned()), ("long", "second".to_owned())],
+            "\nWhat a team sees:\n",
             &[("why", "kubectl get pods".to_owned())],
         );
         assert!(

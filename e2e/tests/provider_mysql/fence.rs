@@ -1,0 +1,171 @@
+//! One process works on a server, and the server knows which.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use db_operator::provider::{Fence, ProviderError, open};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::context::{Context, desired};
+
+pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
+    let cluster = context.unique("");
+    let names = context.names("fenced");
+    let wanted = desired(&names);
+    // One administrator each, so that the log tells them apart; the server takes both for the same cluster's.
+    let (first_admin, second_admin) =
+        (context.administrator().await, context.administrator().await);
+    let first = open(context.config(&first_admin), Fence::new(&cluster, || true));
+    let verifier = first.verifier(&context.password());
+    first.ensure_role(&wanted, Some(&verifier)).await.unwrap();
+
+    let second = open(context.config(&second_admin), Fence::new(&cluster, || true));
+    second.observe(&names).await.unwrap();
+    let took_over = context.server.log(&first_admin.user).await.unwrap().len();
+
+    // Paused in the storm, awake again: each thing that it tries. Its sessions are gone; new ones do not get far.
+    let mut ended = 0;
+    for _ in 0..4 {
+        for outcome in [
+            first.ensure_database(&wanted).await.err(),
+            first.ensure_role(&wanted, Some(&verifier)).await.err(),
+            first.survey().await.err(),
+        ] {
+            match outcome {
+                Some(ProviderError::Superseded { .. }) => ended += 1,
+                // The session that was ended while it was idle.
+                Some(ProviderError::Unreachable { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(ended >= 9, "{ended}");
+    for line in &context.server.log(&first_admin.user).await.unwrap()[took_over..] {
+        let allowed = [
+            "",
+            "SET SESSION",
+            "INSERT INTO db_operator.sessions",
+            "SELECT CAST(epoch AS SIGNED)",
+        ];
+        let harmless = line.command == "Connect" || line.command == "Quit";
+        assert!(
+            harmless
+                || allowed[1..]
+                    .iter()
+                    .any(|start| line.statement.starts_with(start))
+                || line.statement.is_empty(),
+            "after the takeover: {line:?}"
+        );
+    }
+    assert_eq!(second.observe(&names).await.unwrap().database, None);
+    second.ensure_database(&wanted).await.unwrap();
+}
+
+pub async fn only_one_of_many_wins(context: Arc<Context>) {
+    let cluster = context.unique("");
+    let administrator = context.administrator().await;
+    let names = context.names("race");
+    let providers: Vec<_> = (0..6)
+        .map(|_| {
+            open(
+                context.config(&administrator),
+                Fence::new(&cluster, || true),
+            )
+        })
+        .collect();
+    let tries = providers.iter().map(|provider| provider.observe(&names));
+    futures::future::join_all(tries).await;
+    // However they met: one goes on, and all others have to end. The first call may find that its idle session was
+    // ended by a later one.
+    for provider in &providers {
+        drop(provider.observe(&names).await);
+    }
+    let mut working = 0;
+    for provider in &providers {
+        match provider.observe(&names).await {
+            Ok(_) => working += 1,
+            Err(ProviderError::Superseded { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(working, 1);
+}
+
+pub async fn clusters_and_people_are_left_alone(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let names = context.names("two");
+    let one = open(context.config(&administrator), context.fence());
+    one.observe(&names).await.unwrap();
+    let mut person = context
+        .server
+        .options()
+        .username(&administrator.user)
+        .password(&administrator.password)
+        .connect()
+        .await
+        .unwrap();
+    let cluster = context.unique("");
+    for _ in 0..3 {
+        let other = open(
+            context.config(&administrator),
+            Fence::new(&cluster, || true),
+        );
+        other.observe(&names).await.unwrap();
+    }
+    let sessions =
+        format!("SELECT COUNT(*) FROM db_operator.sessions WHERE cluster_id = '{cluster}'");
+    assert_eq!(
+        context.server.value(&sessions).await.unwrap().as_deref(),
+        Some("1")
+    );
+    one.observe(&names).await.unwrap();
+    person.ping().await.unwrap();
+    person.close().await.unwrap();
+    one.close().await;
+}
+
+pub async fn who_does_not_lead_does_nothing(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let leads = Arc::new(AtomicBool::new(false));
+    let cluster = context.unique("");
+    let asked = Arc::clone(&leads);
+    let fence = Fence::new(&cluster, move || asked.load(Ordering::SeqCst));
+    let provider = open(context.config(&administrator), fence);
+    let names = context.names("idle");
+    assert_eq!(
+        provider.observe(&names).await,
+        Err(ProviderError::NotLeading)
+    );
+    let epochs = format!("SELECT COUNT(*) FROM db_operator.epochs WHERE cluster_id = '{cluster}'");
+    // The table may not be there yet if this is the first scenario to come.
+    if let Ok(count) = context.server.value(&epochs).await {
+        assert_eq!(count.as_deref(), Some("0"));
+    }
+    leads.store(true, Ordering::SeqCst);
+    provider.observe(&names).await.unwrap();
+    provider.close().await;
+    let left = format!("SELECT COUNT(*) FROM db_operator.sessions WHERE cluster_id = '{cluster}'");
+    assert_eq!(
+        context.server.value(&left).await.unwrap().as_deref(),
+        Some("0")
+    );
+}
+
+pub async fn one_process_shares_its_epoch(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let fence = context.fence();
+    let names = context.names("share");
+    let one = open(context.config(&administrator), fence.clone());
+    one.observe(&names).await.unwrap();
+    let two = open(context.config(&administrator), fence.clone());
+    two.observe(&names).await.unwrap();
+    one.observe(&names).await.unwrap();
+    let epoch = format!(
+        "SELECT epoch FROM db_operator.epochs WHERE cluster_id = '{}'",
+        fence.cluster_id()
+    );
+    assert_eq!(
+        context.server.value(&epoch).await.unwrap().as_deref(),
+        Some("1")
+    );
+}

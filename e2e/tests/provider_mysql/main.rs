@@ -1,0 +1,193 @@
+//! The provider for MySQL and MariaDB against real servers: MariaDB 10.11 as a local process, always, and the servers
+//! `mariadb` and `mysql` of the cluster where `KUBECONFIG` names one.
+//!
+//! Each scenario runs on each server, all at the same time; what a scenario makes has names of its own and is removed
+//! at the end, so that the run can be repeated on servers that go on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod claims;
+mod context;
+mod drift;
+mod faults;
+mod fence;
+mod life;
+mod names;
+mod removal;
+mod rights;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use e2e::sql_servers::mariadb::LocalMariadb;
+use e2e::sql_servers::mysql::MysqlServer;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use self::context::Context;
+
+type Scenario = (&'static str, fn(Arc<Context>) -> BoxFuture<'static, ()>);
+
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        &[$((stringify!($name), |context| Box::pin($module::$name(context)))),*]
+    };
+}
+
+/// On every server.
+const EVERYWHERE: &[Scenario] = scenarios![
+    life::a_database_is_created_and_its_user_logs_in,
+    life::the_second_time_nothing_is_changed,
+    life::a_login_tells_what_is_wrong,
+    life::a_changed_password_is_followed,
+    life::character_sets_are_followed,
+    life::a_survey_says_what_observe_says,
+    life::inspection_tells_what_was_found,
+    claims::claims_are_written_once,
+    claims::claims_tell_names_apart,
+    names::odd_names_and_passwords_work,
+    names::names_that_differ_never_meet,
+    names::wildcards_in_names_reach_nothing_else,
+    names::what_the_server_cannot_hold_is_refused,
+    names::identifiers_and_literals_come_back_as_they_were,
+    names::any_password_logs_in,
+    names::a_password_that_is_too_long_is_told,
+    drift::drift_is_seen_and_put_back,
+    drift::privileges_of_an_earlier_database_are_revoked,
+    drift::an_adopted_database_keeps_its_data,
+    drift::powers_are_named,
+    drift::an_account_at_another_host_is_in_the_way,
+    removal::a_removal_ends_sessions_and_is_complete,
+    removal::a_removal_takes_only_what_it_is_told,
+    removal::who_is_in_the_way_is_named,
+    removal::what_the_user_defined_elsewhere_is_named,
+    removal::a_removal_that_was_cut_short_is_completed,
+    rights::missing_privileges_are_named_with_their_grant,
+    rights::privileges_of_a_role_count,
+    rights::a_privilege_that_only_helps_is_not_asked_for,
+    fence::a_superseded_process_can_do_nothing,
+    fence::only_one_of_many_wins,
+    fence::clusters_and_people_are_left_alone,
+    fence::who_does_not_lead_does_nothing,
+    fence::one_process_shares_its_epoch,
+    faults::connections_stay_within_the_limit,
+    faults::a_rotated_admin_password_is_told,
+    faults::tls_is_what_was_asked_for,
+];
+
+/// On a server that no other scenario uses at the same time, one after the other.
+const ALONE: &[Scenario] = scenarios![
+    faults::a_server_that_folds_names_refuses_upper_case,
+    faults::a_read_only_server_is_told,
+    faults::the_procedure_of_a_managed_server_ends_sessions,
+    faults::a_restarted_server_is_worked_with_again,
+    faults::a_server_that_forgot_everything_is_begun_again,
+];
+
+/// Scenarios at a time on one server: as many as an operator's workers would be, not as a crowd of clients.
+const AT_A_TIME: usize = 6;
+
+/// Longer than any scenario should take; what hangs is reported by its name.
+const LIMIT: Duration = Duration::from_secs(50);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_scenario_on_every_server() {
+    let (local, alone) = tokio::join!(
+        LocalMariadb::start(&[]),
+        LocalMariadb::start(&["--lower-case-table-names=1"])
+    );
+    let (local, mut alone) = (local.unwrap(), alone.unwrap());
+    alone.server.name = "mariadb 10.11 that folds names (local)".to_owned();
+    let mut servers = vec![local.server.clone()];
+    if std::env::var_os("KUBECONFIG").is_some() {
+        for name in ["mariadb", "mysql"] {
+            servers.push(MysqlServer::in_cluster(name).unwrap());
+        }
+    }
+    // Servers for those who develop here: HOST:PORT:SUPERUSER:PASSWORD:CA-FILE, separated by commas.
+    for given in std::env::var("DB_OPERATOR_E2E_MYSQL")
+        .unwrap_or_default()
+        .split(',')
+    {
+        servers.extend(context::given(given));
+    }
+
+    let mut runs = Vec::new();
+    let mut contexts = Vec::new();
+    for server in servers {
+        let context = Context::new(server, None).await;
+        let turns = Arc::new(Semaphore::new(AT_A_TIME));
+        for scenario in EVERYWHERE {
+            let (context, turns) = (Arc::clone(&context), Arc::clone(&turns));
+            runs.push(tokio::spawn(async move {
+                let _turn = turns.acquire().await.unwrap();
+                run(*scenario, context).await
+            }));
+        }
+        contexts.push(context);
+    }
+    let context = Context::new(alone.server.clone(), Some(alone)).await;
+    contexts.push(Arc::clone(&context));
+    runs.push(tokio::spawn(async move {
+        let mut failures = Vec::new();
+        for scenario in ALONE {
+            failures.extend(run(*scenario, Arc::clone(&context)).await);
+        }
+        failures
+    }));
+
+    let mut failures = Vec::new();
+    for finished in runs {
+        failures.extend(finished.await.unwrap());
+    }
+    for context in &contexts {
+        failures.extend(context.clean().await.err());
+    }
+    let general_log = std::fs::read(local.general_log()).unwrap();
+    let canary = context::CANARY.as_bytes();
+    if general_log
+        .windows(canary.len())
+        .any(|window| window == canary)
+    {
+        failures.push("a password stands in the local server's general log".to_owned());
+    }
+    assert!(
+        failures.is_empty(),
+        "{} failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+/// Runs one scenario; what went wrong, with the server's name.
+async fn run((name, scenario): Scenario, context: Arc<Context>) -> Vec<String> {
+    let began = Instant::now();
+    let server = context.server.name.clone();
+    let outcome =
+        tokio::time::timeout(LIMIT, AssertUnwindSafe(scenario(context)).catch_unwind()).await;
+    let seconds = began.elapsed().as_secs_f64();
+    match outcome {
+        Ok(Ok(())) => {
+            println!("ok     {seconds:5.1} s  {name} on {server}");
+            Vec::new()
+        }
+        Ok(Err(panic)) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                .unwrap_or_default();
+            vec![format!(
+                "FAILED {seconds:5.1} s  {name} on {server}: {message}"
+            )]
+        }
+        Err(_) => vec![format!("HANGS  {seconds:5.1} s  {name} on {server}")],
+    }
+}

@@ -1,0 +1,93 @@
+//! Extensions and schemas.
+
+use db_operator::provider::{Extension, ProviderError, SqlName};
+
+use crate::bed::{Bed, desired, password, texts};
+
+pub async fn schemas_and_extensions_are_the_owners(bed: &mut Bed) {
+    let provider = bed.provider("contents");
+    let name = |name: &str| SqlName::new(name).unwrap();
+    let mut wanted = desired("contents");
+    wanted.postgresql.schemas = vec![name("audit"), name("odd \"schema\"; --")];
+    wanted.postgresql.extensions = vec![
+        Extension {
+            name: name("pg_trgm"),
+            schema: None,
+            version: None,
+        },
+        Extension {
+            name: name("hstore"),
+            schema: Some(name("audit")),
+            version: None,
+        },
+    ];
+    let changes = bed
+        .make(&*provider, "contents", &wanted, &password("contents"))
+        .await;
+    assert!(
+        texts(&changes).contains(&"schema audit was made"),
+        "{changes:?}"
+    );
+    assert!(
+        texts(&changes).contains(&"extension pg_trgm was installed"),
+        "{changes:?}"
+    );
+    bed.assert_no_membership_left().await;
+    let schemas = "SELECT n.nspname || ' ' || r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+        WHERE n.nspname IN ('audit', 'odd \"schema\"; --') ORDER BY 1";
+    assert_eq!(
+        bed.ask("contents", schemas).await,
+        ["audit contents", "odd \"schema\"; -- contents"]
+    );
+    let extensions = "SELECT e.extname || ' ' || n.nspname || ' ' || r.rolname FROM pg_extension e
+        JOIN pg_namespace n ON n.oid = e.extnamespace JOIN pg_roles r ON r.oid = e.extowner
+        WHERE e.extname <> 'plpgsql' ORDER BY 1";
+    assert_eq!(
+        bed.ask("contents", extensions).await,
+        ["hstore audit contents", "pg_trgm public contents"]
+    );
+    let acl = "SELECT datacl::text FROM pg_database WHERE datname = 'contents'";
+    assert!(
+        !bed.ask("postgres", acl).await[0].contains("the-operator"),
+        "the visit's permission was taken back"
+    );
+
+    // Drift inside is found by looking inside.
+    bed.run("contents", "DROP EXTENSION pg_trgm").await;
+    assert_eq!(
+        texts(&provider.ensure_contents(&wanted).await.unwrap()),
+        ["extension pg_trgm was installed"]
+    );
+
+    // Not trusted: only where the platform team allows it, and then only where the server lets the administrator.
+    wanted.postgresql.extensions.push(Extension {
+        name: name("pageinspect"),
+        schema: None,
+        version: None,
+    });
+    let error = provider.ensure_contents(&wanted).await.unwrap_err();
+    assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
+    wanted.postgresql.allowed_extensions = vec!["pageinspect".to_owned()];
+    let error = provider.ensure_contents(&wanted).await.unwrap_err();
+    let ProviderError::NotPermitted { grant, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(
+        grant.starts_with("CREATE EXTENSION \"pageinspect\""),
+        "{grant}"
+    );
+    bed.run("contents", "CREATE EXTENSION pageinspect").await;
+    assert_eq!(provider.ensure_contents(&wanted).await.unwrap(), []);
+
+    // Somebody else's schema is not taken.
+    bed.run("contents", "CREATE SCHEMA theirs").await;
+    wanted.postgresql.schemas.push(name("theirs"));
+    let error = provider.ensure_contents(&wanted).await.unwrap_err();
+    assert!(matches!(error, ProviderError::InTheWay(_)), "{error}");
+    assert!(
+        !bed.ask("postgres", acl).await[0].contains("the-operator"),
+        "also after an error"
+    );
+    bed.assert_no_membership_left().await;
+    provider.close().await;
+}

@@ -1,0 +1,169 @@
+//! One leader, and the server knows it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use db_operator::provider::{Fence, Login, ProviderError, open};
+
+use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, names, password};
+
+/// What a process may do on a server that somebody else has taken over: read the epoch, and ask to be registered,
+/// which changes nothing.
+fn is_harmless(statement: &str) -> bool {
+    statement.starts_with("SELECT m.schema_version, e.epoch")
+        || statement.starts_with("INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)\nSELECT e.cluster_id")
+}
+
+pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
+    let former = bed.provider("fence");
+    let wanted = desired("fenced");
+    bed.make(&*former, "fence", &wanted, &password("fenced"))
+        .await;
+    // Several sessions.
+    let (one, two, three) = tokio::join!(
+        former.observe(&wanted.names),
+        former.observe(&wanted.names),
+        former.survey()
+    );
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+
+    let leader = bed.provider("fence");
+    leader.inspect().await.unwrap();
+    let sessions = "SELECT count(*)::text FROM db_operator.sessions s JOIN db_operator.epochs e USING (cluster_id)
+        WHERE s.cluster_id = 'fence' AND s.epoch < e.epoch";
+    assert_eq!(bed.ask("db_operator", sessions).await, ["0"]);
+    let mark = bed.mark();
+    for _ in 0..3 {
+        let others = [
+            former
+                .ensure_role(&wanted, Some(&former.verifier(&password("stale"))))
+                .await
+                .map(|_| ()),
+            former.ensure_database(&wanted).await.map(|_| ()),
+            former
+                .write_claim(&claim("fence", &names("late", "late")), None)
+                .await,
+            former.observe(&wanted.names).await.map(|_| ()),
+            former.survey().await.map(|_| ()),
+            former.inspect().await.map(|_| ()),
+        ];
+        for result in others {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    ProviderError::Superseded {
+                        mine: Some(1),
+                        newer: 2
+                    }
+                ),
+                "{error}"
+            );
+            assert!(error.ends_process());
+        }
+    }
+    for statement in bed.statements_since(mark) {
+        assert!(
+            is_harmless(&statement),
+            "the former leader ran: {statement}"
+        );
+    }
+    assert_eq!(
+        leader
+            .login(&wanted.names, &password("fenced"))
+            .await
+            .unwrap(),
+        Login::Accepted
+    );
+    leader.close().await;
+}
+
+pub async fn who_does_not_lead_does_not_enter(bed: &mut Bed) {
+    let leads = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&leads);
+    let provider = open(
+        bed.config(),
+        Fence::new("not-leading", move || asked.load(Ordering::SeqCst)),
+    );
+    let error = provider.inspect().await.unwrap_err();
+    assert_eq!(error, ProviderError::NotLeading);
+    let epochs = "SELECT count(*)::text FROM db_operator.epochs WHERE cluster_id = 'not-leading'";
+    assert_eq!(bed.ask("db_operator", epochs).await, ["0"]);
+    leads.store(true, Ordering::SeqCst);
+    provider.inspect().await.unwrap();
+    assert_eq!(bed.ask("db_operator", epochs).await, ["1"]);
+
+    // Who was paused between reading the epoch and raising it loses: the clock is asked after the reading.
+    let server = bed.config();
+    let racing = bed.provider("not-leading");
+    let paused = open(server, {
+        let racing = Arc::clone(&racing);
+        Fence::new("not-leading", move || {
+            // Another process takes over at this very moment, and this one's clock does not know it yet.
+            let racing = Arc::clone(&racing);
+            let handle = tokio::runtime::Handle::current();
+            std::thread::spawn(move || handle.block_on(racing.inspect()).unwrap())
+                .join()
+                .unwrap();
+            true
+        })
+    });
+    let error = paused.inspect().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ProviderError::Superseded {
+                mine: None,
+                newer: 2
+            }
+        ),
+        "{error}"
+    );
+    racing.inspect().await.unwrap();
+    racing.close().await;
+}
+
+pub async fn connections_of_one_process_share_an_epoch(bed: &mut Bed) {
+    let process = Fence::new("process", || true);
+    let first = open(bed.config(), process.clone());
+    let second = open(bed.config(), process);
+    first.inspect().await.unwrap();
+    second.inspect().await.unwrap();
+    first.inspect().await.unwrap();
+    let epoch = "SELECT epoch::text FROM db_operator.epochs WHERE cluster_id = 'process'";
+    assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
+    first.close().await;
+    second.close().await;
+}
+
+pub async fn others_are_left_alone(bed: &mut Bed) {
+    let other_cluster = bed.provider("others-a");
+    other_cluster.inspect().await.unwrap();
+    let mut person = bed
+        .session(ADMINISTRATOR, &bed.password, "db_operator")
+        .await
+        .unwrap();
+    let pids = "SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity
+        WHERE pid IN (SELECT pid FROM db_operator.sessions WHERE cluster_id = 'others-a')";
+    let before = bed.ask("db_operator", pids).await;
+    assert_ne!(before, [""]);
+    for _ in 0..2 {
+        let leader = bed.provider("others-b");
+        leader.inspect().await.unwrap();
+        leader.close().await;
+    }
+    assert_eq!(bed.ask("db_operator", pids).await, before);
+    assert_eq!(
+        ask(&mut person, "SELECT 'still here'").await,
+        ["still here"]
+    );
+    other_cluster.inspect().await.unwrap();
+
+    // Rows of sessions that have ended do not pile up.
+    let rows = "SELECT count(*)::text FROM db_operator.sessions WHERE cluster_id = 'others-b'";
+    let leader = bed.provider("others-b");
+    leader.inspect().await.unwrap();
+    assert_eq!(bed.ask("db_operator", rows).await, ["1"]);
+    leader.close().await;
+    other_cluster.close().await;
+}

@@ -1,0 +1,108 @@
+//! The PostgreSQL provider on real servers of every supported version, as an administrator with CREATEDB and CREATEROLE
+//! and nothing else, which is what a managed service gives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod bed;
+mod claims;
+mod connections;
+mod contents;
+mod fence;
+mod hostile;
+mod lifecycle;
+mod privileges;
+mod removal;
+
+use std::time::Instant;
+
+use bed::Bed;
+
+/// Runs each scenario on one server of this series, one after the other: each has names and a cluster id of its own.
+macro_rules! scenarios {
+    ($bed:ident: $($module:ident::$name:ident,)+) => {
+        $(
+            let started = Instant::now();
+            eprintln!("PostgreSQL {}: {}::{} …", $bed.series(), stringify!($module), stringify!($name));
+            $module::$name(&mut $bed).await;
+            eprintln!("PostgreSQL {}: {}::{} {} ms", $bed.series(), stringify!($module), stringify!($name),
+                started.elapsed().as_millis());
+        )+
+    };
+}
+
+fn run(series: u32) {
+    // The server ends with the thread that started it, which is this one.
+    let mut bed = Bed::start(series);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        bed.make_administrator().await;
+        scenarios! { bed:
+            privileges::a_server_is_described,
+            privileges::tls_is_what_was_asked_for,
+            privileges::wrong_credentials_and_addresses_are_told_apart,
+            privileges::what_is_missing_is_named_with_sql_that_grants_it,
+            privileges::a_read_only_server_is_named,
+            lifecycle::a_database_is_made_and_used,
+            lifecycle::nothing_changes_the_second_time,
+            lifecycle::drift_is_put_right_and_reported,
+            lifecycle::what_the_server_cannot_hold_is_refused_before_anything_is_made,
+            lifecycle::encoding_and_locale_are_as_asked,
+            hostile::names_are_kept_as_they_are,
+            hostile::literals_come_back_as_they_were,
+            hostile::passwords_of_any_character_log_in,
+            hostile::reserved_and_powerful_names_are_never_touched,
+            claims::one_writer_wins,
+            claims::a_rival_changes_nothing,
+            claims::what_stands_there_is_adopted_with_its_data,
+            claims::the_survey_says_what_observing_says,
+            contents::schemas_and_extensions_are_the_owners,
+            removal::everything_goes,
+            removal::sessions_are_ended_or_named,
+            removal::prepared_transactions_are_named,
+            removal::leftovers_are_named,
+            removal::it_goes_on_after_a_crash,
+            fence::a_former_leader_can_do_nothing,
+            fence::who_does_not_lead_does_not_enter,
+            fence::connections_of_one_process_share_an_epoch,
+            fence::others_are_left_alone,
+            connections::the_limit_is_never_exceeded,
+            connections::a_limited_role_counts_as_a_working_login,
+            connections::a_restart_is_survived,
+            connections::a_rotated_password_is_followed,
+            hostile::no_log_holds_a_password,
+        }
+    });
+}
+
+#[test]
+fn postgresql_14() {
+    run(14);
+}
+
+#[test]
+fn postgresql_15() {
+    run(15);
+}
+
+#[test]
+fn postgresql_16() {
+    run(16);
+}
+
+#[test]
+fn postgresql_17() {
+    run(17);
+}
+
+#[test]
+fn postgresql_18() {
+    run(18);
+}
