@@ -1,12 +1,12 @@
 //! Which faults, how many, and how it ended.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::bed::{Bed, LIMIT};
 use super::scenario::{self, Scenario};
 use super::server::Engine;
+use super::slice::Slice;
 use super::{eventually, outcome};
 use crate::cache::Key;
 use crate::cluster::Cluster;
@@ -27,30 +27,6 @@ pub struct Options {
     pub slice: Option<Slice>,
     /// No trial is begun after this time, and of each thing that the operator does only a few are taken.
     pub budget: Option<Duration>,
-}
-
-/// Part `part` (from 1) of `of`, written `1/4`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
-    part: usize,
-    of: usize,
-}
-
-impl FromStr for Slice {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let wanted = || format!("\"{text}\" is no slice: write something like 1/4");
-        let (part, of) = text.split_once('/').ok_or_else(wanted)?;
-        let (part, of) = (
-            part.parse().map_err(|_| wanted())?,
-            of.parse().map_err(|_| wanted())?,
-        );
-        if part == 0 || part > of {
-            return Err(wanted());
-        }
-        Ok(Self { part, of })
-    }
 }
 
 /// How many trials there were.
@@ -134,11 +110,7 @@ async fn all_of(
     let mut plans = plans(requests.len(), options.errors);
     plans.sort_by_key(|plan| shuffled(options.seed, &format!("{thing}/{plan}")));
     if let Some(slice) = options.slice {
-        let mut turn = 0;
-        plans.retain(|_| {
-            turn += 1;
-            (turn - 1) % slice.of == slice.part - 1
-        });
+        plans = slice.take(plans);
     }
     plans.retain(|plan| wanted.fault(&plan.to_string()));
     if options.budget.is_some() {
@@ -281,14 +253,6 @@ fn shuffled(seed: u64, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slice_is_a_part_of_several() {
-        assert_eq!("2/3".parse(), Ok(Slice { part: 2, of: 3 }));
-        for text in ["", "0/3", "4/3", "1", "a/b"] {
-            assert!(text.parse::<Slice>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn each_request_has_a_fault_before_and_after() {
