@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::Recorder;
@@ -86,6 +86,26 @@ impl Context {
                 .is_ok_and(|database| database.spec.instance_ref.name == instance)
         };
         all.into_iter().filter(refers).collect()
+    }
+
+    /// Whether there may be an instance of this name that this process has not looked at yet. Nothing is said about
+    /// its databases until it has: after a restart each would be written to twice.
+    #[must_use]
+    pub fn is_unseen(&self, instance: &str) -> bool {
+        if self.instances.get(instance).is_some() {
+            return false;
+        }
+        let Some(store) = self.instance_objects.get() else {
+            return true;
+        };
+        match store.wait_until_ready().now_or_never() {
+            Some(Ok(())) => store
+                .get(&ObjectRef::new(instance))
+                .is_some_and(|found| found.0.is_ok()),
+            // Its controller ended: nothing will be looked at any more.
+            Some(Err(_)) => false,
+            None => true,
+        }
     }
 
     /// Has a Database looked at now, whatever is remembered of it.

@@ -59,7 +59,7 @@ enum Campaign {
         /// Only these: engine/scenario/fault, as in "postgres/create" or "//kill before 3"
         #[arg(long)]
         only: Option<String>,
-        /// Also errors of the API server, and connections that end
+        /// Also errors of the API server, and connections and watches that end
         #[arg(long)]
         errors: bool,
         /// The order of the plans; the same number is the same order

@@ -32,7 +32,7 @@ async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
     let options = campaign::Options {
         errors: true,
         seed: days,
-        budget: Some(Duration::from_secs(40)),
+        budget: Some(Duration::from_secs(35)),
         ..campaign::Options::default()
     };
     let tally = campaign::run(&Cluster::main(), &options).await.unwrap();
@@ -82,8 +82,8 @@ async fn an_operator_without_an_api_server_ends_and_continues_when_it_is_back() 
     stage.until_created(1, STORM).await;
     stage.apply(20..40).await;
     way.cut();
-    // The lease is for three seconds.
-    eventually("the operator ends", Duration::from_secs(10), async || {
+    // The lease is for six seconds.
+    eventually("the operator ends", Duration::from_secs(15), async || {
         Ok(operator.ended())
     })
     .await

@@ -12,7 +12,7 @@ use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use super::establish::{self, Depth};
+use super::establish::{self, Depth, Established};
 use super::memory::About;
 use super::pass::{Obstacle, Pass};
 use super::state::{self, Act, BackupSeen, Existence, Seen, Step};
@@ -28,6 +28,9 @@ use crate::finalizer;
 
 /// An object that failed is not looked at sooner than this, whatever wakes it.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
+
+/// An object whose instance is about to be looked at is not looked at before.
+const UNSEEN_REST: Duration = Duration::from_secs(1);
 
 /// Looks after all databases until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -81,6 +84,13 @@ impl Reconcile for Database {
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
         let uid = self.uid().unwrap_or_default();
+        if context.memory.is_gone(&uid) {
+            return Ok(Action::await_change());
+        }
+        if context.is_unseen(&self.spec.instance_ref.name) {
+            // Its databases are looked at once it was.
+            return Ok(Action::requeue(UNSEEN_REST));
+        }
         let about = About::of(
             self,
             context.instances.get(&self.spec.instance_ref.name).as_ref(),
@@ -93,14 +103,14 @@ impl Reconcile for Database {
         let result = walk(context, self, deep, context.memory.settled(&uid)).await;
 
         let resync = backoff::spread_evenly(context.resync, rand::random());
-        let (rest, looked_deep) = match &result {
+        let (rest, looked_deep, anew) = match &result {
             Ok(End::Gone) => {
-                context.memory.forget(&uid);
+                context.memory.let_go(&uid, now);
                 return Ok(Action::await_change());
             }
-            Ok(End::Settled { deep }) => (resync, *deep),
-            Ok(End::Stalled) => (resync, false),
-            Err(_) => (SHORTEST_REST, false),
+            Ok(End::Settled { deep, anew }) => (resync, *deep, *anew),
+            Ok(End::Stalled) => (resync, false, true),
+            Err(_) => (SHORTEST_REST, false, true),
         };
         let next_deep = now + context.deep_resync;
         // A process that just began does not look deeply at everything at once.
@@ -111,6 +121,7 @@ impl Reconcile for Database {
             now + rest,
             looked_deep.then_some(next_deep),
             first_deep,
+            anew,
         );
         result.map(|_| Action::requeue(rest))
     }
@@ -122,6 +133,8 @@ enum End {
     Settled {
         /// What lives inside the database was looked at, too.
         deep: bool,
+        /// The server was looked at or changed for this Database alone.
+        anew: bool,
     },
     /// Only a change from outside can help.
     Stalled,
@@ -146,7 +159,10 @@ async fn walk(
             seen.deletion = pass.status().and_then(|status| status.deletion);
             if seen.usable {
                 // It was just made and looked at from all sides.
-                return Ok(End::Settled { deep: true });
+                return Ok(End::Settled {
+                    deep: true,
+                    anew: true,
+                });
             }
             continue;
         }
@@ -289,7 +305,10 @@ async fn watch(pass: &mut Pass<'_>) -> Result<End, Error> {
         pass.report(next, &Report::new(reason, reason.meaning()))
             .await?;
     }
-    Ok(End::Settled { deep: false })
+    Ok(End::Settled {
+        deep: false,
+        anew: true,
+    })
 }
 
 /// Makes everything, and moves to `CREATED` in the write that notes it. Returns how the pass ends, if it does.
@@ -304,7 +323,7 @@ async fn create(pass: &mut Pass<'_>) -> Result<Option<End>, Error> {
     )
     .await
     {
-        Ok(mut next) => {
+        Ok(Established { mut next, .. }) => {
             // The step that follows persists the state; what it needs is carried by the object.
             std::mem::swap(pass.database.status.get_or_insert_default(), &mut next);
             Ok(None)
@@ -321,12 +340,9 @@ async fn maintain(
 ) -> Result<End, Error> {
     let asked = pass.is_changed() || pass.requested(RECONCILE_REQUESTED_AT).is_some();
     let deep = deep_due || asked;
-    // A survey from before our own last change would be of another time.
-    let since = if asked {
-        None
-    } else {
-        settled.or_else(|| Instant::now().checked_sub(pass.context.resync))
-    };
+    // A survey from before our own last change would be of another time, and one that was not repeated is too old.
+    let oldest = Instant::now().checked_sub(pass.context.resync * 2);
+    let since = if asked { None } else { settled.max(oldest) };
     match establish::establish(
         pass,
         Depth {
@@ -337,10 +353,11 @@ async fn maintain(
     )
     .await
     {
-        Ok(next) => {
+        Ok(Established { next, changed }) => {
             let report = usable(pass);
             pass.report(next, &report).await?;
-            Ok(End::Settled { deep })
+            let anew = changed || since.is_none();
+            Ok(End::Settled { deep, anew })
         }
         Err(obstacle) => stop(pass, obstacle).await,
     }
@@ -378,7 +395,10 @@ async fn wait_for_final_backup(pass: &mut Pass<'_>) -> Result<End, Error> {
         &Report::new(DatabaseReason::WaitingForFinalBackup, message),
     )
     .await?;
-    Ok(End::Settled { deep: false })
+    Ok(End::Settled {
+        deep: false,
+        anew: true,
+    })
 }
 
 /// Ends a pass before its aim was reached, and says why.

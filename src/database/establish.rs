@@ -29,8 +29,16 @@ pub struct Depth {
     pub since: Option<Instant>,
 }
 
-/// Brings Secret, user and database about. Returns the status that follows, without state and conditions.
-pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, Obstacle> {
+/// What came of it.
+pub struct Established {
+    /// The status that follows, without state and conditions.
+    pub next: DatabaseStatus,
+    /// Something about the server was changed.
+    pub changed: bool,
+}
+
+/// Brings Secret, user and database about.
+pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obstacle> {
     let (instance, server) = pass.server()?;
     let desired = desired::desired(&pass.database, &instance.spec)
         .map_err(|error| Obstacle::stalled(DatabaseReason::Unsupported, error.to_string()))?;
@@ -63,6 +71,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, 
     let changes = match_server(pass, &server, &desired, &observed, &held, depth).await?;
     log_in(pass, &server, &desired, &held, depth).await?;
     tell_changes(pass, depth, &changes).await;
+    let changed = !changes.is_empty() || held.fresh || !observed.claims.contains(&claim);
 
     let mut next = pass.status().cloned().unwrap_or_default();
     next.binding = Some(Binding {
@@ -81,7 +90,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<DatabaseStatus, 
     if let Some(value) = recreate {
         next.handled.insert(RECREATE_REQUESTED_AT.to_owned(), value);
     }
-    Ok(next)
+    Ok(Established { next, changed })
 }
 
 /// Makes the names ours, or says whose they are. A claim is written before anything is made.

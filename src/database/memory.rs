@@ -19,7 +19,12 @@ const REQUESTS: [&str; 3] = [RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELE
 #[derive(Default)]
 pub struct Memory {
     passes: Mutex<HashMap<String, Remembered>>,
+    /// Those that were let go, and when: a watch is behind, and still shows them for a moment.
+    gone: Mutex<HashMap<String, Instant>>,
 }
+
+/// How far a watch may be behind.
+const BEHIND: Duration = Duration::from_mins(1);
 
 /// What the last pass over a Database was about, and when the next is due.
 #[derive(Clone)]
@@ -84,7 +89,7 @@ impl Memory {
         Some(known.due.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
-    /// When the last pass over a Database ended. A view of its server must not be older.
+    /// When its server was last changed or looked at for a Database. A view of the server must not be older.
     #[must_use]
     pub fn settled(&self, uid: &str) -> Option<Instant> {
         self.lock().get(uid).map(|known| known.settled)
@@ -99,6 +104,7 @@ impl Memory {
     }
 
     /// Notes a pass. `deep` is when the next deep one is due; `None` leaves that as it was, or makes it `otherwise`.
+    /// After a pass that was not `anew`, an older view of the server is still good.
     pub fn note(
         &self,
         uid: &str,
@@ -106,8 +112,11 @@ impl Memory {
         due: Instant,
         deep: Option<Instant>,
         otherwise: Instant,
+        anew: bool,
     ) {
         let mut passes = self.lock();
+        let before = passes.get(uid).filter(|_| !anew);
+        let settled = before.map_or_else(Instant::now, |known| known.settled);
         let deep_due = deep
             .or_else(|| passes.get(uid).map(|known| known.deep_due))
             .unwrap_or(otherwise);
@@ -115,7 +124,7 @@ impl Memory {
             uid.to_owned(),
             Remembered {
                 about,
-                settled: Instant::now(),
+                settled,
                 due,
                 deep_due,
             },
@@ -129,12 +138,60 @@ impl Memory {
         }
     }
 
-    /// Forgets a Database that is gone.
-    pub fn forget(&self, uid: &str) {
+    /// Forgets a Database that was let go, but for that.
+    pub fn let_go(&self, uid: &str, now: Instant) {
         self.lock().remove(uid);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|_, since| now.saturating_duration_since(*since) < BEHIND);
+        gone.insert(uid.to_owned(), now);
+    }
+
+    /// Whether a Database was let go, and is only still shown.
+    #[must_use]
+    pub fn is_gone(&self, uid: &str) -> bool {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.contains_key(uid)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
         self.passes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about() -> About {
+        About {
+            generation: Some(1),
+            deleting: false,
+            requests: Vec::new(),
+            instance: None,
+            server: None,
+        }
+    }
+
+    #[test]
+    fn an_older_view_stays_good_until_something_is_done() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let note = |anew| {
+            memory.note("a", about(), now, None, now, anew);
+            memory.settled("a").unwrap()
+        };
+        let first = note(false);
+        assert_eq!(note(false), first);
+        assert!(note(true) > first);
+    }
+
+    #[test]
+    fn what_was_let_go_is_known_for_a_while() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        memory.let_go("a", now);
+        assert!(memory.is_gone("a") && !memory.is_gone("b"));
+        memory.let_go("b", now + BEHIND);
+        assert!(!memory.is_gone("a") && memory.is_gone("b"));
     }
 }

@@ -1,8 +1,9 @@
 //! Few connections, each bounded in time.
 //!
 //! `max_connections` counts everything that this process holds open on a server: sessions at work, visits to other
-//! databases, logins, and idle sessions kept for later. A slot is the right to have one connection open; before one
-//! is opened, idle sessions make room.
+//! databases, logins, and idle sessions kept for later. A slot is the right to have one connection open. One of two
+//! or more is for visits and logins alone: they follow every session's work, and would otherwise close an idle one
+//! that is opened again at once.
 //!
 //! A library's pool was not used because the reason why a session could not be opened (superseded, read-only,
 //! refused, no slot on the server) has to arrive as it was, and because visits to other databases share the limit.
@@ -34,8 +35,12 @@ pub(super) struct Pool<S: Session> {
 }
 
 struct Shared<S> {
+    /// For sessions that are kept.
     slots: Arc<Semaphore>,
+    /// How many of these there are.
     size: usize,
+    /// For connections that are not kept; none where there is only one connection for everything.
+    visits: Option<Arc<Semaphore>>,
     timeouts: Timeouts,
     idle: Mutex<Idle<S>>,
 }
@@ -66,9 +71,11 @@ impl<S: Session> Pool<S> {
         let size = usize::try_from(size)
             .unwrap_or(usize::MAX)
             .clamp(1, Semaphore::MAX_PERMITS);
+        let visits = usize::from(size > 1);
         let shared = Shared {
-            slots: Arc::new(Semaphore::new(size)),
-            size,
+            slots: Arc::new(Semaphore::new(size - visits)),
+            size: size - visits,
+            visits: (visits > 0).then(|| Arc::new(Semaphore::new(visits))),
             timeouts,
             idle: Mutex::new(Idle {
                 sessions: VecDeque::new(),
@@ -80,32 +87,38 @@ impl<S: Session> Pool<S> {
         }
     }
 
-    /// A slot for one connection; waits its turn.
+    /// A slot for a session that is kept; waits its turn.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
-        let permit = self.permits(1).await?;
-        Ok(Slot { _permit: permit })
+        self.permit(&self.shared.slots).await
     }
 
-    /// Two slots at once: taken one by one, two tasks could wait for each other's second.
+    /// A slot for a connection that is closed after use; waits its turn.
+    pub(super) async fn visit(&self) -> Result<Slot, ProviderError> {
+        if let Some(visits) = &self.shared.visits {
+            return self.permit(visits).await;
+        }
+        let slot = self.slot().await?;
+        self.make_room().await;
+        Ok(slot)
+    }
+
+    /// One of each, for a visit that needs a session beside it.
     pub(super) async fn two_slots(&self) -> Result<(Slot, Slot), ProviderError> {
-        if self.shared.size < 2 {
+        if self.shared.visits.is_none() {
             return Err(ProviderError::Unsupported(
                 "extensions and schemas need two connections: set the instance's spec.maxConnections to 2 or more"
                     .to_owned(),
             ));
         }
-        let mut both = self.permits(2).await?;
-        match both.split(1) {
-            Some(one) => Ok((Slot { _permit: one }, Slot { _permit: both })),
-            None => Err(closed()),
-        }
+        // Nobody who visits waits for a session, so these two cannot be held against each other.
+        let session = self.slot().await?;
+        Ok((session, self.visit().await?))
     }
 
-    async fn permits(&self, count: u32) -> Result<OwnedSemaphorePermit, ProviderError> {
+    async fn permit(&self, slots: &Arc<Semaphore>) -> Result<Slot, ProviderError> {
         let limit = self.shared.timeouts.acquire;
-        let permits = Arc::clone(&self.shared.slots).acquire_many_owned(count);
-        match tokio::time::timeout(limit, permits).await {
-            Ok(Ok(permits)) => Ok(permits),
+        match tokio::time::timeout(limit, Arc::clone(slots).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
             Ok(Err(_)) => Err(closed()),
             Err(_) => Err(ProviderError::Timeout {
                 doing: "waiting for a free connection".to_owned(),
@@ -134,7 +147,7 @@ impl<S: Session> Pool<S> {
     }
 
     /// Closes idle sessions until the holders of slots can each have a connection open within the limit.
-    pub(super) async fn make_room(&self) {
+    async fn make_room(&self) {
         while let Some(session) = self.surplus() {
             session.close().await;
         }
@@ -143,6 +156,9 @@ impl<S: Session> Pool<S> {
     /// Closes the idle sessions and refuses everything from now on.
     pub(super) async fn close(&self) {
         self.shared.slots.close();
+        if let Some(visits) = &self.shared.visits {
+            visits.close();
+        }
         loop {
             let session = self.shared.lock().sessions.pop_front();
             match session {
@@ -255,5 +271,50 @@ fn closed() -> ProviderError {
     ProviderError::Unexpected {
         doing: "taking a connection".to_owned(),
         detail: "the connections to this server were closed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sound;
+
+    impl Session for Sound {
+        fn is_reusable(&self) -> bool {
+            true
+        }
+
+        async fn is_alive(&mut self) -> bool {
+            true
+        }
+
+        async fn close(self) {}
+    }
+
+    #[tokio::test]
+    async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
+        let pool: Pool<Sound> = Pool::new(3, Timeouts::default());
+        let open = || async { Ok(Sound) };
+        let one = pool.session(pool.slot().await.unwrap(), open()).await;
+        let two = pool.session(pool.slot().await.unwrap(), open()).await;
+        assert_eq!(pool.shared.slots.available_permits(), 0);
+        drop((one.unwrap(), two.unwrap()));
+
+        let visit = pool.visit().await.unwrap();
+        assert_eq!(pool.shared.lock().sessions.len(), 2);
+        let visits = pool.shared.visits.as_ref().unwrap();
+        assert_eq!(visits.available_permits(), 0);
+        drop(visit);
+    }
+
+    #[tokio::test]
+    async fn the_only_connection_is_given_up_for_a_visit() {
+        let pool: Pool<Sound> = Pool::new(1, Timeouts::default());
+        let slot = pool.slot().await.unwrap();
+        drop(pool.session(slot, async { Ok(Sound) }).await.unwrap());
+        let _visit = pool.visit().await.unwrap();
+        assert!(pool.shared.lock().sessions.is_empty());
+        assert!(pool.two_slots().await.is_err());
     }
 }

@@ -21,7 +21,7 @@ pub const TRIALS: &str = "trials";
 /// Where somebody else's are.
 pub const RIVALS: &str = "rivals";
 /// How long an operator that died may take to reach the same end on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// The bed. Everything that runs ends with it; [`Bed::clear`] also takes what is on the servers.
 pub struct Bed {
@@ -57,7 +57,7 @@ impl Bed {
             kubeconfig: folder.join("operator.kubeconfig"),
             identity: "operator".to_owned(),
             cluster_id: prefix.clone(),
-            arguments: ["--lease-ttl", "3s", "--lease-renew", "1s"]
+            arguments: ["--lease-ttl", "6s", "--lease-renew", "2s"]
                 .map(str::to_owned)
                 .to_vec(),
             folder: folder.clone(),

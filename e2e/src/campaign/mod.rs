@@ -8,7 +8,7 @@
 //! - [`bed`]: all of that, with proxies in between
 //! - [`scenario`]: what the operator is asked to do
 //! - [`outcome`]: what is compared
-//! - [`run`](mod@run): which faults, how many, and how it ended
+//! - [`run`](mod@run), [`slice`]: which faults, how many, and how it ended
 
 pub mod bed;
 pub mod operator;
@@ -17,12 +17,14 @@ pub mod plane;
 pub mod run;
 pub mod scenario;
 pub mod server;
+pub mod slice;
 
 pub use bed::Bed;
 pub use operator::Operator;
 pub use plane::Plane;
-pub use run::{Options, Slice, Tally, run};
+pub use run::{Options, Tally, run};
 pub use server::{Engine, Server};
+pub use slice::Slice;
 
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,12 @@
 //! Which faults, how many, and how it ended.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::bed::{Bed, LIMIT};
 use super::scenario::{self, Scenario};
 use super::server::Engine;
+use super::slice::Slice;
 use super::{eventually, outcome};
 use crate::cache::Key;
 use crate::cluster::Cluster;
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 pub struct Options {
     /// `engine/scenario/fault`: a part that is empty or missing means all.
     pub only: Option<String>,
-    /// Also answers of the API server (409, 429, 500), and connections that end.
+    /// Also answers of the API server (409, 429, 500), and connections and watches that end.
     pub errors: bool,
     /// The order; the same number is the same order.
     pub seed: u64,
@@ -29,30 +29,6 @@ pub struct Options {
     pub budget: Option<Duration>,
 }
 
-/// Part `part` (from 1) of `of`, written `1/4`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
-    part: usize,
-    of: usize,
-}
-
-impl FromStr for Slice {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let wanted = || format!("\"{text}\" is no slice: write something like 1/4");
-        let (part, of) = text.split_once('/').ok_or_else(wanted)?;
-        let (part, of) = (
-            part.parse().map_err(|_| wanted())?,
-            of.parse().map_err(|_| wanted())?,
-        );
-        if part == 0 || part > of {
-            return Err(wanted());
-        }
-        Ok(Self { part, of })
-    }
-}
-
 /// How many trials there were.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -60,6 +36,8 @@ pub struct Tally {
     pub plans: usize,
     /// Those that ended as without the fault.
     pub passed: usize,
+    /// Those of them that were done before it was the fault's turn: requests are not always as many.
+    pub unreached: usize,
     /// What became of the others.
     pub failures: Vec<String>,
 }
@@ -69,7 +47,11 @@ impl fmt::Display for Tally {
         for failure in &self.failures {
             writeln!(f, "✗ {failure}")?;
         }
-        write!(f, "{} plans ran, {} passed", self.plans, self.passed)
+        write!(f, "{} plans ran, {} passed", self.plans, self.passed)?;
+        if self.unreached > 0 {
+            write!(f, ", {} of these without having got as far", self.unreached)?;
+        }
+        Ok(())
     }
 }
 
@@ -128,11 +110,7 @@ async fn all_of(
     let mut plans = plans(requests.len(), options.errors);
     plans.sort_by_key(|plan| shuffled(options.seed, &format!("{thing}/{plan}")));
     if let Some(slice) = options.slice {
-        let mut turn = 0;
-        plans.retain(|_| {
-            turn += 1;
-            (turn - 1) % slice.of == slice.part - 1
-        });
+        plans = slice.take(plans);
     }
     plans.retain(|plan| wanted.fault(&plan.to_string()));
     if options.budget.is_some() {
@@ -148,13 +126,16 @@ async fn all_of(
         }
         ran += 1;
         match trial(bed, engine, scenario, plan, &expected).await {
-            Ok(()) => passed += 1,
+            Ok(reached) => {
+                passed += 1;
+                tally.unreached += usize::from(!reached);
+            }
             Err(error) => {
                 let request = requests.get(plan.at - 1).map_or("", String::as_str);
                 let failure = format!("{thing}/{plan} ({request}): {error}");
                 say(&failure);
                 tally.failures.push(failure);
-                let _ = bed.faults.disarm();
+                bed.faults.disarm();
                 bed.operator.ensure().or_else(|_| {
                     bed.operator.kill();
                     bed.operator.ensure()
@@ -181,20 +162,20 @@ async fn undisturbed(
     scenario.prepare(bed, engine).await?;
     bed.faults.arm(None);
     scenario.act(bed, engine).await?;
-    let (requests, _) = bed.faults.disarm();
+    let requests = bed.faults.disarm();
     let expected = outcome::look(bed, engine, scenario).await?;
     scenario::finish(bed).await?;
     Ok((requests, expected))
 }
 
-/// One trial: prepare, let it go wrong, wait for the same end.
+/// One trial: prepare, let it go wrong, wait for the same end. Says whether it went wrong.
 async fn trial(
     bed: &Bed,
     engine: Engine,
     scenario: Scenario,
     fault: Fault,
     expected: &[String],
-) -> Result<()> {
+) -> Result<bool> {
     scenario.prepare(bed, engine).await?;
     bed.faults.arm(Some(fault));
     scenario.act(bed, engine).await?;
@@ -205,8 +186,9 @@ async fn trial(
         Ok((found == expected).then_some(()))
     });
     let result = same.await;
-    let _ = bed.faults.disarm();
-    result.map_err(|error| match error {
+    let reached = bed.faults.happened();
+    bed.faults.disarm();
+    result.map(|()| reached).map_err(|error| match error {
         Error::Timeout { .. } => {
             Error::trial("it ended differently")(outcome::difference(expected, &found))
         }
@@ -226,6 +208,7 @@ fn plans(requests: usize, errors: bool) -> Vec<Fault> {
             (Moment::Before, Effect::Answer(409)),
             (Moment::Before, Effect::Answer(429)),
             (Moment::After, Effect::Answer(500)),
+            (Moment::Before, Effect::DropWatches),
         ]);
     }
     (1..=requests)
@@ -272,17 +255,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slice_is_a_part_of_several() {
-        assert_eq!("2/3".parse(), Ok(Slice { part: 2, of: 3 }));
-        for text in ["", "0/3", "4/3", "1", "a/b"] {
-            assert!(text.parse::<Slice>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn each_request_has_a_fault_before_and_after() {
         assert_eq!(plans(3, false).len(), 6);
-        assert_eq!(plans(3, true).len(), 21);
+        assert_eq!(plans(3, true).len(), 24);
     }
 
     #[test]

@@ -25,7 +25,6 @@ const LARGEST: usize = 16 << 20;
 /// A proxy that ends with this value.
 pub struct ApiProxy {
     address: SocketAddr,
-    watches: watch::Sender<u64>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
@@ -33,7 +32,8 @@ pub struct ApiProxy {
 struct Way {
     client: Client,
     faults: Faults,
-    watches: watch::Receiver<u64>,
+    /// How often they were dropped.
+    watches: watch::Sender<u64>,
 }
 
 impl ApiProxy {
@@ -43,30 +43,20 @@ impl ApiProxy {
             .await
             .map_err(Error::trial("listen"))?;
         let address = listener.local_addr().map_err(Error::trial("listen"))?;
-        let (watches, state) = watch::channel(0);
         let way = Way {
             client,
             faults,
-            watches: state,
+            watches: watch::Sender::new(0),
         };
         let router = Router::new().fallback(pass).with_state(way);
         let task = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self {
-            address,
-            watches,
-            task,
-        })
+        Ok(Self { address, task })
     }
 
     /// Where clients connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Ends every watch, in the middle of whatever it was saying.
-    pub fn drop_watches(&self) {
-        self.watches.send_modify(|times| *times += 1);
     }
 }
 
@@ -89,13 +79,13 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         None
     };
     if let Some((Moment::Before, effect)) = fault
-        && let Some(instead) = happens(effect, &way.faults).await
+        && let Some(instead) = happens(effect, &way).await
     {
         return instead;
     }
     let answer = forward(&way, request, watching).await;
     if let Some((Moment::After, effect)) = fault
-        && let Some(instead) = happens(effect, &way.faults).await
+        && let Some(instead) = happens(effect, &way).await
     {
         return instead;
     }
@@ -103,16 +93,20 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
 }
 
 /// Lets it happen; what the client gets in the place of the true answer, if not that.
-async fn happens(effect: Effect, faults: &Faults) -> Option<Response> {
+async fn happens(effect: Effect, way: &Way) -> Option<Response> {
     match effect {
         Effect::Kill => {
-            faults.kill();
+            way.faults.kill();
             Some(broken())
         }
         Effect::Cut => Some(broken()),
         Effect::Answer(status) => Some(refusal(status)),
         Effect::Delay(time) => {
             tokio::time::sleep(time).await;
+            None
+        }
+        Effect::DropWatches => {
+            way.watches.send_modify(|times| *times += 1);
             None
         }
     }
@@ -139,8 +133,7 @@ async fn forward(way: &Way, request: Request, watching: bool) -> Response {
     let (mut parts, body) = answer.into_parts();
     parts.headers.remove(header::TRANSFER_ENCODING);
     let body = if watching {
-        let mut watches = way.watches.clone();
-        watches.mark_unchanged();
+        let mut watches = way.watches.subscribe();
         Body::new(Watch {
             body,
             cut: Box::pin(async move {

@@ -93,10 +93,14 @@ async fn relay(
                 }
                 if server_spoke_last {
                     server_spoke_last = false;
-                    match faults.next(|| name.to_owned()) {
-                        Some((Moment::Before, effect)) if !survives(effect, faults).await => return Ok(()),
-                        Some((Moment::After, effect)) => at_the_answer = Some(effect),
-                        Some((Moment::Before, _)) | None => {}
+                    let fault = faults.next(|| name.to_owned());
+                    if let Some((Moment::Before, effect)) = fault
+                        && !survives(effect, faults).await
+                    {
+                        return Ok(());
+                    }
+                    if let Some((Moment::After, effect)) = fault {
+                        at_the_answer = Some(effect);
                     }
                 }
                 server.write_all(&asked[..count]).await?;
@@ -130,5 +134,6 @@ async fn survives(effect: Effect, faults: &Faults) -> bool {
             tokio::time::sleep(time).await;
             true
         }
+        Effect::DropWatches => true,
     }
 }

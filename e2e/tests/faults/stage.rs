@@ -74,9 +74,9 @@ impl Stage {
 
     /// An operator with a short lease, if the arguments do not say otherwise, started.
     pub fn operator_with(&self, identity: &str, kubeconfig: PathBuf, more: &[&str]) -> Operator {
-        let mut arguments = vec!["--lease-renew", "1s"];
+        let mut arguments = vec!["--lease-renew", "2s"];
         if !more.contains(&"--lease-ttl") {
-            arguments.extend(["--lease-ttl", "3s"]);
+            arguments.extend(["--lease-ttl", "6s"]);
         }
         arguments.extend(more);
         let operator = Operator::new(Start {

@@ -72,11 +72,9 @@ impl Sessions {
         Ok((session, slot))
     }
 
-    /// The right to have one more connection open.
+    /// The right to have one more connection open, which is not kept.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
-        let slot = self.pool.slot().await?;
-        self.pool.make_room().await;
-        Ok(slot)
+        self.pool.visit().await
     }
 
     /// Puts what was learned anew about the server and the administrator in the place of what was known.

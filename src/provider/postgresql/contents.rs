@@ -62,7 +62,6 @@ impl Postgresql {
             .session(home_slot, Box::pin(self.open_home()))
             .await?;
         self.may_connect(&mut home, desired, true).await?;
-        self.pool.make_room().await;
         let result = match self
             .open_visit(&mut home, desired.names.database.as_str())
             .await

@@ -66,8 +66,7 @@ impl Postgresql {
             }
             // Where the operator's own database cannot be made there is no fence, and nothing is written.
             Err(reason @ (ProviderError::ReadOnly { .. } | ProviderError::NotPermitted { .. })) => {
-                let _slot = self.pool.slot().await?;
-                self.pool.make_room().await;
+                let _slot = self.pool.visit().await?;
                 let mut session = self
                     .connect(self.config.maintenance_database.as_str())
                     .await?;

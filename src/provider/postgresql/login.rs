@@ -14,8 +14,7 @@ impl Postgresql {
         names: &Names,
         password: &SecretString,
     ) -> Result<Login, ProviderError> {
-        let slot = self.pool.slot().await?;
-        self.pool.make_room().await;
+        let slot = self.pool.visit().await?;
         let login = As {
             user: names.role.as_str(),
             password,
