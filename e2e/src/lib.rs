@@ -7,9 +7,12 @@
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
 //! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`sql_servers`]: database servers as processes, for tests that need no cluster
+//! - [`testing`]: what tests of the operator in the cluster share
 
+pub mod bench;
 pub mod cache;
 pub mod campaign;
 pub mod check;
@@ -27,6 +30,7 @@ pub mod portable;
 pub mod proxy;
 pub mod servers;
 pub mod sql_servers;
+pub mod testing;
 pub mod tools;
 
 pub use error::{Error, Result};

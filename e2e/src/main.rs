@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use e2e::bench;
 use e2e::cache::Cache;
 use e2e::campaign;
 use e2e::check::{self, Tally};
@@ -40,6 +41,9 @@ enum Task {
     /// Let one thing go wrong at each request of the operator, and see that it ends as without
     #[command(subcommand)]
     Campaign(Campaign),
+    /// Measure the operator that is loaded; nothing else should run on the machine
+    #[command(subcommand)]
+    Bench(Bench),
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
@@ -65,6 +69,12 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
+    Databases(bench::Plan),
 }
 
 fn main() -> ExitCode {
@@ -116,6 +126,10 @@ fn run(arguments: &Arguments) -> Result<()> {
                 budget: None,
             };
             campaign(&cluster, &options)?;
+        }
+        Task::Bench(Bench::Databases(plan)) => {
+            let _lock = cluster.lock()?;
+            println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
         }
         Task::Down => {
             let _lock = cluster.lock()?;

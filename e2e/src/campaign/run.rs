@@ -135,7 +135,7 @@ async fn all_of(
                 let failure = format!("{thing}/{plan} ({request}): {error}");
                 say(&failure);
                 tally.failures.push(failure);
-                bed.faults.disarm();
+                let _ = bed.faults.disarm();
                 bed.operator.ensure().or_else(|_| {
                     bed.operator.kill();
                     bed.operator.ensure()
@@ -187,7 +187,7 @@ async fn trial(
     });
     let result = same.await;
     let reached = bed.faults.happened();
-    bed.faults.disarm();
+    let _ = bed.faults.disarm();
     result.map(|()| reached).map_err(|error| match error {
         Error::Timeout { .. } => {
             Error::trial("it ended differently")(outcome::difference(expected, &found))

@@ -34,7 +34,7 @@ YAML";
 const STEPS: [(&str, &str); 9] = [
     (
         "A team commits Databases; here one on each server",
-        "kubectl apply -k kustomize/samples",
+        "kubectl create namespace team-a --dry-run=client -o yaml | kubectl apply -f - && kubectl apply -k kustomize/samples -n team-a",
     ),
     (
         "Ready means that a login with the Secret's own values worked",

@@ -89,6 +89,7 @@ impl Faults {
     }
 
     /// Ends the count, and what was to go wrong. Returns the requests.
+    #[must_use]
     pub fn disarm(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock()).requests
     }

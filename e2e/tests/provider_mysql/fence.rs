@@ -169,3 +169,26 @@ pub async fn one_process_shares_its_epoch(context: Arc<Context>) {
         Some("1")
     );
 }
+
+/// Several instances may lead to one server, and all of them begin when a process does.
+pub async fn one_process_enters_once_however_often_it_meets_the_server(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let cluster = context.unique("");
+    let names = context.names("meet");
+    // The first epoch is founded, the next one raised.
+    for epoch in ["1", "2"] {
+        let fence = Fence::new(&cluster, || true);
+        let providers: Vec<_> = (0..6)
+            .map(|_| open(context.config(&administrator), fence.clone()))
+            .collect();
+        let tries = providers.iter().map(|provider| provider.observe(&names));
+        for answer in futures::future::join_all(tries).await {
+            answer.unwrap();
+        }
+        let found = format!("SELECT epoch FROM db_operator.epochs WHERE cluster_id = '{cluster}'");
+        assert_eq!(
+            context.server.value(&found).await.unwrap().as_deref(),
+            Some(epoch)
+        );
+    }
+}

@@ -77,6 +77,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
     fence::clusters_and_people_are_left_alone,
     fence::who_does_not_lead_does_nothing,
     fence::one_process_shares_its_epoch,
+    fence::one_process_enters_once_however_often_it_meets_the_server,
     faults::connections_stay_within_the_limit,
     faults::a_rotated_admin_password_is_told,
     faults::tls_is_what_was_asked_for,

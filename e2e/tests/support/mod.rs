@@ -14,13 +14,7 @@ pub mod proxy;
 
 use std::time::{Duration, Instant};
 
-use kube::{Client, Config};
-
-/// A client of the cluster that `KUBECONFIG` names.
-pub async fn client() -> Client {
-    let config = Config::infer().await.expect("KUBECONFIG names a cluster");
-    Client::try_from(config).expect("a client of the cluster")
-}
+pub use e2e::testing::client;
 
 /// Looks until `look` finds something, and says what was waited for when it never does.
 pub async fn eventually<T>(

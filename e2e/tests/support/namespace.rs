@@ -1,7 +1,6 @@
 //! A namespace of a test's own, that goes with the test.
 
-use std::panic::AssertUnwindSafe;
-
+use e2e::testing::catch;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -31,18 +30,4 @@ pub async fn in_namespace(client: &Client, name: &str, test: impl AsyncFnOnce(&s
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
-}
-
-/// Waits for a future and catches its panic.
-async fn catch(
-    future: impl Future<Output = ()>,
-) -> Result<(), Box<dyn std::any::Any + Send + 'static>> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(move |context| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))).map_or_else(
-            |panic| std::task::Poll::Ready(Err(panic)),
-            |poll| poll.map(Ok),
-        )
-    })
-    .await
 }

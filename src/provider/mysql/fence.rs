@@ -38,7 +38,7 @@ pub(super) async fn enter(
             match session.change("writing the first epoch", insert).await {
                 Ok(_) => epoch,
                 Err(failure) if failure.number == Some(error::DUPLICATE) => {
-                    return Err(superseded(session, fence).await?);
+                    entered_meanwhile(session, fence).await?
                 }
                 Err(failure) => return Err(failure.error),
             }
@@ -51,10 +51,11 @@ pub(super) async fn enter(
             .bind(fence.process())
             .bind(fence.cluster_id())
             .bind(from);
-            if session.change("raising the epoch", raise).await? != 1 {
-                return Err(superseded(session, fence).await?);
+            if session.change("raising the epoch", raise).await? == 1 {
+                to
+            } else {
+                entered_meanwhile(session, fence).await?
             }
-            to
         }
     };
     end_older(session, fence, epoch, patience).await?;
@@ -215,11 +216,14 @@ async fn end_older(
     }
 }
 
-/// What to say to a process that lost the race to enter.
-async fn superseded(session: &mut Session, fence: &Fence) -> Result<ProviderError, ProviderError> {
-    let standing = home::epoch(session, fence.cluster_id()).await?;
-    Ok(ProviderError::Superseded {
-        mine: None,
-        newer: standing.map_or(0, |epoch| epoch.number),
-    })
+/// The epoch that somebody wrote first: this process's own where that was another provider of it, none where it was
+/// a successor.
+async fn entered_meanwhile(session: &mut Session, fence: &Fence) -> Result<i64, ProviderError> {
+    match home::epoch(session, fence.cluster_id()).await? {
+        Some(epoch) if epoch.process == fence.process() => Ok(epoch.number),
+        standing => Err(ProviderError::Superseded {
+            mine: None,
+            newer: standing.map_or(0, |epoch| epoch.number),
+        }),
+    }
 }

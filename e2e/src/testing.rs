@@ -1,0 +1,77 @@
+//! What tests of the operator in the cluster share. They use only the API and SQL, as its users do.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `bed.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
+//! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
+//! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
+//! | `audit.rs` | what the operator asked of the API server, and what it logged |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a failed test may panic"
+)]
+
+pub mod audit;
+mod bed;
+mod instances;
+mod objects;
+mod server;
+mod session;
+
+pub use bed::{Bed, catch, in_bed, on_every_server};
+pub use objects::{condition, password};
+pub use server::Server;
+pub use session::Session;
+
+use std::time::{Duration, Instant};
+
+use kube::{Client, Config};
+
+/// How long something may take that takes a moment on an idle machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// How long something may take that waits for the next look at an object that did not change: the resync of the
+/// overlay `development`, and a busy machine.
+pub const NEXT_LOOK: Duration = Duration::from_mins(1);
+
+/// A client of the cluster that `KUBECONFIG` names.
+pub async fn client() -> Client {
+    let config = Config::infer().await.expect("KUBECONFIG names a cluster");
+    Client::try_from(config).expect("a client of the cluster")
+}
+
+/// Looks until `look` finds something; says what was waited for, and what was there last, when it never does.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let began = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(last) => assert!(
+                began.elapsed() < limit,
+                "not within {limit:?}: {what}; last: {last}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Looks for as long as `time` whether nothing changes what `look` sees.
+pub async fn unchanged<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    time: Duration,
+    mut look: impl AsyncFnMut() -> T,
+) {
+    let began = Instant::now();
+    let first = look().await;
+    while began.elapsed() < time {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(look().await, first, "{what}, after {:?}", began.elapsed());
+    }
+}

@@ -1,0 +1,175 @@
+//! What stands on a server already: taken over with both sides' consent, and continued from a cluster that is gone.
+
+use db_operator::api::RELEASE;
+use e2e::testing::{Bed, Session, on_every_server, password};
+use serde_json::{Value, json};
+
+/// Makes a database with a row in it and a user that owns it, as somebody did before there was an operator.
+async fn legacy(bed: &Bed, name: &str) -> String {
+    let name = bed.name(name);
+    let (database, user) = (bed.server.quote(&name), bed.server.user(&name));
+    let mut root = bed.server.root(&bed.client).await;
+    let made: Vec<String> = if bed.server.is_postgres() {
+        vec![
+            format!("CREATE ROLE {user} LOGIN PASSWORD 'before'"),
+            format!("CREATE DATABASE {database} OWNER {user}"),
+            // What a managed server's administrator has on the roles that it made.
+            format!("GRANT {user} TO dboperator_admin WITH ADMIN OPTION"),
+        ]
+    } else {
+        vec![
+            format!("CREATE DATABASE {database}"),
+            format!("CREATE USER {user} IDENTIFIED BY 'before'"),
+            format!("GRANT ALL ON {database}.* TO {user}"),
+        ]
+    };
+    for statement in made {
+        root.run(&statement).await.unwrap();
+    }
+    root.close().await;
+    let mut root = bed.server.superuser(&bed.client, &name).await;
+    if bed.server.is_postgres() {
+        root.run(&format!("SET ROLE {user}")).await.unwrap();
+    }
+    root.run("CREATE TABLE kept (x INT)").await.unwrap();
+    root.run("INSERT INTO kept VALUES (7)").await.unwrap();
+    root.close().await;
+    name
+}
+
+/// The database's user still has what was there, and can go on.
+async fn continues(bed: &Bed, name: &str) {
+    let secret = bed.secret(name).await;
+    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+    let found = session.column("SELECT x FROM kept").await.unwrap();
+    assert_eq!(found, ["7"]);
+    session.run("ALTER TABLE kept ADD y INT").await.unwrap();
+    session.close().await;
+}
+
+fn adopting(instance: &str) -> Value {
+    json!({"instanceRef": {"name": instance}, "adoptionPolicy": "IfUnclaimed", "deletionPolicy": "Delete"})
+}
+
+#[tokio::test]
+async fn both_sides_have_to_agree_to_an_adoption() {
+    on_every_server(async |bed| {
+        let mut list = Vec::new();
+        for (name, drop) in [("kept", false), ("dropped", true), ("unasked", false)] {
+            let name = legacy(bed, name).await;
+            list.push(
+                json!({"database": name, "user": name, "namespace": bed.namespace, "drop": drop}),
+            );
+        }
+        legacy(bed, "unlisted").await;
+        let instance = bed.make_instance("i", json!({"adoptable": list})).await;
+
+        let unlisted = bed.make("unlisted", adopting(&instance)).await;
+        let unasked = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
+        let unasked = bed.make("unasked", unasked).await;
+        for name in [&unlisted, &unasked] {
+            bed.stalled(name, "NotAdoptable").await;
+            assert!(bed.secrets().get_opt(name).await.unwrap().is_none());
+            bed.delete(name).await;
+            bed.gone(name).await;
+        }
+
+        let kept = bed.make("kept", adopting(&instance)).await;
+        let dropped = bed.make("dropped", adopting(&instance)).await;
+        for name in [&kept, &dropped] {
+            let claim = bed.usable(name).await.status.unwrap().claim.unwrap();
+            assert!(!claim.created_database && !claim.created_user);
+            bed.told(name, "Adopted").await;
+            continues(bed, name).await;
+            bed.delete(name).await;
+            bed.gone(name).await;
+        }
+        let mut left = bed.server.names(&bed.client, &bed.prefix).await;
+        left.retain(|name| !name.starts_with("claim"));
+        left.sort();
+        let expected = ["database", "user"]
+            .map(|kind| [&kept, &unasked, &unlisted].map(|name| format!("{kind} {name}")));
+        assert_eq!(left, expected.concat());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_with_more_rights_than_an_application_is_not_adopted() {
+    on_every_server(async |bed| {
+        let name = legacy(bed, "boss").await;
+        let user = bed.server.user(&name);
+        let mut root = bed.server.root(&bed.client).await;
+        let raise = if bed.server.is_postgres() {
+            format!("ALTER ROLE {user} CREATEROLE")
+        } else {
+            format!("GRANT CREATE USER ON *.* TO {user}")
+        };
+        root.run(&raise).await.unwrap();
+        root.close().await;
+        let list =
+            json!([{"database": name, "user": name, "namespace": bed.namespace, "drop": true}]);
+        let instance = bed.make_instance("i", json!({"adoptable": list})).await;
+        let name = bed.make("boss", adopting(&instance)).await;
+        let message = bed.stalled(&name, "ReservedName").await;
+        assert!(message.contains(&name), "{message}");
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        let left = bed.server.names(&bed.client, &name).await;
+        assert_eq!(left, [format!("database {name}"), format!("user {name}")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rebuilt_cluster_continues_the_databases_of_the_one_that_is_gone() {
+    on_every_server(async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        let secret = bed.secret(&name).await;
+        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        session.run("CREATE TABLE kept (x INT)").await.unwrap();
+        session.run("INSERT INTO kept VALUES (7)").await.unwrap();
+        session.close().await;
+        // The cluster goes without a word to the server.
+        bed.annotate(&name, RELEASE, &name).await;
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        bed.without_secret(&name).await;
+        let gone = bed.name("gone");
+        let mut claims = bed.server.claims(&bed.client).await;
+        let sql = format!(
+            "UPDATE db_operator.claims SET cluster_id = '{gone}' WHERE database_name = '{name}'"
+        );
+        claims.run(&sql).await.unwrap();
+        claims.close().await;
+
+        let alone = bed.make("orders", json!({})).await;
+        let message = bed.stalled(&alone, "ClaimedByAnother").await;
+        assert!(message.contains(&gone), "{message}");
+        bed.delete(&alone).await;
+        bed.gone(&alone).await;
+
+        // The Secret came along, from a backup of the cluster or out of a sealed one.
+        let labels = json!({"db-operator.dev/adopt": "true"});
+        bed.make_secret(&name, labels, json!({"password": password(&secret)}))
+            .await;
+        let instance = bed
+            .make_instance("i", json!({"takeOverClaimsFrom": [gone]}))
+            .await;
+        let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
+        bed.make_usable("orders", spec).await;
+        bed.told(&name, "TakenOver").await;
+        let kept = bed.secret(&name).await;
+        assert_eq!(
+            (password(&kept), &kept["uri"]),
+            (password(&secret), &secret["uri"])
+        );
+        continues(bed, &name).await;
+        // It was made by an operator: it may be dropped by one.
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        let left = bed.server.names(&bed.client, &name).await;
+        assert!(left.is_empty(), "{left:?}");
+    })
+    .await;
+}

@@ -1,0 +1,203 @@
+//! From a new object to a login that works.
+
+use db_operator::api::FINALIZER;
+use db_operator::api::database::SECRET_KEYS;
+use e2e::cluster::Cluster;
+use e2e::command;
+use e2e::testing::{Server, Session, condition, in_bed, on_every_server};
+use kube::ResourceExt;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_new_database_can_be_used_with_nothing_but_its_secret() {
+    on_every_server(async |bed| {
+        let template = json!({
+            "labels": {"team": "a"}, "annotations": {"note": "b"},
+            "data": {"DATABASE_URL": "{{type}}://{{uriencode username}}:{{uriencode password}}@{{host}}:{{port}}/{{uriencode database}}"}});
+        let name = bed.make("orders", json!({"secretTemplate": template})).await;
+        let database = bed.usable(&name).await;
+
+        let status = database.status.as_ref().unwrap();
+        assert_eq!(status.name.as_deref(), Some(name.as_str()));
+        assert_eq!(status.user.as_deref(), Some(name.as_str()));
+        assert_eq!(status.binding.as_ref().unwrap().name, name);
+        assert!(status.claim.as_ref().unwrap().created_database);
+        assert_eq!(database.finalizers(), [FINALIZER]);
+        // As kstatus reads it: Ready, and nothing else while all is well.
+        assert!(condition(&status.conditions, "Reconciling").is_none(), "{status:?}");
+        assert_eq!(status.conditions.len(), 1);
+        assert_eq!(status.observed_generation, database.metadata.generation);
+
+        let object = bed.secrets().get(&name).await.unwrap();
+        assert_eq!(object.labels()["team"], "a");
+        assert_eq!(object.annotations()["note"], "b");
+        assert_eq!(object.labels()["db-operator.dev/database"], name);
+        assert_eq!(object.owner_references()[0].uid, database.uid().unwrap());
+        let secret = bed.secret(&name).await;
+        let mut keys = SECRET_KEYS.map(str::to_owned).to_vec();
+        keys.push("DATABASE_URL".to_owned());
+        keys.sort();
+        assert_eq!(secret.keys().cloned().collect::<Vec<_>>(), keys);
+        let kind = if bed.server.is_postgres() { "postgresql" } else { "mysql" };
+        assert_eq!(object.type_, Some(format!("servicebinding.io/{kind}")));
+        assert_eq!(secret["DATABASE_URL"], format!(
+            "{kind}://{name}:{}@{}:{}/{name}", secret["password"], secret["host"], secret["port"]));
+
+        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        session.run("CREATE TABLE t (x INT)").await.unwrap();
+        session.run("INSERT INTO t VALUES (42)").await.unwrap();
+        assert_eq!(session.column("SELECT x FROM t").await.unwrap(), ["42"]);
+        // Nobody else's.
+        let schema = if bed.server.is_postgres() { "CREATE DATABASE" } else { "CREATE SCHEMA" };
+        session.run(&format!("{schema} {}", bed.server.quote(&bed.name("x")))).await.unwrap_err();
+        session.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kubectl_waits_for_it_and_shows_it() {
+    in_bed(Server::Mariadb, async |bed| {
+        let name = bed.make("orders", json!({})).await;
+        let namespace = bed.namespace.clone();
+        let table = tokio::task::spawn_blocking(move || {
+            let cluster = Cluster::main();
+            let mut wait = cluster.kubectl();
+            wait.args([
+                "wait",
+                "--for=condition=Ready",
+                "--timeout=30s",
+                "-n",
+                &namespace,
+            ]);
+            command::output(wait.arg(format!("database/{name}"))).unwrap();
+            let mut get = cluster.kubectl();
+            command::output(get.args(["get", "db", "--no-headers", "-n", &namespace])).unwrap()
+        })
+        .await
+        .unwrap();
+        let columns: Vec<&str> = table.split_whitespace().collect();
+        assert_eq!(columns[1..4], ["CREATED", "True", "mariadb"], "{table}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn several_at_once_do_not_wait_for_a_broken_one() {
+    on_every_server(async |bed| {
+        let broken = bed
+            .make("broken", json!({"instanceRef": {"name": bed.name("none")}}))
+            .await;
+        let mut names = Vec::new();
+        for name in ["a", "b", "c"] {
+            names.push(bed.make(name, json!({})).await);
+        }
+        for name in names {
+            bed.usable(&name).await;
+        }
+        let message = bed.reconciling(&broken, "InstanceNotFound").await;
+        assert!(message.contains(&bed.name("none")), "{message}");
+        // The instance may come later.
+        bed.make_instance("none", json!({})).await;
+        bed.usable(&broken).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn odd_names_are_names_like_others() {
+    on_every_server(async |bed| {
+        // With the prefix of the test: 15 characters less than a MySQL user may have, 32.
+        for (number, odd) in ["A'b\"c`d\\e", "%_ space é✓", "select;--", "$1{{x}}"]
+            .into_iter()
+            .enumerate()
+        {
+            let sql = bed.name(odd);
+            let name = bed
+                .make(&number.to_string(), json!({"name": sql, "user": sql}))
+                .await;
+            bed.usable(&name).await;
+            let secret = bed.secret(&name).await;
+            assert_eq!((&secret["database"], &secret["username"]), (&sql, &sql));
+            Session::open(&bed.client, &secret)
+                .await
+                .unwrap()
+                .close()
+                .await;
+        }
+        // Two names that differ in their case only are two, or one of them is refused.
+        let lower = bed
+            .make_usable("l", json!({"name": bed.name("case")}))
+            .await;
+        let upper = bed
+            .make(
+                "u",
+                json!({"name": bed.name("CASE"), "user": bed.name("other")}),
+            )
+            .await;
+        bed.usable(&upper).await;
+        let names = [lower, upper];
+        for name in &names {
+            let mut session = Session::open(&bed.client, &bed.secret(name).await)
+                .await
+                .unwrap();
+            session
+                .run(&format!(
+                    "CREATE TABLE of_{} (x INT)",
+                    name.replace('-', "_")
+                ))
+                .await
+                .unwrap();
+            session.close().await;
+        }
+        let mut session = Session::open(&bed.client, &bed.secret(&names[0]).await)
+            .await
+            .unwrap();
+        let tables = session
+            .column("SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE 'of\\_%'")
+            .await
+            .unwrap();
+        assert_eq!(tables, ["1"]);
+        session.close().await;
+
+        let long = "x".repeat(40 - bed.prefix.len());
+        let user = bed
+            .make(
+                "long",
+                json!({"name": bed.name("long"), "user": bed.name(&long)}),
+            )
+            .await;
+        if bed.server == Server::Mysql {
+            let message = bed.stalled(&user, "Unsupported").await;
+            assert!(message.contains("32"), "{message}");
+            let left = bed.server.names(&bed.client, &bed.name("long")).await;
+            assert!(left.is_empty(), "{left:?}");
+        } else {
+            bed.usable(&user).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_samples_are_accepted() {
+    in_bed(Server::Postgres, async |bed| {
+        let namespace = bed.namespace.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut apply = Cluster::main().kubectl();
+            apply.args([
+                "apply",
+                "--server-side",
+                "--dry-run=server",
+                "-n",
+                &namespace,
+                "-k",
+            ]);
+            command::output(apply.arg(e2e::clone_root().join("kustomize/samples"))).unwrap()
+        })
+        .await
+        .unwrap();
+        assert_eq!(answer.lines().count(), 3, "{answer}");
+    })
+    .await;
+}

@@ -1,0 +1,214 @@
+//! How a Database ends: kept, dropped, held back, or let go.
+
+use db_operator::api::{DatabaseState, RELEASE};
+use e2e::testing::{Bed, SOON, Session, on_every_server, password};
+use serde_json::json;
+
+/// Nothing of this test's is left on the server.
+async fn nothing_is_left(bed: &Bed) {
+    let left = bed.server.names(&bed.client, &bed.prefix).await;
+    assert!(left.is_empty(), "{left:?}");
+}
+
+async fn write(bed: &Bed, name: &str) -> String {
+    let secret = bed.secret(name).await;
+    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+    session.run("CREATE TABLE kept (x INT)").await.unwrap();
+    session.run("INSERT INTO kept VALUES (7)").await.unwrap();
+    session.close().await;
+    password(&secret)
+}
+
+#[tokio::test]
+async fn retained_it_continues_when_its_object_comes_again() {
+    on_every_server(async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        let before = write(bed, &name).await;
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        bed.told(&name, "Kept").await;
+        let left = bed.server.names(&bed.client, &bed.prefix).await;
+        assert_eq!(left.len(), 3, "{left:?}");
+
+        // A stranger does not get it, not even asking to adopt.
+        let stranger = json!({"name": name, "adoptionPolicy": "IfUnclaimed"});
+        let stranger = bed.make("stranger", stranger).await;
+        bed.stalled(&stranger, "NotAdoptable").await;
+
+        bed.make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        bed.told(&name, "TakenBack").await;
+        let secret = bed.secret(&name).await;
+        assert_ne!(password(&secret), before);
+        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let found = session.column("SELECT x FROM kept").await.unwrap();
+        assert_eq!(found, ["7"]);
+        session.run("INSERT INTO kept VALUES (8)").await.unwrap();
+        session.close().await;
+        let old = [("password".to_owned(), before)];
+        let old = secret.into_iter().chain(old).collect();
+        assert!(Session::open(&bed.client, &old).await.is_err());
+        // It was made by the operator, once: it may be dropped.
+        bed.delete(&stranger).await;
+        bed.gone(&stranger).await;
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        nothing_is_left(bed).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn delete_drops_both_and_ends_the_sessions_that_are_open() {
+    on_every_server(async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        write(bed, &name).await;
+        let secret = bed.secret(&name).await;
+        let mut idle = Session::open(&bed.client, &secret).await.unwrap();
+        let mut busy = Session::open(&bed.client, &secret).await.unwrap();
+        busy.run("BEGIN").await.unwrap();
+        busy.run("INSERT INTO kept VALUES (8)").await.unwrap();
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        nothing_is_left(bed).await;
+        idle.run("SELECT 1").await.unwrap_err();
+        busy.run("COMMIT").await.unwrap_err();
+        bed.told(&name, "Dropped").await;
+        assert!(
+            bed.secrets().get_opt(&name).await.unwrap().is_none_or(|s| s
+                .metadata
+                .deletion_timestamp
+                .is_some()
+                || s.metadata.owner_references.is_some())
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deleted_while_it_is_made_it_leaves_nothing() {
+    on_every_server(async |bed| {
+        let delete = json!({"deletionPolicy": "Delete"});
+        let mut names = Vec::new();
+        for number in 0..4 {
+            names.push(bed.make(&number.to_string(), delete.clone()).await);
+        }
+        let stuck =
+            json!({"deletionPolicy": "Delete", "secretTemplate": {"data": {"X": "{{nothing}}"}}});
+        names.push(bed.make("stuck", stuck).await);
+        bed.until(&names[1], "begun", SOON, |database| {
+            database.state().is_some()
+        })
+        .await;
+        for name in &names {
+            bed.delete(name).await;
+        }
+        for name in &names {
+            bed.gone(name).await;
+        }
+        nothing_is_left(bed).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_final_backup_is_waited_for_until_the_policy_changes() {
+    on_every_server(async |bed| {
+        let before = json!({"deletionPolicy": "BackupBeforeDelete"});
+        let names = [
+            bed.make_usable("dropped", before.clone()).await,
+            bed.make_usable("kept", before.clone()).await,
+            bed.make_usable("released", before).await,
+        ];
+        for name in &names {
+            write(bed, name).await;
+            bed.delete(name).await;
+        }
+        for name in &names {
+            let message = bed.reconciling(name, "WaitingForFinalBackup").await;
+            let at = bed.databases().get(name).await.unwrap().state();
+            assert_eq!(at, Some(DatabaseState::BackupBeforeDeleteRequested));
+            assert!(!message.is_empty());
+        }
+        let [dropped, kept, released] = &names;
+        bed.patch(dropped, json!({"spec": {"deletionPolicy": "Delete"}}))
+            .await;
+        bed.patch(kept, json!({"spec": {"deletionPolicy": "Retain"}}))
+            .await;
+        bed.annotate(released, RELEASE, "true").await;
+        bed.gone(dropped).await;
+        bed.gone(kept).await;
+        // Only the database's own name lets it go.
+        let waits = bed.databases().get(released).await.unwrap();
+        assert_eq!(
+            waits.state(),
+            Some(DatabaseState::BackupBeforeDeleteRequested)
+        );
+        bed.annotate(released, RELEASE, released).await;
+        bed.gone(released).await;
+
+        let mut left = bed.server.names(&bed.client, &bed.prefix).await;
+        left.sort();
+        let mut expected: Vec<String> = ["claim", "database", "user"]
+            .iter()
+            .flat_map(|kind| [format!("{kind} {kept}"), format!("{kind} {released}")])
+            .collect();
+        expected.sort();
+        assert_eq!(left, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_destination_the_policy_is_complained_about_when_it_is_written() {
+    on_every_server(async |bed| {
+        let instance = bed.make_instance("nowhere", json!({"backup": null})).await;
+        let spec =
+            json!({"instanceRef": {"name": instance}, "deletionPolicy": "BackupBeforeDelete"});
+        let name = bed.make("orders", spec).await;
+        let message = bed.stalled(&name, "NoBackupDestination").await;
+        assert!(message.contains(&instance), "{message}");
+        // It can be used all the same.
+        Session::open(&bed.client, &bed.secret(&name).await)
+            .await
+            .unwrap()
+            .close()
+            .await;
+        bed.patch(&name, json!({"spec": {"deletionPolicy": "Delete"}}))
+            .await;
+        bed.usable(&name).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn suspended_nothing_is_repaired_and_a_deletion_still_works() {
+    on_every_server(async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        bed.patch(&name, json!({"spec": {"suspend": true}})).await;
+        bed.until(&name, "suspended", SOON, |database| {
+            let conditions = database.status.iter().flat_map(|status| &status.conditions);
+            conditions
+                .into_iter()
+                .any(|c| c.type_ == "Ready" && c.reason == "Suspended")
+        })
+        .await;
+        let uid = Bed::uid(&bed.secrets().get(&name).await.unwrap());
+        let secrets = bed.secrets();
+        bed.delete_secret(&name).await;
+        bed.ask_for_a_look(&name, "1").await;
+        assert!(secrets.get_opt(&name).await.unwrap().is_none());
+        bed.patch(&name, json!({"spec": {"suspend": false}})).await;
+        bed.usable(&name).await;
+        assert_ne!(Bed::uid(&secrets.get(&name).await.unwrap()), uid);
+        bed.patch(&name, json!({"spec": {"suspend": true}})).await;
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        nothing_is_left(bed).await;
+    })
+    .await;
+}

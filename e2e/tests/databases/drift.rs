@@ -1,0 +1,196 @@
+//! What somebody changed on the server or in the cluster is put back; what somebody dropped is not made again unasked.
+
+use db_operator::api::RECREATE_REQUESTED_AT;
+use e2e::testing::{Bed, NEXT_LOOK, Session, eventually, on_every_server, password};
+use serde_json::json;
+
+/// A difference, made by the superuser, and what says that it is gone: a query with the answer `ok`.
+struct Drift {
+    make: String,
+    name: &'static str,
+    repaired: String,
+}
+
+fn drifts(bed: &Bed, name: &str) -> Vec<Drift> {
+    let (database, user) = (bed.server.quote(name), bed.server.user(name));
+    let drift = |name, make: String, repaired: String| Drift {
+        make,
+        name,
+        repaired,
+    };
+    if bed.server.is_postgres() {
+        let role = |what: &str| {
+            format!(
+                "SELECT CASE WHEN {what} THEN 'ok' ELSE 'no' END FROM pg_roles WHERE rolname = '{name}'"
+            )
+        };
+        let base = |what: &str| {
+            format!(
+                "SELECT CASE WHEN {what} THEN 'ok' ELSE 'no' END FROM pg_database WHERE datname = '{name}'"
+            )
+        };
+        return vec![
+            drift(
+                "owner",
+                format!("ALTER DATABASE {database} OWNER TO dboperator_admin"),
+                base(&format!("datdba = '{user}'::regrole")),
+            ),
+            drift(
+                "public",
+                format!("GRANT CONNECT ON DATABASE {database} TO PUBLIC"),
+                base("NOT EXISTS (SELECT FROM aclexplode(datacl) a WHERE a.grantee = 0)"),
+            ),
+            drift(
+                "limit",
+                format!("ALTER ROLE {user} CONNECTION LIMIT 1"),
+                role("rolconnlimit = 5"),
+            ),
+            drift(
+                "nologin",
+                format!("ALTER ROLE {user} NOLOGIN"),
+                role("rolcanlogin"),
+            ),
+            drift(
+                "attribute",
+                format!("ALTER ROLE {user} CREATEDB"),
+                role("NOT rolcreatedb"),
+            ),
+        ];
+    }
+    let grants = format!(
+        "SELECT CASE WHEN COUNT(*) > 10 THEN 'ok' ELSE 'no' END FROM information_schema.schema_privileges WHERE grantee LIKE '%{name}%' AND is_grantable = 'NO'"
+    );
+    let account = |what: &str| {
+        format!(
+            "SELECT CASE WHEN {what} THEN 'ok' ELSE 'no' END FROM mysql.user WHERE user = '{name}'"
+        )
+    };
+    let locked = if bed.server.instance() == "mysql" {
+        account("account_locked = 'N'")
+    } else {
+        format!(
+            "SELECT CASE WHEN JSON_VALUE(priv, '$.account_locked') = 1 THEN 'no' ELSE 'ok' END FROM mysql.global_priv WHERE user = '{name}'"
+        )
+    };
+    vec![
+        drift(
+            "privileges",
+            format!("REVOKE ALL PRIVILEGES ON {database}.* FROM {user}"),
+            grants.clone(),
+        ),
+        drift(
+            "grant option",
+            format!("GRANT SELECT ON {database}.* TO {user} WITH GRANT OPTION"),
+            grants,
+        ),
+        drift(
+            "limit",
+            format!("ALTER USER {user} WITH MAX_USER_CONNECTIONS 1"),
+            account("max_user_connections = 5"),
+        ),
+        drift("locked", format!("ALTER USER {user} ACCOUNT LOCK"), locked),
+    ]
+}
+
+#[tokio::test]
+async fn differences_are_put_back_within_one_resync_and_told() {
+    on_every_server(async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"connectionLimit": 5}))
+            .await;
+        let other = bed.make_usable("secretless", json!({})).await;
+        let lost = password(&bed.secret(&other).await);
+        bed.delete_secret(&other).await;
+        let drifts = drifts(bed, &name);
+        let mut root = bed.server.root(&bed.client).await;
+        for drift in &drifts {
+            root.run(&drift.make).await.unwrap();
+        }
+        for drift in &drifts {
+            let what = format!("{:?}: {} is repaired", bed.server, drift.name);
+            eventually(&what, NEXT_LOOK, async || {
+                let answer = root.column(&drift.repaired).await.unwrap();
+                if answer == ["ok"] {
+                    Ok(())
+                } else {
+                    Err(format!("{answer:?}"))
+                }
+            })
+            .await;
+        }
+        root.close().await;
+        bed.told(&name, "Repaired").await;
+        bed.usable(&name).await;
+        let session = Session::open(&bed.client, &bed.secret(&name).await).await;
+        session.unwrap().close().await;
+
+        // A Secret is not watched; this is when its absence is noticed.
+        eventually("the Secret is there again", NEXT_LOOK, async || {
+            let found = bed.secrets().get_opt(&other).await.unwrap();
+            found.map(drop).ok_or_else(|| "none".to_owned())
+        })
+        .await;
+        bed.usable(&other).await;
+        let secret = bed.secret(&other).await;
+        assert_ne!(password(&secret), lost);
+        eventually("the user follows", NEXT_LOOK, async || {
+            let session = Session::open(&bed.client, &secret).await;
+            session.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_dropped_is_made_again_only_when_that_is_asked_for() {
+    on_every_server(async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let mut root = bed.server.root(&bed.client).await;
+        let drop = format!("DROP DATABASE {}", bed.server.quote(&name));
+        root.run(&drop).await.unwrap();
+        root.close().await;
+        let message = bed
+            .stalled_within(&name, "DatabaseMissing", NEXT_LOOK)
+            .await;
+        assert!(
+            message.contains(&name) && message.contains(RECREATE_REQUESTED_AT),
+            "{message}"
+        );
+        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
+            .await;
+        bed.patch(&name, json!({"spec": {"connectionLimit": 5}}))
+            .await;
+        bed.until(&name, "looked at", NEXT_LOOK, |database| {
+            database
+                .status
+                .as_ref()
+                .and_then(|status| status.observed_generation)
+                == database.metadata.generation
+        })
+        .await;
+        bed.stalled(&name, "DatabaseMissing").await;
+        let left = bed.server.names(&bed.client, &name).await;
+        assert!(!left.contains(&format!("database {name}")), "{left:?}");
+
+        bed.annotate(&name, RECREATE_REQUESTED_AT, "1").await;
+        bed.usable(&name).await;
+        let session = Session::open(&bed.client, &bed.secret(&name).await).await;
+        session.unwrap().close().await;
+
+        // Once per value: the next time, it is asked for again.
+        let mut root = bed.server.root(&bed.client).await;
+        root.run(&drop).await.unwrap();
+        root.close().await;
+        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "2")
+            .await;
+        bed.stalled(&name, "DatabaseMissing").await;
+        bed.delete(&name).await;
+        bed.gone(&name).await;
+        let left = bed.server.names(&bed.client, &name).await;
+        assert!(left.is_empty(), "{left:?}");
+    })
+    .await;
+}
