@@ -89,7 +89,7 @@ impl Faults {
     }
 
     /// Ends the count, and what was to go wrong. Returns the requests.
-    #[allow(clippy::must_use_candidate, reason = "often only the end is wanted")]
+    #[must_use]
     pub fn disarm(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock()).requests
     }
