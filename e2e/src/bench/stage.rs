@@ -159,9 +159,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Counts what this operator does.
-    pub(super) fn meter(&self, operator: &Operator) -> Meter {
-        Meter::new(self.cluster, account(), &self.servers, operator)
+    /// Counts what the operator does.
+    pub(super) fn meter(&self) -> Meter {
+        Meter::new(self.cluster, account(), &self.servers)
     }
 
     /// The Databases of the run.
