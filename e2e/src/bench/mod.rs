@@ -82,7 +82,7 @@ pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String
             result = measure(&stage, plan) => result,
             result = interrupted() => result,
         };
-        let cleared = stage.clear().await;
+        let cleared = stage.clear();
         let figures = result?;
         cleared.map(|()| figures)
     })?;

@@ -20,9 +20,9 @@ pub(super) const PREFIX: &str = "bench";
 /// The label of a Database: its server.
 const ENGINE: &str = "db-operator.dev/bench";
 /// How long a single Database may take.
-const ONE_WITHIN: Duration = Duration::from_secs(60);
+const ONE_WITHIN: Duration = Duration::from_mins(1);
 /// How long all of them may take.
-const ALL_WITHIN: Duration = Duration::from_secs(300);
+const ALL_WITHIN: Duration = Duration::from_mins(5);
 /// After a storm, a login is tried with every one of so many.
 const SAMPLE: usize = 10;
 /// How long Kubernetes may take to delete what a deleted object owned.

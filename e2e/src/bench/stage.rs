@@ -25,7 +25,7 @@ use crate::servers::OPERATOR_NAMESPACE;
 use crate::{Error, Result, command};
 
 /// How long the operator may take until it leads, and its first Databases until they are created.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A namespace for the Databases, the operator outside the cluster in the place of the one inside.
 pub(super) struct Stage<'a> {
@@ -69,14 +69,14 @@ impl<'a> Stage<'a> {
         if stage.replicas.is_some()
             && let Err(error) = scale(cluster, "0")
         {
-            stage.clear().await?;
+            stage.clear()?;
             return Err(error);
         }
         Ok(stage)
     }
 
     /// Gives the place back to the operator in the cluster, which also deletes what an interrupted run left.
-    pub(super) async fn clear(&self) -> Result<()> {
+    pub(super) fn clear(&self) -> Result<()> {
         let replicas = self.replicas.as_deref();
         let scaled = replicas.map_or(Ok(()), |replicas| scale(self.cluster, replicas));
         let mut delete = self.cluster.kubectl();
