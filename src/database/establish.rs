@@ -71,7 +71,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     let changes = match_server(pass, &server, &desired, &observed, &held, depth).await?;
     log_in(pass, &server, &desired, &held, depth).await?;
     tell_changes(pass, depth, &changes).await;
-    let changed = !changes.is_empty() || held.fresh || !observed.claims.contains(&claim);
+    let touched = !changes.is_empty() || held.fresh || !observed.claims.contains(&claim);
 
     let mut next = pass.status().cloned().unwrap_or_default();
     next.binding = Some(Binding {
@@ -90,7 +90,10 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     if let Some(value) = recreate {
         next.handled.insert(RECREATE_REQUESTED_AT.to_owned(), value);
     }
-    Ok(Established { next, changed })
+    Ok(Established {
+        next,
+        changed: touched,
+    })
 }
 
 /// Makes the names ours, or says whose they are. A claim is written before anything is made.

@@ -30,7 +30,7 @@ impl Board {
     pub(super) fn of(client: &Client, namespace: &str) -> Self {
         let api: Api<Database> = Api::namespaced(client.clone(), namespace);
         let seen: Arc<Mutex<HashMap<String, Seen>>> = Arc::default();
-        let (changed, changes) = watch::channel(());
+        let (sender, changes) = watch::channel(());
         let notes = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             let mut events = watcher::watcher(api, watcher::Config::default()).boxed();
@@ -43,7 +43,7 @@ impl Board {
                     // The watcher begins again by itself.
                     Ok(Event::Init | Event::InitDone) | Err(_) => continue,
                 }
-                let _ = changed.send(());
+                let _ = sender.send(());
             }
         });
         Self {

@@ -15,7 +15,8 @@ pub(super) struct Meter {
     cluster: Cluster,
     audit: Audit,
     logs: BTreeMap<Engine, Statements>,
-    pid: u32,
+    /// The operator's process, once it runs.
+    pid: Option<u32>,
     since: Instant,
     cpu: f64,
 }
@@ -47,12 +48,7 @@ impl Reading {
 }
 
 impl Meter {
-    pub(super) fn new(
-        cluster: &Cluster,
-        user: String,
-        servers: &BTreeMap<Engine, Server>,
-        operator: &Operator,
-    ) -> Self {
+    pub(super) fn new(cluster: &Cluster, user: String, servers: &BTreeMap<Engine, Server>) -> Self {
         let log = |(engine, server): (&Engine, &Server)| {
             let statements = Statements::new(*engine, server.administrator.clone());
             (*engine, statements)
@@ -61,21 +57,21 @@ impl Meter {
             cluster: cluster.clone(),
             audit: Audit::new(cluster.audit_log(), user),
             logs: servers.iter().map(log).collect(),
-            pid: operator.pid(),
+            pid: None,
             since: Instant::now(),
             cpu: 0.0,
         }
     }
 
-    /// From now on, another process.
+    /// From now on, this process.
     pub(super) fn follow(&mut self, operator: &Operator) {
-        self.pid = operator.pid();
+        self.pid = Some(operator.pid());
         self.cpu = 0.0;
     }
 
     /// What was done since the last reading. The first one counts what came before, too.
     pub(super) fn read(&mut self) -> Result<Reading> {
-        let cpu = operator::cpu_seconds(self.pid)?;
+        let cpu = self.pid.map_or(Ok(0.0), operator::cpu_seconds)?;
         let mut reading = Reading {
             seconds: self.since.elapsed().as_secs_f64(),
             cpu_seconds: cpu - self.cpu,

@@ -115,8 +115,11 @@ async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
             .insert(engine.name(), EngineFigures::new(floor));
     }
 
+    // Before the operator connects: whose a connection is, is said at its beginning alone.
+    let mut meter = stage.meter();
+    meter.read()?;
     let mut operator = stage.start_operator(None).await?;
-    let mut meter = stage.meter(&operator);
+    meter.follow(&operator);
     stage.warm_up().await?;
     for engine in Engine::ALL {
         say(&format!("{engine}: {} one by one", plan.sequential));

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use db_operator::api::Database;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::figures::{Cost, Deletion, Left, Sequential, Storm, Times, Traffic};
@@ -20,11 +20,13 @@ pub(super) const PREFIX: &str = "bench";
 /// The label of a Database: its server.
 const ENGINE: &str = "db-operator.dev/bench";
 /// How long a single Database may take.
-const ONE_WITHIN: Duration = Duration::from_secs(60);
+const ONE_WITHIN: Duration = Duration::from_mins(1);
 /// How long all of them may take.
-const ALL_WITHIN: Duration = Duration::from_secs(300);
+const ALL_WITHIN: Duration = Duration::from_mins(5);
 /// After a storm, a login is tried with every one of so many.
 const SAMPLE: usize = 10;
+/// How long Kubernetes may take to delete what a deleted object owned.
+const COLLECTED_WITHIN: Duration = Duration::from_secs(30);
 /// Nothing asked for so long is quiet.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -207,20 +209,29 @@ async fn left(stage: &Stage<'_>, engine: Engine) -> Result<Left> {
             .parse()
             .map_err(Error::trial("count what is left"))
     };
-    let secrets: Api<Secret> = stage.namespaced();
-    let secrets = secrets
-        .list_metadata(&ListParams::default())
-        .await
-        .map_err(Error::trial("list the Secrets"))?;
-    let of_these = format!("{PREFIX}-{}-", engine.name());
-    let secrets = secrets
-        .items
-        .iter()
-        .filter(|secret| kube::ResourceExt::name_any(*secret).starts_with(&of_these));
     Ok(Left {
         databases: count(&databases)?,
         users: count(&users)?,
         claims: count(&claims)?,
-        secrets: secrets.count(),
+        secrets: secrets_left(stage, engine).await?,
     })
+}
+
+/// Secrets are deleted with their owner, by Kubernetes, a moment later.
+async fn secrets_left(stage: &Stage<'_>, engine: Engine) -> Result<usize> {
+    let secrets: Api<Secret> = stage.namespaced();
+    let of_these = format!("{PREFIX}-{}-", engine.name());
+    let deadline = Instant::now() + COLLECTED_WITHIN;
+    loop {
+        let all = secrets
+            .list_metadata(&ListParams::default())
+            .await
+            .map_err(Error::trial("list the Secrets"))?;
+        let left = all.items.iter().map(ResourceExt::name_any);
+        let left = left.filter(|name| name.starts_with(&of_these)).count();
+        if left == 0 || Instant::now() > deadline {
+            return Ok(left);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

@@ -25,7 +25,7 @@ use crate::servers::OPERATOR_NAMESPACE;
 use crate::{Error, Result, command};
 
 /// How long the operator may take until it leads, and its first Databases until they are created.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A namespace for the Databases, the operator outside the cluster in the place of the one inside.
 pub(super) struct Stage<'a> {
@@ -159,9 +159,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Counts what this operator does.
-    pub(super) fn meter(&self, operator: &Operator) -> Meter {
-        Meter::new(self.cluster, account(), &self.servers, operator)
+    /// Counts what the operator does.
+    pub(super) fn meter(&self) -> Meter {
+        Meter::new(self.cluster, account(), &self.servers)
     }
 
     /// The Databases of the run.
