@@ -135,7 +135,7 @@ async fn all_of(
                 let failure = format!("{thing}/{plan} ({request}): {error}");
                 say(&failure);
                 tally.failures.push(failure);
-                bed.faults.disarm();
+                let _ = bed.faults.disarm();
                 bed.operator.ensure().or_else(|_| {
                     bed.operator.kill();
                     bed.operator.ensure()
