@@ -2,9 +2,11 @@
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `controller.rs` | when a Database is looked at, and the order of a pass |
+//! | `controller.rs` | when a Database is looked at |
+//! | `walk.rs` | the order of a pass |
 //! | `state.rs` | what follows a state, and what it asks for (pure) |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
+//! | `report.rs` | what the conditions say |
 //! | `desired.rs`, `drift.rs` | what is asked for, and what differs from it (pure) |
 //! | `establish.rs` | claim, Secret, user, database, login |
 //! | `give_up.rs` | release or drop |
@@ -20,7 +22,9 @@ mod give_up;
 mod hold;
 pub mod memory;
 mod pass;
+mod report;
 pub mod secret;
 pub mod state;
+mod walk;
 
 pub use controller::run;
