@@ -40,8 +40,9 @@ pub(super) fn database(engine: Engine, name: &str) -> Value {
     })
 }
 
+/// What a run's names begin with: what another run left on a server is not in the way.
 fn prefix(engine: Engine, phase: &str) -> String {
-    format!("{PREFIX}-{}-{phase}-", engine.name())
+    format!("{PREFIX}-{}-{}-{phase}-", std::process::id(), engine.name())
 }
 
 /// Makes Databases one after the other. The clock begins before the POST.
