@@ -40,9 +40,13 @@ pub(super) fn database(engine: Engine, name: &str) -> Value {
     })
 }
 
-/// What a run's names begin with: what another run left on a server is not in the way.
+/// What a run's names begin with: what another run left on a server is neither in the way nor counted.
+fn of_run() -> String {
+    format!("{PREFIX}-{}", std::process::id())
+}
+
 fn prefix(engine: Engine, phase: &str) -> String {
-    format!("{PREFIX}-{}-{}-{phase}-", std::process::id(), engine.name())
+    format!("{}-{}-{phase}-", of_run(), engine.name())
 }
 
 /// Makes Databases one after the other. The clock begins before the POST.
@@ -172,7 +176,7 @@ pub(super) async fn delete(
     api.delete_collection(&DeleteParams::default(), &these)
         .await
         .map_err(Error::trial("delete the Databases"))?;
-    let gone = format!("{PREFIX}-{}-", engine.name());
+    let gone = format!("{}-{}-", of_run(), engine.name());
     stage.board.all_gone(&gone, ALL_WITHIN).await?;
     let all_gone_s = began.elapsed().as_secs_f64();
     let reading = meter.read()?;
@@ -186,7 +190,7 @@ pub(super) async fn delete(
 }
 
 async fn left(stage: &Stage<'_>, engine: Engine) -> Result<Left> {
-    let named = format!("LIKE '{PREFIX}-%'");
+    let named = format!("LIKE '{}-%'", of_run());
     let (databases, users) = match engine {
         Engine::Postgres => (
             format!("SELECT count(*) FROM pg_database WHERE datname {named}"),
@@ -221,7 +225,7 @@ async fn left(stage: &Stage<'_>, engine: Engine) -> Result<Left> {
 /// Secrets are deleted with their owner, by Kubernetes, a moment later.
 async fn secrets_left(stage: &Stage<'_>, engine: Engine) -> Result<usize> {
     let secrets: Api<Secret> = stage.namespaced();
-    let of_these = format!("{PREFIX}-{}-", engine.name());
+    let of_these = format!("{}-{}-", of_run(), engine.name());
     let deadline = Instant::now() + COLLECTED_WITHIN;
     loop {
         let all = secrets
