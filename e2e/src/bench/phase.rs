@@ -41,7 +41,7 @@ pub(super) fn database(engine: Engine, name: &str) -> Value {
 }
 
 /// What a run's names begin with: what another run left on a server is neither in the way nor counted.
-fn of_run() -> String {
+pub(super) fn of_run() -> String {
     format!("{PREFIX}-{}", std::process::id())
 }
 

@@ -147,7 +147,7 @@ impl<'a> Stage<'a> {
     /// One Database on each server, so that what follows is not about a process that just began.
     pub(super) async fn warm_up(&self) -> Result<()> {
         for engine in Engine::ALL {
-            let name = format!("{}-{}-first", phase::PREFIX, engine.name());
+            let name = format!("{}-{}-first", phase::of_run(), engine.name());
             let object = serde_json::from_value(phase::database(engine, &name))
                 .map_err(Error::trial("write a Database"))?;
             self.databases()
