@@ -2,8 +2,8 @@
 
 use kube::runtime::events::EventType;
 
+use super::desired;
 use super::pass::{Obstacle, Pass};
-use super::{desired, drift};
 use crate::api::DatabaseReason;
 use crate::api::database::DeletionEffect;
 use crate::instance::registry::Standing;
@@ -125,7 +125,7 @@ fn dropped(removal: &Removal) -> String {
 
 /// The claim of this object on these names.
 fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option<&'a Claim> {
-    let claimant = drift::claimant(&pass.database, &pass.context.cluster_id);
+    let claimant = pass.claimant();
     observed
         .claims
         .iter()

@@ -218,7 +218,12 @@ impl<'a> Pass<'a> {
 
     /// Persists a state. What was decided on an old copy of the object is refused.
     pub async fn persist(&mut self, next: DatabaseStatus) -> Result<(), Error> {
-        self.write(next, When::Unchanged).await
+        if let Some(written) =
+            status::write(&self.api(), MANAGER, &self.database, &next, When::Unchanged).await?
+        {
+            self.database = written;
+        }
+        Ok(())
     }
 
     /// Writes what a pass found into the conditions, with the rest of `next`; nothing where nothing changed.
@@ -230,16 +235,7 @@ impl<'a> Pass<'a> {
                 .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
         report.record(&mut next.conditions, generation, Timestamp::now());
-        self.write(next, When::Unchanged).await
-    }
-
-    async fn write(&mut self, next: DatabaseStatus, when: When) -> Result<(), Error> {
-        if let Some(written) =
-            status::write(&self.api(), MANAGER, &self.database, &next, when).await?
-        {
-            self.database = written;
-        }
-        Ok(())
+        self.persist(next).await
     }
 
     /// Tells a person what was done. Never fails: in a namespace that is going there are no Events.
