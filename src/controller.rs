@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::api::{Database, DatabaseInstance};
+use crate::api::{Backup, Database, DatabaseInstance};
 use crate::backoff::{self, Failures, Key};
 use crate::database::memory::Memory;
 use crate::error::Error;
@@ -66,6 +66,10 @@ pub struct Context {
     pub instance_triggers: Trigger<DatabaseInstance>,
     /// Databases to look at now.
     pub database_triggers: Trigger<Database>,
+    /// Backups to look at now.
+    pub backup_triggers: Trigger<Backup>,
+    /// Every Backup, as the controller of backups reads them.
+    pub backups: OnceLock<Store<DeserializeGuard<Backup>>>,
     /// Every Database, as the controller of databases reads them.
     pub databases: OnceLock<Store<DeserializeGuard<Database>>>,
     /// Every instance, as the controller of instances reads them.

@@ -8,6 +8,7 @@
 //!   [`status`] and [`trigger`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
+//! - [`dump`]: what runs inside the backup pod.
 //! - [`template`]: texts that users may shape.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -18,6 +19,7 @@ pub mod client;
 pub mod config;
 pub mod controller;
 pub mod database;
+pub mod dump;
 pub mod error;
 pub mod finalizer;
 pub mod health;

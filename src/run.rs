@@ -156,6 +156,8 @@ async fn operate(
         memory: Memory::default(),
         instance_triggers: Trigger::default(),
         database_triggers: Trigger::default(),
+        backup_triggers: Trigger::default(),
+        backups: OnceLock::new(),
         databases: OnceLock::new(),
         instance_objects: OnceLock::new(),
         superseded: CancellationToken::new(),

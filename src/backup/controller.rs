@@ -18,6 +18,9 @@ const MANAGER: &str = "db-operator-backup";
 /// Looks after all backups until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let controller = controller::watching::<Backup>(&context);
+    // Set once, before anything is read from it.
+    let _ = context.backups.set(controller.store());
+    let controller = controller.reconcile_on(context.backup_triggers.stream());
     controller::run(controller, context, stop).await;
 }
 

@@ -323,7 +323,16 @@ pub enum Flavour {
     Mariadb,
 }
 
-/// A privilege that the administrator needs and lacks.
+/// What a dump of one database will be like, asked of the catalog beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// About how many bytes the dump will have before compression; 0: the catalog does not know.
+    pub bytes: u64,
+    /// What the database's own user may not read, and a dump by it would lack, each with the SQL that allows it.
+    pub unreadable: Vec<MissingPrivilege>,
+}
+
+/// A privilege that somebody needs and lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingPrivilege {
     /// What cannot be done without it.
