@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// How far a dump is.
 ///
-/// As a line: `dumped 123.4 MiB (129394851 B), uploaded 45.6 MiB (47815065 B) in 6 parts, 85.2 MiB/s (89338675 B/s), 42 %`.
+/// As a line: `dumped 123.4 MiB (129394851 B), uploaded 45.5 MiB (47815065 B) in 6 parts, 85.1 MiB/s (89338675 B/s), 42 %`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Progress {
     /// Bytes that the dump tool wrote.
@@ -81,7 +81,10 @@ fn read(line: &str) -> Option<Progress> {
     let line = without_times(line);
     let mut fields = line.split(", ");
     let dumped = exact(fields.next()?.strip_prefix("dumped ")?, " B)")?;
-    let (uploaded, parts) = fields.next()?.strip_prefix("uploaded ")?.split_once(" in ")?;
+    let (uploaded, parts) = fields
+        .next()?
+        .strip_prefix("uploaded ")?
+        .split_once(" in ")?;
     let rate = exact(fields.next()?, " B/s)")?;
     let percent = match fields.next() {
         Some(text) => Some(text.strip_suffix(" %")?.parse().ok()?),
@@ -166,7 +169,7 @@ mod tests {
             rate: 89_338_675,
             percent: Some(42),
         };
-        let line = "dumped 123.4 MiB (129394851 B), uploaded 45.6 MiB (47815065 B) in 6 parts, 85.2 MiB/s (89338675 B/s), 42 %";
+        let line = "dumped 123.4 MiB (129394851 B), uploaded 45.5 MiB (47815065 B) in 6 parts, 85.1 MiB/s (89338675 B/s), 42 %";
         assert_eq!(progress.to_string(), line);
         for other in [
             format!("pg_dump: {line}"),
@@ -185,7 +188,10 @@ mod tests {
             "dumped 0 B (0 B), uploaded 0 B (0 B) in 1 part, 0 B/s (0 B/s)"
         );
         let shown = |bytes| Size(bytes).to_string();
-        assert_eq!((shown(1023), shown(1024)), ("1023 B".to_owned(), "1.0 KiB".to_owned()));
+        assert_eq!(
+            (shown(1023), shown(1024)),
+            ("1023 B".to_owned(), "1.0 KiB".to_owned())
+        );
         assert_eq!(shown(1024 * 1024 - 1), "1023.9 KiB");
         assert_eq!(shown(1536 * 1024 * 1024), "1.5 GiB");
     }
