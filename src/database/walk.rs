@@ -10,7 +10,7 @@ use super::final_backup::{self, Requested};
 use super::notes::{self, Known};
 use super::observe::{View, observe};
 use super::pass::Pass;
-use super::state::{self, Act, Step};
+use super::state::{self, Act, Cause, Step};
 use super::{give_up, report};
 use crate::api::{
     Database, DatabaseReason, DatabaseState, FINALIZER, RECONCILE_REQUESTED_AT, Reason, Report,
@@ -82,7 +82,9 @@ pub async fn walk(
 /// Persists the state that follows; false when the object is gone.
 async fn take(pass: &mut Pass<'_>, step: Step, view: &View) -> Result<bool, Error> {
     let Some(to) = step.to else {
-        if let Err(error) = final_backup::tidy(pass).await {
+        if step.because == Cause::Released
+            && let Err(error) = final_backup::tidy(pass).await
+        {
             // Whoever releases an object wants it gone now.
             tracing::warn!(%error, "something of the final backup is left in the operator's namespace");
         }

@@ -1,0 +1,1 @@
+//! What all of this does together.
