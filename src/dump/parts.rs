@@ -215,8 +215,15 @@ mod tests {
         for estimated in [0, 1, GIB, 10 * GIB, 50 * GIB, 90 * GIB, 100 * GIB] {
             let schedule = Schedule::plan(estimated, 10_000, false).unwrap();
             let last = schedule.parts(100 * GIB).unwrap();
-            let largest = (1..=last).map(|number| schedule.size(number)).max().unwrap();
-            assert_eq!(buffers(largest), 36 * MIB, "estimate {estimated}: {largest}");
+            let largest = (1..=last)
+                .map(|number| schedule.size(number))
+                .max()
+                .unwrap();
+            assert_eq!(
+                buffers(largest),
+                36 * MIB,
+                "estimate {estimated}: {largest}"
+            );
         }
         let equal = Schedule::plan(0, 10_000, true).unwrap();
         assert!(equal.capacity() >= 100 * GIB && equal.size(1) < 32 * MIB);
@@ -226,7 +233,10 @@ mod tests {
     #[test]
     fn the_figures_that_are_promised() {
         let unknown = Schedule::plan(0, 10_000, false).unwrap();
-        assert_eq!((unknown.size(1), unknown.size(10_000)), (8 * MIB, 512 * MIB));
+        assert_eq!(
+            (unknown.size(1), unknown.size(10_000)),
+            (8 * MIB, 512 * MIB)
+        );
         assert!(unknown.capacity() > 800 * GIB, "{}", unknown.capacity());
         let small = Schedule::plan(GIB, 10_000, false).unwrap();
         assert!(small.capacity() >= 256 * GIB);

@@ -81,7 +81,10 @@ fn read(line: &str) -> Option<Progress> {
     let line = without_times(line);
     let mut fields = line.split(", ");
     let dumped = exact(fields.next()?.strip_prefix("dumped ")?, " B)")?;
-    let (uploaded, parts) = fields.next()?.strip_prefix("uploaded ")?.split_once(" in ")?;
+    let (uploaded, parts) = fields
+        .next()?
+        .strip_prefix("uploaded ")?
+        .split_once(" in ")?;
     let rate = exact(fields.next()?, " B/s)")?;
     let percent = match fields.next() {
         Some(text) => Some(text.strip_suffix(" %")?.parse().ok()?),
@@ -185,7 +188,10 @@ mod tests {
             "dumped 0 B (0 B), uploaded 0 B (0 B) in 1 part, 0 B/s (0 B/s)"
         );
         let shown = |bytes| Size(bytes).to_string();
-        assert_eq!((shown(1023), shown(1024)), ("1023 B".to_owned(), "1.0 KiB".to_owned()));
+        assert_eq!(
+            (shown(1023), shown(1024)),
+            ("1023 B".to_owned(), "1.0 KiB".to_owned())
+        );
         assert_eq!(shown(1024 * 1024 - 1), "1023.9 KiB");
         assert_eq!(shown(1536 * 1024 * 1024), "1.5 GiB");
     }
