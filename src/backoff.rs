@@ -1,6 +1,7 @@
 //! When to try again: later after each failure, never all at once, never later than a limit.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +14,17 @@ const LONGEST: Duration = Duration::from_mins(5);
 /// that by `spread`, which is from 0 to 1.
 #[must_use]
 pub fn delay(failures: u32, spread: f64) -> Duration {
+    delay_within(FIRST..=LONGEST, failures, spread)
+}
+
+/// The same with other limits: the first wait, and the longest.
+#[must_use]
+pub fn delay_within(waits: RangeInclusive<Duration>, failures: u32, spread: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
-    let longest = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+    let longest = waits
+        .start()
+        .saturating_mul(1 << doublings)
+        .min(*waits.end());
     longest.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0)
 }
 

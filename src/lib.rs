@@ -9,6 +9,7 @@
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`dump`]: what runs inside the backup pod.
+//! - [`store`]: where backups go.
 //! - [`template`]: texts that users may shape.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -29,6 +30,7 @@ pub mod metrics;
 pub mod provider;
 pub mod run;
 pub mod status;
+pub mod store;
 pub mod telemetry;
 pub mod template;
 pub mod trigger;

@@ -9,7 +9,7 @@
 //! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
 //! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
-//! - [`sql_servers`]: database servers as processes, for tests that need no cluster
+//! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
 //! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod bench;
@@ -28,6 +28,7 @@ pub mod objects;
 pub mod operator;
 pub mod portable;
 pub mod proxy;
+pub mod s3;
 pub mod servers;
 pub mod sql_servers;
 pub mod testing;

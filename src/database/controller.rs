@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::About;
+use super::turn::{self, Told};
 use super::walk::{End, walk};
 use crate::api::Database;
 use crate::backoff;
@@ -79,6 +80,9 @@ impl Reconcile for Database {
         if context.memory.is_gone(&uid) {
             return Ok(Action::await_change());
         }
+        if context.memory.is_news(&uid, Told::of(self)) {
+            turn::tell(context, self);
+        }
         if context.is_unseen(&self.spec.instance_ref.name) {
             // Its databases are looked at once it was.
             return Ok(Action::requeue(UNSEEN_REST));
@@ -86,10 +90,11 @@ impl Reconcile for Database {
         let about = About::of(
             self,
             context.instances.get(&self.spec.instance_ref.name).as_ref(),
+            turn::digest(context, self),
         );
         let now = Instant::now();
         if let Some(rest) = context.memory.rest(&uid, &about, now) {
-            return Ok(Action::requeue(rest));
+            return Ok(Action::requeue(turn::rest(self, rest)));
         }
         let deep = context.memory.is_deep_due(&uid, now);
         let result = walk(context, self, deep, context.memory.settled(&uid)).await;
@@ -98,10 +103,12 @@ impl Reconcile for Database {
         let (rest, looked_deep, anew) = match &result {
             Ok(End::Gone) => {
                 context.memory.let_go(&uid, now);
+                turn::tell(context, self);
                 return Ok(Action::await_change());
             }
             Ok(End::Settled { deep, anew }) => (resync, *deep, *anew),
             Ok(End::Stalled) => (resync, false, true),
+            Ok(End::Later(rest)) => (*rest, false, true),
             Err(_) => (SHORTEST_REST, false, true),
         };
         let next_deep = now + context.deep_resync;
@@ -115,6 +122,6 @@ impl Reconcile for Database {
             first_deep,
             anew,
         );
-        result.map(|_| Action::requeue(rest))
+        result.map(|_| Action::requeue(turn::rest(self, rest)))
     }
 }

@@ -59,17 +59,20 @@ fn judge(secret: Option<Secret>, database: &Database) -> Found {
     if !own && !adoptable {
         return Found::Foreign;
     }
-    let password = secret
-        .data
-        .as_ref()
-        .and_then(|data| data.get("password"))
-        .and_then(|value| String::from_utf8(value.0.clone()).ok())
-        .filter(|password| !password.is_empty())
-        .map(SecretString::from);
+    let password = password(&secret);
     Found::Usable {
         secret: Box::new(secret),
         password,
     }
+}
+
+/// The password in a Secret, if it has one.
+pub fn password(secret: &Secret) -> Option<SecretString> {
+    let value = secret.data.as_ref()?.get("password")?;
+    String::from_utf8(value.0.clone())
+        .ok()
+        .filter(|password| !password.is_empty())
+        .map(SecretString::from)
 }
 
 /// Writes the Secret, if it does not hold these keys already. Returns it as it is now.
@@ -81,7 +84,16 @@ pub async fn write(
     current: Option<Secret>,
 ) -> Result<Secret, Error> {
     let wanted = wanted(database, engine, keys, current.as_ref());
-    if let Some(current) = current.filter(|current| holds(current, &wanted)) {
+    apply(api, &wanted, current).await
+}
+
+/// Writes a Secret, if it does not hold all that already. Returns it as it is now.
+pub async fn apply(
+    api: &Api<Secret>,
+    wanted: &Secret,
+    current: Option<Secret>,
+) -> Result<Secret, Error> {
+    if let Some(current) = current.filter(|current| holds(current, wanted)) {
         return Ok(current);
     }
     // A new Secret is not forced: one that somebody else made in this moment is a conflict, and is looked at again.
@@ -92,7 +104,7 @@ pub async fn write(
         params
     };
     let written = api
-        .patch(&database.name_any(), &params, &Patch::Apply(&wanted))
+        .patch(&wanted.name_any(), &params, &Patch::Apply(wanted))
         .await;
     written.map_err(Error::api("write the Secret"))
 }
@@ -113,7 +125,7 @@ fn wanted(
     // The type cannot be changed: a Secret that came along keeps its own.
     let type_ = current
         .and_then(|current| current.type_.clone())
-        .unwrap_or_else(|| format!("servicebinding.io/{}", secret::binding_type(engine)));
+        .unwrap_or_else(|| secret_type(engine));
     Secret {
         metadata: ObjectMeta {
             name: Some(database.name_any()),
@@ -125,13 +137,21 @@ fn wanted(
             ..ObjectMeta::default()
         },
         type_: Some(type_),
-        data: Some(
-            keys.into_iter()
-                .map(|(key, value)| (key, ByteString(value.into_bytes())))
-                .collect(),
-        ),
+        data: Some(data(keys)),
         ..Secret::default()
     }
+}
+
+/// The type of a Secret with these keys.
+pub fn secret_type(engine: Flavour) -> String {
+    format!("servicebinding.io/{}", secret::binding_type(engine))
+}
+
+/// Keys as a Secret holds them.
+pub fn data(keys: BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
+    keys.into_iter()
+        .map(|(key, value)| (key, ByteString(value.into_bytes())))
+        .collect()
 }
 
 /// Whether a Secret has all that is wanted, and no key of ours that is not wanted any more.

@@ -124,7 +124,7 @@ fn dropped(removal: &Removal) -> String {
 }
 
 /// The claim of this object on these names.
-fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option<&'a Claim> {
+pub fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option<&'a Claim> {
     let claimant = pass.claimant();
     observed
         .claims

@@ -103,7 +103,8 @@ impl Draft {
     }
 }
 
-fn connection(
+/// Everything that is needed to use the database, with this password.
+pub fn connection(
     pass: &Pass<'_>,
     instance: &DatabaseInstance,
     server: &Server,

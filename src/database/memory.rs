@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
+use super::turn::{Digest, Told};
 use crate::api::{Database, RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE};
 use crate::instance::registry::{Entry, Standing};
 use crate::instance::server::Server;
@@ -21,6 +22,8 @@ pub struct Memory {
     passes: Mutex<HashMap<String, Remembered>>,
     /// Those that were let go, and when: a watch is behind, and still shows them for a moment.
     gone: Mutex<HashMap<String, Instant>>,
+    /// What the Backups of each were last told, where that is more than nothing.
+    told: Mutex<HashMap<String, Told>>,
 }
 
 /// How far a watch may be behind.
@@ -43,6 +46,7 @@ pub struct About {
     requests: Vec<Option<String>>,
     instance: Option<i64>,
     server: Option<Arc<Server>>,
+    backups: Digest,
 }
 
 impl PartialEq for About {
@@ -57,13 +61,14 @@ impl PartialEq for About {
             && self.deleting == other.deleting
             && self.requests == other.requests
             && self.instance == other.instance
+            && self.backups == other.backups
     }
 }
 
 impl About {
     /// What a pass over this Database would be about now.
     #[must_use]
-    pub fn of(database: &Database, instance: Option<&Entry>) -> Self {
+    pub fn of(database: &Database, instance: Option<&Entry>, backups: Digest) -> Self {
         Self {
             generation: database.metadata.generation,
             deleting: database.metadata.deletion_timestamp.is_some(),
@@ -76,6 +81,7 @@ impl About {
                 Standing::Usable(server) => Some(Arc::clone(server)),
                 Standing::Unusable { .. } => None,
             }),
+            backups,
         }
     }
 }
@@ -141,6 +147,7 @@ impl Memory {
     /// Forgets a Database that was let go, but for that.
     pub fn let_go(&self, uid: &str, now: Instant) {
         self.lock().remove(uid);
+        self.told_lock().remove(uid);
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.retain(|_, since| now.saturating_duration_since(*since) < BEHIND);
         gone.insert(uid.to_owned(), now);
@@ -151,6 +158,26 @@ impl Memory {
     pub fn is_gone(&self, uid: &str) -> bool {
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.contains_key(uid)
+    }
+
+    /// Whether the Backups of a Database were told something else than this. It is taken down as told.
+    #[must_use]
+    pub fn is_news(&self, uid: &str, now: Told) -> bool {
+        let mut told = self.told_lock();
+        let nothing = Told::default();
+        if *told.get(uid).unwrap_or(&nothing) == now {
+            return false;
+        }
+        if now == nothing {
+            told.remove(uid);
+        } else {
+            told.insert(uid.to_owned(), now);
+        }
+        true
+    }
+
+    fn told_lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
@@ -169,6 +196,7 @@ mod tests {
             requests: Vec::new(),
             instance: None,
             server: None,
+            backups: Digest::default(),
         }
     }
 

@@ -5,10 +5,14 @@
 //! | `controller.rs` | when a Database is looked at |
 //! | `walk.rs` | the order of a pass |
 //! | `state.rs` | what follows a state, and what it asks for (pure) |
+//! | `observe.rs` | what a pass sees before it decides |
+//! | `notes.rs` | what is persisted together with a state (pure) |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
 //! | `report.rs` | what the conditions say |
 //! | `desired.rs`, `drift.rs` | what is asked for, and what differs from it (pure) |
 //! | `establish.rs` | claim, Secret, user, database, login |
+//! | `turn.rs` | the Backups: whose turn it is, and telling them |
+//! | `final_backup.rs`, `final_credentials.rs` | the backup before a deletion, and what it logs in with |
 //! | `give_up.rs` | release or drop |
 //! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
 //! | `memory.rs` | what need not be looked at again yet |
@@ -18,13 +22,18 @@ mod credentials;
 mod desired;
 pub mod drift;
 mod establish;
+mod final_backup;
+mod final_credentials;
 mod give_up;
 mod hold;
 pub mod memory;
+mod notes;
+mod observe;
 mod pass;
 mod report;
 pub mod secret;
 pub mod state;
+mod turn;
 mod walk;
 
 pub use controller::run;

@@ -2,27 +2,104 @@
 
 use kube::runtime::events::EventType;
 
+use super::final_backup::{self, Requested};
+use super::observe::View;
 use super::pass::{Obstacle, Pass};
+use super::state::{Cause, Step};
+use super::turn;
 use super::walk::End;
+use crate::api::conditions::READY;
+use crate::api::database::DatabaseStatus;
 use crate::api::{DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report};
 use crate::error::Error;
 
-/// What the conditions say when a state is entered; its own act may say more.
-pub fn entering(pass: &Pass<'_>, state: DatabaseState) -> Report {
-    let reason = match state {
+/// What the conditions say when a state is entered with this status; its own act may say more. Nothing, where they are
+/// to stay as they are: a backup changes nothing about a Database.
+pub fn entering(pass: &Pass<'_>, next: &DatabaseStatus, view: &View) -> Option<Report> {
+    let reason = match next.state? {
         DatabaseState::Creating => DatabaseReason::Creating,
+        DatabaseState::Created if pass.state() == Some(DatabaseState::Creating) => {
+            return Some(usable(pass));
+        }
         DatabaseState::Created
         | DatabaseState::BackupRequested
         | DatabaseState::BackupInProgress
-        | DatabaseState::BackupCompleted => return usable(pass),
+        | DatabaseState::BackupCompleted => return None,
         DatabaseState::BackupBeforeDeleteRequested
         | DatabaseState::BackupBeforeDeleteInProgress
-        | DatabaseState::BackupBeforeDeleteCompleted => DatabaseReason::WaitingForFinalBackup,
+        | DatabaseState::BackupBeforeDeleteCompleted => {
+            let asked_for = next.final_backup.as_ref()?;
+            let home = &pass.context.namespace;
+            let failed = view.final_backup.as_ref();
+            return Some(final_backup::report(
+                &pass.database,
+                asked_for,
+                home,
+                failed,
+            ));
+        }
         DatabaseState::DeletionRequested
         | DatabaseState::DeletionInProgress
         | DatabaseState::Deleted => DatabaseReason::Deleting,
     };
-    Report::new(reason, reason.meaning())
+    Some(Report::new(reason, reason.meaning()))
+}
+
+/// Events of steps that a person would look for.
+pub async fn tell_step(pass: &Pass<'_>, step: Step) {
+    let name = pass.database.sql_name();
+    match (step.to, step.because) {
+        (Some(DatabaseState::DeletionRequested), Cause::NothingToBackUp) => {
+            let note = format!(
+                "there is no database {name} of this object to back up: the deletion goes on"
+            );
+            pass.tell(EventType::Normal, "NothingToBackUp", note).await;
+        }
+        (Some(DatabaseState::BackupBeforeDeleteRequested), Cause::BackupFailed) => {
+            if let Some(message) = message_of_ready(pass) {
+                pass.tell(EventType::Warning, "FinalBackupFailed", message)
+                    .await;
+            }
+        }
+        (Some(DatabaseState::BackupBeforeDeleteCompleted), _) => {
+            let last = pass
+                .status()
+                .and_then(|status| status.final_backup.as_ref());
+            let name = last.map(|last| last.name.clone()).unwrap_or_default();
+            let note = format!(
+                "the final backup {name} in namespace {} is complete",
+                pass.context.namespace
+            );
+            pass.tell(EventType::Normal, "FinalBackupCompleted", note)
+                .await;
+        }
+        (_, _) => {}
+    }
+}
+
+fn message_of_ready(pass: &Pass<'_>) -> Option<String> {
+    let conditions = &pass.status()?.conditions;
+    let ready = conditions.iter().find(|c| c.type_ == READY)?;
+    Some(ready.message.clone())
+}
+
+/// Says what a final backup that was asked for waits for.
+pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<(), Error> {
+    let next = pass.status().cloned().unwrap_or_default();
+    let Some(mut asked_for) = next.final_backup.clone() else {
+        return Ok(());
+    };
+    let home = pass.context.namespace.clone();
+    let former = pass.database.final_backup_name(asked_for.attempt - 1);
+    let failed = turn::shown(pass.context, &home, &former);
+    match requested {
+        // Why the former one failed was said when it was noted; nobody knows it any more.
+        Requested::Later(_) if failed.is_none() => return Ok(()),
+        Requested::Later(_) => {}
+        Requested::Waits => asked_for.retry_at = None,
+    }
+    let report = final_backup::report(&pass.database, &asked_for, &home, failed.as_ref());
+    pass.report(next, &report).await
 }
 
 /// What the conditions say of a database that can be used.
@@ -73,7 +150,8 @@ pub async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error>
     }
 }
 
-fn is_established(state: DatabaseState) -> bool {
+/// Whether there is a database that can be used.
+pub fn is_established(state: DatabaseState) -> bool {
     matches!(
         state,
         DatabaseState::Created

@@ -1,16 +1,19 @@
 //! One pass over a Database: takes every step that follows, and does what the last state asks for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::establish::{self, Depth, Established};
+use super::final_backup::{self, Requested};
+use super::notes::{self, Known};
+use super::observe::{View, observe};
 use super::pass::Pass;
-use super::state::{self, Act, BackupSeen, Existence, Seen, Step};
-use super::{desired, give_up, report};
+use super::state::{self, Act, Cause, Step};
+use super::{give_up, report};
 use crate::api::{
-    Database, DatabaseReason, DatabaseState, DeletionPolicy, FINALIZER, RECONCILE_REQUESTED_AT,
-    RELEASE, Reason, Report,
+    Database, DatabaseReason, DatabaseState, FINALIZER, RECONCILE_REQUESTED_AT, Reason, Report,
 };
 use crate::controller::Context;
 use crate::error::Error;
@@ -27,6 +30,8 @@ pub enum End {
     },
     /// Only a change from outside can help.
     Stalled,
+    /// It goes on after this time.
+    Later(Duration),
     /// The object is gone.
     Gone,
 }
@@ -39,14 +44,14 @@ pub async fn walk(
     settled: Option<Instant>,
 ) -> Result<End, Error> {
     let mut pass = Pass::begin(context, database).await?;
-    let mut seen = observe(&pass).await?;
+    let mut view = observe(&pass).await?;
     loop {
-        if let Some(step) = state::next(pass.state(), &seen) {
-            if !take(&mut pass, step, &seen).await? {
+        if let Some(step) = state::next(pass.state(), &view.seen) {
+            if !take(&mut pass, step, &view).await? {
                 return Ok(End::Gone);
             }
-            seen.deletion = pass.status().and_then(|status| status.deletion);
-            if seen.usable {
+            view.follow(&pass).await?;
+            if view.seen.usable {
                 // It was just made and looked at from all sides.
                 return Ok(End::Settled {
                     deep: true,
@@ -55,69 +60,34 @@ pub async fn walk(
             }
             continue;
         }
-        match state::act(pass.state(), &seen) {
+        match state::act(pass.state(), &view.seen) {
             Act::Watch => return watch(&mut pass).await,
             Act::Create => match create(&mut pass).await? {
                 Some(end) => return Ok(end),
-                None => seen.usable = true,
+                None => view.seen.usable = true,
             },
             Act::Maintain => return maintain(&mut pass, deep_due, settled).await,
-            Act::RequestFinalBackup => return wait_for_final_backup(&mut pass).await,
-            Act::GiveUp(effect) => match give_up::give_up(&pass, effect).await {
-                Ok(()) => seen.deleted = true,
-                Err(obstacle) => return report::stop(&mut pass, obstacle).await,
-            },
+            Act::RequestFinalBackup => return request_final_backup(&mut pass, &view).await,
+            Act::GiveUp(effect) => {
+                final_backup::tidy(&pass).await?;
+                match give_up::give_up(&pass, effect).await {
+                    Ok(()) => view.seen.deleted = true,
+                    Err(obstacle) => return report::stop(&mut pass, obstacle).await,
+                }
+            }
         }
     }
 }
 
-/// What a decision needs. The server is asked only where that decides about a final backup.
-async fn observe(pass: &Pass<'_>) -> Result<Seen, Error> {
-    let database = &pass.database;
-    let deleting = database.metadata.deletion_timestamp.is_some();
-    let status = pass.status();
-    let may_drop = status
-        .and_then(|status| status.claim.as_ref())
-        .is_none_or(|claim| claim.created_database || claim.created_user || claim.drop_adopted);
-    // An instance that is not known forbids nothing: the deletion waits for it.
-    let allowed = pass.allowed || pass.instance.is_none();
-    let policy = state::effective_policy(database.spec.deletion_policy, allowed, may_drop);
-    let existence = if deleting && policy == DeletionPolicy::BackupBeforeDelete {
-        exists(pass).await
-    } else {
-        Existence::Unknown
-    };
-    Ok(Seen {
-        deleting,
-        release: database
-            .annotations()
-            .get(RELEASE)
-            .is_some_and(|name| *name == database.sql_name()),
-        policy,
-        database: existence,
-        usable: false,
-        suspended: database.spec.suspend,
-        backup: BackupSeen::None,
-        final_backup: BackupSeen::None,
-        deletion: status.and_then(|status| status.deletion),
-        deleted: false,
-    })
-}
-
-async fn exists(pass: &Pass<'_>) -> Existence {
-    let (Ok((_, server)), Ok(names)) = (pass.server(), desired::names(&pass.database)) else {
-        return Existence::Unknown;
-    };
-    match server.observe(&names, None).await {
-        Ok(observed) if observed.database.is_some() => Existence::Present,
-        Ok(_) => Existence::Missing,
-        Err(_) => Existence::Unknown,
-    }
-}
-
 /// Persists the state that follows; false when the object is gone.
-async fn take(pass: &mut Pass<'_>, step: Step, seen: &Seen) -> Result<bool, Error> {
+async fn take(pass: &mut Pass<'_>, step: Step, view: &View) -> Result<bool, Error> {
     let Some(to) = step.to else {
+        if step.because == Cause::Released
+            && let Err(error) = final_backup::tidy(pass).await
+        {
+            // Whoever releases an object wants it gone now.
+            tracing::warn!(%error, "something of the final backup is left in the operator's namespace");
+        }
         finalizer::remove(&pass.api(), &pass.database).await?;
         tell_rivals(pass);
         return Ok(false);
@@ -131,24 +101,26 @@ async fn take(pass: &mut Pass<'_>, step: Step, seen: &Seen) -> Result<bool, Erro
     {
         pass.database = finalizer::add(&pass.api(), &pass.database).await?;
     }
-    let mut next = pass.status().cloned().unwrap_or_default();
-    next.state = Some(to);
-    if to == DatabaseState::DeletionInProgress {
-        next.deletion = Some(state::deletion_effect(seen.policy));
-    }
     tracing::info!(
         state = to.as_str(),
         because = step.because.as_str(),
         "state"
     );
-    let report = report::entering(pass, to);
-    next.observed_generation = pass.database.metadata.generation;
-    report.record(
-        &mut next.conditions,
-        pass.database.metadata.generation,
-        jiff::Timestamp::now(),
-    );
+    let now = Timestamp::now();
+    let known = Known {
+        database: &pass.database,
+        policy: view.seen.policy,
+        backup: view.backup.as_ref(),
+        now,
+        spread: rand::random(),
+    };
+    let mut next = notes::noted(pass.status().cloned().unwrap_or_default(), to, step, &known);
+    if let Some(report) = report::entering(pass, &next, view) {
+        next.observed_generation = pass.database.metadata.generation;
+        report.record(&mut next.conditions, next.observed_generation, now);
+    }
     pass.persist(next).await?;
+    report::tell_step(pass, step).await;
     Ok(true)
 }
 
@@ -170,7 +142,9 @@ fn tell_rivals(pass: &Pass<'_>) {
 
 /// Nothing to do but to say so.
 async fn watch(pass: &mut Pass<'_>) -> Result<End, Error> {
-    if pass.database.spec.suspend && pass.state() == Some(DatabaseState::Created) {
+    if pass.state() == Some(DatabaseState::BackupBeforeDeleteInProgress) {
+        report::final_backup(pass, &Requested::Waits).await?;
+    } else if pass.database.spec.suspend && pass.state().is_some_and(report::is_established) {
         let next = pass.status().cloned().unwrap_or_default();
         let reason = DatabaseReason::Suspended;
         pass.report(next, &Report::new(reason, reason.meaning()))
@@ -234,18 +208,18 @@ async fn maintain(
     }
 }
 
-/// The final backup comes with the Backup controller; until then the object waits here and says so.
-async fn wait_for_final_backup(pass: &mut Pass<'_>) -> Result<End, Error> {
-    let message = "this version makes no backups yet: change deletionPolicy to Delete or Retain, or set the annotation \
-        db-operator.dev/release to the SQL database's name";
-    let next = pass.status().cloned().unwrap_or_default();
-    pass.report(
-        next,
-        &Report::new(DatabaseReason::WaitingForFinalBackup, message),
-    )
-    .await?;
-    Ok(End::Settled {
-        deep: false,
-        anew: true,
+/// Has the final backup made, and says what it waits for.
+async fn request_final_backup(pass: &mut Pass<'_>, view: &View) -> Result<End, Error> {
+    let requested = match final_backup::request(pass, view).await {
+        Ok(requested) => requested,
+        Err(obstacle) => return report::stop(pass, obstacle).await,
+    };
+    report::final_backup(pass, &requested).await?;
+    Ok(match requested {
+        Requested::Waits => End::Settled {
+            deep: false,
+            anew: true,
+        },
+        Requested::Later(rest) => End::Later(rest),
     })
 }

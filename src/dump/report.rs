@@ -77,6 +77,44 @@ pub struct Part {
     pub etag: String,
 }
 
+/// The most bytes of a termination message that a kubelet passes on.
+pub const LIMIT: usize = 4096;
+
+impl Report {
+    /// The termination message: JSON that fits, with the tool's newest lines first to stay.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut report = self.clone();
+        loop {
+            let text = serde_json::to_string(&report).unwrap_or_default();
+            if text.len() <= LIMIT || !report.shrink() {
+                return text;
+            }
+        }
+    }
+
+    /// Takes away what matters least; false when there is nothing left to take.
+    fn shrink(&mut self) -> bool {
+        let Self::Failed(failed) = self else {
+            return false;
+        };
+        if failed.last_lines.len() > 1 {
+            failed.last_lines.remove(0);
+            return true;
+        }
+        let longest = match failed.last_lines.first_mut() {
+            Some(line) if line.len() > failed.message.len() => line,
+            _ => &mut failed.message,
+        };
+        let keep = longest.chars().count() * 3 / 4;
+        if keep == 0 {
+            return false;
+        }
+        *longest = longest.chars().take(keep).collect();
+        true
+    }
+}
+
 /// SHA-256 over one line a part (`number size etag`), in lower case hexadecimal digits: equal on both sides only where
 /// both saw the same parts.
 #[must_use]
@@ -110,6 +148,34 @@ mod tests {
             "{text}"
         );
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), failed);
+    }
+
+    #[test]
+    fn a_termination_message_always_fits_and_keeps_the_newest_lines() {
+        let lines = |count: usize, of: &str| -> Vec<String> {
+            (0..count).map(|number| format!("{number} {of}")).collect()
+        };
+        for (message, last_lines) in [
+            ("short".to_owned(), lines(20, &"\u{1}\"é".repeat(100))),
+            ("long é".repeat(3000), Vec::new()),
+            ("long".repeat(3000), lines(3, &"x".repeat(9000))),
+        ] {
+            let failed = Failed {
+                cause: Cause::DumpFailed,
+                message: message.clone(),
+                last_lines: last_lines.clone(),
+                tool_version: Some("pg_dump (PostgreSQL) 17.6".to_owned()),
+            };
+            let text = Report::Failed(failed).message();
+            assert!(text.len() <= LIMIT, "{}", text.len());
+            let Report::Failed(read) = serde_json::from_str(&text).unwrap() else {
+                panic!("{text}");
+            };
+            assert!(message.starts_with(&read.message) && !read.message.is_empty());
+            if let Some(newest) = last_lines.last() {
+                assert!(newest.starts_with(read.last_lines.last().unwrap()));
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use db_operator::api::destination::{ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -62,7 +63,17 @@ impl Secrets {
             ]))
         })?;
         all.keep_certificate(existing, S3, ca)?;
-        all.set(OPERATOR_NAMESPACE, "backups-s3".to_owned(), keys);
+        // The operator reads the names that S3's own tools have for them.
+        let named = |from: &str, to: &str| Some((to.to_owned(), keys.get(from)?.clone()));
+        let for_operator = [
+            named("accessKeyId", ACCESS_KEY_ID_KEY),
+            named("secretAccessKey", SECRET_ACCESS_KEY_KEY),
+        ];
+        all.set(
+            OPERATOR_NAMESPACE,
+            "backups-s3".to_owned(),
+            for_operator.into_iter().flatten().collect(),
+        );
         all.set(OPERATOR_NAMESPACE, format!("{S3}-ca"), authority);
         Ok(all)
     }
@@ -242,7 +253,7 @@ mod tests {
             assert!(!all.contains_key(&(OPERATOR_NAMESPACE, format!("{server}-superuser"))));
         }
         assert_eq!(
-            all[&(OPERATOR_NAMESPACE, "backups-s3".to_owned())]["accessKeyId"].len(),
+            all[&(OPERATOR_NAMESPACE, "backups-s3".to_owned())][ACCESS_KEY_ID_KEY].len(),
             20
         );
         std::fs::remove_dir_all(&folder).unwrap();

@@ -1,0 +1,139 @@
+//! The Secret that the final backup logs in with, in the operator's namespace: the tenant's may be gone already.
+//!
+//! The Secret comes first, then the user's password follows it. A Secret that is there is used as it is.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::Api;
+use kube::core::ObjectMeta;
+use secrecy::SecretString;
+
+use super::pass::{Obstacle, Pass};
+use super::{credentials, desired, final_backup, give_up, hold, secret};
+use crate::api::{Database, DatabaseInstance, DatabaseReason};
+use crate::error::Error;
+use crate::instance::server::{Server, ServerError};
+use crate::provider::{Desired, Login};
+
+/// Makes the Secret of the final backup `name`, and logging in with it work. Server required.
+pub async fn establish(
+    pass: &Pass<'_>,
+    instance: &DatabaseInstance,
+    server: &Server,
+    name: &str,
+) -> Result<(), Obstacle> {
+    let desired = desired::desired(&pass.database, &instance.spec)
+        .map_err(|error| Obstacle::stalled(DatabaseReason::Unsupported, error.to_string()))?;
+    let observed = server.observe(&desired.names, None).await?;
+    if observed.database.is_none() || give_up::own(pass, &desired.names, &observed).is_none() {
+        // Another pass decides what follows from that. Here nothing is made, and nobody else's password is set.
+        let doing = "ask for the final backup";
+        return Err(Error::Changed { doing }.into());
+    }
+    let api: Api<Secret> = Api::namespaced(pass.context.client.clone(), &pass.context.namespace);
+    let current = api
+        .get_opt(name)
+        .await
+        .map_err(Error::api("read the final backup's Secret"))?;
+    if current
+        .as_ref()
+        .is_some_and(|found| !is_of(found, &pass.database, name))
+    {
+        let message = format!(
+            "the Secret {name} in namespace {} is not of this Database: remove it, so that the final backup's can be made",
+            pass.context.namespace
+        );
+        return Err(Obstacle::stalled(DatabaseReason::InTheWay, message));
+    }
+    let known = current.as_ref().and_then(credentials::password);
+    let fresh = known.is_none();
+    let password = known.unwrap_or_else(secret::generate_password);
+    let mut wanted = wanted(pass, instance, server, name, &password)?;
+    wanted.metadata.resource_version = current.as_ref().and_then(ResourceExt::resource_version);
+    credentials::apply(&api, &wanted, current).await?;
+    log_in(server, &desired, &password, fresh).await
+}
+
+/// Whether a Secret was made for this final backup.
+pub fn is_of(secret: &Secret, database: &Database, backup: &str) -> bool {
+    final_backup::labels(database, backup)
+        .iter()
+        .all(|(key, value)| secret.labels().get(key) == Some(value))
+}
+
+/// What the Secret holds: the same keys as the tenant's.
+fn wanted(
+    pass: &Pass<'_>,
+    instance: &DatabaseInstance,
+    server: &Server,
+    name: &str,
+    password: &SecretString,
+) -> Result<Secret, Obstacle> {
+    let connection = hold::connection(pass, instance, server, password.clone());
+    let keys = secret::render(&connection, &BTreeMap::new())
+        .map_err(|error| Obstacle::stalled(DatabaseReason::InvalidTemplate, error.to_string()))?;
+    Ok(Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(pass.context.namespace.clone()),
+            labels: Some(final_backup::labels(&pass.database, name)),
+            ..ObjectMeta::default()
+        },
+        type_: Some(credentials::secret_type(server.flavour())),
+        data: Some(credentials::data(keys)),
+        ..Secret::default()
+    })
+}
+
+/// Logs in as the backup will. The password is set where the server cannot have it, or does not.
+async fn log_in(
+    server: &Server,
+    desired: &Desired,
+    password: &SecretString,
+    fresh: bool,
+) -> Result<(), Obstacle> {
+    if fresh {
+        set_password(server, desired, password).await?;
+    }
+    let login = || server.ask("login", |provider| provider.login(&desired.names, password));
+    let mut answer = login().await?;
+    if let Login::Refused(_) | Login::NoDatabase(_) = answer {
+        set_password(server, desired, password).await?;
+        server
+            .ask("ensure_database", |provider| {
+                provider.ensure_database(desired)
+            })
+            .await?;
+        answer = login().await?;
+    }
+    match answer {
+        Login::Accepted | Login::AtConnectionLimit => Ok(()),
+        Login::Refused(detail) | Login::NoDatabase(detail) => {
+            let user = desired.names.role.to_string();
+            Err(Obstacle {
+                reason: DatabaseReason::LoginFailed,
+                message: format!(
+                    "logging in as {user} for the final backup does not work: {detail}"
+                ),
+                retry: Some(Box::new(Error::LoginFailed { user })),
+            })
+        }
+    }
+}
+
+/// Sets the password; a user that may not log in may again.
+async fn set_password(
+    server: &Server,
+    desired: &Desired,
+    password: &SecretString,
+) -> Result<(), ServerError> {
+    let verifier = server.provider().verifier(password);
+    server
+        .ask("ensure_role", |provider| {
+            provider.ensure_role(desired, Some(&verifier))
+        })
+        .await?;
+    Ok(())
+}

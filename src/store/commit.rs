@@ -1,0 +1,208 @@
+//! From uploaded parts to an object that counts.
+//!
+//! The parts that the store lists are compared with what the backup pod reports; only then does the object come into
+//! being. It may be called again after a crash or an error at any point, and takes up what it finds.
+
+use super::{Manifest, Object, Store, StoreError, UID_METADATA};
+use crate::dump::report::{Done, Part, digest};
+
+/// An object that counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Committed {
+    /// The parts that it was uploaded in.
+    pub parts: u32,
+    /// Its size in bytes, as the store says it.
+    pub bytes: u64,
+}
+
+/// Why there is no object that counts.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CommitError {
+    /// The store has something else than the pod reports. Nothing was completed, unless `what` says so.
+    #[error(
+        "what the object store has is not what the backup's Job uploaded: {what}; make another Backup"
+    )]
+    Mismatch {
+        /// The difference.
+        what: String,
+    },
+    /// The store did not do what it was asked. Where this is retryable, the object may have come into being all the
+    /// same: call again, and before giving up, ask [`Store::head`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommitError {
+    /// True where calling again later may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Mismatch { .. } => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// Completes an upload, checks the object, and writes its manifest.
+///
+/// The upload must have been begun with the Backup's UID (`manifest.backup.uid`) as [`UID_METADATA`]: it is how an object
+/// that is there already, because the answer to an earlier completion was lost, is known as this backup's.
+pub async fn commit(
+    store: &Store,
+    key: &str,
+    upload_id: &str,
+    done: &Done,
+    manifest: &Manifest,
+) -> Result<Committed, CommitError> {
+    let object = match store.parts(key, upload_id).await {
+        Ok(parts) => {
+            compare(&parts, done)?;
+            match store.complete(key, upload_id, &parts).await {
+                Ok(()) => shown(store, key).await?,
+                Err(error) => settle(store, key, done, manifest, error).await?,
+            }
+        }
+        Err(StoreError::NoUpload) => {
+            settle(store, key, done, manifest, StoreError::NoUpload).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if object.size != done.bytes {
+        let what = format!(
+            "the completed object has {} bytes, {} were uploaded",
+            object.size, done.bytes
+        );
+        return Err(CommitError::Mismatch { what });
+    }
+    let text = manifest.to_json().map_err(|error| {
+        StoreError::Unexpected(format!("the manifest cannot be written as JSON: {error}"))
+    })?;
+    store
+        .put(&Manifest::key(key), text, "application/json")
+        .await?;
+    Ok(Committed {
+        parts: done.parts,
+        bytes: object.size,
+    })
+}
+
+/// What the store lists is what the pod reports, to the byte.
+fn compare(parts: &[Part], done: &Done) -> Result<(), CommitError> {
+    let bytes: u64 = parts.iter().map(|part| part.size).sum();
+    let what = if parts.is_empty() {
+        "it has no part".to_owned()
+    } else if u64::from(done.parts) != parts.len() as u64 {
+        format!("it has {} parts, {} were uploaded", parts.len(), done.parts)
+    } else if done.bytes != bytes {
+        format!("its parts have {bytes} bytes, {} were uploaded", done.bytes)
+    } else if done.parts_digest != digest(parts) {
+        "its parts have other sizes or checksums".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(CommitError::Mismatch { what })
+}
+
+/// The object after a completion that the store says was done.
+async fn shown(store: &Store, key: &str) -> Result<Object, StoreError> {
+    store.head(key).await?.ok_or_else(|| StoreError::Busy {
+        code: "NotVisible".to_owned(),
+        message: "it does not show the object that it completed".to_owned(),
+    })
+}
+
+/// After a completion that failed, or that may have been done before: the object, if it is there and ours, else that error.
+async fn settle(
+    store: &Store,
+    key: &str,
+    done: &Done,
+    manifest: &Manifest,
+    error: StoreError,
+) -> Result<Object, StoreError> {
+    match store.head(key).await? {
+        Some(object) if is_ours(&object, done, manifest) => {
+            if error == StoreError::Exists {
+                // Made by another upload of this backup; this one stays open otherwise, and the sweeper would have it.
+                let _ = store.abort_all(key).await;
+            }
+            Ok(object)
+        }
+        Some(_) => Err(StoreError::Exists),
+        None => Err(error),
+    }
+}
+
+/// Whether an object is what this backup uploaded.
+fn is_ours(object: &Object, done: &Done, manifest: &Manifest) -> bool {
+    object.size == done.bytes && object.metadata.get(UID_METADATA) == Some(&manifest.backup.uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::manifest;
+    use super::*;
+
+    fn part(number: u32, size: u64, etag: &str) -> Part {
+        Part {
+            number,
+            size,
+            etag: etag.to_owned(),
+        }
+    }
+
+    fn done(parts: &[Part]) -> Done {
+        Done {
+            parts: u32::try_from(parts.len()).unwrap(),
+            bytes: parts.iter().map(|part| part.size).sum(),
+            sha256: "00".repeat(32),
+            parts_digest: digest(parts),
+            dumped_bytes: 0,
+            tool_version: "pg_dump".to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_what_was_uploaded_is_completed() {
+        let uploaded = [part(1, 5, "a"), part(2, 3, "b")];
+        let done = done(&uploaded);
+        assert_eq!(compare(&uploaded, &done), Ok(()));
+        for (listed, word) in [
+            (vec![], "no part"),
+            (vec![part(1, 5, "a")], "1 parts, 2 were"),
+            (vec![part(1, 5, "a"), part(2, 2, "b")], "7 bytes, 8 were"),
+            (vec![part(1, 5, "a"), part(2, 3, "c")], "checksums"),
+            (vec![part(1, 5, "a"), part(3, 3, "b")], "checksums"),
+            (vec![part(1, 4, "a"), part(2, 4, "b")], "checksums"),
+        ] {
+            let error = compare(&listed, &done).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+            assert!(!error.is_retryable());
+        }
+        let nothing = Done {
+            parts: 0,
+            bytes: 0,
+            parts_digest: digest([]),
+            ..done
+        };
+        assert!(compare(&[], &nothing).is_err());
+    }
+
+    #[test]
+    fn an_object_is_ours_by_its_size_and_its_backup() {
+        let done = done(&[part(1, 5, "a")]);
+        let manifest = manifest(5);
+        let object = |size, uid: &str| Object {
+            size,
+            etag: "e".to_owned(),
+            metadata: [(UID_METADATA.to_owned(), uid.to_owned())].into(),
+        };
+        assert!(is_ours(&object(5, "0f1e2d3c"), &done, &manifest));
+        assert!(!is_ours(&object(4, "0f1e2d3c"), &done, &manifest));
+        assert!(!is_ours(&object(5, "another"), &done, &manifest));
+        let nobodys = Object {
+            metadata: [].into(),
+            ..object(5, "")
+        };
+        assert!(!is_ours(&nobodys, &done, &manifest));
+    }
+}

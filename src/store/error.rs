@@ -1,0 +1,287 @@
+//! Why the store did not do what it was asked.
+
+use std::error::Error as StdError;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use super::keys;
+
+/// The most that is repeated of what a store says, in characters.
+const QUOTED: usize = 300;
+
+/// Why the store did not do what it was asked. No message holds a key, a signature or a signed URL.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StoreError {
+    /// No answer, or not all of one: whether the request was done is not known.
+    #[error("the object store cannot be reached, or did not answer in time: {0}")]
+    Unreachable(String),
+
+    /// The store understood the request and does not want it.
+    #[error("the object store refuses ({status} {code}): {message}{}", advice(code, *status))]
+    Refused {
+        /// S3's word for it, such as `AccessDenied`; empty where the answer has none.
+        code: String,
+        /// The store's own sentence.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+    },
+
+    /// The bucket does not exist.
+    #[error("the bucket does not exist: create it, or correct spec.backup.s3.bucket")]
+    NoBucket,
+
+    /// The upload does not exist: it was completed or aborted, by us or by the bucket's lifecycle rules.
+    #[error(
+        "the upload does not exist (any more): a lifecycle rule of the bucket that aborts unfinished uploads has to \
+         leave them the time that a backup takes"
+    )]
+    NoUpload,
+
+    /// There is an object of that key already, and it is not to be overwritten.
+    #[error(
+        "an object of this key exists already, and is not overwritten: move it away, or make another Backup"
+    )]
+    Exists,
+
+    /// There are no keys to sign requests with, or their time is over.
+    #[error("there are no valid keys for the object store: {0}")]
+    Keys(String),
+
+    /// The store's certificate is not trusted, or the TLS handshake failed in another way.
+    #[error(
+        "the object store's TLS certificate is not accepted ({0}): name its authority in spec.backup.s3.caSecretRef, \
+         or correct the endpoint's host name"
+    )]
+    Tls(String),
+
+    /// The certificates that the store's is to be checked against cannot be read.
+    #[error(
+        "the certificates of spec.backup.s3.caSecretRef cannot be used ({0}): put a PEM file there that begins with \
+         -----BEGIN CERTIFICATE-----"
+    )]
+    Ca(String),
+
+    /// The store is overloaded or has a fault of its own that passes.
+    #[error("the object store is busy or has a fault of its own ({code}): {message}")]
+    Busy {
+        /// S3's word for it, such as `SlowDown`, or the HTTP status.
+        code: String,
+        /// The store's own sentence.
+        message: String,
+    },
+
+    /// An answer that makes no sense.
+    #[error("the object store gives an answer that makes no sense: {0}")]
+    Unexpected(String),
+}
+
+impl StoreError {
+    /// True where asking again later may help without anybody's doing.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Busy { .. } => true,
+            Self::Refused { .. }
+            | Self::NoBucket
+            | Self::NoUpload
+            | Self::Exists
+            | Self::Keys(_)
+            | Self::Tls(_)
+            | Self::Ca(_)
+            | Self::Unexpected(_) => false,
+        }
+    }
+
+    /// From a failed call of the SDK.
+    pub(super) fn from_sdk<E>(error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        if let Some(keys) = keys::refusal(error) {
+            return keys;
+        }
+        match error {
+            SdkError::ServiceError(answer) => Self::from_answer(
+                answer.raw().status().as_u16(),
+                answer.err().code(),
+                answer.err().message(),
+            ),
+            SdkError::TimeoutError(_) => Self::Unreachable("no answer in time".to_owned()),
+            SdkError::DispatchFailure(_) => match tls(error) {
+                Some(reason) => Self::Tls(reason),
+                None => Self::Unreachable(root(error)),
+            },
+            // An answer that broke off is as good as none.
+            SdkError::ResponseError(answer) if answer.raw().status().is_success() => {
+                Self::Unreachable(root(error))
+            }
+            SdkError::ResponseError(answer) => {
+                Self::from_answer(answer.raw().status().as_u16(), None, None)
+            }
+            _ => Self::Unexpected(root(error)),
+        }
+    }
+
+    /// From an answer: its status, S3's word for the error, and its sentence.
+    fn from_answer(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
+        let code = code.unwrap_or_default();
+        let message = quoted(message.unwrap_or("no reason given"));
+        match code {
+            "NoSuchBucket" => return Self::NoBucket,
+            "NoSuchUpload" => return Self::NoUpload,
+            "PreconditionFailed" => return Self::Exists,
+            "ExpiredToken" | "TokenRefreshRequired" => {
+                return Self::Keys(format!(
+                    "the store says that they have expired ({message}); renew the Secret of \
+                     spec.backup.s3.credentialsSecretRef"
+                ));
+            }
+            // The last: another request for the same key was under way.
+            "SlowDown"
+            | "Throttling"
+            | "ThrottlingException"
+            | "RequestTimeout"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "ConditionalRequestConflict"
+            | "OperationAborted" => {
+                return Self::Busy {
+                    code: code.to_owned(),
+                    message,
+                };
+            }
+            _ => {}
+        }
+        match status {
+            412 => Self::Exists,
+            // 200 is S3's way to fail after it began to answer.
+            200 | 408 | 425 | 429 | 500.. => Self::Busy {
+                code: if code.is_empty() {
+                    status.to_string()
+                } else {
+                    code.to_owned()
+                },
+                message,
+            },
+            300..=499 => Self::Refused {
+                code: code.to_owned(),
+                message,
+                status,
+            },
+            _ => Self::Unexpected(format!("HTTP status {status} {code}")),
+        }
+    }
+}
+
+/// What to do about a refusal.
+fn advice(code: &str, status: u16) -> &'static str {
+    match code {
+        "InvalidAccessKeyId" => {
+            "; correct AWS_ACCESS_KEY_ID in the Secret of spec.backup.s3.credentialsSecretRef"
+        }
+        "SignatureDoesNotMatch" => {
+            "; correct AWS_SECRET_ACCESS_KEY in the Secret of spec.backup.s3.credentialsSecretRef"
+        }
+        "RequestTimeTooSkewed" => "; set the clocks of this cluster and of the store",
+        "AuthorizationHeaderMalformed"
+        | "PermanentRedirect"
+        | "IllegalLocationConstraintException" => "; correct spec.backup.s3.region",
+        "NotImplemented" => {
+            "; spec.backup.s3.conditionalWrites: false is for stores that do not know If-None-Match"
+        }
+        _ => match status {
+            300..=399 => "; correct spec.backup.s3.region or spec.backup.s3.endpoint",
+            401 | 403 => {
+                "; the keys need s3:PutObject, s3:GetObject, s3:AbortMultipartUpload, s3:ListMultipartUploadParts and, \
+                 on the bucket, s3:ListBucket and s3:ListBucketMultipartUploads"
+            }
+            _ => "",
+        },
+    }
+}
+
+/// The reason of a failed TLS handshake, if it is one that stays.
+fn tls(error: &(dyn StdError + 'static)) -> Option<String> {
+    chain(error).find_map(|cause| {
+        let wrapped = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        cause
+            .downcast_ref::<rustls::Error>()
+            .or(wrapped)
+            .map(|reason| quoted(&reason.to_string()))
+    })
+}
+
+/// What lies at the bottom of an error: `Connection refused`, mostly.
+fn root(error: &(dyn StdError + 'static)) -> String {
+    chain(error)
+        .last()
+        .map_or_else(String::new, |cause| quoted(&cause.to_string()))
+}
+
+/// An error and its causes.
+pub(super) fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// One line of limited length.
+pub(super) fn quoted(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .take(QUOTED)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_their_meaning() {
+        let of = |status, code: &str| StoreError::from_answer(status, Some(code), Some("why"));
+        assert_eq!(of(404, "NoSuchBucket"), StoreError::NoBucket);
+        assert_eq!(of(404, "NoSuchUpload"), StoreError::NoUpload);
+        assert_eq!(of(412, "PreconditionFailed"), StoreError::Exists);
+        assert!(matches!(of(400, "ExpiredToken"), StoreError::Keys(_)));
+        for (status, code) in [
+            (503, "SlowDown"),
+            (500, "InternalError"),
+            (200, "InternalError"),
+            (200, "Whatever"),
+            (409, "ConditionalRequestConflict"),
+            (429, ""),
+            (502, ""),
+        ] {
+            assert!(of(status, code).is_retryable(), "{status} {code}");
+        }
+        for (status, code, word) in [
+            (403, "AccessDenied", "s3:PutObject"),
+            (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+            (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+            (301, "PermanentRedirect", "region"),
+            (501, "NotImplemented", "NotImplemented"),
+        ] {
+            let error = of(status, code);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert!(!of(403, "AccessDenied").is_retryable());
+    }
+
+    #[test]
+    fn what_a_store_says_is_cut_to_one_line() {
+        let error = StoreError::from_answer(400, Some("X"), Some(&"a\n".repeat(5000)));
+        let text = error.to_string();
+        assert!(text.len() < 500 && !text.contains('\n'), "{text}");
+    }
+}

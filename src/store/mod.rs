@@ -1,0 +1,144 @@
+//! The object store, as the operator sees it: only the operator has keys, begins uploads, completes and aborts them.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `key.rs` | where an object goes |
+//! | `calls.rs` | what is asked of the store |
+//! | `sign.rs` | signed requests for a backup pod, which has no keys |
+//! | `commit.rs` | from uploaded parts to an object that counts |
+//! | `manifest.rs` | what is written beside it, for a day without the cluster |
+//! | `sweep.rs` | uploads that were forgotten |
+//! | `keys.rs`, `client.rs`, `error.rs` | who we are to the store, its limits, and what goes wrong |
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::destination::S3;
+
+mod calls;
+mod client;
+mod commit;
+mod error;
+mod key;
+mod keys;
+mod manifest;
+mod sign;
+mod sweep;
+
+pub use commit::{CommitError, Committed, commit};
+pub use error::StoreError;
+pub use key::{cluster_prefix, extension, key};
+pub use keys::Keys;
+pub use manifest::{BackupId, Manifest, Restore, SourceServer};
+pub use sweep::{GRACE, Swept, sweep, unneeded};
+
+/// Name, in an object's metadata, of the UID of the Backup that it is. It tells our object from another one.
+pub const UID_METADATA: &str = "backup-uid";
+
+/// How to reach a bucket.
+#[derive(Debug)]
+pub struct StoreConfig {
+    /// The bucket, as the instance describes it.
+    pub s3: S3,
+    /// Who signs requests.
+    pub keys: Keys,
+    /// The authorities that the store's certificate is checked against, in PEM. `None`: those of the operator's image.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// A bucket. Clones share connections and keys: keep one, rather than opening it for each call.
+///
+/// Every call is bounded: 5 s for a connection, 30 s for a call with its retries (standard mode, 3 requests at most);
+/// [`Store::complete`] has 5 minutes, and lists have 2 over all their pages.
+#[derive(Clone)]
+pub struct Store {
+    client: aws_sdk_s3::Client,
+    keys: keys::Provider,
+    s3: Arc<S3>,
+}
+
+impl Store {
+    /// A store to talk to. It connects to nothing yet; certificates that cannot be read are an error.
+    #[expect(
+        clippy::unused_async,
+        reason = "callers need not know that nothing is waited for"
+    )]
+    pub async fn open(config: StoreConfig) -> Result<Self, StoreError> {
+        let keys = keys::Provider::new(config.keys, config.s3.effective_region());
+        Ok(Self {
+            client: client::client(&config.s3, keys.clone(), config.ca.as_deref())?,
+            keys,
+            s3: Arc::new(config.s3),
+        })
+    }
+
+    /// Where an object is, for people: `s3://bucket/key`.
+    #[must_use]
+    pub fn destination(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.s3.bucket)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("s3", &self.s3)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An object in the store.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Object {
+    /// Its size in bytes.
+    pub size: u64,
+    /// What the store calls its content, with its quotes taken off. Not always a checksum.
+    pub etag: String,
+    /// What was given to [`Store::begin`], names in lower case.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// An upload that was begun, and neither completed nor aborted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenUpload {
+    /// Key of the object that it is to become.
+    pub key: String,
+    /// The store's id for it.
+    pub upload_id: String,
+    /// When it was begun, if the store says so.
+    pub initiated: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bucket at an address where nobody listens.
+    pub(super) async fn offline(session_token: Option<&str>) -> Store {
+        let s3 = serde_json::json!({"bucket": "backups", "endpoint": "http://127.0.0.1:1", "pathStyle": true});
+        let config = StoreConfig {
+            s3: serde_json::from_value(s3).unwrap(),
+            keys: Keys::Static {
+                access_key_id: "AKIDCANARY".to_owned(),
+                secret_access_key: "secret-canary".into(),
+                session_token: session_token.map(Into::into),
+            },
+            ca: None,
+        };
+        Store::open(config).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_not_there_is_said_so_without_keys() {
+        let store = offline(Some("token-canary")).await;
+        let error = store.head("k").await.unwrap_err();
+        assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");
+        assert!(error.is_retryable());
+        let shown = format!("{error} {error:?} {store:?}").to_lowercase();
+        assert!(!shown.contains("canary"), "{shown}");
+        assert_eq!(store.destination("a/b"), "s3://backups/a/b");
+    }
+}
