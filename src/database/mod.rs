@@ -38,3 +38,5 @@ mod turn;
 mod walk;
 
 pub use controller::run;
+pub(crate) use desired::names;
+pub(crate) use pass::is_allowed;

@@ -238,7 +238,8 @@ impl<'a> Pass<'a> {
     }
 }
 
-async fn is_allowed(
+/// Whether an instance accepts a Database's namespace. Client required where it selects namespaces by label.
+pub async fn is_allowed(
     context: &Context,
     instance: &DatabaseInstance,
     database: &Database,
