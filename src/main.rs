@@ -1,10 +1,16 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use db_operator::config::Config;
+use db_operator::dump::errand::paths;
+use db_operator::dump::install::install;
+use db_operator::dump::report::Report;
+use db_operator::dump::run::{self as dump, Folders};
 use db_operator::{run, telemetry};
 
 /// A Kubernetes operator for databases inside existing PostgreSQL, MySQL and MariaDB instances.
@@ -21,12 +27,41 @@ enum Command {
     Run(Box<Config>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
+    /// In a backup pod: run a dump tool, compress what it writes, and upload it as the operator's errand says.
+    Dump(Dump),
+    /// In a backup pod: copy this binary into a folder that another image's container has, too.
+    Install {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// Where a backup pod has its things, and what it runs.
+#[derive(Args)]
+struct Dump {
+    /// Folder of the Secret that the operator writes for this Job.
+    #[arg(long, default_value = paths::ERRAND)]
+    errand: PathBuf,
+    /// Folder of the database's Secret.
+    #[arg(long, default_value = paths::CREDENTIALS)]
+    credentials: PathBuf,
+    /// Folder in memory for the files that the dump tool reads.
+    #[arg(long, default_value = paths::WORK)]
+    work: PathBuf,
+    /// File that the kubelet reads the result from.
+    #[arg(long, default_value = paths::TERMINATION)]
+    termination: PathBuf,
+    /// The dump tool and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Run(config) => operate(*config),
         Command::Crds => print_crds(),
+        Command::Dump(arguments) => run_dump(&arguments),
+        Command::Install { folder } => copy_to(&folder),
     }
 }
 
@@ -65,6 +100,51 @@ fn print_crds() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("db-operator: cannot print the definitions: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_dump(arguments: &Dump) -> ExitCode {
+    let folders = Folders {
+        errand: arguments.errand.clone(),
+        credentials: arguments.credentials.clone(),
+        work: arguments.work.clone(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("db-operator: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = runtime.block_on(dump::run(&folders, &arguments.command));
+    // Threads that still read from the tool are not waited for.
+    runtime.shutdown_background();
+    if let Err(error) = std::fs::write(&arguments.termination, report.message()) {
+        let path = arguments.termination.display();
+        eprintln!("db-operator: cannot write {path}: {error}; the operator cannot see the result");
+        return ExitCode::FAILURE;
+    }
+    match report {
+        Report::Done(_) => ExitCode::SUCCESS,
+        Report::Failed(_) => ExitCode::FAILURE,
+    }
+}
+
+fn copy_to(folder: &Path) -> ExitCode {
+    match install(folder) {
+        Ok(target) => {
+            println!("db-operator: copied to {}", target.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let folder = folder.display();
+            eprintln!("db-operator: cannot copy this binary to {folder}: {error}");
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// How far a dump is.
 ///
-/// As a line: `dumped 123.4 MiB (129394851 B), uploaded 45.6 MiB (47815065 B) in 6 parts, 85.2 MiB/s (89338675 B/s), 42 %`.
+/// As a line: `dumped 123.4 MiB (129394851 B), uploaded 45.5 MiB (47815065 B) in 6 parts, 85.1 MiB/s (89338675 B/s), 42 %`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Progress {
     /// Bytes that the dump tool wrote.
@@ -169,7 +169,7 @@ mod tests {
             rate: 89_338_675,
             percent: Some(42),
         };
-        let line = "dumped 123.4 MiB (129394851 B), uploaded 45.6 MiB (47815065 B) in 6 parts, 85.2 MiB/s (89338675 B/s), 42 %";
+        let line = "dumped 123.4 MiB (129394851 B), uploaded 45.5 MiB (47815065 B) in 6 parts, 85.1 MiB/s (89338675 B/s), 42 %";
         assert_eq!(progress.to_string(), line);
         for other in [
             format!("pg_dump: {line}"),

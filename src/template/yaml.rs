@@ -258,7 +258,7 @@ mod tests {
             ("{{* decorate}}", "not available"),
             ("{{#> other}}x{{/other}}", "not available"),
             ("{{#*inline \"x\"}}x{{/inline}}", "not available"),
-            ("{{#if}}", ""),
+            ("{{#if}}x{{/if}}", ""),
         ] {
             let error = render_yaml(&format!("a: b\n{tag}\n"), &values()).unwrap_err();
             assert!(

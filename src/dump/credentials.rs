@@ -1,0 +1,399 @@
+//! How the dump tool logs in: files that only this process may read, in memory, and an environment that holds no secret.
+//!
+//! A Secret that a process without root can read is mounted with mode 0440, which libpq refuses for passwords, and
+//! option files must not be readable by all: so the files are written again here, with mode 0600.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::errand::{Flavour, Source};
+use super::tool::Tool;
+
+/// What is wrong with the mounted files. Says what to do; never says a password.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}; the Secret of the database must be mounted there")]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {error}; an emptyDir in memory must be mounted there")]
+    Write {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A value cannot be handed to the tool.
+    #[error("the {0} of the database's Secret has a character that the dump tool cannot read")]
+    Unusable(&'static str),
+    /// There is nothing to verify the server with.
+    #[error(
+        "the server's certificate is to be verified, but this image has no list of authorities: give the instance its authority in spec.tls.ca"
+    )]
+    NoAuthorities,
+    /// The word for how the connection is protected.
+    #[error("\"{0}\" is no way to protect a connection")]
+    Tls(String),
+}
+
+/// What the tool finds: its environment, all of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Environment(pub Vec<(OsString, OsString)>);
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Protection {
+    Off,
+    Encrypted,
+    Authority,
+    Full,
+}
+
+impl Protection {
+    fn of(source: &Source) -> Result<Self, CredentialsError> {
+        match source.tls.as_str() {
+            "disable" => Ok(Self::Off),
+            "require" => Ok(Self::Encrypted),
+            "verify-ca" => Ok(Self::Authority),
+            "verify-full" => Ok(Self::Full),
+            other => Err(CredentialsError::Tls(other.to_owned())),
+        }
+    }
+
+    fn verifies(self) -> bool {
+        matches!(self, Self::Authority | Self::Full)
+    }
+}
+
+/// Lists of authorities, where distributions keep them.
+const AUTHORITIES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// Variables that a tool may keep; all others could change where it connects to, and how.
+const KEPT: &[&str] = &[
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Writes the files below `work` from the Secret mounted at `secret`, and says what the tool's environment is.
+pub fn prepare(
+    source: &Source,
+    tool: &Tool,
+    secret: &Path,
+    work: &Path,
+) -> Result<Environment, CredentialsError> {
+    let username = read(secret, "username")?;
+    let password = read(secret, "password")?;
+    let protection = Protection::of(source)?;
+    let authority = match protection.verifies() {
+        true => Some(authority(secret)),
+        false => None,
+    };
+    let mut environment = base(work, &username);
+    match source.flavour {
+        Flavour::Postgresql => {
+            let file = work.join("pgpass");
+            write(&file, &pgpass(&password)?)?;
+            let root = match authority {
+                Some(None) if tool.series >= vec![16] => Some(PathBuf::from("system")),
+                Some(None) => return Err(CredentialsError::NoAuthorities),
+                Some(Some(path)) => Some(path),
+                None => None,
+            };
+            environment.extend(libpq(source, &username, &file, root));
+        }
+        Flavour::Mysql | Flavour::Mariadb => {
+            let root = match authority {
+                Some(None) => return Err(CredentialsError::NoAuthorities),
+                Some(path) => path,
+                None => None,
+            };
+            let options = options(source, protection, &username, &password, root.as_deref())?;
+            write(&work.join("client.cnf"), &options)?;
+        }
+    }
+    Ok(Environment(environment))
+}
+
+/// What every tool gets: where its programs are, and a home without files that could say something else.
+#[must_use]
+pub fn base(work: &Path, username: &str) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> = KEPT
+        .iter()
+        .filter_map(|&name| Some((name.into(), std::env::var_os(name)?)))
+        .collect();
+    variables.push(("HOME".into(), work.into()));
+    // A user id without a name in /etc/passwd is common in pods.
+    variables.push(("USER".into(), username.into()));
+    variables.push(("LC_ALL".into(), "C.UTF-8".into()));
+    variables
+}
+
+fn read(secret: &Path, key: &str) -> Result<String, CredentialsError> {
+    let path = secret.join(key);
+    fs::read_to_string(&path).map_err(|error| CredentialsError::Read { path, error })
+}
+
+fn write(path: &Path, content: &str) -> Result<(), CredentialsError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes()))
+        .map_err(|error| CredentialsError::Write {
+            path: path.to_owned(),
+            error,
+        })
+}
+
+/// The server's own authority, or the list of the image.
+fn authority(secret: &Path) -> Option<PathBuf> {
+    let own = secret.join("ca.crt");
+    if own.is_file() {
+        return Some(own);
+    }
+    AUTHORITIES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+}
+
+/// One line of a password file, for any server: the environment says which.
+fn pgpass(password: &str) -> Result<String, CredentialsError> {
+    if password.contains(['\n', '\r', '\0']) {
+        return Err(CredentialsError::Unusable("password"));
+    }
+    let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
+    Ok(format!("*:*:*:*:{escaped}\n"))
+}
+
+/// The connection in libpq's words. No name can be taken for a connection string here.
+fn libpq(
+    source: &Source,
+    username: &str,
+    password_file: &Path,
+    root: Option<PathBuf>,
+) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> = vec![
+        ("PGHOST".into(), source.host.clone().into()),
+        ("PGPORT".into(), source.port.to_string().into()),
+        ("PGUSER".into(), username.into()),
+        ("PGDATABASE".into(), source.database.clone().into()),
+        ("PGPASSFILE".into(), password_file.into()),
+        ("PGCONNECT_TIMEOUT".into(), "30".into()),
+        ("PGAPPNAME".into(), "db-operator backup".into()),
+        ("PGTARGETSESSIONATTRS".into(), "any".into()),
+        ("PGGSSENCMODE".into(), "disable".into()),
+    ];
+    // The list of the operating system goes with verify-full alone, which is the stricter one.
+    let mode = match &root {
+        Some(root) if root.as_os_str() == "system" => "verify-full",
+        _ => source.tls.as_str(),
+    };
+    variables.push(("PGSSLMODE".into(), mode.into()));
+    if let Some(root) = root {
+        variables.push(("PGSSLROOTCERT".into(), root.into()));
+    }
+    variables
+}
+
+/// An option file for `mysqldump` and `mariadb-dump`.
+fn options(
+    source: &Source,
+    protection: Protection,
+    username: &str,
+    password: &str,
+    root: Option<&Path>,
+) -> Result<String, CredentialsError> {
+    let root = root.map(|path| path.to_string_lossy().into_owned());
+    let mut lines = vec![
+        "[client]".to_owned(),
+        format!("host={}", quote("host", &source.host)?),
+        format!("port={}", source.port),
+        // Else `localhost` would be a socket.
+        "protocol=tcp".to_owned(),
+        format!("user={}", quote("username", username)?),
+        format!("password={}", quote("password", password)?),
+    ];
+    if let Some(root) = root {
+        lines.push(format!("ssl-ca={}", quote("ca.crt", &root)?));
+    }
+    let words: &[&str] = match (source.flavour, protection) {
+        (Flavour::Mariadb, Protection::Off) => &["skip-ssl"],
+        (Flavour::Mariadb, Protection::Encrypted) => &["ssl", "skip-ssl-verify-server-cert"],
+        // It cannot check the authority without the name: the stricter one.
+        (Flavour::Mariadb, Protection::Authority | Protection::Full) => {
+            &["ssl", "ssl-verify-server-cert"]
+        }
+        (_, Protection::Off) => &["ssl-mode=DISABLED"],
+        (_, Protection::Encrypted) => &["ssl-mode=REQUIRED"],
+        (_, Protection::Authority) => &["ssl-mode=VERIFY_CA"],
+        (_, Protection::Full) => &["ssl-mode=VERIFY_IDENTITY"],
+    };
+    lines.extend(words.iter().map(|&word| word.to_owned()));
+    lines.push(String::new());
+    Ok(lines.join("\n"))
+}
+
+/// A value of an option file. In quotes `#` begins no comment and spaces stay; what a backslash begins is read back.
+fn quote(what: &'static str, value: &str) -> Result<String, CredentialsError> {
+    // The tools read lines of 4 KiB.
+    if value.contains('\0') || value.len() > 1500 {
+        return Err(CredentialsError::Unusable(what));
+    }
+    let mut quoted = String::from("\"");
+    for char in value.chars() {
+        match char {
+            '\\' => quoted.push_str("\\\\"),
+            '"' => quoted.push_str("\\\""),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{8}' => quoted.push_str("\\b"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    Ok(quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn source(flavour: Flavour, tls: &str) -> Source {
+        Source {
+            flavour,
+            series: "17".to_owned(),
+            server_version: "17.6".to_owned(),
+            host: "db.example".to_owned(),
+            port: 5432,
+            tls: tls.to_owned(),
+            database: "-x = 'y'".to_owned(),
+        }
+    }
+
+    fn tool() -> Tool {
+        Tool::parse("pg_dump (PostgreSQL) 17.6").unwrap()
+    }
+
+    /// A folder with a mounted Secret and a place to work.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str, password: &str, ca: bool) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("db-operator-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("username"), "o'r").unwrap();
+            fs::write(path.join("password"), password).unwrap();
+            if ca {
+                fs::write(path.join("ca.crt"), "certificate").unwrap();
+            }
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn postgresql_gets_a_password_file_and_an_environment_without_secrets() {
+        let folder = Folder::new("pgpass", "a:b\\c #\"'", true);
+        let source = source(Flavour::Postgresql, "verify-full");
+        let Environment(variables) = prepare(&source, &tool(), &folder.0, &folder.0).unwrap();
+        let file = folder.0.join("pgpass");
+        assert_eq!(
+            fs::read_to_string(&file).unwrap(),
+            "*:*:*:*:a\\:b\\\\c #\"'\n"
+        );
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let get = |name: &str| {
+            let found = variables.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.to_string_lossy().into_owned())
+        };
+        assert_eq!(get("PGDATABASE").as_deref(), Some("-x = 'y'"));
+        assert_eq!(get("PGSSLMODE").as_deref(), Some("verify-full"));
+        assert!(get("PGSSLROOTCERT").unwrap().ends_with("ca.crt"));
+        assert!(
+            variables
+                .iter()
+                .all(|(_, value)| !value.to_string_lossy().contains("a:b"))
+        );
+    }
+
+    #[test]
+    fn a_password_that_a_password_file_cannot_hold_is_refused() {
+        let folder = Folder::new("newline", "a\nb", false);
+        let source = source(Flavour::Postgresql, "require");
+        let error = prepare(&source, &tool(), &folder.0, &folder.0).unwrap_err();
+        assert!(matches!(error, CredentialsError::Unusable("password")));
+    }
+
+    #[test]
+    fn each_flavour_has_its_own_words_for_tls() {
+        let words = |flavour, tls: &str| {
+            let source = source(flavour, tls);
+            let protection = Protection::of(&source).unwrap();
+            let root = protection.verifies().then_some(Path::new("/c/ca.crt"));
+            let text = options(&source, protection, "u", "p", root).unwrap();
+            text.split_once("password=\"p\"\n")
+                .unwrap()
+                .1
+                .replace('\n', " ")
+        };
+        assert_eq!(words(Flavour::Mysql, "disable"), "ssl-mode=DISABLED ");
+        assert_eq!(words(Flavour::Mysql, "require"), "ssl-mode=REQUIRED ");
+        assert_eq!(
+            words(Flavour::Mysql, "verify-ca"),
+            "ssl-ca=\"/c/ca.crt\" ssl-mode=VERIFY_CA "
+        );
+        assert_eq!(
+            words(Flavour::Mysql, "verify-full"),
+            "ssl-ca=\"/c/ca.crt\" ssl-mode=VERIFY_IDENTITY "
+        );
+        assert_eq!(words(Flavour::Mariadb, "disable"), "skip-ssl ");
+        assert_eq!(
+            words(Flavour::Mariadb, "require"),
+            "ssl skip-ssl-verify-server-cert "
+        );
+        assert_eq!(
+            words(Flavour::Mariadb, "verify-full"),
+            "ssl-ca=\"/c/ca.crt\" ssl ssl-verify-server-cert "
+        );
+        assert!(Protection::of(&source(Flavour::Mysql, "prefer")).is_err());
+    }
+
+    #[test]
+    fn what_is_quoted_has_one_line() {
+        assert_eq!(
+            quote("x", "a\\\"'# \n\r\tü").unwrap(),
+            "\"a\\\\\\\"'# \\n\\r\\tü\""
+        );
+        assert!(quote("x", "\0").is_err());
+    }
+}

@@ -1,0 +1,210 @@
+//! Cuts the compressed stream into parts, and hashes: each part for its upload, and the whole object.
+
+use base64::Engine;
+use bytes::Bytes;
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+use super::buffers::Buffers;
+use super::parts::{Schedule, buffers};
+
+/// A part, ready to be uploaded.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its number, from one.
+    pub number: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What `Content-MD5` says of it.
+    pub md5: String,
+    /// Its content.
+    pub content: Vec<Bytes>,
+}
+
+/// The object, after its last part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cut {
+    /// Its parts.
+    pub parts: u32,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in lower case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// It is larger than all parts together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "the dump is larger than {capacity} bytes, compressed, which is what {max_parts} parts can hold as they were planned from the catalog's estimate: use a store that accepts more parts (maxParts), or one that accepts parts of growing sizes (equalParts: false)"
+)]
+pub struct Full {
+    /// Bytes of all parts together.
+    pub capacity: u64,
+    /// The most parts that the store accepts.
+    pub max_parts: u32,
+}
+
+/// Cuts one stream.
+pub struct Cutter {
+    schedule: Schedule,
+    buffers: Buffers,
+    number: u32,
+    left: u64,
+    md5: Md5,
+    content: Vec<Bytes>,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Cutter {
+    /// Begins with part one.
+    #[must_use]
+    pub fn new(schedule: Schedule, buffers: Buffers) -> Self {
+        let mut cutter = Self {
+            schedule,
+            buffers,
+            number: 0,
+            left: 0,
+            md5: Md5::new(),
+            content: Vec::new(),
+            sha256: Sha256::new(),
+            bytes: 0,
+        };
+        cutter.begin();
+        cutter
+    }
+
+    /// Takes the next bytes, and hands each part that is full to `sink`.
+    pub fn add(&mut self, mut bytes: Bytes, sink: &impl Fn(Part)) -> Result<(), Full> {
+        self.sha256.update(&bytes);
+        self.bytes += bytes.len() as u64;
+        while !bytes.is_empty() {
+            if !self.schedule.allows(self.number) {
+                return Err(Full {
+                    capacity: self.schedule.capacity(),
+                    max_parts: self.schedule.max_parts,
+                });
+            }
+            let fits = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let now = bytes.split_to(fits.min(bytes.len()));
+            self.md5.update(&now);
+            self.left -= now.len() as u64;
+            self.content.push(now);
+            if self.left == 0 {
+                sink(self.end());
+                self.begin();
+            }
+        }
+        Ok(())
+    }
+
+    /// After the last bytes: hands the last part to `sink`.
+    pub fn finish(mut self, sink: &impl Fn(Part)) -> Cut {
+        let mut parts = self.number - 1;
+        if !self.content.is_empty() {
+            sink(self.end());
+            parts += 1;
+        }
+        Cut {
+            parts,
+            bytes: self.bytes,
+            sha256: hexadecimal(&self.sha256.finalize()),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.number += 1;
+        self.left = self.schedule.size(self.number);
+        // More memory for larger parts, and only when they come.
+        self.buffers.allow(buffers(self.left));
+    }
+
+    fn end(&mut self) -> Part {
+        let content = std::mem::take(&mut self.content);
+        let md5 = std::mem::take(&mut self.md5).finalize();
+        Part {
+            number: self.number,
+            size: content.iter().map(|bytes| bytes.len() as u64).sum(),
+            md5: base64::engine::general_purpose::STANDARD.encode(md5),
+            content,
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn schedule(first: u64, largest: u64, max_parts: u32) -> Schedule {
+        Schedule {
+            first,
+            settled: first,
+            largest,
+            equal: false,
+            max_parts,
+        }
+    }
+
+    fn cut(schedule: &Schedule, chunks: &[Vec<u8>]) -> (Vec<Part>, Result<Cut, Full>) {
+        let parts = RefCell::new(Vec::new());
+        let sink = |part| parts.borrow_mut().push(part);
+        let mut cutter = Cutter::new(schedule.clone(), Buffers::new(0));
+        let added = chunks
+            .iter()
+            .try_for_each(|chunk| cutter.add(Bytes::from(chunk.clone()), &sink));
+        let cut = added.map(|()| cutter.finish(&sink));
+        (parts.into_inner(), cut)
+    }
+
+    #[test]
+    fn hashes_are_those_that_everyone_knows() {
+        let (parts, cut) = cut(&schedule(100, 100, 9), &[b"a".to_vec(), b"bc".to_vec()]);
+        assert_eq!(parts[0].md5, "kAFQmDzST7DWlj99KOF/cg==");
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(cut.unwrap().sha256, abc);
+    }
+
+    proptest! {
+        /// Sizes of single bytes: the stream is cut as planned, to the last part that there is.
+        #[test]
+        fn parts_have_the_planned_sizes_and_all_the_bytes(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20),
+            first in 1..30_u64,
+            max_parts in 1..40_u32,
+        ) {
+            let schedule = schedule(first, first * 8, max_parts);
+            let all = chunks.concat();
+            let (parts, cut) = cut(&schedule, &chunks);
+            let uploaded: Vec<u8> = parts.iter().flat_map(|part| part.content.concat()).collect();
+            for (index, part) in parts.iter().enumerate() {
+                prop_assert_eq!(part.number as usize, index + 1);
+                let planned = schedule.size(part.number);
+                prop_assert!(part.size == planned || (index + 1 == parts.len() && part.size < planned));
+            }
+            match cut {
+                Ok(cut) => {
+                    prop_assert_eq!(&uploaded, &all);
+                    prop_assert_eq!(cut.parts as usize, parts.len());
+                    prop_assert_eq!(cut.bytes, all.len() as u64);
+                    prop_assert!(all.is_empty() || schedule.parts(cut.bytes) == Some(cut.parts));
+                }
+                Err(full) => {
+                    prop_assert!(all.len() as u64 > full.capacity);
+                    prop_assert_eq!(uploaded.len() as u64, full.capacity);
+                }
+            }
+        }
+    }
+}

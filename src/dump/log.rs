@@ -1,0 +1,12 @@
+//! Lines for people on standard output, each with the time of day in UTC.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use jiff::Timestamp;
+
+/// Writes a line. What cannot be written is lost: the log is not what a backup is for.
+pub fn say(line: impl Display) {
+    let time = Timestamp::now().strftime("%H:%M:%S");
+    let _ = writeln!(std::io::stdout().lock(), "{time} {line}");
+}

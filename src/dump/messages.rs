@@ -1,0 +1,160 @@
+//! What the tool says on its standard error: passed on to the log as it comes, its last lines kept for the report, and
+//! read, because `mysqldump` may meet an error and end with 0.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::errand::Flavour;
+use super::log;
+
+/// Lines that the report may show.
+const KEPT: usize = 20;
+/// Characters of a line that are kept.
+const LENGTH: usize = 400;
+/// Lines that are passed on: whoever floods the log makes it useless, and may fill a node's disk.
+const PASSED_ON: u64 = 2000;
+
+/// What a tool said.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Said {
+    /// The last lines.
+    pub last: VecDeque<String>,
+    /// The first line that says that something is missing from the dump.
+    pub error: Option<String>,
+    count: u64,
+}
+
+impl Said {
+    fn hear(&mut self, name: &str, flavour: Flavour, line: &str) {
+        let line: String = line
+            .trim_end()
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char })
+            .take(LENGTH)
+            .collect();
+        if line.is_empty() {
+            return;
+        }
+        self.count += 1;
+        if self.count <= PASSED_ON {
+            log::say(format_args!("{name}: {line}"));
+        } else if self.count == PASSED_ON + 1 {
+            log::say(format_args!(
+                "{name} says too much; from here on only its last lines are kept"
+            ));
+        }
+        if self.error.is_none() && is_error(flavour, &line) {
+            self.error = Some(line.clone());
+        }
+        if self.last.len() == KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+}
+
+/// What it said so far.
+pub fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
+    said.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hears the tool out, until it says no more.
+pub async fn hear(
+    mut stderr: impl AsyncRead + Unpin,
+    name: &str,
+    flavour: Flavour,
+    said: &Mutex<Said>,
+) {
+    let mut line: Vec<u8> = Vec::new();
+    let mut bytes = [0_u8; 8192];
+    let tell = |line: &[u8]| {
+        lock(said).hear(name, flavour, &String::from_utf8_lossy(line));
+    };
+    while let Ok(count @ 1..) = stderr.read(&mut bytes).await {
+        for &byte in &bytes[..count] {
+            if byte == b'\n' {
+                tell(&line);
+                line.clear();
+            } else if line.len() < 4 * LENGTH {
+                line.push(byte);
+            }
+        }
+    }
+    tell(&line);
+}
+
+/// True for a line after which the dump lacks something, whatever the exit status is.
+fn is_error(flavour: Flavour, line: &str) -> bool {
+    let text = line.to_lowercase();
+    match flavour {
+        Flavour::Postgresql => text.contains("error: ") && text.starts_with("pg_dump"),
+        Flavour::Mysql | Flavour::Mariadb => {
+            let message = ["mysqldump: ", "mariadb-dump: "]
+                .iter()
+                .find_map(|name| text.strip_prefix(name))
+                .unwrap_or(&text);
+            // Warnings begin with `Warning`, `[Warning]`, `-- Warning`, `WARNING`; what follows may hold any word.
+            [
+                "error",
+                "got error",
+                "got errno",
+                "couldn't ",
+                "[error]",
+                "-- error",
+            ]
+            .iter()
+            .any(|begin| message.starts_with(begin))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_from_warnings() {
+        for line in [
+            "mysqldump: Error: 'Access denied; you need (at least one of) the PROCESS privilege(s) for this operation' when trying to dump tablespaces",
+            "mysqldump: Couldn't execute 'SHOW FUNCTION STATUS': denied (1227)",
+            "mysqldump: Got error: 1449: The user does not exist when using LOCK TABLES",
+            "Error: SELECT command denied to user for table 'column_masking_policy'",
+            "mariadb-dump: Error 2013: Lost connection to server during query when dumping table `t` at row: 3",
+            "mysqldump: Got errno 32 on write",
+        ] {
+            assert!(is_error(Flavour::Mysql, line), "{line}");
+        }
+        for line in [
+            "mysqldump: [Warning] Using a password on the command line interface can be insecure.",
+            "WARNING: option --ssl-verify-server-cert is disabled, because of an insecure passwordless login.",
+            "mariadb-dump: Deprecated program name. It will be removed in a future release, use '/usr/bin/mariadb-dump' instead",
+            "mysqldump: [Warning] unknown option '--loose-skip-masking-policies'.",
+            "Warning: A partial dump from a server that has GTIDs will by default include the GTIDs, error or not",
+            "-- Warning: column statistics not supported by the server.",
+        ] {
+            assert!(!is_error(Flavour::Mysql, line), "{line}");
+        }
+        let circular =
+            "pg_dump: warning: there are circular foreign-key constraints on this table:";
+        assert!(!is_error(Flavour::Postgresql, circular));
+        let lost =
+            "pg_dump: error: Dumping the contents of table \"t\" failed: PQgetResult() failed.";
+        assert!(is_error(Flavour::Postgresql, lost));
+    }
+
+    #[tokio::test]
+    async fn a_flood_leaves_its_last_lines() {
+        let mut text: Vec<u8> = (0..3000)
+            .flat_map(|number| format!("line {number} \u{1b}[31m\n").into_bytes())
+            .collect();
+        text.extend(vec![b'x'; 100_000]);
+        let said = Mutex::default();
+        hear(&text[..], "tool", Flavour::Postgresql, &said).await;
+        let said = said.into_inner().unwrap();
+        assert_eq!((said.last.len(), said.count), (KEPT, 3001));
+        assert_eq!(said.last[KEPT - 2], "line 2999  [31m");
+        assert_eq!(said.last[KEPT - 1].len(), LENGTH);
+    }
+}
