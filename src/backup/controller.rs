@@ -46,15 +46,18 @@ impl Reconcile for Backup {
         if context.databases.get().is_none() || !is_ready(context) {
             return Ok(Action::requeue(Duration::from_secs(1)));
         }
+        let asked = memory.asked(&uid);
         let result = walk(context, self).await;
         let resync = backoff::spread_evenly(context.resync, rand::random());
         match &result {
             Ok(end) => match walk::due(*end, resync) {
-                Some(due) => memory.note(self, due),
+                // One that waits is woken by what it waits for; one that runs, by its own progress, too.
+                Some(due) if self.is_active() => memory.note(self, due, asked),
+                Some(_) => memory.suspect(&uid),
                 None if self.state().is_some_and(BackupState::is_terminal) => memory.forget(&uid),
                 None => memory.suspect(&uid),
             },
-            Err(_) => memory.note(self, now + SHORTEST_REST),
+            Err(_) => memory.note(self, now + SHORTEST_REST, asked),
         }
         Ok(match result? {
             End::Again(rest) => Action::requeue(rest),

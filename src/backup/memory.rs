@@ -23,6 +23,8 @@ struct Look {
     state: Option<BackupState>,
     deleting: bool,
     due: Option<Instant>,
+    /// How often somebody asked for a look: one that came during a pass counts for the next.
+    asked: u64,
     /// What the cache showed last, so that what it shows now is known for news.
     shown: Option<(Option<BackupState>, bool)>,
     /// The cause of a wait that is a person's to end: others do not wait for it.
@@ -45,8 +47,13 @@ impl Memory {
         Some(due.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
-    /// Notes when a Backup that was read so is looked at next.
-    pub fn note(&self, backup: &Backup, due: Instant) {
+    /// How often somebody asked for a look at a Backup.
+    pub fn asked(&self, uid: &str) -> u64 {
+        self.lock().get(uid).map_or(0, |look| look.asked)
+    }
+
+    /// Notes when a Backup that was read so is looked at next, unless somebody asked for that since.
+    pub fn note(&self, backup: &Backup, due: Instant, asked: u64) {
         let Some(uid) = &backup.metadata.uid else {
             return;
         };
@@ -54,7 +61,7 @@ impl Memory {
         let look = looks.entry(uid.clone()).or_default();
         look.state = backup.state();
         look.deleting = backup.metadata.deletion_timestamp.is_some();
-        look.due = Some(due);
+        look.due = (look.asked == asked).then_some(due);
     }
 
     /// Whether a Backup's state, or whether it is being deleted, is not what was shown last.
@@ -72,6 +79,7 @@ impl Memory {
     pub fn suspect(&self, uid: &str) {
         if let Some(look) = self.lock().get_mut(uid) {
             look.due = None;
+            look.asked = look.asked.wrapping_add(1);
         }
     }
 
@@ -182,12 +190,16 @@ mod tests {
         .unwrap();
         assert_eq!(memory.rest(&backup, now), None);
         let due = now + Duration::from_secs(2);
-        memory.note(&backup, due);
+        memory.note(&backup, due, memory.asked("u"));
         assert_eq!(memory.rest(&backup, now), Some(Duration::from_secs(2)));
         assert_eq!(memory.rest(&backup, due), None);
         memory.suspect("u");
         assert_eq!(memory.rest(&backup, now), None);
-        memory.note(&backup, due);
+        let before = memory.asked("u");
+        memory.suspect("u");
+        memory.note(&backup, due, before);
+        assert_eq!(memory.rest(&backup, now), None, "asked for during a pass");
+        memory.note(&backup, due, memory.asked("u"));
         backup.metadata.deletion_timestamp = Some(
             k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
         );

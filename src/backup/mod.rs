@@ -35,6 +35,8 @@ mod walk;
 pub mod watching;
 pub mod window;
 
+pub(crate) use wait::wake_others as wake_waiting;
+
 /// What all passes over Backups share.
 pub struct Shared {
     /// How many may run at a time.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -80,22 +81,33 @@ pub fn has_place(uid: &str, candidates: &[Candidate], limits: Limits) -> bool {
 /// The places that this process gave away: what was just begun is not in any cache yet.
 #[derive(Default)]
 pub struct Places {
-    /// The instance of each backup that has a place, by the Backup's UID.
-    held: Mutex<HashMap<String, String>>,
+    /// Who has a place, by the Backup's UID.
+    held: Mutex<HashMap<String, Held>>,
 }
+
+struct Held {
+    instance: String,
+    since: Instant,
+}
+
+/// How far a cache may be behind: what it does not show after this time is gone.
+const BEHIND: Duration = Duration::from_mins(1);
 
 impl Places {
     /// Takes a place, if there is one. `known` is what the cache shows.
     pub fn take(&self, wants: &Candidate, mut known: Vec<Candidate>, limits: Limits) -> bool {
         let mut held = self.lock();
+        held.retain(|uid, held| {
+            held.since.elapsed() < BEHIND || known.iter().any(|candidate| candidate.uid == *uid)
+        });
         for candidate in &mut known {
             candidate.active |= held.contains_key(&candidate.uid);
         }
-        for (uid, instance) in held.iter() {
+        for (uid, held) in held.iter() {
             if !known.iter().any(|candidate| candidate.uid == *uid) {
                 known.push(Candidate {
                     uid: uid.clone(),
-                    instance: instance.clone(),
+                    instance: held.instance.clone(),
                     created: None,
                     name: String::new(),
                     active: true,
@@ -107,7 +119,11 @@ impl Places {
         }
         let taken = held.contains_key(&wants.uid) || has_place(&wants.uid, &known, limits);
         if taken {
-            held.insert(wants.uid.clone(), wants.instance.clone());
+            let place = Held {
+                instance: wants.instance.clone(),
+                since: Instant::now(),
+            };
+            held.entry(wants.uid.clone()).or_insert(place);
         }
         taken
     }
@@ -117,7 +133,7 @@ impl Places {
         self.lock().remove(uid).is_some()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
