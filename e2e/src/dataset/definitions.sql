@@ -4,12 +4,12 @@ WITH spaces AS (
   SELECT oid, nspname AS name, nspowner AS owner, nspacl AS acl FROM pg_namespace
   WHERE nspname <> 'information_schema' AND NOT starts_with(nspname, 'pg_')
 ), relations AS (
-  SELECT c.oid, c.oid::regclass::text AS name, c.* FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
+  SELECT c.oid::regclass::text AS name, c.* FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 ), routines AS (
   SELECT p.oid::regprocedure::text AS name, p.* FROM pg_proc p JOIN spaces s ON s.oid = p.pronamespace
 ), types AS (
-  SELECT t.oid, t.oid::regtype::text AS name, t.* FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace
+  SELECT t.oid::regtype::text AS name, t.* FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace
   WHERE t.typtype IN ('e', 'd', 'c') AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
 ), acls AS (
   SELECT 'schema ' || name AS name, owner, coalesce(acl, acldefault('n', owner)) AS acl FROM spaces

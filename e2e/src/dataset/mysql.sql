@@ -5,7 +5,7 @@ CREATE TABLE everything (
   day DATE, moment TIME(6), instant DATETIME(6), stamp TIMESTAMP(3) NULL, year_ YEAR,
   padded CHAR(5), limited VARCHAR(50) CHARACTER SET latin1, exactly VARCHAR(50) COLLATE utf8mb4_bin, free TEXT, longest LONGTEXT,
   fixed BINARY(16), bytes VARBINARY(300), tiny_blob TINYBLOB, blob_ BLOB, longest_blob LONGBLOB,
-  feeling ENUM('sad', 'it''s ok', 'happy ☃'), flags SET('a', 'b,', 'ç') , document JSON, spot POINT, shape GEOMETRY,
+  feeling ENUM('sad', 'it''s ok', 'happy ☃'), flags SET('a', 'b c', 'ç'), document JSON, spot POINT, shape GEOMETRY,
   doubled INT GENERATED ALWAYS AS (whole DIV 2 * 2) VIRTUAL, kept VARCHAR(60) GENERATED ALWAYS AS (CONCAT(exactly, '!')) STORED,
   made_at TIMESTAMP NOT NULL DEFAULT '2024-02-29 12:00:00' COMMENT 'it''s a comment \\ ☃',
   CONSTRAINT not_42 CHECK (small IS NULL OR small <> 42)
@@ -35,28 +35,28 @@ INSERT INTO everything (id, day, instant, stamp, year_, feeling) VALUES (0, '000
 
 SET SESSION sql_mode = DEFAULT
 
-CREATE TABLE `the ``quoted`` "ta'ble; --` (`a `` column` TEXT, `select` INT, `ключ` INT UNIQUE)
+CREATE TABLE `the ``quoted`` "ta'ble; --` (`a `` column` TEXT, `select` INT, `ключ` INT UNIQUE) DEFAULT CHARACTER SET utf8mb4
 
 INSERT INTO `the ``quoted`` "ta'ble; --` VALUES ('x', 1, 2), (NULL, NULL, NULL), (NULL, NULL, NULL)
 
-CREATE TABLE `заказы` (id INT AUTO_INCREMENT PRIMARY KEY, `имя` VARCHAR(100) DEFAULT 'безымянный')
+CREATE TABLE `заказы` (id INT AUTO_INCREMENT PRIMARY KEY, `имя` VARCHAR(100) DEFAULT 'безымянный') DEFAULT CHARACTER SET utf8mb4
 
 INSERT INTO `заказы` () VALUES (), (), ()
 
-CREATE TABLE empty_ (id INT, text TEXT)
+CREATE TABLE empty_ (id INT, text TEXT) DEFAULT CHARACTER SET utf8mb4
 
-CREATE TABLE parts (id INT NOT NULL, at DATE NOT NULL, what VARCHAR(50), PRIMARY KEY (id, at), KEY (what(10)))
+CREATE TABLE parts (id INT NOT NULL, at DATE NOT NULL, what VARCHAR(50), PRIMARY KEY (id, at), KEY (what(10))) DEFAULT CHARACTER SET utf8mb4
 PARTITION BY RANGE (YEAR(at)) (PARTITION p2023 VALUES LESS THAN (2024), PARTITION p2024 VALUES LESS THAN (2025), PARTITION rest VALUES LESS THAN MAXVALUE)
 
 INSERT INTO parts VALUES (1, '2022-01-01', 'one'), (2, '2024-02-29', 'two'), (3, '2030-01-01', 'three')
 
-CREATE TABLE hashed (id INT PRIMARY KEY, text TEXT, FULLTEXT KEY (text)) PARTITION BY KEY (id) PARTITIONS 3
+CREATE TABLE hashed (id INT PRIMARY KEY, text TEXT, FULLTEXT KEY (text)) DEFAULT CHARACTER SET utf8mb4 PARTITION BY KEY (id) PARTITIONS 3
 
 ALTER TABLE hashed REMOVE PARTITIONING
 
-CREATE TABLE hens (id INT PRIMARY KEY, egg INT)
+CREATE TABLE hens (id INT PRIMARY KEY, egg INT) DEFAULT CHARACTER SET utf8mb4
 
-CREATE TABLE eggs (id INT PRIMARY KEY, hen INT, CONSTRAINT laid_by FOREIGN KEY (hen) REFERENCES hens (id) ON DELETE CASCADE)
+CREATE TABLE eggs (id INT PRIMARY KEY, hen INT, CONSTRAINT laid_by FOREIGN KEY (hen) REFERENCES hens (id) ON DELETE CASCADE) DEFAULT CHARACTER SET utf8mb4
 
 INSERT INTO hens VALUES (1, 2), (2, 1)
 
@@ -64,7 +64,7 @@ INSERT INTO eggs VALUES (1, 1), (2, 2)
 
 ALTER TABLE hens ADD CONSTRAINT hatched_from FOREIGN KEY (egg) REFERENCES eggs (id)
 
-CREATE TABLE log_ (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200))
+CREATE TABLE log_ (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(200)) DEFAULT CHARACTER SET utf8mb4
 
 CREATE TRIGGER hatches AFTER INSERT ON eggs FOR EACH ROW INSERT INTO log_ (text) VALUES (CONCAT('it''s `', NEW.id, '` ☃'))
 
