@@ -13,8 +13,8 @@ use super::judge::{self, Evidence, Ruin, Verdict};
 use super::pass::{Obstacle, Pass};
 use super::start;
 use super::window::{self, Lack};
-use crate::api::BackupReason;
 use crate::api::backup::Progress as ProgressStatus;
+use crate::api::{BackupReason, Reason};
 use crate::dump::progress::Progress;
 use crate::dump::window::Window;
 use crate::error::Error;
@@ -27,6 +27,8 @@ const TELL: SignedDuration = SignedDuration::from_secs(3);
 const ASK_STORE: Duration = Duration::from_secs(10);
 /// A Job without a pod is asked about its Events when it is older than this.
 const POD_GRACE: SignedDuration = SignedDuration::from_secs(4);
+/// A pod that has not begun after this time is worth a word.
+const USUAL_WAIT: SignedDuration = SignedDuration::from_secs(15);
 /// The end of a log that is read: progress is a line every few seconds.
 const TAIL: i64 = 30;
 
@@ -58,11 +60,19 @@ pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Obstacle> {
             if let Some(job) = &job {
                 keep_window(pass, job).await?;
             }
-            tell(pass, BackupReason::BackingUp, "the Job dumps and uploads").await?;
+            tell(
+                pass,
+                BackupReason::BackingUp,
+                BackupReason::BackingUp.meaning(),
+            )
+            .await?;
             Ok(Followed::Runs)
         }
         Verdict::Waits(why) => {
-            tell(pass, BackupReason::BackingUp, &why).await?;
+            // A pod takes a moment to begin: what it goes through is not worth a write each.
+            if Timestamp::now().duration_since(pass.started_at()) > USUAL_WAIT {
+                tell(pass, BackupReason::BackingUp, &why).await?;
+            }
             Ok(Followed::Runs)
         }
     }

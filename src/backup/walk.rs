@@ -208,8 +208,8 @@ async fn follow_on(pass: &mut Pass<'_>) -> Result<(), Error> {
     if let Some(upload) = &mut next.upload {
         upload.job_name = Some(pass.job_name());
     }
-    let message = "the Job is created";
-    pass.report(next, BackupReason::BackingUp, message).await
+    let reason = BackupReason::BackingUp;
+    pass.report(next, reason, reason.meaning()).await
 }
 
 async fn complete(pass: &mut Pass<'_>, finished: Option<Finished>) -> Result<(), Error> {
