@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 
+use super::judge;
 use super::pass::{Obstacle, Pass};
 use crate::api::{Backup, BackupState};
 use crate::error::Error;
@@ -49,7 +50,10 @@ async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
     let Some(job) = jobs.get_opt(&name).await.map_err(Error::api(DOING))? else {
         return Ok(());
     };
-    if is_finished(&job) || job.metadata.deletion_timestamp.is_some() {
+    // A pod that has ended keeps its log: its Job is about to say so, too.
+    let pod = pass.context.backup.work.pod(&pass.backup, &name);
+    let ended = pod.as_ref().is_some_and(judge::has_ended);
+    if ended || is_finished(&job) || job.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
     let parameters = DeleteParams {

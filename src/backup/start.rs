@@ -46,10 +46,13 @@ pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
     };
     let prepared = prepare::prepare(pass, *database, finality).await?;
 
-    let assessment = prepared
-        .server
-        .ask("assess", |provider| provider.assess(&prepared.names))
-        .await?;
+    let assessment = {
+        let _alone = prepared.server.alone(&prepared.names).await;
+        prepared
+            .server
+            .ask("assess", |provider| provider.assess(&prepared.names))
+            .await?
+    };
     check_readable(&assessment)?;
     let s3 = &prepared.destination.s3;
     let max_parts = u32::try_from(s3.max_parts).unwrap_or(1);

@@ -1,13 +1,15 @@
 //! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
-use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Survey};
+use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, SqlName, Survey};
 
 /// A server that was reached and may be used. Shared by everything that refers to its instance.
 pub struct Server {
@@ -19,6 +21,7 @@ pub struct Server {
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
+    guards: Mutex<HashMap<SqlName, Arc<tokio::sync::Mutex<()>>>>,
     metrics: Metrics,
 }
 
@@ -131,6 +134,7 @@ impl Server {
             provider,
             breaker,
             survey: Mutex::default(),
+            guards: Mutex::default(),
             metrics,
         }
     }
@@ -176,6 +180,16 @@ impl Server {
     #[must_use]
     pub fn provider(&self) -> &dyn Provider {
         self.provider.as_ref()
+    }
+
+    /// Waits until nobody else of this process works on this database, and keeps it so. What one does there for a moment
+    /// (a privilege that a session inside needs) another one would take for drift.
+    pub async fn alone(&self, names: &Names) -> OwnedMutexGuard<()> {
+        let guard = {
+            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(guards.entry(names.database.clone()).or_default())
+        };
+        guard.lock_owned().await
     }
 
     /// Asks the server, unless its breaker is open. `operation` is the metric's label.
