@@ -1,15 +1,21 @@
 //! Handlebars, in the only form this project uses it: strict, without HTML escapes, without partials, and bounded.
 //!
 //! A template is somebody's input. It gets a closed map of values and no way to look anything up; a name that is not
-//! in the map is an error that says so. Nesting and output are limited because the parser recurses.
+//! in the map is an error that says so. Nesting and output are limited because the parser recurses. `yaml.rs` has the
+//! form for YAML, where values are data and cannot change what is around them.
+
+mod yaml;
 
 use std::io;
 
 use handlebars::{
-    Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason, no_escape,
+    Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason, Template,
+    no_escape,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+pub use yaml::render_yaml;
 
 /// Brackets within brackets; far more than a person writes, far less than what exhausts a stack.
 const DEEPEST: usize = 32;
@@ -58,25 +64,41 @@ pub enum TemplateError {
 
 /// Renders a template of an application team: no loops, so that its cost is bounded by its length.
 pub fn render(template: &str, values: &Value) -> Result<String, TemplateError> {
-    check_complexity(template)?;
+    let template = compile(template)?;
+    let mut registry = registry();
+    registry.register_helper("uriencode", Box::new(uriencode));
+    finish(registry, template, values)
+}
+
+fn registry() -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
     registry.register_escape_fn(no_escape);
-    registry.register_helper("uriencode", Box::new(uriencode));
     // `log` writes to the operator's log; nested loops over the values need no long template to take for ever.
     for helper in ["log", "each"] {
         registry.unregister_helper(helper);
     }
     registry
-        .register_template_string("template", template)
-        .map_err(|error| {
-            let (line, column) = error.pos().unwrap_or((1, 1));
-            TemplateError::Syntax {
-                line,
-                column,
-                reason: error.reason().to_string(),
-            }
-        })?;
+}
+
+fn compile(template: &str) -> Result<Template, TemplateError> {
+    check_complexity(template)?;
+    Template::compile(template).map_err(|error| {
+        let (line, column) = error.pos().unwrap_or((1, 1));
+        TemplateError::Syntax {
+            line,
+            column,
+            reason: error.reason().to_string(),
+        }
+    })
+}
+
+fn finish(
+    mut registry: Handlebars<'_>,
+    template: Template,
+    values: &Value,
+) -> Result<String, TemplateError> {
+    registry.register_template("template", template);
     let mut output = Bounded(Vec::new());
     registry
         .render_to_write("template", values, &mut output)

@@ -9,6 +9,7 @@
 //! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
 //! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
+//! - [`dataset`]: what a backup has to bring back
 //! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
 //! - [`testing`]: what tests of the operator in the cluster share
 
@@ -18,6 +19,7 @@ pub mod campaign;
 pub mod check;
 pub mod cluster;
 pub mod command;
+pub mod dataset;
 pub mod demo;
 pub mod error;
 pub mod host;

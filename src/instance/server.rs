@@ -13,12 +13,22 @@ use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Survey}
 pub struct Server {
     instance: String,
     flavour: Flavour,
+    version: Version,
     identity: String,
     ca: Option<String>,
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
     metrics: Metrics,
+}
+
+/// Which version a server is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// As it says it: `17.6`.
+    pub full: String,
+    /// The number that a client tool has to match: `17`, `11.8`, `9.7`.
+    pub series: String,
 }
 
 /// A survey and when it was taken.
@@ -101,9 +111,11 @@ pub async fn ask<'a, T>(
 }
 
 impl Server {
+    #[expect(clippy::too_many_arguments, reason = "its fields, in their order")]
     pub(super) fn new(
         instance: String,
         flavour: Flavour,
+        version: Version,
         identity: String,
         ca: Option<String>,
         provider: Arc<dyn Provider>,
@@ -113,6 +125,7 @@ impl Server {
         Self {
             instance,
             flavour,
+            version,
             identity,
             ca,
             provider,
@@ -128,6 +141,12 @@ impl Server {
         self.flavour
     }
 
+    /// Which version it is of.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
     /// What only this server has; recorded with every claim.
     #[must_use]
     pub fn identity(&self) -> &str {
@@ -140,8 +159,17 @@ impl Server {
         self.ca.as_deref()
     }
 
-    pub(super) fn is(&self, flavour: Flavour, identity: &str, ca: Option<&str>) -> bool {
-        self.flavour == flavour && self.identity == identity && self.ca() == ca
+    pub(super) fn is(
+        &self,
+        flavour: Flavour,
+        version: &Version,
+        identity: &str,
+        ca: Option<&str>,
+    ) -> bool {
+        self.flavour == flavour
+            && self.version == *version
+            && self.identity == identity
+            && self.ca() == ca
     }
 
     /// Its provider, for what asks no server.

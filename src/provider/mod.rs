@@ -159,6 +159,11 @@ pub trait Provider: Send + Sync {
     /// a change, on request and on the slow schedule only.
     async fn ensure_contents(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
 
+    /// What a dump of the database by its own user will be like: about how large, and what it cannot hold. Only reads
+    /// the catalog. Needs a session in that database, like [`Provider::ensure_contents`]. A server may hide from the
+    /// administrator what its user may not read: what is named is true, and what is not named may still fail.
+    async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError>;
+
     /// Logs in over the network as the database's own user would, with nothing but these values.
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError>;
 
@@ -328,7 +333,8 @@ pub enum Flavour {
 pub struct Assessment {
     /// About how many bytes the dump will have before compression; 0: the catalog does not know.
     pub bytes: u64,
-    /// What the database's own user may not read, and a dump by it would lack, each with the SQL that allows it.
+    /// What makes a dump by the database's own user fail, each with the SQL that mends it. At most 20, each for any
+    /// number of objects of one kind and schema.
     pub unreadable: Vec<MissingPrivilege>,
 }
 

@@ -106,7 +106,7 @@ impl<S: Session> Pool<S> {
     pub(super) async fn two_slots(&self) -> Result<(Slot, Slot), ProviderError> {
         if self.shared.visits.is_none() {
             return Err(ProviderError::Unsupported(
-                "extensions and schemas need two connections: set the instance's spec.maxConnections to 2 or more"
+                "extensions, schemas and backups need two connections: set the instance's spec.maxConnections to 2 or more"
                     .to_owned(),
             ));
         }

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod assess;
 mod claims;
 mod context;
 mod drift;
@@ -69,6 +70,8 @@ const EVERYWHERE: &[Scenario] = scenarios![
     removal::who_is_in_the_way_is_named,
     removal::what_the_user_defined_elsewhere_is_named,
     removal::a_removal_that_was_cut_short_is_completed,
+    assess::what_a_dump_cannot_read_is_named_with_its_grant,
+    assess::the_size_of_a_dump_is_estimated,
     rights::missing_privileges_are_named_with_their_grant,
     rights::privileges_of_a_role_count,
     rights::a_privilege_that_only_helps_is_not_asked_for,

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod assess;
 mod bed;
 mod claims;
 mod connections;
@@ -64,6 +65,8 @@ fn run(series: u32) {
             claims::what_stands_there_is_adopted_with_its_data,
             claims::the_survey_says_what_observing_says,
             contents::schemas_and_extensions_are_the_owners,
+            assess::what_a_dump_cannot_read_is_named_with_its_grant,
+            assess::the_size_of_a_dump_is_estimated,
             removal::everything_goes,
             removal::sessions_are_ended_or_named,
             removal::prepared_transactions_are_named,

@@ -12,6 +12,7 @@ use super::super::{Flavour, ProviderError, Verifier};
 /// - `sql_mode` without `ANSI_QUOTES` and `NO_BACKSLASH_ESCAPES`, so that quoting is certain, and on MariaDB with
 ///   `NO_AUTO_CREATE_USER`, without which a GRANT makes an account that has no password.
 /// - `lock_wait_timeout`, which is a year (MySQL) or a day (MariaDB) by default.
+/// - `information_schema_stats_expiry = 0`: sizes of tables on MySQL as they are, not as they were a day ago.
 /// - The named lock is how a session is found again by the next leader (see `fence.rs`).
 pub(super) fn pin(lock_seconds: u64, statement_seconds: u64, lock_name: &str) -> String {
     format!(
@@ -19,7 +20,7 @@ pub(super) fn pin(lock_seconds: u64, statement_seconds: u64, lock_name: &str) ->
          /*M! , ',NO_AUTO_CREATE_USER' */ ), autocommit = 1, time_zone = '+00:00', \
          lock_wait_timeout = {lock_seconds}, innodb_lock_wait_timeout = {lock_seconds}, \
          /*M! max_statement_time = {statement_seconds}, */ \
-         /*!80000 max_execution_time = {}, */ NAMES utf8mb4, @db_operator = GET_LOCK({}, 0)",
+         /*!80000 max_execution_time = {}, information_schema_stats_expiry = 0, */ NAMES utf8mb4, @db_operator = GET_LOCK({}, 0)",
         statement_seconds.saturating_mul(1000),
         ident::mysql_literal(lock_name),
     )
@@ -179,7 +180,9 @@ impl Dialect {
                      SELECT CONVERT(CONCAT('''', User, '''@''', Host, '''') USING utf8mb4), \
                      CONVERT('PROXY' USING utf8mb4) FROM mysql.proxies_priv UNION ALL \
                      SELECT CONVERT(CONCAT('''', User, '''@''', Host, '''') USING utf8mb4), \
-                     CONVERT(CONCAT('privileges on ', Db, '.', Table_name) USING utf8mb4) FROM mysql.tables_priv \
+                     CONVERT(CONCAT(CASE WHEN Db = 'mysql' AND Table_name = 'proc' AND Table_priv = 'Select' \
+                     THEN 'SELECT' ELSE 'privileges' END, ' on ', Db, '.', Table_name) USING utf8mb4) \
+                     FROM mysql.tables_priv \
                      WHERE Db IN ('mysql', 'sys', 'db_operator') UNION ALL ",
                     "SELECT CONVERT(CONCAT('''', ", $member, ", '''@''', ", $at, ", '''') USING utf8mb4), ",
                     "CONVERT(CONCAT('membership of the role ', ", $role, ") USING utf8mb4) FROM ", $table,
@@ -191,6 +194,27 @@ impl Dialect {
             powers!("User", "Host", "Role", "mysql.roles_mapping")
         } else {
             powers!("TO_USER", "TO_HOST", "FROM_USER", "mysql.role_edges")
+        }
+    }
+
+    /// Whether a power, as [`Self::powers_sql`] says it, shows its holder the text of routines of any definer.
+    pub(super) fn shows_routines(&self, power: &str) -> bool {
+        if self.is_mariadb() {
+            power == "SELECT" || power == "SHOW CREATE ROUTINE" || power.ends_with(" on mysql.proc")
+        } else {
+            power == "SELECT" || power == "SHOW_ROUTINE"
+        }
+    }
+
+    /// The statement that shows an account the text of the routines in a schema, whoever defined them.
+    pub(super) fn routine_grant(&self, schema: &SqlName, account: &str) -> String {
+        if !self.is_mariadb() {
+            format!("GRANT SHOW_ROUTINE ON *.* TO {account}")
+        } else if self.series >= (11, 3) {
+            let pattern = ident::mysql_identifier(&self.grant_pattern(schema));
+            format!("GRANT SHOW CREATE ROUTINE ON {pattern}.* TO {account}")
+        } else {
+            format!("GRANT SELECT ON mysql.proc TO {account}")
         }
     }
 

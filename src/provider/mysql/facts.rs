@@ -6,14 +6,18 @@ use super::super::{DatabaseFacts, RoleFacts, SqlName};
 use super::catalog::{ANY_HOST, Account, Grant, Power, Schema, grantee};
 use super::dialect::Dialect;
 
-/// Global privileges that let nobody see or change what is another's.
+/// Privileges beyond the schema that let nobody see or change what is another's. Those that show the text of routines,
+/// of all schemas, are told to be granted where a dump needs them.
 const HARMLESS: &[&str] = &[
     "BINLOG MONITOR",
     "CREATE TEMPORARY TABLES",
     "LOCK TABLES",
     "PROCESS",
     "REPLICATION CLIENT",
+    "SELECT on mysql.proc",
+    "SHOW CREATE ROUTINE",
     "SHOW DATABASES",
+    "SHOW_ROUTINE",
 ];
 
 /// Who can write to these can become anybody.

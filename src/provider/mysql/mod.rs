@@ -13,9 +13,11 @@
 //! | `validate.rs` | what a server cannot hold |
 //! | `ensure.rs` | making accounts and schemas |
 //! | `removal.rs` | taking them away |
+//! | `assess.rs` | what a dump will be like |
 //! | `login.rs` | logging in as a database's own user |
 //! | `error.rs` | what the servers' error numbers mean |
 
+mod assess;
 mod catalog;
 mod contact;
 mod dialect;
@@ -40,8 +42,8 @@ use secrecy::{ExposeSecret, SecretString};
 use self::contact::Sessions;
 use self::facts::Catalog;
 use super::{
-    Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed, Provider,
-    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed,
+    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
 };
 
 /// One MySQL or MariaDB server.
@@ -187,6 +189,11 @@ impl Provider for Mysql {
     /// Nothing: extensions and schemas within a database are PostgreSQL's.
     async fn ensure_contents(&self, _desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         Ok(Vec::new())
+    }
+
+    async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError> {
+        let (mut session, contact) = self.work().await?;
+        assess::assess(&mut session, &contact, names).await
     }
 
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {

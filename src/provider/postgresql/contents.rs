@@ -8,7 +8,6 @@ use super::Postgresql;
 use super::membership::{Right, borrow, give_back, permit};
 use super::session::Session;
 use crate::provider::ident::postgresql_literal;
-use crate::provider::pool::Session as _;
 use crate::provider::{Change, Desired, Extension, ProviderError};
 
 /// What is inside, and what the server has to offer. `$1` names the extensions that are wanted.
@@ -56,77 +55,15 @@ impl Postgresql {
         if desired.postgresql.extensions.is_empty() && desired.postgresql.schemas.is_empty() {
             return Ok(Vec::new());
         }
-        let (home_slot, visit_slot) = self.pool.two_slots().await?;
-        let mut home = self
-            .pool
-            .session(home_slot, Box::pin(self.open_home()))
-            .await?;
-        self.may_connect(&mut home, desired, true).await?;
-        let result = match self
-            .open_visit(&mut home, desired.names.database.as_str())
-            .await
-        {
-            Ok(mut visit) => {
-                let result = self.visit(&mut visit, desired).await;
-                visit.close().await;
-                result
-            }
-            Err(error) => Err(error),
-        };
-        drop(visit_slot);
-        // Also after an error; after a crash it is a deviation, which `make_database` puts right.
-        let closed = self.may_connect(&mut home, desired, false).await;
+        let mut visit = self.visit(&desired.names).await?;
+        let result = self.furnish(&mut visit.session, desired).await;
+        let left = self.leave(visit).await;
         let changes = result?;
-        closed?;
+        left?;
         Ok(changes)
     }
 
-    /// Lets the administrator in, or no longer. A superuser needs no permission.
-    async fn may_connect(
-        &self,
-        home: &mut Session,
-        desired: &Desired,
-        may: bool,
-    ) -> Result<(), ProviderError> {
-        let look = self.look(home, &desired.names).await?;
-        let database = &desired.names.database;
-        let Some(row) = look.database() else {
-            return Err(ProviderError::InTheWay(format!(
-                "the database {database:?} is missing"
-            )));
-        };
-        let has = row
-            .administrator
-            .iter()
-            .any(|privilege| privilege == "CONNECT");
-        if row.owned || has == may {
-            return Ok(());
-        }
-        let version = home.version();
-        let change = if may {
-            format!(
-                "GRANT CONNECT ON DATABASE {} TO CURRENT_USER",
-                database.postgresql()
-            )
-        } else {
-            format!(
-                "REVOKE CONNECT ON DATABASE {} FROM CURRENT_USER",
-                database.postgresql()
-            )
-        };
-        let statements = [
-            borrow(&row.owner, Right::Use, version),
-            change,
-            give_back(&row.owner, version),
-        ];
-        home.transaction(&format!("visit the database {database:?}"), &statements)
-            .await
-            .map_err(|failure| {
-                failure.needing(|| permit(&row.owner, &self.config.username, version))
-            })
-    }
-
-    async fn visit(
+    async fn furnish(
         &self,
         visit: &mut Session,
         desired: &Desired,

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `session.rs` | one session: how it is opened, how a statement runs in it |
 //! | `failure.rs` | what the server said, and which error that is |
+//! | `assess.rs` | what a dump will be like |
+//! | `visit.rs` | sessions inside a tenant's database |
 //! | `home.rs` | the operator's own database, and the fence in it |
 //! | `catalog.rs` | what stands there, in one query |
 //! | `claims.rs` | the claim table |
@@ -13,6 +15,7 @@
 //! | `login.rs` | logging in as the tenant |
 //! | `inspect.rs` | the server as a whole |
 
+mod assess;
 mod catalog;
 mod claims;
 mod contents;
@@ -25,6 +28,7 @@ mod membership;
 mod remove;
 mod role;
 mod session;
+mod visit;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -32,10 +36,11 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::pool::{Lease, Pool};
 use super::{
-    Change, Claim, Desired, Fence, Inspection, Login, Names, Observed, Provider, ProviderError,
-    Removal, Removed, ServerConfig, Survey, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Fence, Inspection, Login, Names, Observed, Provider,
+    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
 };
 use session::Session;
+use visit::Doors;
 
 /// CREATE DATABASE statements at a time on one server.
 const CREATE_LANES: usize = 4;
@@ -48,6 +53,7 @@ pub(super) struct Postgresql {
     /// The epoch of this process on this server, once it has been there.
     epoch: Mutex<Option<i64>>,
     lanes: Semaphore,
+    doors: Doors,
 }
 
 impl Postgresql {
@@ -56,6 +62,7 @@ impl Postgresql {
             pool: Pool::new(config.max_connections, config.timeouts),
             epoch: Mutex::new(None),
             lanes: Semaphore::new(CREATE_LANES),
+            doors: Doors::new(),
             config,
             fence,
         }
@@ -123,6 +130,10 @@ impl Provider for Postgresql {
 
     async fn ensure_contents(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         self.make_contents(desired).await
+    }
+
+    async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError> {
+        self.judge(names).await
     }
 
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {
