@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
+use crate::backup::turn::Limits;
+
 /// The settings of the operator's process.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
@@ -44,6 +46,25 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_CONCURRENCY", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
+
+    /// How many backups may run at the same time, over all instances. The oldest are first.
+    #[arg(long, env = "DB_OPERATOR_MAX_BACKUPS", default_value_t = 10,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_backups: u16,
+
+    /// How many backups may run at the same time on one instance.
+    #[arg(long, env = "DB_OPERATOR_MAX_BACKUPS_PER_INSTANCE", default_value_t = 2,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_backups_per_instance: u16,
+
+    /// How long a finished backup's Job is kept for its log; whole seconds.
+    #[arg(long, env = "DB_OPERATOR_KEEP_JOBS", default_value = "24h", value_name = "TIME", value_parser = kept)]
+    pub keep_jobs: Duration,
+
+    /// The operator's own image, whose binary runs in the pods of backups [default: the image of this process's own
+    /// pod].
+    #[arg(long, env = "DB_OPERATOR_IMAGE", value_parser = non_empty)]
+    pub image: Option<String>,
 
     /// How long a process that was asked to stop may go on with the work it has begun.
     ///
@@ -132,6 +153,21 @@ impl Config {
         Ok(())
     }
 
+    /// How many backups may run at a time.
+    #[must_use]
+    pub fn backup_limits(&self) -> Limits {
+        Limits {
+            overall: self.max_backups.into(),
+            per_instance: self.max_backups_per_instance.into(),
+        }
+    }
+
+    /// How long a finished backup's Job is kept, in seconds.
+    #[must_use]
+    pub fn keep_seconds(&self) -> u32 {
+        u32::try_from(self.keep_jobs.as_secs()).unwrap_or(u32::MAX)
+    }
+
     /// The name under which this process holds the lease.
     #[must_use]
     pub fn identity(&self) -> String {
@@ -160,6 +196,17 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
     if span.subsec_nanos() != 0 || !(2..=3600).contains(&span.as_secs()) {
         return Err(format!(
             "\"{text}\" does not fit a lease: write whole seconds from 2s to 1h"
+        ));
+    }
+    Ok(span)
+}
+
+/// A Job's time to live is an integer of seconds.
+fn kept(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if span.subsec_nanos() != 0 || i32::try_from(span.as_secs()).is_err() {
+        return Err(format!(
+            "\"{text}\" does not fit a Job: write whole seconds, as in 10m or 24h"
         ));
     }
     Ok(span)
@@ -225,6 +272,14 @@ mod tests {
             assert!(whole_seconds(text).is_err(), "{text}");
         }
         assert_eq!(whole_seconds("2s"), Ok(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_job_is_kept_for_whole_seconds() {
+        let day = parse(&[]).unwrap().keep_jobs;
+        assert_eq!(day, Duration::from_hours(24));
+        assert!(parse(&["--keep-jobs", "1500ms"]).is_err());
+        assert!(parse(&["--max-backups", "0"]).is_err());
     }
 
     #[test]

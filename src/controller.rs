@@ -19,10 +19,12 @@ use tracing::Instrument;
 
 use crate::api::{Backup, Database, DatabaseInstance};
 use crate::backoff::{self, Failures, Key};
+use crate::backup;
 use crate::database::memory::Memory;
 use crate::error::Error;
 use crate::health::Health;
 use crate::instance::connections::Connections;
+use crate::instance::destination::Destinations;
 use crate::instance::registry::Instances;
 use crate::instance::server::ServerError;
 use crate::leader::Leadership;
@@ -62,6 +64,10 @@ pub struct Context {
     pub connections: Connections,
     /// What is remembered of each Database.
     pub memory: Memory,
+    /// The object stores that are open.
+    pub destinations: Destinations,
+    /// What all passes over Backups share.
+    pub backup: backup::Shared,
     /// Instances to look at now.
     pub instance_triggers: Trigger<DatabaseInstance>,
     /// Databases to look at now.

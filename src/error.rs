@@ -5,6 +5,7 @@ use kube::core::Status;
 
 use crate::instance::server::ServerError;
 use crate::provider::ProviderError;
+use crate::store::StoreError;
 
 /// Why an object could not be brought to what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +29,18 @@ pub enum Error {
     /// A database server did not do what it was asked.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The object store did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The server does not accept what the Secret holds.
     #[error("logging in as {user} with the Secret's values does not work")]
     LoginFailed {
         /// The SQL user.
         user: String,
     },
+    /// This process must not do anything any more.
+    #[error("this process does not lead any more")]
+    NotLeading,
     /// Something keeps a database or a user from being dropped.
     #[error("{what}")]
     Blocked {
@@ -69,6 +76,8 @@ impl Error {
             Self::Api { source, .. } => status(source).map(|status| status.code),
             Self::Changed { .. } => Some(409),
             Self::Server(_)
+            | Self::Store(_)
+            | Self::NotLeading
             | Self::LoginFailed { .. }
             | Self::Blocked { .. }
             | Self::Encode { .. } => None,
@@ -89,7 +98,10 @@ impl Error {
             Self::Server(error) => error
                 .provider()
                 .map_or("ServerPaused", ProviderError::category),
+            Self::Store(error) if error.is_retryable() => "StoreUnreachable",
+            Self::Store(_) => "StoreRefused",
             Self::LoginFailed { .. } => "LoginFailed",
+            Self::NotLeading => "NotLeading",
             Self::Blocked { .. } => "DeletionBlocked",
             Self::Encode { .. } => "InternalError",
             Self::Changed { .. } => "ObjectChanged",
@@ -104,7 +116,12 @@ impl Error {
             // The API server understood, and refuses what it was sent.
             Self::Api { .. } => !matches!(self.code(), Some(400 | 422)),
             Self::Server(error) => error.provider().is_none_or(ProviderError::is_retryable),
-            Self::Changed { .. } | Self::LoginFailed { .. } | Self::Blocked { .. } => true,
+            // Whoever does not try again says so before it becomes this error.
+            Self::Store(_)
+            | Self::NotLeading
+            | Self::Changed { .. }
+            | Self::LoginFailed { .. }
+            | Self::Blocked { .. } => true,
             Self::Encode { .. } => false,
         }
     }

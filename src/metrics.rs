@@ -14,6 +14,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::api::{BackupReason, Outcome, Reason};
+
 mod process;
 
 /// Every metric of the process. Cheap to clone: clones count together.
@@ -35,7 +37,29 @@ pub struct Metrics {
     pub server_errors: Family<ServerErrorLabels, Counter>,
     /// 1 while an instance's breaker is open, so that nobody asks its server.
     pub breaker_open: Family<InstanceLabels, Gauge>,
+    /// Backups that ended, by the reason in their conditions: `Completed`, or why they failed.
+    pub backups: Family<BackupLabels, Counter>,
+    /// How long backups took, from their turn to their end, by how they ended.
+    pub backup_seconds: Family<ResultLabels, Histogram, fn() -> Histogram>,
+    /// Bytes that completed backups have in the object stores.
+    pub backup_bytes: Counter,
     registry: std::sync::Arc<Registry>,
+}
+
+/// Labels of backups that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackupLabels {
+    /// `completed` or `failed`.
+    pub result: &'static str,
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+}
+
+/// Labels of how something ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabels {
+    /// `completed` or `failed`.
+    pub result: &'static str,
 }
 
 /// Labels of what is counted for a kind of object.
@@ -124,6 +148,10 @@ impl Metrics {
         let server_errors = Family::default();
         let breaker_open = Family::default();
 
+        let backups = Family::default();
+        let backup_seconds = Family::new_with_constructor(long_seconds as fn() -> Histogram);
+        let backup_bytes = Counter::default();
+
         // The process's metrics have standard names, without a prefix.
         let mut root = Registry::default();
         root.register_collector(Box::new(process::ProcessCollector));
@@ -161,6 +189,21 @@ impl Metrics {
             breaker_open.clone(),
         );
         registry.register(
+            "backups",
+            "Backups that ended, by result and reason",
+            backups.clone(),
+        );
+        registry.register(
+            "backup_seconds",
+            "Time that backups took from their turn to their end",
+            backup_seconds.clone(),
+        );
+        registry.register(
+            "backup_stored_bytes",
+            "Bytes that completed backups have in the object stores",
+            backup_bytes.clone(),
+        );
+        registry.register(
             "build",
             "The operator's version",
             Info::new(BuildLabels {
@@ -177,6 +220,9 @@ impl Metrics {
             server_seconds,
             server_errors,
             breaker_open,
+            backups,
+            backup_seconds,
+            backup_bytes,
             registry: std::sync::Arc::new(root),
         }
     }
@@ -226,6 +272,23 @@ impl Metrics {
             .set(i64::from(breaker_open));
     }
 
+    /// Counts a backup that ended: why, after how many seconds, and its bytes in the store.
+    pub fn backed_up(&self, reason: BackupReason, seconds: i64, bytes: u64) {
+        let result = match reason.outcome() {
+            Outcome::Ready => "completed",
+            Outcome::Reconciling | Outcome::Stalled => "failed",
+        };
+        let reason = reason.as_str();
+        self.backups
+            .get_or_create(&BackupLabels { result, reason })
+            .inc();
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        self.backup_seconds
+            .get_or_create(&ResultLabels { result })
+            .observe(f64::from(seconds));
+        self.backup_bytes.inc_by(bytes);
+    }
+
     /// All metrics as `OpenMetrics` text.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -237,6 +300,11 @@ impl Metrics {
 /// Buckets from 1 ms to about 65 s, doubling.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 17))
+}
+
+/// Buckets from 1 s to about 9 hours, doubling.
+fn long_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 16))
 }
 
 #[cfg(test)]
@@ -253,6 +321,8 @@ mod tests {
             Duration::from_millis(3),
             Some("ApiServerRefused"),
         );
+        metrics.backed_up(BackupReason::Completed, 3, 70);
+        metrics.backed_up(BackupReason::Evicted, 3, 0);
         let text = metrics.clone().render().unwrap();
         for line in [
             "db_operator_leader 1",
@@ -260,6 +330,9 @@ mod tests {
             "db_operator_reconciles_total{kind=\"Database\",result=\"error\"} 1",
             "db_operator_reconcile_errors_total{kind=\"Database\",reason=\"ApiServerRefused\"} 1",
             "db_operator_reconcile_seconds_count{kind=\"Database\"} 2",
+            "db_operator_backups_total{result=\"completed\",reason=\"Completed\"} 1",
+            "db_operator_backups_total{result=\"failed\",reason=\"Evicted\"} 1",
+            "db_operator_backup_stored_bytes_total 70",
             "db_operator_build_info{version=\"",
             "process_resident_memory_bytes ",
             "process_cpu_seconds_total ",

@@ -13,12 +13,15 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{self, Failures};
+use crate::backup;
+use crate::backup::image::OwnImage;
 use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::controller::Context;
 use crate::database::memory::Memory;
 use crate::health::{self, Health, ListenError};
 use crate::instance::connections::Connections;
+use crate::instance::destination::Destinations;
 use crate::instance::registry::Instances;
 use crate::leader::{Elector, Leadership, LostLease, Precondition, Settings};
 use crate::metrics::Metrics;
@@ -153,6 +156,12 @@ async fn operate(
         concurrency: config.concurrency,
         instances: Instances::default(),
         connections: Connections::default(),
+        destinations: Destinations::default(),
+        backup: backup::Shared::new(
+            config.backup_limits(),
+            config.keep_seconds(),
+            OwnImage::new(config.image.clone(), config.identity.clone()),
+        ),
         memory: Memory::default(),
         instance_triggers: Trigger::default(),
         database_triggers: Trigger::default(),
@@ -223,7 +232,7 @@ fn spawn_controllers(context: &Arc<Context>, stop: &CancellationToken) -> JoinSe
     let (instances, databases, backups) = (
         crate::instance::controller::run(Arc::clone(context), stop.clone()),
         crate::database::controller::run(Arc::clone(context), stop.clone()),
-        crate::backup::controller::run(Arc::clone(context), stop.clone()),
+        backup::controller::run(Arc::clone(context), stop.clone()),
     );
     tasks.spawn(named("the controller of instances", instances));
     tasks.spawn(named("the controller of databases", databases));

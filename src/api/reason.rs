@@ -125,7 +125,6 @@ reasons! {
             Completed: "The dump was whole, every part arrived, and the object in the store has its size and checksum.",
         }
         Reconciling {
-            NotHandledYet: "This version of the operator does not make backups yet.",
             WaitingForTurn: "Another backup of this Database is active, or the operator's limit is reached; the oldest is next.",
             WaitingForDatabase: "The Database is not in the state CREATED yet, or is suspended.",
             Starting: "The upload is begun and the Job created.",
@@ -138,6 +137,7 @@ reasons! {
             DatabaseDeleted: "The Database was deleted while the backup ran, and the backup was cancelled.",
             Cancelled: "The Backup was deleted while it ran; the Job is stopped and the upload aborted.",
             ForeignNamespace: "spec.databaseRef.namespace is not accepted here: leave it out.",
+            NamespaceNotAllowed: "The Database's instance does not accept Databases from this namespace (spec.allowedNamespaces).",
             NoDestination: "The Database's instance has no spec.backup.",
             InvalidTemplate: "The template for the Job is missing or broken; the message says where.",
             ToolMismatch: "The image's dump tool is older than the server, or one for another kind of server.",
@@ -148,6 +148,7 @@ reasons! {
             JobDeleted: "The Job was deleted while it ran.",
             Evicted: "The Job's pod was evicted from its node.",
             OutOfMemory: "A process of the Job's pod was killed because it used more memory than its limit.",
+            Terminated: "The Job's pod was asked to end before it was done.",
             Killed: "The Job's pod ended without telling a result.",
             DeadlineExceeded: "The backup took longer than spec.deadlineSeconds.",
             NoProgress: "Nothing was dumped or uploaded for spec.stallSeconds.",

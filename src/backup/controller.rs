@@ -1,19 +1,22 @@
-//! The controller of backups.
+//! The controller of backups: when one is looked at.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Backup, BackupReason, Reason, Report};
+use super::pass::tell_database;
+use super::walk::{self, End, walk};
+use super::{sweep, watching};
+use crate::api::{Backup, BackupState};
+use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
-use crate::status::{self, When};
 
-/// Writes the status of a Backup.
-const MANAGER: &str = "db-operator-backup";
+/// A backup that failed to be looked at is not looked at sooner than this, whatever wakes it.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
 
 /// Looks after all backups until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -21,27 +24,60 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     // Set once, before anything is read from it.
     let _ = context.backups.set(controller.store());
     let controller = controller.reconcile_on(context.backup_triggers.stream());
-    controller::run(controller, context, stop).await;
+    let controller = watching::attach(controller, &context);
+    let sweeping = sweep::run(Arc::clone(&context), stop.clone());
+    tokio::join!(controller::run(controller, context, stop), sweeping);
 }
 
 impl Reconcile for Backup {
     const KIND: &'static str = "Backup";
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
-        let generation = self.metadata.generation;
-        let mut next = self.status.clone().unwrap_or_default();
-        next.observed_generation = generation;
-        let reason = BackupReason::NotHandledYet;
-        Report::new(reason, reason.meaning()).record(
-            &mut next.conditions,
-            generation,
-            Timestamp::now(),
-        );
-        let api = Api::namespaced(
-            context.client.clone(),
-            &self.namespace().unwrap_or_default(),
-        );
-        status::write(&api, MANAGER, self, &next, When::Unchanged).await?;
-        Ok(context.at_resync())
+        let uid = self.uid().unwrap_or_default();
+        let memory = &context.backup.memory;
+        if memory.is_news(self) {
+            // Its Database reads the same cache.
+            tell_database(context, self);
+        }
+        let now = Instant::now();
+        if let Some(rest) = memory.rest(self, now) {
+            return Ok(Action::requeue(rest));
+        }
+        if context.databases.get().is_none() || !is_ready(context) {
+            return Ok(Action::requeue(Duration::from_secs(1)));
+        }
+        let asked = memory.asked(&uid);
+        let result = walk(context, self).await;
+        let resync = backoff::spread_evenly(context.resync, rand::random());
+        match &result {
+            Ok(end) => match walk::due(*end, resync) {
+                // One that waits is woken by what it waits for; one that runs, by its own progress, too.
+                Some(due) if self.is_active() => memory.note(self, due, asked),
+                Some(_) => memory.suspect(&uid),
+                None if self.state().is_some_and(BackupState::is_terminal) => memory.forget(&uid),
+                None => memory.suspect(&uid),
+            },
+            Err(_) => memory.note(self, now + SHORTEST_REST, asked),
+        }
+        Ok(match result? {
+            End::Again(rest) => Action::requeue(rest),
+            End::Waits => Action::requeue(resync),
+            // An end is an end: only a deletion follows, and that is a change.
+            End::Over => Action::await_change(),
+        })
     }
+}
+
+/// Whether all Databases and Backups are known: before that nothing can be said about turns and places.
+fn is_ready(context: &Context) -> bool {
+    use futures::FutureExt;
+    let databases = context
+        .databases
+        .get()
+        .is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))));
+    let backups = context
+        .backups
+        .get()
+        .is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))));
+    databases && backups
 }

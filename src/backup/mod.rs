@@ -1,5 +1,72 @@
-//! One backup of one `Database`: its life, and in time its Job, its upload and its end.
+//! The life of a `Backup`: observe → next → act → report, in the same rooms as a Database's.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `controller.rs` | when a Backup is looked at |
+//! | `walk.rs` | the order of a pass |
+//! | `state.rs` | what follows a state, and what it asks for (pure) |
+//! | `pass.rs` | what a pass knows, and how it writes what it found |
+//! | `wait.rs`, `turn.rs` | before the beginning: whose turn it is (pure), and what is waited for |
+//! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
+//! | `start.rs`, `window.rs` | the upload, the Job and its errand; the signed parts that it has (pure) |
+//! | `job/` | from a template to the Job |
+//! | `follow.rs`, `judge.rs` | how far the Job is; what became of it (pure) |
+//! | `finish.rs` | from the Job's report to an object that counts |
+//! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
+//! | `watching.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what need not be looked at again yet; the operator's own image |
 
+mod clean_up;
 pub mod controller;
+mod finish;
+mod follow;
+pub mod image;
 pub mod job;
+pub mod judge;
+pub mod memory;
+mod pass;
+mod prepare;
+mod start;
 pub mod state;
+mod subject;
+mod sweep;
+pub mod turn;
+mod wait;
+mod walk;
+pub mod watching;
+pub mod window;
+
+pub(crate) use wait::wake_others as wake_waiting;
+
+/// What all passes over Backups share.
+pub struct Shared {
+    /// How many may run at a time.
+    pub limits: turn::Limits,
+    /// How long a finished Job is kept for its log, in seconds.
+    pub keep_seconds: u32,
+    /// The operator's own image.
+    pub image: image::OwnImage,
+    /// The places that were given away.
+    pub places: turn::Places,
+    /// What is remembered of each Backup.
+    pub memory: memory::Memory,
+    /// The signed requests that were handed out.
+    pub windows: window::Windows,
+    /// The Jobs and their pods.
+    pub work: watching::Work,
+}
+
+impl Shared {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(limits: turn::Limits, keep_seconds: u32, image: image::OwnImage) -> Self {
+        Self {
+            limits,
+            keep_seconds,
+            image,
+            places: turn::Places::default(),
+            memory: memory::Memory::default(),
+            windows: window::Windows::default(),
+            work: watching::Work::default(),
+        }
+    }
+}

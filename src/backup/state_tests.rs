@@ -243,13 +243,25 @@ impl World {
         };
         let requests = database::act(self.database, &seen) == database::Act::RequestFinalBackup;
         match database::next(self.database, &seen) {
-            Some(step) => step.to.map(|to| Self {
-                database: Some(to),
-                named: match to {
-                    database::State::BackupRequested | database::State::BackupInProgress => named,
-                    _ => None,
-                },
-                ..self
+            Some(step) => step.to.map(|to| {
+                // After a final backup that failed, another one is named, which is not there yet.
+                let again = to == database::State::BackupBeforeDeleteRequested
+                    && step.because == database::Cause::BackupFailed;
+                let mut world = Self {
+                    database: Some(to),
+                    named: match to {
+                        database::State::BackupRequested
+                        | database::State::BackupInProgress
+                        | database::State::BackupCompleted => named,
+                        _ => None,
+                    },
+                    ..self
+                };
+                if again {
+                    world.final_exists = false;
+                    world.backups[FINAL] = None;
+                }
+                world
             }),
             None => (requests && !self.final_exists).then_some(Self {
                 final_exists: true,

@@ -49,6 +49,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     }
     // What cannot be written is said before anything is claimed or made.
     let draft = Draft::prepare(pass, &instance, &server).await?;
+    let _alone = server.alone(&desired.names).await;
     let observed = server.observe(&desired.names, depth.since).await?;
     let recreate = pass.requested(RECREATE_REQUESTED_AT).cloned();
 

@@ -8,7 +8,7 @@
 //! | `observe.rs` | what a pass sees before it decides |
 //! | `notes.rs` | what is persisted together with a state (pure) |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
-//! | `report.rs` | what the conditions say |
+//! | `report.rs`, `events.rs` | what the conditions say, and what people are told |
 //! | `desired.rs`, `drift.rs` | what is asked for, and what differs from it (pure) |
 //! | `establish.rs` | claim, Secret, user, database, login |
 //! | `turn.rs` | the Backups: whose turn it is, and telling them |
@@ -22,6 +22,7 @@ mod credentials;
 mod desired;
 pub mod drift;
 mod establish;
+mod events;
 mod final_backup;
 mod final_credentials;
 mod give_up;
@@ -37,3 +38,5 @@ mod turn;
 mod walk;
 
 pub use controller::run;
+pub(crate) use desired::names;
+pub(crate) use pass::is_allowed;

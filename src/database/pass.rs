@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::ResourceExt;
 use kube::api::Api;
-use kube::runtime::events::{Event, EventType};
-use kube::{Resource, ResourceExt};
 
 use super::drift;
 use crate::api::database::DatabaseStatus;
@@ -237,29 +236,10 @@ impl<'a> Pass<'a> {
         report.record(&mut next.conditions, generation, Timestamp::now());
         self.persist(next).await
     }
-
-    /// Tells a person what was done. Never fails: in a namespace that is going there are no Events.
-    pub async fn tell(&self, kind: EventType, reason: &str, note: String) {
-        tracing::info!(reason, note, "event");
-        let event = Event {
-            type_: kind,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self
-            .context
-            .events
-            .publish(&event, &self.database.object_ref(&()))
-            .await
-        {
-            tracing::debug!(%error, "an Event was not published");
-        }
-    }
 }
 
-async fn is_allowed(
+/// Whether an instance accepts a Database's namespace. Client required where it selects namespaces by label.
+pub async fn is_allowed(
     context: &Context,
     instance: &DatabaseInstance,
     database: &Database,

@@ -272,6 +272,10 @@ pub fn tell(context: &Context, database: &Database) {
         let Ok(backup) = &guarded.0 else { continue };
         let ended = backup.state().is_some_and(BackupState::is_terminal);
         if !ended && is_of(backup, database, &context.namespace) {
+            context
+                .backup
+                .memory
+                .suspect(&backup.uid().unwrap_or_default());
             context.backup_triggers.send(&guarded);
         }
     }

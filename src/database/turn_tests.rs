@@ -6,7 +6,7 @@ use super::*;
 
 const HOME: &str = "operators";
 
-fn database(namespace: &str, status: Value) -> Database {
+fn database(namespace: &str, status: &Value) -> Database {
     serde_json::from_value(json!({
         "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
         "metadata": {"name": "orders", "namespace": namespace, "uid": "u1"},
@@ -15,7 +15,7 @@ fn database(namespace: &str, status: Value) -> Database {
     .unwrap()
 }
 
-fn backup(namespace: &str, of: Value, status: Value) -> Backup {
+fn backup(namespace: &str, of: &Value, status: &Value) -> Backup {
     serde_json::from_value(json!({
         "apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup",
         "metadata": {"name": "b", "namespace": namespace, "uid": "b1"},
@@ -37,15 +37,15 @@ fn another_namespace_is_named_in_the_operators_own_alone() {
         ("a", &of_a, false),
         ("a", &json!({"name": "other"}), false),
     ] {
-        let backup = backup(place, reference.clone(), Value::Null);
-        let database = database("a", Value::Null);
+        let backup = backup(place, reference, &Value::Null);
+        let database = database("a", &Value::Null);
         assert_eq!(is_of(&backup, &database, HOME), expected, "{backup:?}");
     }
     // A Database of the operator's own namespace has both kinds there.
-    let at_home = database(HOME, Value::Null);
+    let at_home = database(HOME, &Value::Null);
     let of_home = json!({"name": "orders", "namespace": HOME});
     for (reference, is_final_one) in [(of, false), (of_home, true)] {
-        let backup = backup(HOME, reference, Value::Null);
+        let backup = backup(HOME, &reference, &Value::Null);
         assert!(is_of(&backup, &at_home, HOME));
         assert_eq!(is_final(&backup), is_final_one);
     }
@@ -53,7 +53,7 @@ fn another_namespace_is_named_in_the_operators_own_alone() {
 
 #[test]
 fn what_is_deleted_before_its_turn_is_not_waited_for() {
-    let of = |state: Value| backup("a", json!({"name": "orders"}), json!({"state": state}));
+    let of = |state: Value| backup("a", &json!({"name": "orders"}), &json!({"state": state}));
     for (state, expected) in [
         (Value::Null, BackupSeen::Waiting),
         (json!("STARTING"), BackupSeen::Active),
@@ -98,7 +98,7 @@ fn who_waits_for_a_backup_does_not_rest_long() {
         ),
     ] {
         let expected = if waits { LOOK } else { hour };
-        let database = database("a", status.clone());
+        let database = database("a", &status);
         assert_eq!(rest(&database, hour), expected, "{status}");
         let moment = Duration::from_secs(1);
         assert_eq!(rest(&database, moment), moment);
@@ -108,7 +108,7 @@ fn who_waits_for_a_backup_does_not_rest_long() {
 #[test]
 fn backups_are_told_what_is_new_to_them_and_only_that() {
     let memory = crate::database::memory::Memory::default();
-    let news = |status: Value| memory.is_news("u1", Told::of(&database("a", status)));
+    let news = |status: Value| memory.is_news("u1", Told::of(&database("a", &status)));
     let named =
         |uid: &str| json!({"state": "BACKUP_REQUESTED", "backup": {"name": "b", "uid": uid}});
     // Of what rests there is nothing to tell, the first time neither.
@@ -118,7 +118,7 @@ fn backups_are_told_what_is_new_to_them_and_only_that() {
     assert!(news(named("b2")));
     assert!(news(json!({"state": "CREATED"})));
     assert!(!news(json!({"state": "CREATED", "observedGeneration": 2})));
-    let mut suspended = database("a", json!({"state": "CREATED"}));
+    let mut suspended = database("a", &json!({"state": "CREATED"}));
     suspended.spec.suspend = true;
     assert!(memory.is_news("u1", Told::of(&suspended)));
     assert!(news(json!({"state": "CREATED"})));

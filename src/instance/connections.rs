@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::access::Access;
 use super::breaker::Breaker;
-use super::server::Server;
+use super::server::{Server, Version};
 use crate::metrics::Metrics;
 use crate::provider::{self, Fence, Inspection, Provider};
 
@@ -96,16 +96,21 @@ impl Connections {
         let connection = connection.get_mut();
         connection.looked_at = Some(Instant::now());
         let identity = found.identity.clone().unwrap_or_default();
+        let version = Version {
+            full: found.version.clone(),
+            series: found.series.clone(),
+        };
         if let Some(server) = connection
             .server
             .as_ref()
-            .filter(|server| server.is(found.flavour, &identity, ca.as_deref()))
+            .filter(|server| server.is(found.flavour, &version, &identity, ca.as_deref()))
         {
             return Arc::clone(server);
         }
         let server = Arc::new(Server::new(
             name.to_owned(),
             found.flavour,
+            version,
             identity,
             ca,
             Arc::clone(&connection.provider),

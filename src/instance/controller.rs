@@ -17,6 +17,7 @@ use super::verdict::{self, Verdict};
 use crate::api::instance::DatabaseInstanceStatus;
 use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, FINALIZER, InstanceReason, Report};
 use crate::backoff;
+use crate::backup;
 use crate::controller::{self, Context, Reconcile};
 use crate::database::drift;
 use crate::error::Error;
@@ -81,6 +82,7 @@ impl Reconcile for DatabaseInstance {
             for database in context.databases_on(&self.name_any()) {
                 context.look_at(&database);
             }
+            backup::wake_waiting(context);
         }
         Ok(Action::requeue(backoff::spread_evenly(
             again,

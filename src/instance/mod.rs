@@ -5,6 +5,7 @@
 //! | `controller.rs` | when an instance is looked at, and the order of a pass |
 //! | `access.rs` | from the object and its Secrets to what a provider needs |
 //! | `connections.rs` | the providers that are open |
+//! | `destination.rs` | the object stores that backups go to |
 //! | `verdict.rs` | what was found, and what that means (pure) |
 //! | `registry.rs` | what the other controllers may know of an instance |
 //! | `server.rs` | a server that may be used: asked behind its breaker |
@@ -14,6 +15,7 @@ mod access;
 pub mod breaker;
 pub mod connections;
 pub mod controller;
+pub mod destination;
 pub mod registry;
 pub mod server;
 mod verdict;

@@ -1,24 +1,37 @@
 //! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
-use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Survey};
+use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, SqlName, Survey};
 
 /// A server that was reached and may be used. Shared by everything that refers to its instance.
 pub struct Server {
     instance: String,
     flavour: Flavour,
+    version: Version,
     identity: String,
     ca: Option<String>,
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
+    guards: Mutex<HashMap<SqlName, Arc<tokio::sync::Mutex<()>>>>,
     metrics: Metrics,
+}
+
+/// Which version a server is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// As it says it: `17.6`.
+    pub full: String,
+    /// The number that a client tool has to match: `17`, `11.8`, `9.7`.
+    pub series: String,
 }
 
 /// A survey and when it was taken.
@@ -101,9 +114,11 @@ pub async fn ask<'a, T>(
 }
 
 impl Server {
+    #[expect(clippy::too_many_arguments, reason = "its fields, in their order")]
     pub(super) fn new(
         instance: String,
         flavour: Flavour,
+        version: Version,
         identity: String,
         ca: Option<String>,
         provider: Arc<dyn Provider>,
@@ -113,11 +128,13 @@ impl Server {
         Self {
             instance,
             flavour,
+            version,
             identity,
             ca,
             provider,
             breaker,
             survey: Mutex::default(),
+            guards: Mutex::default(),
             metrics,
         }
     }
@@ -126,6 +143,12 @@ impl Server {
     #[must_use]
     pub fn flavour(&self) -> Flavour {
         self.flavour
+    }
+
+    /// Which version it is of.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.version
     }
 
     /// What only this server has; recorded with every claim.
@@ -140,14 +163,33 @@ impl Server {
         self.ca.as_deref()
     }
 
-    pub(super) fn is(&self, flavour: Flavour, identity: &str, ca: Option<&str>) -> bool {
-        self.flavour == flavour && self.identity == identity && self.ca() == ca
+    pub(super) fn is(
+        &self,
+        flavour: Flavour,
+        version: &Version,
+        identity: &str,
+        ca: Option<&str>,
+    ) -> bool {
+        self.flavour == flavour
+            && self.version == *version
+            && self.identity == identity
+            && self.ca() == ca
     }
 
     /// Its provider, for what asks no server.
     #[must_use]
     pub fn provider(&self) -> &dyn Provider {
         self.provider.as_ref()
+    }
+
+    /// Waits until nobody else of this process works on this database, and keeps it so. What one does there for a moment
+    /// (a privilege that a session inside needs) another one would take for drift.
+    pub async fn alone(&self, names: &Names) -> OwnedMutexGuard<()> {
+        let guard = {
+            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(guards.entry(names.database.clone()).or_default())
+        };
+        guard.lock_owned().await
     }
 
     /// Asks the server, unless its breaker is open. `operation` is the metric's label.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Builder, Credentials};
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, MultipartUpload, Part as SdkPart,
@@ -130,7 +131,7 @@ impl Store {
         Ok(())
     }
 
-    /// An object, if it is there.
+    /// An object, if it is there. "I could not look" is an error.
     pub async fn head(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let found = self
             .client
@@ -141,14 +142,18 @@ impl Store {
             .await;
         let found = match found {
             Ok(found) => found,
-            Err(error)
-                if error
+            Err(error) => {
+                let status = error
                     .raw_response()
-                    .is_some_and(|answer| answer.status().as_u16() == 404) =>
-            {
-                return Ok(None);
+                    .map_or(0, |answer| answer.status().as_u16());
+                if (300..500).contains(&status) {
+                    self.why_not(key).await?;
+                }
+                if status == 404 {
+                    return Ok(None);
+                }
+                return Err(StoreError::from_sdk(&error));
             }
-            Err(error) => return Err(StoreError::from_sdk(&error)),
         };
         let size = found
             .content_length()
@@ -161,6 +166,31 @@ impl Store {
                 .map(|(name, value)| (name.to_lowercase(), value.clone()))
                 .collect(),
         }))
+    }
+
+    /// A refused HEAD has no words: with 404, the object may be missing, the bucket, or (versitygw) our keys. A list that
+    /// is refused has them; one that is not shows that the object is missing.
+    async fn why_not(&self, key: &str) -> Result<(), StoreError> {
+        let list = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.s3.bucket)
+            .prefix(key)
+            .max_keys(1)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk(&error))?;
+        if list
+            .contents()
+            .iter()
+            .any(|object| object.key() == Some(key))
+        {
+            return Err(StoreError::Busy {
+                code: "NotVisible".to_owned(),
+                message: "it lists an object that it does not show".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Writes a small object, over one that is there.
@@ -213,40 +243,57 @@ impl Store {
         Ok(open.len())
     }
 
-    /// The open uploads whose keys begin with `prefix`.
+    /// The open uploads whose keys begin with `prefix`. MinIO lists those of one key alone, where `prefix` is that key.
     pub async fn uploads(&self, prefix: &str) -> Result<Vec<OpenUpload>, StoreError> {
         bounded(self.all_uploads(prefix)).await
     }
 
     async fn all_uploads(&self, prefix: &str) -> Result<Vec<OpenUpload>, StoreError> {
         let mut uploads = Vec::new();
-        let mut after: (Option<String>, Option<String>) = (None, None);
+        let mut after = Marker::default();
         loop {
-            let page = self
-                .client
-                .list_multipart_uploads()
-                .bucket(&self.s3.bucket)
-                .prefix(prefix)
-                .set_key_marker(after.0.clone())
-                .set_upload_id_marker(after.1.clone())
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk(&error))?;
+            let page = match self.page_of_uploads(prefix, &after).await {
+                // versitygw 1.8 does not know the upload ids that it gave out itself. Uploads of the last key may be
+                // missing then.
+                Err(StoreError::Refused { code, .. })
+                    if code == "InvalidArgument" && after.upload_id.is_some() =>
+                {
+                    after.upload_id = None;
+                    self.page_of_uploads(prefix, &after).await?
+                }
+                page => page?,
+            };
             for upload in page.uploads() {
                 uploads.push(read_upload(upload)?);
             }
             if page.is_truncated() != Some(true) {
                 return Ok(uploads);
             }
-            let next = (
-                page.next_key_marker().map(str::to_owned),
-                page.next_upload_id_marker().map(str::to_owned),
-            );
-            if next.0.is_none() || next == after {
+            let next = Marker {
+                key: page.next_key_marker().map(str::to_owned),
+                upload_id: page.next_upload_id_marker().map(str::to_owned),
+            };
+            if next.key.is_none() || next == after {
                 return Err(missing("where its list of uploads goes on"));
             }
             after = next;
         }
+    }
+
+    async fn page_of_uploads(
+        &self,
+        prefix: &str,
+        after: &Marker,
+    ) -> Result<ListMultipartUploadsOutput, StoreError> {
+        self.client
+            .list_multipart_uploads()
+            .bucket(&self.s3.bucket)
+            .prefix(prefix)
+            .set_key_marker(after.key.clone())
+            .set_upload_id_marker(after.upload_id.clone())
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk(&error))
     }
 
     /// Keys that are valid now.
@@ -264,6 +311,13 @@ impl Store {
             ServerSideEncryption::KmsDsse => SdkEncryption::AwsKmsDsse,
         })
     }
+}
+
+/// Where a list of uploads goes on.
+#[derive(Default, PartialEq)]
+struct Marker {
+    key: Option<String>,
+    upload_id: Option<String>,
 }
 
 /// A list within its time.

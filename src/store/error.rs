@@ -177,7 +177,8 @@ impl StoreError {
 /// What to do about a refusal.
 fn advice(code: &str, status: u16) -> &'static str {
     match code {
-        "InvalidAccessKeyId" => {
+        // The second: versitygw's word.
+        "InvalidAccessKeyId" | "XAdminUserNotFound" => {
             "; correct AWS_ACCESS_KEY_ID in the Secret of spec.backup.s3.credentialsSecretRef"
         }
         "SignatureDoesNotMatch" => {
@@ -203,16 +204,9 @@ fn advice(code: &str, status: u16) -> &'static str {
 
 /// The reason of a failed TLS handshake, if it is one that stays.
 fn tls(error: &(dyn StdError + 'static)) -> Option<String> {
-    chain(error).find_map(|cause| {
-        let wrapped = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        cause
-            .downcast_ref::<rustls::Error>()
-            .or(wrapped)
-            .map(|reason| quoted(&reason.to_string()))
-    })
+    chain(error)
+        .find_map(|cause| cause.downcast_ref::<rustls::Error>())
+        .map(|reason| quoted(&reason.to_string()))
 }
 
 /// What lies at the bottom of an error: `Connection refused`, mostly.
@@ -226,7 +220,18 @@ fn root(error: &(dyn StdError + 'static)) -> String {
 pub(super) fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| cause(error))
+}
+
+/// The cause of an error. An I/O error that wraps another one passes it over as its source.
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
 }
 
 /// One line of limited length.
@@ -276,6 +281,17 @@ mod tests {
             assert!(error.to_string().contains(word), "{error}");
         }
         assert!(!of(403, "AccessDenied").is_retryable());
+    }
+
+    #[test]
+    fn the_reason_of_a_failed_handshake_is_found_below_any_wrapping() {
+        let reason = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = std::io::Error::other(std::io::Error::other(reason));
+        assert_eq!(
+            tls(&wrapped).as_deref(),
+            Some("invalid peer certificate: UnknownIssuer")
+        );
+        assert_eq!(tls(&std::io::Error::other("reset")), None);
     }
 
     #[test]

@@ -213,6 +213,8 @@ pub(super) fn explain(error: &CredentialsError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -225,6 +227,69 @@ mod tests {
         assert!(is_fresh(Some(now + minute * 19), now - minute / 2, now));
         assert!(!is_fresh(Some(now), now, now));
         assert!(!is_fresh(Some(now - minute), now, now));
+    }
+
+    /// Gives out keys that are valid for a while, so often, and fails from then on.
+    #[derive(Debug)]
+    struct Metadata {
+        valid_for: Duration,
+        times: AtomicU32,
+    }
+
+    impl ProvideCredentials for Metadata {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let left = self.times.load(Ordering::Relaxed);
+            self.times.store(left.saturating_sub(1), Ordering::Relaxed);
+            future::ProvideCredentials::ready(if left == 0 {
+                Err(CredentialsError::provider_error("gone"))
+            } else {
+                let expiry = SystemTime::now() + self.valid_for;
+                let name = format!("key {left}");
+                Ok(Credentials::new(name, "s", None, Some(expiry), "test"))
+            })
+        }
+    }
+
+    fn own(valid_for: Duration, times: u32) -> Provider {
+        let metadata = Metadata {
+            valid_for,
+            times: times.into(),
+        };
+        Provider(Arc::new(Source::Own {
+            chain: CredentialsProviderChain::first_try("test", metadata),
+            held: Mutex::new(None),
+        }))
+    }
+
+    #[tokio::test]
+    async fn keys_are_kept_while_they_are_fresh_and_renewed_when_they_end() {
+        let id = async |provider: &Provider| {
+            let keys = provider.keys().await;
+            keys.map(|keys| keys.access_key_id().to_owned())
+        };
+        let hour = own(Duration::from_secs(3600), 1);
+        assert_eq!(id(&hour).await.unwrap(), "key 1");
+        assert_eq!(id(&hour).await.unwrap(), "key 1");
+
+        let none = own(Duration::ZERO, 2);
+        assert_eq!(id(&none).await.unwrap(), "key 2");
+        assert_eq!(id(&none).await.unwrap(), "key 1");
+        let gone = explain(&id(&none).await.unwrap_err());
+        assert!(matches!(gone, StoreError::Unreachable(_)), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn keys_that_cannot_be_renewed_are_used_to_their_end() {
+        let provider = own(Duration::from_secs(600), 1);
+        let first = provider.keys().await.unwrap();
+        if let Source::Own { held, .. } = &*provider.0 {
+            // As if they had been asked for a while ago.
+            held.lock().await.as_mut().unwrap().since -= ASK_AGAIN * 2;
+        }
+        assert_eq!(provider.keys().await.unwrap().expiry(), first.expiry());
     }
 
     #[test]

@@ -90,12 +90,12 @@ async fn faulty(server: &S3Server, faults: &Faults) -> (S3Proxy, Uploaded) {
     (proxy, uploaded)
 }
 
-fn at_completion(moment: Moment, effect: Effect) -> Option<Fault> {
-    Some(Fault {
+fn at_completion(moment: Moment, effect: Effect) -> Fault {
+    Fault {
         at: 1,
         moment,
         effect,
-    })
+    }
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_lost_answer_to_a_completion_is_settled_by_looking() {
     run(async {
         let faults = Faults::new(|| ());
         let (_proxy, uploaded) = faulty(&server, &faults).await;
-        faults.arm(at_completion(Moment::After, Effect::Cut));
+        faults.arm(Some(at_completion(Moment::After, Effect::Cut)));
         uploaded.commit().await.unwrap();
         assert!(faults.happened());
         assert_eq!(faults.disarm().len(), 1, "completed more than once");
@@ -184,7 +184,7 @@ fn an_answer_to_a_completion_that_is_an_error_is_settled_by_looking() {
     run(async {
         let faults = Faults::new(|| ());
         let (_proxy, uploaded) = faulty(&server, &faults).await;
-        faults.arm(at_completion(Moment::After, Effect::Answer(500)));
+        faults.arm(Some(at_completion(Moment::After, Effect::Answer(500))));
         uploaded.commit().await.unwrap();
         assert!(faults.happened());
         uploaded.assert_committed(&server).await;
@@ -204,14 +204,14 @@ fn a_completion_that_failed_is_not_taken_for_one_and_can_be_tried_again() {
             Effect::Answer(503),
             Effect::Cut,
         ] {
-            faults.arm(at_completion(Moment::Before, effect));
+            faults.arm(Some(at_completion(Moment::Before, effect)));
             let error = uploaded.commit().await.unwrap_err();
             assert!(faults.happened());
             assert_eq!(faults.disarm().len(), 1, "{effect:?}: completed by a retry");
             assert!(error.is_retryable(), "{effect:?}: {error:?}");
             uploaded.assert_open(&server).await;
         }
-        faults.arm(at_completion(Moment::Before, Effect::Answer(403)));
+        faults.arm(Some(at_completion(Moment::Before, Effect::Answer(403))));
         let error = uploaded.commit().await.unwrap_err();
         let refused = StoreError::Refused {
             code: "AccessDenied".to_owned(),
@@ -234,7 +234,7 @@ fn a_late_answer_to_a_completion_is_waited_for() {
         let (_proxy, uploaded) = faulty(&server, &faults).await;
         // Longer than any other request may take.
         let late = Effect::Delay(Duration::from_secs(14));
-        faults.arm(at_completion(Moment::After, late));
+        faults.arm(Some(at_completion(Moment::After, late)));
         uploaded.commit().await.unwrap();
         assert!(faults.happened());
         uploaded.assert_committed(&server).await;

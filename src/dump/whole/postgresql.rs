@@ -455,7 +455,7 @@ mod tests {
             assert!(said.contains(why), "{said}");
         }
         let whole = archive(16, &[vec![1]], &[]);
-        let twice = [&whole[..], &whole[whole.len() - 17..]].concat();
+        let twice = [&whole[..], &whole[whole.len() - 18..]].concat();
         assert!(verdict(&twice).unwrap_err().contains("two blocks"));
     }
 

@@ -1,0 +1,229 @@
+//! The Jobs of backups before a real API server: it accepts each as it is written, and Pod Security's level `restricted`
+//! accepts its pod, whatever the template asked for.
+//!
+//! Nothing is kept: all objects are created with a dry run, in a namespace that goes with the test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail by panicking"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use db_operator::api::Backup;
+use db_operator::backup::job::{self, Order};
+use db_operator::dump::errand::Flavour;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::ObjectMeta;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use support::namespace::in_namespace;
+use support::{client, eventually};
+
+/// How long a new namespace may take to have its service account, without which no pod is accepted.
+const READY: Duration = Duration::from_mins(1);
+
+const POSTGRESQL: &str = include_str!("../../templates/postgresql/backup.yaml.hbs");
+
+/// Templates that ask for more than a backup's pod gets: what they say instead of what the operator's own says.
+const HOSTILE: [(&str, &str); 8] = [
+    (
+        "enableServiceLinks: false",
+        "hostNetwork: true\n      hostPID: true\n      hostIPC: true\n      shareProcessNamespace: true",
+    ),
+    (
+        "enableServiceLinks: false",
+        "serviceAccountName: admin\n      automountServiceAccountToken: true",
+    ),
+    (
+        "runAsNonRoot: true\n        runAsUser: 65532",
+        "runAsNonRoot: false\n        runAsUser: 0",
+    ),
+    ("type: RuntimeDefault", "type: Unconfined"),
+    (
+        "        fsGroup: 65532",
+        "        sysctls: [{name: kernel.msgmax, value: \"1\"}]\n        seLinuxOptions: {type: spc_t, user: system_u}",
+    ),
+    (
+        "capabilities: {drop: [ALL]}",
+        "capabilities: {add: [SYS_ADMIN]}\n            privileged: true\n            procMount: Unmasked",
+    ),
+    (
+        "      containers:\n",
+        "      containers:\n        - name: sidecar\n          image: other\n          ports: [{containerPort: 80, hostPort: 80}]\n\
+         \x20         securityContext: {privileged: true, runAsUser: 0, seccompProfile: {type: Unconfined}}\n\
+         \x20         livenessProbe: {httpGet: {port: 80, host: example.org}}\n",
+    ),
+    (
+        "      containers:\n",
+        "        - name: mesh\n          image: other\n          restartPolicy: Always\n\
+         \x20         securityContext: {allowPrivilegeEscalation: true, capabilities: {add: [NET_ADMIN]}}\n      containers:\n",
+    ),
+];
+
+fn backup(namespace: &str) -> Backup {
+    serde_json::from_value(json!({
+        "apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup",
+        "metadata": {"name": "nightly", "namespace": namespace, "uid": "0f1e2d3c-aaaa-bbbb-cccc-000000000000"},
+        "spec": {"databaseRef": {"name": "orders"}},
+    }))
+    .unwrap()
+}
+
+fn build(namespace: &str, flavour: Flavour, template: Option<&str>) -> Job {
+    let backup = backup(namespace);
+    job::build(&Order {
+        backup: &backup,
+        database_name: "Größe $(HOME) \"{{x}}\"",
+        user: "orders",
+        flavour,
+        series: "1",
+        server_version: "1.2",
+        host: "db.databases.svc",
+        port: 5432,
+        tls: "verify-full",
+        destination: "s3://backups/prod/Größe.dump.zst",
+        image: None,
+        operator_image: "db-operator.dev/db-operator:1",
+        credentials_secret: "orders",
+        memory_bytes: 268_435_456,
+        keep_seconds: 86_400,
+        template,
+    })
+    .unwrap()
+}
+
+struct Corner {
+    jobs: Api<Job>,
+    pods: Api<Pod>,
+}
+
+/// Keeps nothing.
+fn dry_run() -> PostParams {
+    PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    }
+}
+
+impl Corner {
+    /// In a namespace that enforces `restricted`.
+    async fn restricted(client: &Client, namespace: &str) -> Self {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let labels = json!({"metadata": {"labels": {
+            "pod-security.kubernetes.io/enforce": "restricted",
+            "pod-security.kubernetes.io/enforce-version": "latest",
+        }}});
+        namespaces
+            .patch(namespace, &PatchParams::default(), &Patch::Merge(&labels))
+            .await
+            .unwrap();
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        eventually("the service account 'default'", READY, async || {
+            accounts.get_opt("default").await.unwrap()
+        })
+        .await;
+        Self {
+            jobs: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+        }
+    }
+
+    /// The pod that the Job controller would make of a Job.
+    async fn admit_pod(&self, job: &Job) -> Result<Pod, kube::Error> {
+        let template = job.spec.clone().unwrap().template;
+        let pod = Pod {
+            metadata: ObjectMeta {
+                generate_name: Some("backup-".to_owned()),
+                ..template.metadata.unwrap()
+            },
+            spec: template.spec,
+            status: None,
+        };
+        self.pods.create(&dry_run(), &pod).await
+    }
+}
+
+/// All that was sent is there in what the API server would keep: it understood every field.
+fn assert_kept(sent: &Value, kept: &Value, path: &str) {
+    match (sent, kept) {
+        (Value::Object(sent), Value::Object(kept)) => {
+            for (key, value) in sent {
+                let path = format!("{path}.{key}");
+                let kept = kept
+                    .get(key)
+                    .unwrap_or_else(|| panic!("{path} was dropped"));
+                assert_kept(value, kept, &path);
+            }
+        }
+        (Value::Array(sent), Value::Array(kept)) => {
+            assert_eq!(sent.len(), kept.len(), "{path}");
+            for (index, (sent, kept)) in sent.iter().zip(kept).enumerate() {
+                assert_kept(sent, kept, &format!("{path}[{index}]"));
+            }
+        }
+        _ => assert_eq!(sent, kept, "{path}"),
+    }
+}
+
+#[tokio::test]
+async fn the_job_of_each_engine_is_accepted_where_pods_are_restricted() {
+    let client = client().await;
+    in_namespace(&client, "e2e-backup-job", async |namespace| {
+        let corner = Corner::restricted(&client, namespace).await;
+        for flavour in [Flavour::Postgresql, Flavour::Mysql, Flavour::Mariadb] {
+            let job = build(namespace, flavour, None);
+            let kept = corner.jobs.create(&dry_run(), &job).await.unwrap();
+            let mut sent = serde_json::to_value(&job).unwrap();
+            // Written in another way there: 268435456 is 256Mi.
+            for list in ["requests", "limits"] {
+                sent["spec"]["template"]["spec"]["containers"][0]["resources"][list]["memory"] =
+                    json!("256Mi");
+            }
+            assert_kept(&sent, &serde_json::to_value(&kept).unwrap(), "");
+            let pod = corner.admit_pod(&job).await.unwrap();
+            let volumes = pod.spec.unwrap().volumes.unwrap();
+            assert_eq!(volumes.len(), 4, "a token was mounted: {volumes:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_template_gets_a_pod_refused_or_more_rights() {
+    let client = client().await;
+    in_namespace(&client, "e2e-backup-job", async |namespace| {
+        let corner = Corner::restricted(&client, namespace).await;
+        for (old, new) in HOSTILE {
+            assert!(POSTGRESQL.contains(old), "{old}");
+            let template = POSTGRESQL.replace(old, new);
+            let job = build(namespace, Flavour::Postgresql, Some(&template));
+            if let Err(error) = corner.jobs.create(&dry_run(), &job).await {
+                panic!("{new}: {error}");
+            }
+            if let Err(error) = corner.admit_pod(&job).await {
+                panic!("{new}: {error}");
+            }
+        }
+
+        // Were these let through, this namespace would say so.
+        let mut job = build(namespace, Flavour::Postgresql, None);
+        let pod = job.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+        pod.containers[0]
+            .security_context
+            .as_mut()
+            .unwrap()
+            .privileged = Some(true);
+        let error = corner.admit_pod(&job).await.unwrap_err().to_string();
+        assert!(
+            error.contains("violates PodSecurity \"restricted:latest\""),
+            "{error}"
+        );
+    })
+    .await;
+}

@@ -1,0 +1,361 @@
+//! A store with a begun upload, the folders of a pod, and the process that runs in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use db_operator::dump::errand::{Errand, Flavour, Source};
+use db_operator::dump::parts::Schedule;
+use db_operator::dump::progress::Progress;
+use db_operator::dump::report::{self, Cause, Done, Failed, Report};
+use db_operator::dump::window::Window;
+use db_operator::store::{Keys, Store, StoreConfig};
+use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, s3_at};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::sleep;
+
+const BUCKET: &str = "backups";
+pub const KEY: &str = "prod/orders.dump.zst";
+pub const PASSWORD: &str = "canary-p:w\\d'\"#;= é";
+pub const HOUR: Duration = Duration::from_secs(3600);
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// Runs a test on this thread, which the servers' processes end with.
+pub fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
+
+/// A folder that goes with its value.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("db-operator-dump-{}-{count}", std::process::id()));
+        for name in ["errand", "credentials", "work"] {
+            fs::create_dir_all(path.join(name)).unwrap();
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub struct Bed {
+    pub server: S3Server,
+    pub store: Store,
+    pub upload: String,
+    pub folder: Folder,
+    pub errand: Errand,
+}
+
+pub fn server() -> S3Server {
+    let server = S3Server::start().unwrap();
+    server.make_bucket(BUCKET).unwrap();
+    server
+}
+
+impl Bed {
+    /// A store without anything before it, and a window of 100 parts.
+    pub async fn new(flavour: Flavour) -> Self {
+        let server = server();
+        let endpoint = server.endpoint();
+        let bed = Self::at(flavour, server, &endpoint).await;
+        bed.sign(1, 100, HOUR).await;
+        bed
+    }
+
+    /// Requests go to this address; nothing is signed yet.
+    pub async fn at(flavour: Flavour, server: S3Server, endpoint: &str) -> Self {
+        let ca = server.certificates.as_ref().map(|all| all.ca.clone());
+        let store = Store::open(StoreConfig {
+            s3: s3_at(endpoint, BUCKET).unwrap(),
+            keys: Keys::Static {
+                access_key_id: ACCESS_KEY_ID.to_owned(),
+                secret_access_key: SECRET_ACCESS_KEY.into(),
+                session_token: None,
+            },
+            ca: ca.clone().map(String::into_bytes),
+        })
+        .await
+        .unwrap();
+        let upload = store
+            .begin(KEY, &BTreeMap::new(), "application/zstd")
+            .await
+            .unwrap();
+        let folder = Folder::new();
+        fs::write(folder.0.join("credentials/username"), "orders").unwrap();
+        fs::write(folder.0.join("credentials/password"), PASSWORD).unwrap();
+        if let Some(ca) = ca {
+            fs::write(folder.0.join("errand/store-ca.crt"), ca).unwrap();
+        }
+        Self {
+            errand: errand(flavour, store.destination(KEY)),
+            server,
+            store,
+            upload,
+            folder,
+        }
+    }
+
+    /// Puts signed requests in the place of those that are there.
+    pub async fn sign(&self, first: u32, count: u32, valid_for: Duration) {
+        let batch = self
+            .store
+            .sign(KEY, &self.upload, first, count, valid_for)
+            .await
+            .unwrap();
+        self.put_window(&Window {
+            batches: vec![batch],
+        });
+    }
+
+    pub fn put_window(&self, window: &Window) {
+        let folder = self.folder.0.join("errand");
+        let new = folder.join("window.json.new");
+        fs::write(&new, serde_json::to_vec(window).unwrap()).unwrap();
+        fs::rename(new, folder.join("window.json")).unwrap();
+    }
+
+    /// Writes a script that is a dump tool: it says that it is this version, or does this.
+    pub fn tool(&self, version: &str, does: &str) -> String {
+        let path = self.folder.0.join("tool");
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '{version}'; exit 0; fi\n{does}\n"
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
+    /// Starts the process with this dump command.
+    pub fn start(&self, command: &[&str]) -> Pod {
+        let folder = &self.folder.0;
+        let errand = serde_json::to_vec(&self.errand).unwrap();
+        fs::write(folder.join("errand/errand.json"), errand).unwrap();
+        let option = |name: &str| format!("--{name}={}", folder.join(name).display());
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let child = Command::new(binary())
+            .arg("dump")
+            .args(["errand", "credentials", "work", "termination"].map(option))
+            .arg("--")
+            .args(command)
+            // What could lead the tools astray.
+            .envs([
+                ("PGHOST", "nowhere.invalid"),
+                ("MYSQL_HOST", "nowhere.invalid"),
+            ])
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().unwrap())
+            .stdout(log)
+            .spawn()
+            .unwrap();
+        Pod {
+            child,
+            folder: folder.clone(),
+        }
+    }
+
+    /// Starts it and waits for its end.
+    pub async fn run(&self, command: &[&str]) -> Ended {
+        self.start(command).ended().await
+    }
+
+    /// What the store has of it.
+    pub async fn uploaded(&self) -> Vec<report::Part> {
+        self.store.parts(KEY, &self.upload).await.unwrap()
+    }
+
+    /// Compares the report with the store, completes the upload, and returns the dump, uncompressed.
+    pub async fn complete(&self, done: &Done) -> Vec<u8> {
+        use sha2::{Digest, Sha256};
+        let parts = self.uploaded().await;
+        assert_eq!(u32::try_from(parts.len()).unwrap(), done.parts);
+        assert_eq!(parts.iter().map(|part| part.size).sum::<u64>(), done.bytes);
+        assert_eq!(report::digest(&parts), done.parts_digest);
+        self.store
+            .complete(KEY, &self.upload, &parts)
+            .await
+            .unwrap();
+        let object = fs::read(self.server.object_path(BUCKET, KEY)).unwrap();
+        let sha256: String = Sha256::digest(&object)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!((object.len() as u64, &sha256), (done.bytes, &done.sha256));
+        let dump = unpack(&self.folder.0, &object);
+        assert_eq!(dump.len() as u64, done.dumped_bytes);
+        dump
+    }
+
+    /// Nothing can be seen in the bucket.
+    pub fn nothing_is_visible(&self) {
+        assert!(!self.server.object_path(BUCKET, KEY).exists());
+    }
+}
+
+/// With the program that a person would restore with.
+fn unpack(folder: &Path, object: &[u8]) -> Vec<u8> {
+    let path = folder.join("object.zst");
+    fs::write(&path, object).unwrap();
+    let output = Command::new("zstd").arg("-dc").arg(path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+fn errand(flavour: Flavour, destination: String) -> Errand {
+    Errand {
+        source: Source {
+            flavour,
+            series: "10".to_owned(),
+            server_version: "10.1".to_owned(),
+            host: "localhost".to_owned(),
+            port: 1,
+            tls: "disable".to_owned(),
+            database: "orders".to_owned(),
+        },
+        destination,
+        estimated_bytes: 0,
+        schedule: Schedule::plan(0, 10_000, false).unwrap(),
+        uploads: 4,
+        compression_level: 1,
+        stall_seconds: 60,
+    }
+}
+
+/// The process.
+pub struct Pod {
+    child: Child,
+    folder: PathBuf,
+}
+
+/// How it ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub report: Report,
+    pub log: String,
+}
+
+impl Pod {
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Waits for a text in its log.
+    pub async fn says(&self, text: &str) {
+        self.until(text, || self.log().contains(text)).await;
+    }
+
+    pub async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < LIMIT, "no {what} in: {}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
+            signal,
+        )
+        .unwrap();
+    }
+
+    /// Its memory now, in KiB: of the process itself, without its tool.
+    pub fn resident(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub async fn ended(mut self) -> Ended {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < LIMIT, "it does not end: {}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        };
+        let log = self.log();
+        for secret in ["canary-p", SECRET_ACCESS_KEY, "X-Amz-Signature"] {
+            assert!(!log.contains(secret), "{log}");
+        }
+        let message = fs::read_to_string(self.folder.join("termination"));
+        let message = message.unwrap_or_else(|error| panic!("{error}: {log}"));
+        assert!(message.len() <= report::LIMIT);
+        Ended {
+            code: status.code(),
+            report: serde_json::from_str(&message).unwrap(),
+            log,
+        }
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    pub fn done(self) -> Done {
+        match self.report {
+            Report::Done(done) => {
+                assert_eq!(self.code, Some(0), "{}", self.log);
+                let last = self.log.lines().rev().find_map(|line| line.parse().ok());
+                let last: Progress = last.unwrap();
+                assert_eq!((last.uploaded, last.parts), (done.bytes, done.parts));
+                assert_eq!(last.dumped, done.dumped_bytes);
+                done
+            }
+            Report::Failed(failed) => panic!("{failed:?}\n{}", self.log),
+        }
+    }
+
+    pub fn failed(self, cause: Cause) -> Failed {
+        match self.report {
+            Report::Failed(failed) => {
+                assert_eq!(failed.cause, cause, "{failed:?}\n{}", self.log);
+                assert_eq!(self.code, Some(1), "{}", self.log);
+                failed
+            }
+            Report::Done(done) => panic!("{done:?}\n{}", self.log),
+        }
+    }
+}
+
+/// The operator's binary, as it was built.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("DB_OPERATOR_BIN") {
+        return path.into();
+    }
+    let target = e2e::clone_root().join("target");
+    ["release", "debug"]
+        .map(|profile| target.join(profile).join("db-operator"))
+        .into_iter()
+        .find(|path| path.exists())
+        .expect("build the operator first (cargo build), or set DB_OPERATOR_BIN")
+}

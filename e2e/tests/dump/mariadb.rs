@@ -1,0 +1,118 @@
+//! The real mariadb-dump and a real server, with a password that has every kind of character.
+
+use std::fs;
+use std::process::Command;
+
+use db_operator::dump::errand::{Flavour, paths};
+use db_operator::dump::report::Cause;
+use e2e::sql_servers::mariadb::LocalMariadb;
+
+use crate::bed::{Bed, PASSWORD, run};
+
+async fn server() -> LocalMariadb {
+    let local = LocalMariadb::start(&[]).await.unwrap();
+    let password = PASSWORD.replace('\\', "\\\\").replace('\'', "''");
+    local
+        .server
+        .run(&[
+            &format!("CREATE USER orders@'%' IDENTIFIED BY '{password}' REQUIRE SSL"),
+            "CREATE DATABASE `or-ders é`",
+            "GRANT ALL ON `or-ders é`.* TO orders@'%'",
+            "CREATE TABLE `or-ders é`.t (id INT PRIMARY KEY, x LONGBLOB, y TEXT)",
+            "INSERT INTO `or-ders é`.t SELECT seq, RANDOM_BYTES(400), REPEAT('word ', 40) FROM `or-ders é`.seq_1_to_60000",
+            "CREATE VIEW `or-ders é`.v AS SELECT COUNT(*) AS n FROM `or-ders é`.t",
+            "CREATE PROCEDURE `or-ders é`.p() SELECT '-- Dump completed'",
+        ])
+        .await
+        .unwrap();
+    local
+}
+
+fn aim(bed: &mut Bed, local: &LocalMariadb) {
+    let source = &mut bed.errand.source;
+    source.series = "10.11".to_owned();
+    source.port = local.server.port;
+    source.tls = "verify-full".to_owned();
+    fs::write(bed.folder.0.join("credentials/ca.crt"), &local.server.ca).unwrap();
+}
+
+fn command(bed: &Bed) -> Vec<String> {
+    let file = bed
+        .folder
+        .0
+        .join("work")
+        .join(std::path::Path::new(paths::CLIENT_CNF).file_name().unwrap());
+    let mut words = vec![
+        "mariadb-dump".to_owned(),
+        format!("--defaults-extra-file={}", file.display()),
+    ];
+    let options = "--single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces --default-character-set=utf8mb4 --";
+    words.extend(options.split(' ').map(str::to_owned));
+    words.push("or-ders é".to_owned());
+    words
+}
+
+#[test]
+fn what_arrives_restores() {
+    run(async {
+        let local = server().await;
+        let mut bed = Bed::new(Flavour::Mariadb).await;
+        aim(&mut bed, &local);
+        let command = command(&bed);
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let done = bed.run(&command).await.done();
+        assert!(done.tool_version.contains("10.11"), "{done:?}");
+        let dump = bed.folder.0.join("dump.sql");
+        fs::write(&dump, bed.complete(&done).await).unwrap();
+
+        local
+            .server
+            .run(&["CREATE DATABASE restored"])
+            .await
+            .unwrap();
+        let (name, password) = &local.server.superuser;
+        let restored = Command::new("mariadb")
+            .args(["--protocol=tcp", "--host=127.0.0.1", "restored"])
+            .args([
+                format!("--user={name}"),
+                format!("--port={}", local.server.port),
+            ])
+            .env("MYSQL_PWD", password)
+            .stdin(fs::File::open(&dump).unwrap())
+            .output()
+            .unwrap();
+        assert!(restored.status.success(), "{restored:?}");
+        let sum = |database: &str| {
+            format!(
+                "SELECT CONCAT_WS(' ', COUNT(*), MD5(GROUP_CONCAT(MD5(x) ORDER BY id)), MAX(y)) FROM `{database}`.t"
+            )
+        };
+        assert_eq!(
+            local.server.value(&sum("restored")).await.unwrap(),
+            local.server.value(&sum("or-ders é")).await.unwrap()
+        );
+    });
+}
+
+#[test]
+fn another_authority_and_a_missing_end_are_seen() {
+    run(async {
+        let local = server().await;
+        let mut bed = Bed::new(Flavour::Mariadb).await;
+        aim(&mut bed, &local);
+        let words = command(&bed);
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.insert(2, "--skip-comments");
+        let failed = bed.run(&words).await.failed(Cause::DumpIncomplete);
+        assert!(failed.message.contains("--skip-comments"), "{failed:?}");
+        words.remove(2);
+
+        let other = e2e::sql_servers::Certificates::new().unwrap();
+        fs::write(bed.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
+        let failed = bed.run(&words).await.failed(Cause::DumpFailed);
+        assert!(
+            failed.message.to_lowercase().contains("certificate"),
+            "{failed:?}"
+        );
+    });
+}

@@ -1,0 +1,116 @@
+//! Signed requests that come late, end, and are renewed while the process runs.
+
+use std::time::Duration;
+
+use db_operator::dump::errand::Flavour;
+use db_operator::dump::report::Cause;
+use e2e::s3::S3Server;
+
+use crate::bed::{Bed, HOUR, run, server};
+use crate::front::{Fault, Front};
+
+const MYSQLDUMP: &str = "mysqldump  Ver 10.1.0 for Linux on x86_64 (MySQL Community Server - GPL)";
+const FORTY: &str = "head -c 40000000 /dev/urandom; echo; echo '-- Dump completed'";
+
+#[test]
+fn parts_that_are_not_signed_yet_are_waited_for_and_that_is_no_stall() {
+    run(async {
+        let mut bed = Bed::new(Flavour::Mysql).await;
+        bed.errand.stall_seconds = 4;
+        bed.sign(1, 2, HOUR).await;
+        let tool = bed.tool(MYSQLDUMP, FORTY);
+        let pod = bed.start(&[&tool]);
+        pod.says("part 3 waits for the operator to sign its request")
+            .await;
+        bed.sign(1, 100, HOUR).await;
+        pod.says("part 3 has its signed request").await;
+        bed.complete(&pod.ended().await.done()).await;
+    });
+}
+
+#[test]
+fn an_operator_that_never_signs_is_told_apart_from_a_stall() {
+    run(async {
+        let mut bed = Bed::new(Flavour::Mysql).await;
+        bed.errand.stall_seconds = 4;
+        bed.sign(1, 2, HOUR).await;
+        let tool = bed.tool(MYSQLDUMP, FORTY);
+        let failed = bed.run(&[&tool]).await.failed(Cause::NoProgress);
+        assert!(
+            failed.message.contains("no signed request for part"),
+            "{failed:?}"
+        );
+        bed.nothing_is_visible();
+    });
+}
+
+#[test]
+fn a_request_that_has_ended_is_not_sent_but_waited_for() {
+    run(async {
+        let bed = Bed::new(Flavour::Mysql).await;
+        bed.sign(1, 100, Duration::from_secs(2)).await;
+        let tool = bed.tool(MYSQLDUMP, FORTY);
+        let pod = bed.start(&[&tool]);
+        pod.says("part 1 waits for the operator to sign its request")
+            .await;
+        bed.sign(1, 100, HOUR).await;
+        bed.complete(&pod.ended().await.done()).await;
+    });
+}
+
+#[test]
+fn a_refused_signature_is_replaced_by_a_newer_one() {
+    run(async {
+        let server = server();
+        let front = Front::before(&server, |number, attempt| {
+            (number == 2 && attempt == 1).then_some(Fault::Answer(403, "AccessDenied"))
+        })
+        .await;
+        let bed = Bed::at(Flavour::Mysql, server, &front.endpoint()).await;
+        bed.sign(1, 100, HOUR).await;
+        let tool = bed.tool(MYSQLDUMP, FORTY);
+        let pod = bed.start(&[&tool]);
+        pod.says("part 2: 403 Forbidden AccessDenied").await;
+        // Another time of day, another signature.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        bed.sign(1, 100, HOUR).await;
+        bed.complete(&pod.ended().await.done()).await;
+        assert_eq!(front.attempts()[&2], 2);
+    });
+}
+
+#[test]
+fn a_signature_that_stays_refused_is_a_failure_in_the_stores_words() {
+    run(async {
+        let server = server();
+        let front = Front::before(&server, |_, _| Some(Fault::Answer(403, "AccessDenied"))).await;
+        let mut bed = Bed::at(Flavour::Mysql, server, &front.endpoint()).await;
+        bed.errand.stall_seconds = 4;
+        bed.sign(1, 100, HOUR).await;
+        let tool = bed.tool(MYSQLDUMP, FORTY);
+        let failed = bed.run(&[&tool]).await.failed(Cause::UploadFailed);
+        assert!(
+            failed.message.contains("403 Forbidden AccessDenied"),
+            "{failed:?}"
+        );
+    });
+}
+
+#[test]
+fn the_store_is_verified_with_its_own_authority_and_no_other() {
+    run(async {
+        let server = S3Server::start_tls().unwrap();
+        server.make_bucket("backups").unwrap();
+        let endpoint = server.endpoint();
+        let mut bed = Bed::at(Flavour::Mysql, server, &endpoint).await;
+        bed.sign(1, 100, HOUR).await;
+        let tool = bed.tool(MYSQLDUMP, FORTY);
+        bed.complete(&bed.run(&[&tool]).await.done()).await;
+
+        bed.errand.stall_seconds = 4;
+        let other = e2e::sql_servers::Certificates::new().unwrap();
+        std::fs::write(bed.folder.0.join("errand/store-ca.crt"), other.ca).unwrap();
+        let pod = bed.start(&[&tool]);
+        pod.says("invalid peer certificate").await;
+    });
+}

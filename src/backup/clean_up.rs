@@ -1,0 +1,131 @@
+//! Act `CleanUp`: stop the Job where it runs, and abort what is open of the upload.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+
+use super::judge;
+use super::pass::{Obstacle, Pass};
+use crate::api::{Backup, BackupState};
+use crate::error::Error;
+
+/// A Backup that is being deleted does not wait longer for its store: the sweeper aborts what is left.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Leaves nothing behind that runs or is open. What is finished stays: the Job for its log, until its time to live ends.
+pub async fn clean_up(pass: &Pass<'_>) -> Result<(), Error> {
+    if pass.state() == Some(BackupState::Failed) {
+        stop_job(pass).await?;
+    }
+    match abort_uploads(pass).await {
+        Ok(()) => Ok(()),
+        Err(obstacle) => match obstacle.retry {
+            Some(error) if !is_out_of_patience(&pass.backup, Timestamp::now()) => Err(*error),
+            // The instance or its keys are gone: nobody can ask that store, now or later.
+            Some(_) | None => {
+                tracing::warn!(
+                    reason = obstacle.message,
+                    "uploads are left to the sweeper, or to the bucket's lifecycle rules"
+                );
+                Ok(())
+            }
+        },
+    }
+}
+
+fn is_out_of_patience(backup: &Backup, now: Timestamp) -> bool {
+    backup
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .is_some_and(|since| now.duration_since(since.0) > PATIENCE)
+}
+
+/// Deletes a Job that is not finished, with its pod.
+async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
+    const DOING: &str = "stop the Job";
+    let jobs: Api<Job> = pass.api();
+    let name = pass.job_name();
+    let Some(job) = jobs.get_opt(&name).await.map_err(Error::api(DOING))? else {
+        return Ok(());
+    };
+    // A pod that has ended keeps its log: its Job is about to say so, too.
+    let pod = pass.context.backup.work.pod(&pass.backup, &name);
+    let ended = pod.as_ref().is_some_and(judge::has_ended);
+    if ended || is_finished(&job) || job.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: job.metadata.uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::background()
+    };
+    match jobs.delete(&name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(Error::api(DOING)(error)),
+    }
+}
+
+fn is_finished(job: &Job) -> bool {
+    job.status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
+}
+
+/// Aborts every open upload of the backup's key: also one that a crash left before its id was persisted. After a
+/// complete one there is mostly none.
+async fn abort_uploads(pass: &Pass<'_>) -> Result<(), Obstacle> {
+    let Some(upload) = pass.status().upload else {
+        return Ok(());
+    };
+    pass.check_leadership()?;
+    let store = pass.destination().await?.store;
+    if let (Some(BackupState::Failed), Some(upload_id)) = (pass.state(), &upload.upload_id) {
+        store.abort(&upload.key, upload_id).await?;
+    }
+    store.abort_all(&upload.key).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_deleted_backup_waits_ten_seconds_for_its_store() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut backup: Backup = serde_json::from_value(json!({
+            "metadata": {"name": "b"}, "spec": {"databaseRef": {"name": "d"}},
+        }))
+        .unwrap();
+        assert!(!is_out_of_patience(&backup, at(1_000)));
+        backup.metadata.deletion_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1_000)),
+        );
+        assert!(!is_out_of_patience(&backup, at(1_010)));
+        assert!(is_out_of_patience(&backup, at(1_011)));
+    }
+
+    #[test]
+    fn a_finished_job_keeps_its_log() {
+        let job = |conditions: serde_json::Value| -> Job {
+            serde_json::from_value(json!({"status": {"conditions": conditions}})).unwrap()
+        };
+        assert!(is_finished(&job(
+            json!([{"type": "Failed", "status": "True"}])
+        )));
+        assert!(is_finished(&job(
+            json!([{"type": "Complete", "status": "True"}])
+        )));
+        assert!(!is_finished(&job(
+            json!([{"type": "FailureTarget", "status": "True"}])
+        )));
+        assert!(!is_finished(&job(json!([]))));
+    }
+}

@@ -1,0 +1,341 @@
+//! Objects as the API server shows them, and the reason that each must end in.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: i64 = 10_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn job(extra: &Value) -> Job {
+    let mut job = json!({"metadata": {"name": "backup-u", "creationTimestamp": at(NOW - 100)}});
+    merge(&mut job, extra);
+    serde_json::from_value(job).unwrap()
+}
+
+fn pod(status: &Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "backup-u-x", "creationTimestamp": at(NOW - 100)},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+fn container(name: &str, state: &Value) -> Value {
+    json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state})
+}
+
+fn ended(exit_code: i32, reason: &str, message: &str) -> Pod {
+    let state =
+        json!({"terminated": {"exitCode": exit_code, "reason": reason, "message": message}});
+    pod(&json!({"phase": "Failed", "containerStatuses": [container(MAIN, &state)]}))
+}
+
+fn running(since: i64) -> Pod {
+    let state = json!({"running": {"startedAt": at(since)}});
+    pod(&json!({"phase": "Running", "containerStatuses": [container(MAIN, &state)]}))
+}
+
+fn begins(init: &Value, main: &Value) -> Pod {
+    pod(&json!({
+        "phase": "Pending",
+        "initContainerStatuses": [container("install", init)],
+        "containerStatuses": [container(MAIN, main)],
+    }))
+}
+
+fn with_condition(mut pod: Pod, type_: &str, status: &str, message: &str) -> Pod {
+    let condition = json!({"type": type_, "status": status, "message": message});
+    let conditions = &mut pod.status.as_mut().unwrap().conditions;
+    conditions
+        .get_or_insert_default()
+        .push(serde_json::from_value(condition).unwrap());
+    pod
+}
+
+fn failed(cause: &str) -> String {
+    json!({"outcome": "failed", "cause": cause, "message": "m", "lastLines": ["l"], "toolVersion": "t"})
+        .to_string()
+}
+
+fn done() -> String {
+    json!({"outcome": "done", "parts": 1, "bytes": 2, "sha256": "s", "partsDigest": "d", "dumpedBytes": 3,
+           "toolVersion": "t"})
+    .to_string()
+}
+
+/// A Job of 100 seconds of age, with the default limits.
+fn seen<'a>(job: Option<&'a Job>, pod: Option<&'a Pod>) -> Evidence<'a> {
+    Evidence {
+        job,
+        pod,
+        refused: None,
+        started_at: at(NOW - 101),
+        last_advance: None,
+        deadline: SignedDuration::from_secs(21_600),
+        stall: SignedDuration::from_secs(600),
+        now: at(NOW),
+    }
+}
+
+fn ruin(evidence: &Evidence<'_>) -> Ruin {
+    match judge(evidence) {
+        Verdict::Failed(ruin) => *ruin,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ruin_of(pod: &Pod) -> Ruin {
+    ruin(&seen(Some(&job(&json!({}))), Some(pod)))
+}
+
+#[test]
+fn done_is_what_the_pod_says_with_status_zero() {
+    let pod = ended(0, "Completed", &done());
+    assert!(matches!(
+        judge(&seen(Some(&job(&json!({}))), Some(&pod))),
+        Verdict::Done(Done { parts: 1, .. })
+    ));
+    // Whatever became of the Job meanwhile.
+    assert!(matches!(judge(&seen(None, Some(&pod))), Verdict::Done(_)));
+    assert_eq!(
+        ruin_of(&ended(1, "Error", &done())).reason,
+        BackupReason::Killed
+    );
+}
+
+#[test]
+fn each_cause_has_its_reason_and_the_tools_words() {
+    for (cause, reason) in [
+        ("ToolMismatch", BackupReason::ToolMismatch),
+        ("DumpFailed", BackupReason::DumpFailed),
+        ("DumpIncomplete", BackupReason::DumpIncomplete),
+        ("TooLarge", BackupReason::TooLarge),
+        ("NoProgress", BackupReason::NoProgress),
+        ("UploadFailed", BackupReason::UploadFailed),
+        ("Terminated", BackupReason::Terminated),
+        ("Misconfigured", BackupReason::InvalidTemplate),
+    ] {
+        let ruin = ruin_of(&ended(1, "Error", &failed(cause)));
+        assert_eq!(ruin.reason, reason);
+        assert_eq!((ruin.message.as_str(), ruin.last_lines.len()), ("m", 1));
+        assert_eq!(ruin.tool_version.as_deref(), Some("t"));
+    }
+}
+
+#[test]
+fn memory_is_blamed_also_where_only_the_tool_was_killed() {
+    assert_eq!(
+        ruin_of(&ended(137, "OOMKilled", "")).reason,
+        BackupReason::OutOfMemory
+    );
+    let told = ruin_of(&ended(1, "OOMKilled", &failed("DumpFailed")));
+    assert_eq!(told.reason, BackupReason::OutOfMemory);
+    assert_eq!(told.last_lines, ["l"]);
+}
+
+#[test]
+fn a_pod_that_was_asked_to_end_says_by_whom() {
+    let terminated = || ended(1, "Error", &failed("Terminated"));
+    let evicted = with_condition(terminated(), "DisruptionTarget", "True", "drained");
+    let told = ruin_of(&evicted);
+    assert_eq!(told.reason, BackupReason::Evicted);
+    assert!(told.message.contains("drained") && told.last_lines == ["l"]);
+
+    let killed = with_condition(ended(137, "Error", ""), "DisruptionTarget", "True", "x");
+    assert_eq!(ruin_of(&killed).reason, BackupReason::Evicted);
+
+    let late = job(&json!({"status": {"conditions": [
+        {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}}));
+    let pod = terminated();
+    assert_eq!(
+        ruin(&seen(Some(&late), Some(&pod))).reason,
+        BackupReason::DeadlineExceeded
+    );
+    assert_eq!(
+        ruin(&seen(None, Some(&pod))).reason,
+        BackupReason::JobDeleted
+    );
+}
+
+#[test]
+fn a_pod_that_ended_without_a_word_was_killed() {
+    let told = ruin_of(&ended(137, "Error", ""));
+    assert_eq!(told.reason, BackupReason::Killed);
+    assert!(told.message.contains("SIGKILL"), "{}", told.message);
+    let told = ruin_of(&ended(2, "Error", "no such option\nx"));
+    assert!(
+        told.message
+            .contains("status 2 without telling a result: no such option;")
+    );
+}
+
+#[test]
+fn a_node_may_end_a_pod_before_it_ran() {
+    let evicted = pod(&json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}));
+    assert_eq!(ruin_of(&evicted).reason, BackupReason::Evicted);
+    let refused = pod(&json!({"phase": "Failed", "reason": "OutOfcpu", "message": "no room"}));
+    let told = ruin_of(&refused);
+    assert_eq!(told.reason, BackupReason::Killed);
+    assert!(told.message.contains("OutOfcpu (no room)"));
+    let init = json!({"terminated": {"exitCode": 3, "message": "read-only"}});
+    let mut failed = begins(&init, &json!({"waiting": {"reason": "PodInitializing"}}));
+    failed.status.as_mut().unwrap().phase = Some("Failed".to_owned());
+    let told = ruin_of(&failed);
+    assert!(
+        told.message
+            .contains("install ended with status 3 (read-only)")
+    );
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_waited_for_a_while() {
+    let waits = |reason: &str| json!({"waiting": {"reason": reason, "message": "not found\nx"}});
+    let initializing = waits("PodInitializing");
+    for (reason, age, expected) in [
+        (
+            "ImagePullBackOff",
+            100,
+            Some(BackupReason::ImageUnavailable),
+        ),
+        ("ErrImagePull", 100, Some(BackupReason::ImageUnavailable)),
+        ("ErrImagePull", 59, None),
+        ("InvalidImageName", 0, Some(BackupReason::ImageUnavailable)),
+        ("ErrImageNeverPull", 0, Some(BackupReason::ImageUnavailable)),
+        (
+            "CreateContainerConfigError",
+            100,
+            Some(BackupReason::JobRefused),
+        ),
+        ("ContainerCreating", 100, None),
+    ] {
+        for mut pod in [
+            begins(&waits(reason), &initializing),
+            begins(&json!({"terminated": {"exitCode": 0}}), &waits(reason)),
+        ] {
+            pod.metadata.creation_timestamp = Some(
+                k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(NOW - age)),
+            );
+            let job = job(&json!({}));
+            match (judge(&seen(Some(&job), Some(&pod))), expected) {
+                (Verdict::Failed(ruin), Some(expected)) => {
+                    assert_eq!(ruin.reason, expected);
+                    assert!(ruin.message.ends_with(": not found"), "{}", ruin.message);
+                }
+                (Verdict::Waits(message), None) => assert!(message.contains(reason), "{message}"),
+                other => panic!("{reason} {age}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pod_that_may_not_be_created_is_waited_for_a_while() {
+    let said = Some("exceeded quota");
+    let (young, old) = (
+        job(&json!({"metadata": {"creationTimestamp": at(NOW - 5)}})),
+        job(&json!({})),
+    );
+    let told = ruin(&Evidence {
+        refused: said,
+        ..seen(Some(&old), None)
+    });
+    assert_eq!(told.reason, BackupReason::JobRefused);
+    assert!(told.message.ends_with("exceeded quota"));
+    let waits = judge(&Evidence {
+        refused: said,
+        ..seen(Some(&young), None)
+    });
+    assert!(matches!(&waits, Verdict::Waits(message) if message.ends_with("exceeded quota")));
+    assert!(matches!(judge(&seen(Some(&old), None)), Verdict::Waits(_)));
+    // A pod came after all.
+    let pod = running(NOW - 50);
+    assert_eq!(
+        judge(&Evidence {
+            refused: said,
+            ..seen(Some(&old), Some(&pod))
+        }),
+        Verdict::Runs
+    );
+}
+
+#[test]
+fn a_job_that_is_deleted_is_over() {
+    assert_eq!(ruin(&seen(None, None)).reason, BackupReason::JobDeleted);
+    let leaving = job(&json!({"metadata": {"deletionTimestamp": at(NOW)}}));
+    let pod = running(NOW - 50);
+    assert_eq!(
+        ruin(&seen(Some(&leaving), Some(&pod))).reason,
+        BackupReason::JobDeleted
+    );
+}
+
+#[test]
+fn a_deadline_is_kept_by_the_job_or_by_our_clock() {
+    let (job, pod) = (job(&json!({})), running(NOW - 99));
+    let after = |seconds| Evidence {
+        deadline: SignedDuration::from_secs(seconds),
+        ..seen(Some(&job), Some(&pod))
+    };
+    assert_eq!(ruin(&after(60)).reason, BackupReason::DeadlineExceeded);
+    assert_eq!(judge(&after(101)), Verdict::Runs);
+    let job = self::job(&json!({"status": {"conditions": [
+        {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}}));
+    assert_eq!(
+        ruin(&seen(Some(&job), None)).reason,
+        BackupReason::DeadlineExceeded
+    );
+    let job = self::job(&json!({"status": {"conditions": [
+        {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "b"}]}}));
+    assert_eq!(ruin(&seen(Some(&job), None)).reason, BackupReason::Killed);
+}
+
+#[test]
+fn a_stall_is_measured_from_the_last_advance_and_never_from_before_the_start() {
+    let job = job(&json!({"metadata": {"creationTimestamp": at(NOW - 5000)}}));
+    let with = |pod, last_advance: Option<i64>| Evidence {
+        last_advance: last_advance.map(at),
+        started_at: at(NOW - 5001),
+        ..seen(Some(&job), pod)
+    };
+    let (old, young) = (running(NOW - 4000), running(NOW - 500));
+    assert_eq!(
+        ruin(&with(Some(&old), None)).reason,
+        BackupReason::NoProgress
+    );
+    assert_eq!(
+        ruin(&with(Some(&old), Some(NOW - 661))).reason,
+        BackupReason::NoProgress
+    );
+    for (pod, last) in [
+        (&old, Some(NOW - 659)),
+        (&young, None),
+        (&young, Some(NOW - 3000)),
+    ] {
+        assert_eq!(judge(&with(Some(pod), last)), Verdict::Runs);
+    }
+    // A pod for which there is no node is no progress, too, and says why.
+    let nowhere = with_condition(
+        pod(&json!({"phase": "Pending"})),
+        "PodScheduled",
+        "False",
+        "0/1 nodes",
+    );
+    let told = ruin(&with(Some(&nowhere), None));
+    assert_eq!(told.reason, BackupReason::NoProgress);
+    assert!(told.message.contains("0/1 nodes"));
+}

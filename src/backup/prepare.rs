@@ -1,0 +1,294 @@
+//! All that a backup needs from outside before it begins, or what is in the way: looked at before its turn is taken, so
+//! that what an instance lacks costs no backup, and again when it starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt};
+
+use super::job::{self, Order};
+use super::pass::{Obstacle, Pass};
+use super::subject::{self, Finality};
+use crate::api::backup::{Source as SourceStatus, Upload};
+use crate::api::references::ConfigMapKeyRef;
+use crate::api::{ACKNOWLEDGE_IDENTITY, BackupReason, Database, DatabaseInstance, Reason};
+use crate::database;
+use crate::dump::errand::{Errand, Flavour, Source};
+use crate::dump::parts::Schedule;
+use crate::error::Error;
+use crate::instance::destination::Destination;
+use crate::instance::registry::Standing;
+use crate::instance::server::Server;
+use crate::provider::{self, Names};
+use crate::store;
+
+/// What the dump tool may need, in bytes: it holds single rows, and the catalog of a large schema.
+const TOOL_MEMORY: u64 = 256 * 1024 * 1024;
+/// Parts that are uploaded at the same time.
+const UPLOADS: u32 = 4;
+/// Of zstd: the fastest of those that are worth it.
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// All that a backup needs from outside.
+pub struct Prepared {
+    /// What is backed up.
+    pub database: Database,
+    /// Its SQL names.
+    pub names: Names,
+    /// The server that it is on.
+    pub server: Arc<Server>,
+    /// Where it goes.
+    pub destination: Destination,
+    finality: Finality,
+    instance: Arc<DatabaseInstance>,
+    template: Option<String>,
+    operator_image: String,
+}
+
+/// Looks. Client required.
+pub async fn prepare(
+    pass: &Pass<'_>,
+    database: Database,
+    finality: Finality,
+) -> Result<Prepared, Obstacle> {
+    let context = pass.context;
+    let name = database.spec.instance_ref.name.clone();
+    let Some(entry) = context.instances.get(&name) else {
+        let message = format!("there is no DatabaseInstance {name}, or it was not looked at yet");
+        return Err(Obstacle::new(BackupReason::WaitingForDatabase, message));
+    };
+    if !database::is_allowed(context, &entry.object, &database).await? {
+        let message = format!(
+            "the instance {name} does not accept Databases from namespace {} (its spec.allowedNamespaces)",
+            database.namespace().unwrap_or_default()
+        );
+        return Err(Obstacle::new(BackupReason::NamespaceNotAllowed, message));
+    }
+    let server = usable(&name, &entry.standing)?;
+    check_identity(&database, &entry.object, &server)?;
+    let Some(settings) = &entry.object.spec.backup else {
+        let message = format!(
+            "the instance {name} has no spec.backup: the platform team says there where backups go"
+        );
+        return Err(Obstacle::new(BackupReason::NoDestination, message));
+    };
+    let destination = context
+        .destinations
+        .open(&context.client, &context.namespace, &name, settings)
+        .await?;
+    let reference = settings
+        .job
+        .as_ref()
+        .and_then(|job| job.template_ref.as_ref());
+    let template = match reference {
+        Some(reference) => Some(read_template(pass, reference).await?),
+        None => None,
+    };
+    let operator_image = context
+        .backup
+        .image
+        .get(&context.client, &context.namespace)
+        .await?
+        .ok_or_else(|| {
+            let message = "the operator does not know its own image: it does not run in a pod, so start it with --image";
+            Obstacle::new(BackupReason::JobRefused, message)
+        })?;
+    let names = database::names(&database)
+        .map_err(|error| Obstacle::new(BackupReason::DumpFailed, error.to_string()))?;
+    let prepared = Prepared {
+        database,
+        names,
+        server,
+        destination,
+        finality,
+        instance: Arc::clone(&entry.object),
+        template,
+        operator_image,
+    };
+    // A template that is broken is known before anything is begun.
+    prepared.job(pass, TOOL_MEMORY)?;
+    Ok(prepared)
+}
+
+fn usable(name: &str, standing: &Standing) -> Result<Arc<Server>, Obstacle> {
+    match standing {
+        Standing::Usable(server) => Ok(Arc::clone(server)),
+        Standing::Unusable { reason, message } => {
+            let message = format!(
+                "instance {name} is not ready ({}): {message}",
+                reason.as_str()
+            );
+            Err(Obstacle::new(BackupReason::WaitingForDatabase, message))
+        }
+    }
+}
+
+/// Another server's database of the same name is not this one.
+fn check_identity(
+    database: &Database,
+    instance: &DatabaseInstance,
+    server: &Server,
+) -> Result<(), Obstacle> {
+    let claim = database.status.as_ref().and_then(|s| s.claim.as_ref());
+    let moved = claim.is_some_and(|claim| claim.server_identity != server.identity());
+    let acknowledged = instance
+        .annotations()
+        .get(ACKNOWLEDGE_IDENTITY)
+        .is_some_and(|identity| identity == server.identity());
+    if moved && !acknowledged {
+        let message = format!(
+            "instance {} leads to another server than the one that holds this database",
+            instance.name_any()
+        );
+        return Err(Obstacle::new(BackupReason::WaitingForDatabase, message));
+    }
+    Ok(())
+}
+
+async fn read_template(pass: &Pass<'_>, reference: &ConfigMapKeyRef) -> Result<String, Obstacle> {
+    let namespace = &pass.context.namespace;
+    let maps: Api<ConfigMap> = Api::namespaced(pass.context.client.clone(), namespace);
+    let map = maps
+        .get_opt(&reference.name)
+        .await
+        .map_err(Error::api("read the template of the Job"))?;
+    let text = map.and_then(|map| map.data?.remove(&reference.key));
+    text.ok_or_else(|| {
+        let message = format!(
+            "there is no ConfigMap {} with the key {} in namespace {namespace} (spec.backup.job.templateRef of the instance)",
+            reference.name, reference.key
+        );
+        Obstacle::new(BackupReason::InvalidTemplate, message)
+    })
+}
+
+impl Prepared {
+    /// Which dump tool.
+    pub fn flavour(&self) -> Flavour {
+        match self.server.flavour() {
+            provider::Flavour::Postgresql => Flavour::Postgresql,
+            provider::Flavour::Mysql => Flavour::Mysql,
+            provider::Flavour::Mariadb => Flavour::Mariadb,
+        }
+    }
+
+    /// Where a backup that begins now goes.
+    pub fn upload(&self, pass: &Pass<'_>, started: Timestamp) -> Upload {
+        let s3 = &self.destination.s3;
+        let key = store::key(
+            s3.prefix.as_deref(),
+            &pass.context.cluster_id,
+            &self.database.namespace().unwrap_or_default(),
+            &self.database.name_any(),
+            started,
+            &pass.backup.name_any(),
+            &pass.uid(),
+            self.flavour(),
+        );
+        Upload {
+            bucket: s3.bucket.clone(),
+            key,
+            upload_id: None,
+            job_name: None,
+            parts: None,
+        }
+    }
+
+    /// What is backed up, for the status.
+    pub fn source(&self) -> SourceStatus {
+        let kind = match self.flavour() {
+            Flavour::Postgresql => "PostgreSQL",
+            Flavour::Mysql => "MySQL",
+            Flavour::Mariadb => "MariaDB",
+        };
+        SourceStatus {
+            instance: self.instance.name_any(),
+            database: self.names.database.to_string(),
+            server_version: format!("{kind} {}", self.server.version().full),
+            database_uid: self.database.uid().unwrap_or_default(),
+        }
+    }
+
+    /// What object metadata tells of it.
+    pub fn metadata(&self, pass: &Pass<'_>) -> BTreeMap<String, String> {
+        let pairs = [
+            (store::UID_METADATA, pass.uid()),
+            (
+                "backup",
+                format!("{}/{}", pass.namespace(), pass.backup.name_any()),
+            ),
+            ("database", self.names.database.to_string()),
+        ];
+        // A header holds no more than visible ASCII.
+        pairs
+            .into_iter()
+            .filter(|(_, value)| value.chars().all(|c| c.is_ascii_graphic()))
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    }
+
+    /// What the pod is asked to do.
+    pub fn errand(&self, pass: &Pass<'_>, estimated_bytes: u64, schedule: Schedule) -> Errand {
+        let spec = &self.instance.spec;
+        Errand {
+            source: Source {
+                flavour: self.flavour(),
+                series: self.server.version().series.clone(),
+                server_version: self.server.version().full.clone(),
+                host: spec.host.clone(),
+                port: self.port(),
+                tls: spec.tls.mode.as_str().to_owned(),
+                database: self.names.database.to_string(),
+            },
+            destination: pass.status().destination.unwrap_or_default(),
+            estimated_bytes,
+            schedule,
+            uploads: UPLOADS,
+            compression_level: COMPRESSION_LEVEL,
+            stall_seconds: u64::try_from(pass.backup.spec.stall_seconds).unwrap_or_default(),
+        }
+    }
+
+    /// Memory that the pod needs with these parts, in bytes.
+    pub fn memory(schedule: &Schedule) -> u64 {
+        TOOL_MEMORY + schedule.memory(UPLOADS)
+    }
+
+    /// The Job.
+    pub fn job(&self, pass: &Pass<'_>, memory_bytes: u64) -> Result<Job, Obstacle> {
+        let spec = &self.instance.spec;
+        let image = spec
+            .backup
+            .as_ref()
+            .and_then(|backup| backup.job.as_ref())
+            .and_then(|job| job.image.as_deref());
+        let version = self.server.version();
+        let order = Order {
+            backup: &pass.backup,
+            database_name: self.names.database.as_str(),
+            user: self.names.role.as_str(),
+            flavour: self.flavour(),
+            series: &version.series,
+            server_version: &version.full,
+            host: &spec.host,
+            port: self.port(),
+            tls: spec.tls.mode.as_str(),
+            destination: &pass.status().destination.unwrap_or_default(),
+            image,
+            operator_image: &self.operator_image,
+            credentials_secret: &subject::credentials(&pass.backup, self.finality),
+            memory_bytes,
+            keep_seconds: pass.context.backup.keep_seconds,
+            template: self.template.as_deref(),
+        };
+        job::build(&order)
+            .map_err(|error| Obstacle::new(BackupReason::InvalidTemplate, error.to_string()))
+    }
+
+    fn port(&self) -> u16 {
+        u16::try_from(self.instance.spec.effective_port()).unwrap_or_default()
+    }
+}

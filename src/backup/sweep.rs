@@ -1,0 +1,135 @@
+//! From time to time: abort what a crash left open in the stores, under this cluster's own id, and what no backup needs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::subject;
+use crate::api::{Backup, DatabaseInstance};
+use crate::backoff;
+use crate::controller::Context;
+use crate::store::{self, GRACE};
+
+/// How long after its start a process sweeps first: the instances were looked at by then.
+const FIRST: Duration = Duration::from_secs(60);
+/// How often it sweeps.
+const EVERY: Duration = Duration::from_mins(15);
+/// What one store may take.
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// Sweeps until `stop`.
+pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let mut rest = FIRST;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(backoff::spread_evenly(rest, rand::random())) => {}
+        }
+        rest = EVERY;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sweep_all(&context) => {}
+        }
+    }
+}
+
+async fn sweep_all(context: &Context) {
+    let ready = match context.backups.get() {
+        Some(backups) => backups.wait_until_ready().await.is_ok(),
+        None => false,
+    };
+    let Some(instances) = context.instance_objects.get().filter(|_| ready) else {
+        return;
+    };
+    let mut swept = BTreeSet::new();
+    for guarded in Store::state(instances) {
+        let Ok(instance) = &guarded.0 else { continue };
+        let Some(settings) = &instance.spec.backup else {
+            continue;
+        };
+        // Instances may share a bucket.
+        let place = (
+            settings.s3.endpoint.clone(),
+            settings.s3.bucket.clone(),
+            settings.s3.prefix.clone(),
+        );
+        if !swept.insert(place) || instance.spec.suspend || !context.leadership.is_held() {
+            continue;
+        }
+        if timeout(LIMIT, sweep_one(context, instance)).await.is_err() {
+            tracing::debug!(instance = instance.name_any(), "the sweep took too long");
+        }
+    }
+}
+
+async fn sweep_one(context: &Context, instance: &DatabaseInstance) {
+    let name = instance.name_any();
+    let Some(settings) = &instance.spec.backup else {
+        return;
+    };
+    let opened = context
+        .destinations
+        .open(&context.client, &context.namespace, &name, settings)
+        .await;
+    let destination = match opened {
+        Ok(destination) => destination,
+        Err(error) => {
+            tracing::debug!(instance = name, %error, "cannot sweep the store");
+            return;
+        }
+    };
+    let prefix = store::cluster_prefix(settings.s3.prefix.as_deref(), &context.cluster_id);
+    let needed = |key: &str| is_needed(&subject::all(context), key);
+    match store::sweep(&destination.store, &prefix, GRACE, needed).await {
+        Ok(swept) if swept.aborted > 0 => {
+            tracing::info!(
+                instance = name,
+                aborted = swept.aborted,
+                "aborted uploads that no backup needs"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(instance = name, %error, "cannot sweep the store"),
+    }
+}
+
+/// Whether a backup that is not at its end uploads to this key.
+fn is_needed(backups: &[Backup], key: &str) -> bool {
+    backups.iter().any(|backup| {
+        let upload = backup.status.as_ref().and_then(|s| s.upload.as_ref());
+        backup.is_active() && upload.is_some_and(|upload| upload.key == key)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_running_backups_need_their_uploads() {
+        let backup = |state: &str, key: &str| -> Backup {
+            serde_json::from_value(json!({
+                "metadata": {"name": "b"}, "spec": {"databaseRef": {"name": "d"}},
+                "status": {"state": state, "upload": {"bucket": "b", "key": key}},
+            }))
+            .unwrap()
+        };
+        let all = [
+            backup("STARTING", "a"),
+            backup("BACKING_UP", "b"),
+            backup("FAILED", "c"),
+            backup("COMPLETED", "d"),
+        ];
+        let needed: Vec<_> = ["a", "b", "c", "d", "e"]
+            .into_iter()
+            .filter(|key| is_needed(&all, key))
+            .collect();
+        assert_eq!(needed, ["a", "b"]);
+    }
+}

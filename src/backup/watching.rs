@@ -1,0 +1,106 @@
+//! The Jobs of backups and their pods, as watches show them: their changes wake the Backup that they belong to.
+
+use std::sync::{Arc, OnceLock};
+
+use futures::{Stream, TryStreamExt};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Controller;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+
+use crate::api::{BACKUP_LABEL, Backup};
+use crate::controller::Context;
+use crate::error::Error;
+
+/// What was heard of the Jobs of backups.
+#[derive(Default)]
+pub struct Work {
+    jobs: OnceLock<Store<Job>>,
+    pods: OnceLock<Store<Pod>>,
+}
+
+/// Has a controller of Backups woken by their Jobs and pods.
+pub fn attach(
+    controller: Controller<DeserializeGuard<Backup>>,
+    context: &Arc<Context>,
+) -> Controller<DeserializeGuard<Backup>> {
+    let (jobs, job_events) = watch::<Job>(context);
+    let (pods, pod_events) = watch::<Pod>(context);
+    // Set once, before anything is read from them.
+    let _ = context.backup.work.jobs.set(jobs);
+    let _ = context.backup.work.pods.set(pods);
+    let (for_jobs, for_pods) = (Arc::clone(context), Arc::clone(context));
+    controller
+        .watches_stream(job_events, move |job| woken(&for_jobs, &job))
+        .watches_stream(pod_events, move |pod| woken(&for_pods, &pod))
+}
+
+type Events<K> = std::pin::Pin<Box<dyn Stream<Item = Result<K, watcher::Error>> + Send>>;
+
+fn watch<K>(context: &Context) -> (Store<K>, Events<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    K: serde::de::DeserializeOwned,
+{
+    let (store, writer) = reflector::store();
+    let labelled = watcher::Config::default().labels(BACKUP_LABEL);
+    let events = watcher(Api::<K>::all(context.client.clone()), labelled)
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .touched_objects()
+        .inspect_err(|error| tracing::debug!(%error, "watching the work of backups"));
+    (store, Box::pin(events))
+}
+
+/// The Backup that an object is labelled with. What is remembered of it does not count any more.
+fn woken<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    object: &K,
+) -> Option<ObjectRef<DeserializeGuard<Backup>>> {
+    let name = object.labels().get(BACKUP_LABEL)?;
+    let key = ObjectRef::new(name).within(&object.namespace()?);
+    let store = context.backups.get()?;
+    let backup = store.get(&key)?;
+    context
+        .backup
+        .memory
+        .suspect(&backup.uid().unwrap_or_default());
+    Some(key)
+}
+
+impl Work {
+    /// The Job of this name; the API server is asked where the watch does not show it. Client required then.
+    pub async fn job(
+        &self,
+        context: &Context,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Job>, Error> {
+        let key = ObjectRef::new(name).within(namespace);
+        if let Some(job) = self.jobs.get().and_then(|store| store.get(&key)) {
+            return Ok(Some(job.as_ref().clone()));
+        }
+        let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+        jobs.get_opt(name).await.map_err(Error::api("read the Job"))
+    }
+
+    /// The pod of a Backup's Job: the youngest, should there be several.
+    pub fn pod(&self, backup: &Backup, job: &str) -> Option<Pod> {
+        let pods = self.pods.get().map(Store::state).unwrap_or_default();
+        let of_the_job = |pod: &&Arc<Pod>| {
+            pod.namespace() == backup.namespace()
+                && pod
+                    .owner_references()
+                    .iter()
+                    .any(|owner| owner.kind == "Job" && owner.name == job)
+        };
+        pods.iter()
+            .filter(of_the_job)
+            .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
+            .map(|pod| pod.as_ref().clone())
+    }
+}
