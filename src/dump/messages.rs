@@ -27,6 +27,15 @@ pub struct Said {
 }
 
 impl Said {
+    /// The newest line that says what is wrong: hints and details come after it.
+    #[must_use]
+    pub fn complaint(&self) -> Option<&str> {
+        let more = |line: &&String| line.contains(": hint: ") || line.contains(": detail: ");
+        let mut newest = self.last.iter().rev();
+        let line = newest.find(|line| !more(line)).or(self.last.back());
+        line.map(String::as_str)
+    }
+
     fn hear(&mut self, name: &str, flavour: Flavour, line: &str) {
         let line: String = line
             .trim_end()
@@ -89,7 +98,7 @@ pub async fn hear(
 fn is_error(flavour: Flavour, line: &str) -> bool {
     let text = line.to_lowercase();
     match flavour {
-        Flavour::Postgresql => text.contains("error: ") && text.starts_with("pg_dump"),
+        Flavour::Postgresql => text.starts_with("pg_dump: error: "),
         Flavour::Mysql | Flavour::Mariadb => {
             let message = ["mysqldump: ", "mariadb-dump: "]
                 .iter()
@@ -142,6 +151,21 @@ mod tests {
         let lost =
             "pg_dump: error: Dumping the contents of table \"t\" failed: PQgetResult() failed.";
         assert!(is_error(Flavour::Postgresql, lost));
+    }
+
+    #[test]
+    fn a_hint_is_not_what_is_wrong() {
+        let mut said = Said::default();
+        assert_eq!(said.complaint(), None);
+        let lines = [
+            "pg_dump: error: no",
+            "pg_dump: detail: because",
+            "pg_dump: hint: Try \"pg_dump --help\" for more information.",
+        ];
+        said.last.push_back(lines[2].to_owned());
+        assert_eq!(said.complaint(), Some(lines[2]));
+        said.last = lines.map(str::to_owned).into();
+        assert_eq!(said.complaint(), Some(lines[0]));
     }
 
     #[tokio::test]

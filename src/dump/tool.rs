@@ -47,12 +47,17 @@ pub enum Mismatch {
     },
 }
 
+/// Characters of a version that are kept.
+const LENGTH: usize = 200;
+
 impl Tool {
     /// Reads what `--version` printed.
     pub fn parse(printed: &str) -> Result<Self, Mismatch> {
         let line = printed.lines().next().unwrap_or_default();
-        let version = line.split_whitespace().collect::<Vec<_>>().join(" ");
-        let unknown = || Mismatch::Unknown(version.chars().take(200).collect());
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        // It becomes a part of a report that is bounded.
+        let version: String = words.chars().take(LENGTH).collect();
+        let unknown = || Mismatch::Unknown(version.clone());
         let (flavour, number) = recognise(&version).ok_or_else(unknown)?;
         let places = match flavour {
             Flavour::Postgresql => 1,

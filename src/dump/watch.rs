@@ -10,13 +10,15 @@ use super::log;
 use super::meter::{Meter, Speed};
 use super::report::Cause;
 
+/// How often it looks.
+const LOOK_EACH: Duration = Duration::from_secs(1);
 /// A line about progress is written so often, when there was any.
 const PROGRESS_EACH: Duration = Duration::from_secs(3);
 
 /// Writes progress, and ends when nothing moves any more.
 pub async fn watch(meter: &Meter, speed: &mut Speed, stall: Duration) -> Failure {
     log::say(speed.progress(meter, Instant::now()));
-    let mut ticks = interval(PROGRESS_EACH.min(stall / 4));
+    let mut ticks = interval(LOOK_EACH.min(stall / 4));
     let (mut position, mut moved) = (meter.position(), Instant::now());
     let (mut told, mut told_at) = (position, moved);
     loop {

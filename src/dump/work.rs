@@ -112,8 +112,10 @@ impl Work<'_> {
         match running.wait().await {
             Err(error) => return failed(format!("cannot tell how {name} ended: {error}")),
             Ok(status) if !status.success() => {
-                let last = said().last.pop_back();
-                let last = last.map_or_else(String::new, |line| format!("; its last line: {line}"));
+                let said = said();
+                let last = said
+                    .complaint()
+                    .map_or_else(String::new, |line| format!("; it said: {line}"));
                 return failed(format!("{name} {}{last}", child::ended(status)));
             }
             Ok(_) => {}

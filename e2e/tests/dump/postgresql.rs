@@ -13,13 +13,12 @@ use crate::bed::{Bed, PASSWORD, run};
 /// The series whose client programs are here.
 const SERIES: u32 = 15;
 
-const DUMP: [&str; 6] = [
+const DUMP: [&str; 5] = [
     "pg_dump",
     "--format=custom",
     "--compress=0",
     "--no-password",
     "--verbose",
-    "--large-objects",
 ];
 
 /// Tables of all shapes, large objects, a table without rows, a view, and a name that libpq could misread.

@@ -49,7 +49,7 @@ fn a_tool_that_fails_or_ends_early_makes_no_backup() {
                     text(20)
                 ),
                 Cause::DumpFailed,
-                "exit status 3; its last line: mysqldump: Lost connection",
+                "exit status 3; it said: mysqldump: Lost connection",
             ),
             (
                 format!("{}; kill -9 $$", text(9)),

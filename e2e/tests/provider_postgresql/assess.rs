@@ -56,6 +56,7 @@ GRANT USAGE ON SCHEMA many TO assess;
 DO $$ BEGIN FOR n IN 1..25 LOOP EXECUTE format('CREATE TABLE many.t%s (id serial)', n); END LOOP; END $$;
 "#;
 
+#[allow(clippy::too_many_lines, reason = "one scenario, from obstacle to dump")]
 pub async fn what_a_dump_cannot_read_is_named_with_its_grant(bed: &mut Bed) {
     let provider = bed.provider("assess");
     let wanted = desired("assess");

@@ -151,8 +151,10 @@ fn told(answer: &Answer, user: &SqlName) -> Vec<MissingPrivilege> {
     if more > 0
         && let Some(last) = told.last_mut()
     {
-        last.needed_for
-            .push_str(&format!("; and objects of {more} more kinds and schemas"));
+        last.needed_for = format!(
+            "{}; and objects of {more} more kinds and schemas",
+            last.needed_for
+        );
     }
     told
 }
