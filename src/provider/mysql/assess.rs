@@ -61,9 +61,10 @@ pub(super) async fn assess(
                 "dumping the routines of other definers: {}",
                 listed(schema, &foreign)
             ),
-            grant: contact
-                .dialect
-                .routine_grant(&names.database, &mysql_account(names.role.as_str(), ANY_HOST)),
+            grant: contact.dialect.routine_grant(
+                &names.database,
+                &mysql_account(names.role.as_str(), ANY_HOST),
+            ),
         });
     }
     let mut views = Vec::new();

@@ -42,8 +42,8 @@ use secrecy::{ExposeSecret, SecretString};
 use self::contact::Sessions;
 use self::facts::Catalog;
 use super::{
-    Assessment, Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed, Provider,
-    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed,
+    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
 };
 
 /// One MySQL or MariaDB server.

@@ -36,8 +36,8 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::pool::{Lease, Pool};
 use super::{
-    Assessment, Change, Claim, Desired, Fence, Inspection, Login, Names, Observed, Provider, ProviderError,
-    Removal, Removed, ServerConfig, Survey, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Fence, Inspection, Login, Names, Observed, Provider,
+    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
 };
 use session::Session;
 use visit::Doors;
