@@ -278,10 +278,10 @@ impl Pod {
         .unwrap();
     }
 
-    /// Its memory now, in KiB: of the process itself, without its tool.
+    /// Its memory now, in KiB: of the process itself, without its tool, and without its code, which depends on the build.
     pub fn resident(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 

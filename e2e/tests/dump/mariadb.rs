@@ -21,7 +21,7 @@ async fn server() -> LocalMariadb {
             "CREATE TABLE `or-ders é`.t (id INT PRIMARY KEY, x LONGBLOB, y TEXT)",
             "INSERT INTO `or-ders é`.t SELECT seq, RANDOM_BYTES(400), REPEAT('word ', 40) FROM `or-ders é`.seq_1_to_60000",
             "CREATE VIEW `or-ders é`.v AS SELECT COUNT(*) AS n FROM `or-ders é`.t",
-            "CREATE PROCEDURE `or-ders é`.p() SELECT '-- Dump completed'",
+            "CREATE DEFINER = orders@'%' PROCEDURE `or-ders é`.p() SELECT '-- Dump completed'",
         ])
         .await
         .unwrap();
