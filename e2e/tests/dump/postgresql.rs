@@ -176,8 +176,10 @@ fn a_wrong_password_and_a_wrong_authority_are_the_tools_own_words() {
         let other = e2e::sql_servers::Certificates::new().unwrap();
         fs::write(bed.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
         let failed = bed.run(&DUMP).await.failed(Cause::DumpFailed);
+        // OpenSSL's words depend on which of the two authorities' differences it meets first.
+        let refused = ["certificate verify failed", "SSL error"];
         assert!(
-            failed.message.contains("certificate verify failed"),
+            refused.iter().any(|words| failed.message.contains(words)),
             "{failed:?}"
         );
     });
