@@ -2,20 +2,15 @@
 
 use std::time::Duration;
 
-use db_operator::api::{Backup, BackupState, ConditionStatus, Database, DatabaseState};
-use e2e::testing::{BACKED_UP, Bed, SOON, Server, Session, condition, in_bed, on_every_server};
+use db_operator::api::{Backup, BackupState, Database, DatabaseState};
+use e2e::testing::{
+    BACKED_UP, Bed, SOON, Server, Session, condition, in_bed, is_ready, on_every_server,
+};
 use serde_json::json;
 
 fn reason(backup: &Backup, type_: &str) -> Option<String> {
     let status = backup.status.as_ref()?;
     condition(&status.conditions, type_).map(|found| found.reason.clone())
-}
-
-fn is_ready(database: &Database) -> bool {
-    database.status.as_ref().is_some_and(|status| {
-        condition(&status.conditions, "Ready")
-            .is_some_and(|ready| ready.status == ConditionStatus::True)
-    })
 }
 
 /// A session that holds a lock which a dump waits for.
