@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tar", "tar"),
     ("busybox", "busybox-static"),
     ("dot", "graphviz"),
+    ("zstd", "zstd"),
 ];
 
 /// The CNI plugins that the cluster's pods are connected with, and where Debian's package puts them.
