@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bed.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
 //! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
+//! | `backups.rs` | Backups, also those before a deletion |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
 #![allow(
@@ -15,12 +16,14 @@
 )]
 
 pub mod audit;
+mod backups;
 mod bed;
 mod instances;
 mod objects;
 mod server;
 mod session;
 
+pub use backups::BACKED_UP;
 pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use objects::{condition, password};
 pub use server::Server;
