@@ -30,9 +30,9 @@ async fn server() -> LocalMariadb {
 
 fn aim(bed: &mut Bed, local: &LocalMariadb) {
     let source = &mut bed.errand.source;
-    source.series = "10.11".to_owned();
+    "10.11".clone_into(&mut source.series);
     source.port = local.server.port;
-    source.tls = "verify-full".to_owned();
+    "verify-full".clone_into(&mut source.tls);
     fs::write(bed.folder.0.join("credentials/ca.crt"), &local.server.ca).unwrap();
 }
 

@@ -82,8 +82,8 @@ impl Server {
         source.series = SERIES.to_string();
         source.server_version = format!("{SERIES}.0");
         source.port = self.server.port;
-        source.database = "orders=x".to_owned();
-        source.tls = "verify-full".to_owned();
+        "orders=x".clone_into(&mut source.database);
+        "verify-full".clone_into(&mut source.tls);
         fs::write(
             bed.folder.0.join("credentials/ca.crt"),
             &self.server.certificates.ca,
