@@ -125,7 +125,7 @@ async fn what_happens_to_a_pod_or_its_job_is_told() {
                 "deleted",
                 deleted,
                 "Terminated",
-                &["SIGTERM"],
+                &["asked to end"],
             )),
             Box::pin(while_it_waits(ground, "forced", forced, "Killed", &[])),
             Box::pin(while_it_waits(
