@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
 use db_operator::store::{Keys, Store, StoreConfig};
+use e2e::campaign::backups::node::Process;
 use e2e::dataset;
 use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use e2e::testing::{Bed, Session, catch, eventually};
@@ -30,6 +31,17 @@ pub async fn all<'f>(cases: Vec<LocalBoxFuture<'f, ()>>) {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// Waits for a process of this name in a pod. The cluster's node is this machine.
+pub async fn process(pod: &Pod, name: &str) -> Process {
+    let uid = pod.uid().unwrap();
+    eventually(
+        &format!("{name} runs in {}", pod.name_any()),
+        LIMIT,
+        async || Process::find(&uid, name).ok_or_else(|| "not there".to_owned()),
+    )
+    .await
 }
 
 /// What the cases of one test share.

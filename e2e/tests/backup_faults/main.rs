@@ -8,7 +8,7 @@
 //! | `refused.rs` | the cluster does not let the Job, its pod or its Secret in |
 //! | `store.rs` | the store: errors, resets, lies, no bucket, other keys, few parts |
 //! | `case.rs`, `end.rs` | what they share: a Database with a store of its own; how it has to end |
-//! | `front.rs`, `node.rs`, `template.rs` | how things are made to go wrong |
+//! | `front.rs`, `template.rs` | how things are made to go wrong |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,6 @@
 mod case;
 mod end;
 mod front;
-mod node;
 mod pod;
 mod refused;
 mod store;

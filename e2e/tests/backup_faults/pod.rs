@@ -8,8 +8,7 @@ use kube::api::{DeleteParams, EvictParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::case::{Case, Ground, LIMIT, all};
-use crate::node;
+use crate::case::{Case, Ground, LIMIT, all, process};
 
 /// A backup whose dump waits for a lock, while something happens to it.
 async fn while_it_waits(
@@ -37,7 +36,7 @@ async fn running(case: &Case<'_>, backup: &str) -> Pod {
     })
     .await;
     let pod = case.pod(backup).await;
-    node::runs(&pod, "pg_dump").await;
+    process(&pod, "pg_dump").await;
     pod
 }
 
@@ -46,9 +45,8 @@ fn pods(case: &Case<'_>) -> Api<Pod> {
     Api::namespaced(bed.client.clone(), &bed.namespace)
 }
 
-async fn killed(case: &Case<'_>, _: &str, pod: &Pod) {
-    let _ = case;
-    node::kill_process(pod, "db-operator").await;
+async fn killed(_: &Case<'_>, _: &str, pod: &Pod) {
+    process(pod, "db-operator").await.kill().unwrap();
 }
 
 async fn deleted(case: &Case<'_>, _: &str, pod: &Pod) {
@@ -125,7 +123,7 @@ async fn what_happens_to_a_pod_or_its_job_is_told() {
                 "deleted",
                 deleted,
                 "Terminated",
-                &["SIGTERM"],
+                &["asked to end"],
             )),
             Box::pin(while_it_waits(ground, "forced", forced, "Killed", &[])),
             Box::pin(while_it_waits(
