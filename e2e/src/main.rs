@@ -7,10 +7,11 @@ use clap::{Parser, Subcommand};
 use e2e::bench;
 use e2e::cache::Cache;
 use e2e::campaign;
-use e2e::check::{self, Tally};
+use e2e::check;
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
 use e2e::operator::{self, Load};
+use e2e::suite::{self, Tally};
 use e2e::{Result, demo, servers};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
@@ -237,7 +238,7 @@ fn test(cluster: &Cluster) -> Result<()> {
         let _lock = cluster.lock()?;
         up(cluster, &cache)?;
         load(cluster, &cache)?;
-        check::with_cluster(cluster, &cache, &mut tally)
+        suite::with_cluster(cluster, &cache, &mut tally)
     });
     println!("\n{tally}");
     result
