@@ -38,4 +38,6 @@ pub mod trigger;
 #[cfg(test)]
 mod diagram;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod testing;

@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("tar", "tar"),
     ("busybox", "busybox-static"),
     ("dot", "graphviz"),
+    // What backups are compressed with: a person restores them with it, and so do the demo and the tests.
     ("zstd", "zstd"),
 ];
 

@@ -1,4 +1,4 @@
-//! The overlays, as the API server sees them.
+//! The overlays, components and samples, as the API server sees them, and the nightly backup at work.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,10 +6,18 @@
     reason = "a failed test may panic"
 )]
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
+use db_operator::api::{Backup, BackupState};
 use e2e::cluster::Cluster;
+use e2e::testing::{Bed, Server, eventually, in_bed};
 use e2e::{clone_root, command};
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
 
 const OVERLAYS: [&str; 2] = ["development", "production"];
 
@@ -81,4 +89,151 @@ fn no_role_lists_or_watches_secrets() {
             }
         }
     }
+}
+
+/// A copy of what can be installed, with a kustomization of a test's own in it.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn with(name: &str, kustomization: &str) -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kustomize-{name}"));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("own")).unwrap();
+        for part in ["crds", "kustomize"] {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(clone_root().join(part)).arg(&folder);
+            command::output(&mut copy).unwrap();
+        }
+        fs::write(folder.join("own/kustomization.yaml"), kustomization).unwrap();
+        Self(folder)
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut kubectl = Cluster::main().kubectl();
+        command::output(kubectl.args(arguments).arg(self.0.join("own"))).unwrap()
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Who grants no reading of logs gets an operator without it, and nothing else is another.
+#[test]
+fn a_component_takes_the_right_to_read_logs_away() {
+    let overlay = "resources: [../kustomize/overlays/development]\n";
+    let component = format!("{overlay}components: [../kustomize/components/without-pod-logs]\n");
+    let [with, without] = [("with", overlay), ("without", &component)]
+        .map(|(name, text)| Copy::with(name, text).kubectl(&["kustomize"]));
+    assert!(with.contains("- pods/log\n"));
+    assert!(!without.contains("pods/log") && !without.contains("pod-logs"));
+    let documents = |text: &str| text.split("\n---\n").count();
+    assert_eq!(documents(&with), documents(&without) + 2);
+}
+
+fn samples_in(name: &str, namespace: &str, sample: &str) -> Copy {
+    let text = format!("namespace: {namespace}\nresources: [../kustomize/{sample}]\n");
+    Copy::with(name, &text)
+}
+
+fn in_namespace(bed: &Bed, arguments: &[&str]) -> String {
+    let mut kubectl = Cluster::main().kubectl();
+    kubectl.args(["--namespace", &bed.namespace]);
+    command::output(kubectl.args(arguments)).unwrap()
+}
+
+#[tokio::test]
+async fn the_samples_are_accepted() {
+    in_bed(Server::Postgres, async |bed| {
+        restricted(bed);
+        let copy = samples_in("samples", &bed.namespace, "samples");
+        let answer = copy.kubectl(&[
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--warnings-as-errors",
+            "-k",
+        ]);
+        for object in [
+            "database.db-operator.dev/orders",
+            "database.db-operator.dev/invoices",
+            "database.db-operator.dev/wiki",
+            "cronjob.batch/nightly-backup",
+            "role.rbac.authorization.k8s.io/nightly-backup",
+        ] {
+            assert!(answer.contains(object), "no {object}\n{answer}");
+        }
+    })
+    .await;
+}
+
+/// Pod Security refuses whatever asks for more than it needs.
+fn restricted(bed: &Bed) {
+    let mut label = Cluster::main().kubectl();
+    label.args(["label", "namespace", &bed.namespace]);
+    label.arg("pod-security.kubernetes.io/enforce=restricted");
+    command::output(&mut label).unwrap();
+}
+
+#[tokio::test]
+async fn the_nightly_sample_makes_a_backup_and_may_do_nothing_else() {
+    in_bed(Server::Postgres, async |bed| {
+        restricted(bed);
+        let database = bed.make_usable("orders", json!({})).await;
+        let copy = samples_in("nightly", &bed.namespace, "samples/nightly");
+        let asked = copy.0.join("kustomize/samples/nightly/backup.yaml");
+        let text = fs::read_to_string(&asked).unwrap();
+        assert!(text.contains("    name: orders\n"), "{text}");
+        fs::write(
+            &asked,
+            text.replace("name: orders", &format!("name: {database}")),
+        )
+        .unwrap();
+        copy.kubectl(&["apply", "-k"]);
+
+        in_namespace(
+            bed,
+            &["create", "job", "tonight", "--from=cronjob/nightly-backup"],
+        );
+        let backups: Api<Backup> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let limit = Duration::from_mins(2);
+        let made = eventually("a nightly backup ended", limit, async || {
+            let list = backups.list(&ListParams::default()).await.unwrap().items;
+            let ended = |backup: &&Backup| backup.state().is_some_and(BackupState::is_terminal);
+            list.iter().find(ended).cloned().ok_or(format!("{list:?}"))
+        })
+        .await;
+        assert_eq!(made.state(), Some(BackupState::Completed), "{made:?}");
+        let name = made.metadata.name.unwrap();
+        assert!(name.starts_with("orders-nightly-"), "{name}");
+
+        let who = format!(
+            "--as=system:serviceaccount:{}:nightly-backup",
+            bed.namespace
+        );
+        let rights = in_namespace(bed, &["auth", "can-i", "--list", "--no-headers", &who]);
+        // What everybody has: to be told who they are, and the API server's own pages.
+        let everybodys = |line: &&str| line.starts_with(' ') || line.starts_with("selfsubject");
+        let own: Vec<_> = rights.lines().filter(|line| !everybodys(line)).collect();
+        assert_eq!(own.len(), 1, "{rights}");
+        let words: Vec<_> = own[0].split_whitespace().collect();
+        assert_eq!(words, ["backups.db-operator.dev", "[]", "[]", "[create]"]);
+    })
+    .await;
+}
+
+/// The image of the sample is the one that was tried.
+#[test]
+fn the_nightly_sample_has_a_kubectl_like_the_clusters() {
+    let read = |path| fs::read_to_string(clone_root().join(path)).unwrap();
+    let sample = read("kustomize/samples/nightly/cron-job.yaml");
+    let (_, rest) = sample.split_once("registry.k8s.io/kubectl:").unwrap();
+    let version = rest.lines().next().unwrap();
+    let built = read("e2e/tools/kubernetes/go.mod");
+    assert!(
+        built.contains(&format!("k8s.io/kubernetes {version}")),
+        "{version}"
+    );
 }

@@ -10,6 +10,7 @@
 //! | `names.rs` | what a name may look like, as rules the API server enforces |
 //! | `conditions.rs`, `reason.rs` | what a status says, in the words of kstatus |
 //! | `crds.rs` | the custom resource definitions as the files in `crds/` |
+//! | `reference.rs` | the same for people: `doc/reference/api.md` |
 //!
 //! Doc comments of fields are what `kubectl explain` shows. A rule that the API server can check is a CEL rule beside
 //! the field it is about; a rule that compares optional fields with their older values is at the object's root, over
@@ -24,6 +25,9 @@ pub mod instance;
 pub mod names;
 pub mod reason;
 pub mod references;
+
+#[cfg(test)]
+mod reference;
 
 pub use backup::{Backup, BackupSpec, BackupState, BackupStatus};
 pub use conditions::{Condition, ConditionStatus, Report};

@@ -191,4 +191,36 @@ mod tests {
         check::<DatabaseReason>();
         check::<BackupReason>();
     }
+
+    /// The rows of a section's table: the reason, and whether a person is needed.
+    fn documented(section: &str) -> Vec<(String, bool)> {
+        let page = include_str!("../../doc/how-to/troubleshoot.md");
+        let heading = format!("\n## {section}\n");
+        let (_, rest) = page.split_once(&heading).unwrap();
+        let table = rest.split("\n## ").next().unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| {
+            let (word, rest) = row.split_once('`').unwrap();
+            (word.to_owned(), rest.starts_with(" **person** |"))
+        })
+        .collect()
+    }
+
+    /// Who is sent to the page by a reason finds it there, and nothing there is not a reason.
+    #[test]
+    fn the_page_for_troubles_has_each_reason_once() {
+        fn check<R: Reason>(section: &str) {
+            let mut listed = documented(section);
+            let mut known: Vec<_> = R::ALL
+                .iter()
+                .map(|r| (r.as_str().to_owned(), r.outcome() == Outcome::Stalled))
+                .collect();
+            listed.sort();
+            known.sort();
+            assert_eq!(listed, known, "{section}");
+        }
+        check::<InstanceReason>("DatabaseInstance");
+        check::<DatabaseReason>("Database");
+        check::<BackupReason>("Backup");
+    }
 }

@@ -10,13 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::pass::tell_database;
 use super::walk::{self, End, walk};
 use super::{sweep, watching};
-use crate::api::{Backup, BackupState};
+use crate::api::{Backup, BackupState, FINALIZER};
 use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
 
 /// A backup that failed to be looked at is not looked at sooner than this, whatever wakes it.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
+
+/// A backup whose instance is about to be looked at is not looked at before.
+const UNSEEN_REST: Duration = Duration::from_secs(1);
 
 /// Looks after all backups until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -43,8 +46,8 @@ impl Reconcile for Backup {
         if let Some(rest) = memory.rest(self, now) {
             return Ok(Action::requeue(rest));
         }
-        if context.databases.get().is_none() || !is_ready(context) {
-            return Ok(Action::requeue(Duration::from_secs(1)));
+        if !is_ready(context) || is_instance_unseen(context, self) {
+            return Ok(Action::requeue(UNSEEN_REST));
         }
         let asked = memory.asked(&uid);
         let result = walk(context, self).await;
@@ -53,9 +56,8 @@ impl Reconcile for Backup {
             Ok(end) => match walk::due(*end, resync) {
                 // One that waits is woken by what it waits for; one that runs, by its own progress, too.
                 Some(due) if self.is_active() => memory.note(self, due, asked),
-                Some(_) => memory.suspect(&uid),
                 None if self.state().is_some_and(BackupState::is_terminal) => memory.forget(&uid),
-                None => memory.suspect(&uid),
+                Some(_) | None => memory.suspect(&uid),
             },
             Err(_) => memory.note(self, now + SHORTEST_REST, asked),
         }
@@ -66,6 +68,17 @@ impl Reconcile for Backup {
             End::Over => Action::await_change(),
         })
     }
+}
+
+/// Whether the instance of a backup that began was not looked at yet since this process leads: then its store is not
+/// known, and that is no reason to give the backup up.
+fn is_instance_unseen(context: &Context, backup: &Backup) -> bool {
+    let status = backup.status.as_ref();
+    let ended = backup.state().is_some_and(BackupState::is_terminal)
+        && !backup.finalizers().iter().any(|name| name == FINALIZER);
+    status
+        .and_then(|status| status.source.as_ref())
+        .is_some_and(|source| !ended && context.is_unseen(&source.instance))
 }
 
 /// Whether all Databases and Backups are known: before that nothing can be said about turns and places.

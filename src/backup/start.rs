@@ -61,11 +61,22 @@ pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
         .map_err(|error| Obstacle::new(BackupReason::TooLarge, error.to_string()))?;
 
     let upload_id = begin(pass, &prepared).await?;
-    let job = match existing_job(pass).await? {
+    let job = existing_job(pass).await?;
+    if let Some(job) = &job
+        && has_errand(pass, job).await?
+    {
+        return Ok(());
+    }
+    // All is at hand before the Job is: a pod that does not find its Secret looks again ever more rarely.
+    let (data, window) = errand(pass, &prepared, &assessment, &schedule, &upload_id).await?;
+    let job = match job {
         Some(job) => job,
         None => create_job(pass, &prepared, &schedule).await?,
     };
-    hand_over(pass, &prepared, &job, &assessment, schedule, &upload_id).await
+    write_secret(pass, &job, data).await?;
+    let windows = &pass.context.backup.windows;
+    windows.put(&pass.uid(), window, schedule.max_parts);
+    Ok(())
 }
 
 /// A dump that would lack something is not begun.
@@ -137,36 +148,35 @@ async fn create_job(
         .map_err(refusal("create the Job"))
 }
 
-/// Writes the Secret that the pod mounts, unless it is there: its pod may have read it.
-async fn hand_over(
-    pass: &Pass<'_>,
-    prepared: &Prepared,
-    job: &Job,
-    assessment: &Assessment,
-    schedule: Schedule,
-    upload_id: &str,
-) -> Result<(), Obstacle> {
+/// Whether the Job has its Secret: its pod may have read it, so it is not written again.
+async fn has_errand(pass: &Pass<'_>, job: &Job) -> Result<bool, Error> {
     let secrets: Api<Secret> = pass.api();
     let there = secrets
         .get_opt(&pass.job_name())
         .await
         .map_err(Error::api("read the Job's Secret"))?;
-    let belongs = |secret: &Secret| {
+    Ok(there.is_some_and(|secret| {
         let mut owners = secret.owner_references().iter();
         owners.any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
-    };
-    if there.as_ref().is_some_and(belongs) {
-        return Ok(());
-    }
+    }))
+}
+
+/// What the pod mounts, with the first window of signed parts.
+async fn errand(
+    pass: &Pass<'_>,
+    prepared: &Prepared,
+    assessment: &Assessment,
+    schedule: &Schedule,
+    upload_id: &str,
+) -> Result<(BTreeMap<String, ByteString>, Window), Obstacle> {
     let expected = (assessment.bytes > 0)
         .then(|| schedule.parts(assessment.bytes / COMPRESSION))
         .flatten();
-    let max_parts = schedule.max_parts;
-    let range = window::first(expected, max_parts);
+    let range = window::first(expected, schedule.max_parts);
     let window = Window {
         batches: vec![sign(pass, upload_id, range).await?],
     };
-    let errand = prepared.errand(pass, assessment.bytes, schedule);
+    let errand = prepared.errand(pass, assessment.bytes, schedule.clone());
     let mut data = BTreeMap::from([
         (paths::ERRAND_KEY.to_owned(), encode(&errand)?),
         (paths::WINDOW_KEY.to_owned(), encode(&window)?),
@@ -174,12 +184,7 @@ async fn hand_over(
     if let Some(ca) = &prepared.destination.ca {
         data.insert(paths::STORE_CA_KEY.to_owned(), ByteString(ca.clone()));
     }
-    write_secret(pass, job, data).await?;
-    pass.context
-        .backup
-        .windows
-        .put(&pass.uid(), window, max_parts);
-    Ok(())
+    Ok((data, window))
 }
 
 /// Signs requests for parts of the backup's upload. Nothing is sent.
@@ -293,19 +298,14 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<ByteString, Error> {
 /// What the API server does not let in is refused for good: by a quota, an admission, or because the namespace goes. What
 /// the operator itself may not do is mended by its administrators.
 fn refusal(doing: &'static str) -> impl FnOnce(kube::Error) -> Obstacle {
-    move |source| {
-        let refused = match &source {
-            kube::Error::Api(status) => {
-                matches!(status.code, 400 | 403 | 422) && !is_rbac(&status.message)
-            }
-            _ => false,
-        };
-        let error = Error::api(doing)(source);
-        if refused {
-            Obstacle::new(BackupReason::JobRefused, error.to_string())
-        } else {
-            error.into()
+    move |source| match source {
+        kube::Error::Api(status)
+            if matches!(status.code, 400 | 403 | 422) && !is_rbac(&status.message) =>
+        {
+            let message = format!("cannot {doing}: {}", status.message);
+            Obstacle::new(BackupReason::JobRefused, message)
         }
+        other => Error::api(doing)(other).into(),
     }
 }
 
@@ -334,6 +334,10 @@ mod tests {
         let quota =
             "jobs.batch \"b\" is forbidden: exceeded quota: q, requested: count/jobs.batch=1";
         assert_eq!(refused(403, quota).reason, BackupReason::JobRefused);
+        assert_eq!(
+            refused(403, quota).message,
+            format!("cannot create the Job: {quota}")
+        );
         let rbac = "jobs.batch is forbidden: User \"system:serviceaccount:x\" cannot create resource \"jobs\"";
         assert!(refused(403, rbac).retry.is_some());
         assert!(refused(500, "failed calling webhook").retry.is_some());

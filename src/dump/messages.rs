@@ -27,12 +27,16 @@ pub struct Said {
 }
 
 impl Said {
-    /// The newest line that says what is wrong: hints and details come after it.
+    /// The newest line that says what is wrong: the newest one with an error, for hints and details come after it.
     #[must_use]
     pub fn complaint(&self) -> Option<&str> {
+        let error = |line: &&String| line.to_lowercase().contains("error");
         let more = |line: &&String| line.contains(": hint: ") || line.contains(": detail: ");
-        let mut newest = self.last.iter().rev();
-        let line = newest.find(|line| !more(line)).or(self.last.back());
+        let newest = || self.last.iter().rev();
+        let line = newest()
+            .find(error)
+            .or_else(|| newest().find(|line| !more(line)))
+            .or(self.last.back());
         line.map(String::as_str)
     }
 
@@ -166,6 +170,13 @@ mod tests {
         assert_eq!(said.complaint(), Some(lines[2]));
         said.last = lines.map(str::to_owned).into();
         assert_eq!(said.complaint(), Some(lines[0]));
+        said.last
+            .push_back("password retrieved from file".to_owned());
+        assert_eq!(said.complaint(), Some(lines[0]));
+        said.last = ["pg_dump: unrecognized option", lines[2]]
+            .map(str::to_owned)
+            .into();
+        assert_eq!(said.complaint(), Some("pg_dump: unrecognized option"));
     }
 
     #[tokio::test]

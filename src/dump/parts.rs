@@ -49,7 +49,7 @@ impl Unit {
     }
     /// Two of these fill [`buffers`]: 100 GiB go into 10,000 parts of at most this size.
     fn settled(self) -> u64 {
-        18 * self.0
+        16 * self.0
     }
     /// Equal parts cannot grow, so small ones would end a dump that was underestimated: 100 GiB into 10,000.
     fn equal(self) -> u64 {
@@ -61,7 +61,7 @@ impl Unit {
     }
     /// What a schedule has room for, however small the estimate is.
     fn room(self) -> u64 {
-        256 * 1024 * self.0
+        240 * 1024 * self.0
     }
 }
 
@@ -70,7 +70,7 @@ impl Unit {
 /// As many parts as fit are under way at the same time; at least one is while the next is filled.
 #[must_use]
 pub fn buffers(size: u64) -> u64 {
-    (36 * MIB).max(2 * size)
+    (32 * MIB).max(2 * size)
 }
 
 /// What our process needs beside the buffers: its code, zstd's windows and threads, TLS, the pipe, and some room.
@@ -148,8 +148,7 @@ impl Schedule {
     pub fn size(&self, number: u32) -> u64 {
         let before = u64::from(number.saturating_sub(1)) * 100 / u64::from(self.max_parts.max(1));
         match before {
-            0..SECOND_FROM => self.first,
-            SECOND_FROM..SETTLED_FROM => (2 * self.first).min(self.settled),
+            0..SETTLED_FROM => self.first,
             SETTLED_FROM..SETTLED_UNTIL => self.settled,
             _ => {
                 let doublings = 1 + (before - SETTLED_UNTIL) / DOUBLED_EACH;
@@ -193,11 +192,10 @@ impl Schedule {
     }
 }
 
-/// Percent of the numbers after which the second size begins, the settled one, and the doubling.
-const SECOND_FROM: u64 = 15;
-const SETTLED_FROM: u64 = 30;
-const SETTLED_UNTIL: u64 = 70;
-const DOUBLED_EACH: u64 = 5;
+/// Percent of the numbers after which the settled size begins, and the doubling; it doubles each so many percent.
+const SETTLED_FROM: u64 = 15;
+const SETTLED_UNTIL: u64 = 75;
+const DOUBLED_EACH: u64 = 4;
 
 fn round_up(value: u64, unit: u64) -> u64 {
     value.div_ceil(unit).saturating_mul(unit)
@@ -221,7 +219,7 @@ mod tests {
                 .unwrap();
             assert_eq!(
                 buffers(largest),
-                36 * MIB,
+                32 * MIB,
                 "estimate {estimated}: {largest}"
             );
         }
@@ -237,10 +235,10 @@ mod tests {
             (unknown.size(1), unknown.size(10_000)),
             (8 * MIB, 512 * MIB)
         );
-        assert!(unknown.capacity() > 800 * GIB, "{}", unknown.capacity());
+        assert!(unknown.capacity() > 700 * GIB, "{}", unknown.capacity());
         let small = Schedule::plan(GIB, 10_000, false).unwrap();
-        assert!(small.capacity() >= 256 * GIB);
-        assert!(small.memory(4) <= 256 * MIB, "{}", small.memory(4));
+        assert!(small.capacity() >= 240 * GIB);
+        assert!(small.memory(4) <= 192 * MIB, "{}", small.memory(4));
         let few = Schedule::plan(100 * GIB, 1_000, false).unwrap();
         assert!(few.parts(110 * GIB).is_some());
         // 4.88 TiB are the end, and the estimate says so.
@@ -315,7 +313,7 @@ mod tests {
                 prop_assert!(schedule.capacity() >= fits || schedule.largest == 512);
                 // Parts stay modest while the estimate is right.
                 if let Some(last) = schedule.parts(estimated) {
-                    prop_assert!(schedule.size(last) <= (estimated * 2 / 7_000 + 1).max(18));
+                    prop_assert!(schedule.size(last) <= (estimated * 2 / 7_500 + 1).max(16));
                 }
             }
         }

@@ -51,9 +51,10 @@ pub async fn run(folders: &Folders, command: &[OsString]) -> Report {
 fn tell(report: &Report) {
     match report {
         Report::Done(done) => log::say(format_args!(
-            "done: {} in {} parts are in the store, made from {}; SHA-256 {}; the operator checks and completes the object now",
+            "done: the store has {} in {} {}, made from {}; SHA-256 {}; the operator checks and completes the object now",
             Size(done.bytes),
             done.parts,
+            if done.parts == 1 { "part" } else { "parts" },
             Size(done.dumped_bytes),
             done.sha256
         )),

@@ -110,10 +110,11 @@ impl Restore {
         let name = quoted(database);
         let load = match flavour {
             Flavour::Postgresql => {
-                format!("pg_restore --no-owner --exit-on-error --dbname={name}")
+                format!("pg_restore --no-owner --no-privileges --exit-on-error --dbname={name}")
             }
-            Flavour::Mysql => format!("mysql --database={name}"),
-            Flavour::Mariadb => format!("mariadb --database={name}"),
+            // Without --comments older clients drop those inside of routines.
+            Flavour::Mysql => format!("mysql --comments --database={name}"),
+            Flavour::Mariadb => format!("mariadb --comments --database={name}"),
         };
         Self {
             fetch: format!("aws s3 cp{endpoint} {} {file}", quoted(destination)),
@@ -196,10 +197,13 @@ pub(super) mod tests {
         );
         assert_eq!(
             restore.load,
-            r"zstd -dc 20261124T020000Z-n-0f1e2d3c.sql.zst | mariadb --database='it'\''s; rm -rf $HOME'"
+            r"zstd -dc 20261124T020000Z-n-0f1e2d3c.sql.zst | mariadb --comments --database='it'\''s; rm -rf $HOME'"
         );
         let mysql = Restore::new(Flavour::Mysql, "s3://b/x.sql.zst", None, "orders");
         assert_eq!(mysql.fetch, "aws s3 cp s3://b/x.sql.zst x.sql.zst");
-        assert_eq!(mysql.load, "zstd -dc x.sql.zst | mysql --database=orders");
+        assert_eq!(
+            mysql.load,
+            "zstd -dc x.sql.zst | mysql --comments --database=orders"
+        );
     }
 }

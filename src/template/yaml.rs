@@ -75,7 +75,7 @@ fn literal(value: &Value) -> String {
             | '\u{2029}'
             | '\u{feff}'
             | '\u{fffe}'
-            | '\u{ffff}' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            | '\u{ffff}' => text.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             _ => text.push(c),
         }
     }

@@ -1,9 +1,6 @@
-//! What a team does with Databases, as commands that were run and what they answered.
+//! What a team does with Databases.
 
-use std::process::Command;
-
-use crate::cluster::Cluster;
-use crate::{Result, clone_root, command};
+use super::transcript::Step;
 
 /// A pod that logs in as an application would: from nothing but the Secret.
 const LOGIN: &str = r#"kubectl apply -f - <<'YAML'
@@ -30,73 +27,53 @@ metadata: {name: rival, namespace: team-a}
 spec: {instanceRef: {name: postgres}, name: orders, deletionPolicy: Delete}
 YAML";
 
-/// The steps: why, what is run, and what is run after it without being shown.
-const STEPS: [(&str, &str); 9] = [
-    (
+/// From nothing to Databases in use.
+pub const MADE: [Step; 7] = [
+    Step(
         "A team commits Databases; here one on each server",
-        "kubectl create namespace team-a --dry-run=client -o yaml | kubectl apply -f - && kubectl apply -k kustomize/samples -n team-a",
+        "kubectl create namespace team-a --dry-run=client -o yaml | kubectl apply -f - && kubectl apply -k kustomize/samples",
     ),
-    (
+    Step(
         "Ready means that a login with the Secret's own values worked",
         "kubectl wait --for=condition=Ready database --all -n team-a --timeout=60s && kubectl get databases -n team-a",
     ),
-    (
+    Step(
         "All that an application needs is in a Secret of the same name",
         "kubectl describe secret orders -n team-a | sed -n '/^Type/,$p'",
     ),
-    ("A pod logs in with it", LOGIN),
-    (
+    Step("A pod logs in with it", LOGIN),
+    Step(
         "",
         "kubectl wait --for=jsonpath='{.status.phase}'=Succeeded pod/login -n team-a --timeout=60s && kubectl logs login -n team-a",
     ),
-    ("A rival names the same SQL database", RIVAL),
-    (
+    Step("A rival names the same SQL database", RIVAL),
+    Step(
         "",
         "kubectl wait --for=condition=Stalled database/rival -n team-a --timeout=30s && \
          kubectl get database rival -n team-a -o jsonpath='{.status.conditions[?(@.type==\"Stalled\")].message}{\"\\n\"}'",
     ),
-    (
+];
+
+/// The end of some of them, by their policies.
+pub const DELETED: [Step; 5] = [
+    Step(
         "Deleting the rival touches nothing; invoices has the policy Delete, and is dropped",
         "kubectl delete database rival invoices -n team-a",
     ),
-    (
+    Step(
+        "wiki is to go, but not without a last backup",
+        r#"kubectl patch database wiki -n team-a --type=merge --patch='{"spec":{"deletionPolicy":"BackupBeforeDelete"}}' && kubectl delete database wiki -n team-a"#,
+    ),
+    Step(
+        "That backup is the operator's own, and stays when the whole namespace goes",
+        "kubectl get backups -n db-operator-system -l db-operator.dev/database=wiki,db-operator.dev/database-namespace=team-a -o custom-columns=NAME:.metadata.name,STATE:.status.state,DESTINATION:.status.destination",
+    ),
+    Step(
+        "MySQL has no such database any more",
+        r#"kubectl exec -n databases deployment/mysql -- mysql --socket=/run/database/mysqld.sock --user=root --execute="select count(*) as wikis from information_schema.schemata where schema_name = 'wiki_production'""#,
+    ),
+    Step(
         "What happened, for someone with only kubectl",
         "kubectl get events -n team-a --field-selector involvedObject.kind=Database -o custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message",
     ),
 ];
-
-/// Runs the steps and returns them with their answers, as a person would see them in a terminal.
-pub fn transcript(cluster: &Cluster) -> Result<String> {
-    let mut text = String::from("\nWhat a team sees:\n");
-    // What an earlier demo left would be in the way of a pod, which cannot be changed.
-    run(
-        cluster,
-        "kubectl delete pod login -n team-a --ignore-not-found",
-    )?;
-    for (why, line) in STEPS {
-        let answer = run(cluster, line)?;
-        if !why.is_empty() {
-            text.extend(["\n  # ", why, "\n"]);
-        }
-        for line in line.lines().chain(answer.lines()).enumerate().map(prompted) {
-            text += &line;
-        }
-    }
-    Ok(text)
-}
-
-fn prompted((number, line): (usize, &str)) -> String {
-    let prompt = if number == 0 { "$ " } else { "" };
-    format!("  {prompt}{line}\n")
-}
-
-fn run(cluster: &Cluster, line: &str) -> Result<String> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", line])
-        .current_dir(clone_root())
-        .env("PATH", format!("{}:{path}", cluster.tools_dir().display()))
-        .env("KUBECONFIG", cluster.kubeconfig());
-    command::output(&mut shell)
-}

@@ -1,6 +1,9 @@
 //! `demo`: everything up, what works, and what to try next.
 
+mod backups;
 mod databases;
+mod rows;
+mod transcript;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -38,8 +41,19 @@ pub fn demo(cluster: &Cluster, cache: &Cache) -> Result<String> {
         format!("bucket {BUCKET}   {}", address(cluster, servers::S3)?),
     ));
     rows.push(("kinds", kinds(cluster)?));
-    let team = databases::transcript(cluster)?;
+    let team = team(cluster)?;
     Ok(render(&rows, &team, &try_next(cluster)))
+}
+
+/// What a team sees, from its first Database to its last backup.
+fn team(cluster: &Cluster) -> Result<String> {
+    transcript::run(cluster, backups::CLEARED)?;
+    let mut text = "\nWhat a team sees:\n".to_owned();
+    text += &transcript::transcript(cluster, &databases::MADE)?;
+    rows::fill(cluster)?;
+    text += &transcript::transcript(cluster, &backups::MADE)?;
+    text += &transcript::transcript(cluster, &databases::DELETED)?;
+    Ok(text)
 }
 
 /// The text of the demo: a table of what is there, and lines to paste.

@@ -18,14 +18,17 @@ const KEY_LABEL: &str = "db-operator.dev/key";
 /// What builds need at their worst: the layers, and each image once more as an archive, in bytes.
 const SPACE: u64 = 4 * 1024 * 1024 * 1024;
 
-/// The servers' images: a folder under `e2e/images`, and the name. In the order in which their servers take long to start.
-const SERVERS: [(&str, &str); 4] = [
+/// The servers' images, and what the samples run: a folder under `e2e/images`, and the name. In the order in which the
+/// servers take long to start.
+const SERVERS: [(&str, &str); 5] = [
     ("mysql", "docker.io/library/mysql:9.7"),
     ("mariadb", "docker.io/library/mariadb:11.8"),
     ("postgres", "docker.io/library/postgres:17"),
     (S3, "db-operator.dev/e2e/s3:1"),
+    (KUBECTL, "registry.k8s.io/kubectl:v1.36.3"),
 ];
 const S3: &str = "s3";
+const KUBECTL: &str = "kubectl";
 /// The archive's name in the cache.
 const ARCHIVE: &str = "image.tar";
 
@@ -40,15 +43,21 @@ pub struct Archive {
     pub path: PathBuf,
 }
 
-/// The images of the database servers and of the S3 server, built where they are not in the cache.
+/// The images of the database servers, of the S3 server and of kubectl, built where they are not in the cache.
 pub fn servers(cache: &Cache) -> Result<Vec<Archive>> {
     SERVERS
         .iter()
         .map(|(name, reference)| {
             let mut context = Context::of_folder(&clone_root().join("e2e/images").join(name))?;
-            if *name == S3 {
-                for folder in tools::ensure(cache, &[tools::VERSITYGW])? {
-                    context = context.with("versitygw", &folder.join("versitygw"));
+            // What is built from source is put beside the Containerfile.
+            let built: &[_] = match *name {
+                S3 => &[(tools::VERSITYGW, "versitygw")],
+                KUBECTL => &[(tools::KUBERNETES, "kubectl")],
+                _ => &[],
+            };
+            for (module, program) in built {
+                for folder in tools::ensure(cache, &[*module])? {
+                    context = context.with(program, &folder.join(program));
                 }
             }
             build(cache, name, reference, &context)

@@ -131,15 +131,14 @@ fn documented(server: Server, into: Into) -> (String, String) {
         (Server::Postgres, Into::ItsOwn) => ("| pg_restore --no-owner --exit-on-error ", None),
         (Server::Postgres, Into::Another) => ("| pg_restore --no-owner --no-privileges ", None),
         (Server::Mariadb, Into::ItsOwn) => ("| mariadb ", Some(" invoices")),
-        (Server::Mariadb, Into::Another) => ("| mariadb ", Some(" copy")),
+        (Server::Mariadb, Into::Another) => ("| mariadb ", Some(" invoices_copy")),
         (Server::Mysql, Into::ItsOwn) => ("| mysql ", Some(" wiki")),
-        (Server::Mysql, Into::Another) => ("| mysql ", Some(" copy")),
+        (Server::Mysql, Into::Another) => ("| mysql ", Some(" wiki_copy")),
     };
     let line = page
         .lines()
-        .filter_map(|line| Some(&line[line.find("zstd -dc ")?..]))
-        .map(|line| line.trim_end_matches(['.', '`']))
-        .find(|line| line.contains(client) && name.is_none_or(|name| line.ends_with(name)))
+        .filter(|line| line.starts_with("zstd -dc ") && line.contains(client))
+        .find(|line| name.is_none_or(|name| line.ends_with(name)))
         .unwrap_or_else(|| panic!("doc/how-to/restore.md has no line with {client}, {name:?}"));
     let file = line.split(' ').nth(2).unwrap().to_owned();
     let line = name.map_or_else(

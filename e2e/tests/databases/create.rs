@@ -215,26 +215,3 @@ async fn a_database_is_made_with_what_its_kind_of_server_has() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn the_samples_are_accepted() {
-    in_bed(Server::Postgres, async |bed| {
-        let namespace = bed.namespace.clone();
-        let answer = tokio::task::spawn_blocking(move || {
-            let mut apply = Cluster::main().kubectl();
-            apply.args([
-                "apply",
-                "--server-side",
-                "--dry-run=server",
-                "-n",
-                &namespace,
-                "-k",
-            ]);
-            command::output(apply.arg(e2e::clone_root().join("kustomize/samples"))).unwrap()
-        })
-        .await
-        .unwrap();
-        assert_eq!(answer.lines().count(), 3, "{answer}");
-    })
-    .await;
-}

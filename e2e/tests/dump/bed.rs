@@ -194,10 +194,7 @@ impl Bed {
             .await
             .unwrap();
         let object = fs::read(self.server.object_path(BUCKET, KEY)).unwrap();
-        let sha256: String = Sha256::digest(&object)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = report::hexadecimal(&Sha256::digest(&object));
         assert_eq!((object.len() as u64, &sha256), (done.bytes, &done.sha256));
         let dump = unpack(&self.folder.0, &object);
         assert_eq!(dump.len() as u64, done.dumped_bytes);
@@ -278,10 +275,10 @@ impl Pod {
         .unwrap();
     }
 
-    /// Its memory now, in KiB: of the process itself, without its tool.
+    /// Its memory now, in KiB: of the process itself, without its tool, and without its code, which depends on the build.
     pub fn resident(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 

@@ -191,7 +191,8 @@ fn memory_is_bounded_however_much_passes() {
         let done = pod.ended().await.done();
         assert!(done.bytes > 600_000_000);
         println!("most resident: {most} KiB");
-        assert!(most < 64 * 1024, "{most} KiB");
+        // With 12 MiB of code these are the 64 MiB that are promised.
+        assert!(most < 52 * 1024, "{most} KiB");
     });
 }
 
