@@ -69,6 +69,22 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
+    /// Kill the operator before and after each request of a backup, and the dump tool at random points; takes the place
+    /// of the operator in the cluster
+    Backups {
+        /// Only this death of the operator, as in "kill before 3"
+        #[arg(long)]
+        only: Option<String>,
+        /// How often the dump tool is killed
+        #[arg(long, default_value_t = 200)]
+        tool: u32,
+        /// The order of the plans, and where the tool is killed; the same number is the same order
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// One of several equal parts of the operator's deaths, as in 1/4
+        #[arg(long)]
+        slice: Option<campaign::Slice>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -125,7 +141,23 @@ fn run(arguments: &Arguments) -> Result<()> {
                 slice: *slice,
                 budget: None,
             };
-            campaign(&cluster, &options)?;
+            passed(campaign::run(&cluster, &options))?;
+        }
+        Task::Campaign(Campaign::Backups {
+            only,
+            tool,
+            seed,
+            slice,
+        }) => {
+            let _lock = cluster.lock()?;
+            let options = campaign::backups::Options {
+                only: only.clone(),
+                tool: *tool,
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            passed(campaign::backups::run(&cluster, &options))?;
         }
         Task::Bench(Bench::Databases(plan)) => {
             let _lock = cluster.lock()?;
@@ -181,13 +213,13 @@ fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// The campaign has an API server of its own: nobody else who uses the cluster is disturbed.
-fn campaign(cluster: &Cluster, options: &campaign::Options) -> Result<()> {
+/// Runs a campaign to its end. That of databases has an API server of its own and disturbs nobody.
+fn passed(campaign: impl Future<Output = Result<campaign::Tally>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(e2e::Error::trial("start a runtime"))?;
-    let tally = runtime.block_on(campaign::run(cluster, options))?;
+    let tally = runtime.block_on(campaign)?;
     println!("{tally}");
     if tally.failures.is_empty() {
         return Ok(());

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `bed.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
 //! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
+//! | `backups.rs` | Backups, also those before a deletion |
+//! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
+//! | `history.rs` | everything that an object was, one version after the other |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
 #![allow(
@@ -15,14 +18,21 @@
 )]
 
 pub mod audit;
+mod backups;
 mod bed;
+mod bucket;
+mod history;
 mod instances;
 mod objects;
+mod restore;
 mod server;
 mod session;
 
+pub use backups::BACKED_UP;
 pub use bed::{Bed, catch, in_bed, on_every_server};
-pub use objects::{condition, password};
+pub use bucket::Bucket;
+pub use history::History;
+pub use objects::{condition, is_ready, password};
 pub use server::Server;
 pub use session::Session;
 

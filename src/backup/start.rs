@@ -298,19 +298,14 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<ByteString, Error> {
 /// What the API server does not let in is refused for good: by a quota, an admission, or because the namespace goes. What
 /// the operator itself may not do is mended by its administrators.
 fn refusal(doing: &'static str) -> impl FnOnce(kube::Error) -> Obstacle {
-    move |source| {
-        let refused = match &source {
-            kube::Error::Api(status) => {
-                matches!(status.code, 400 | 403 | 422) && !is_rbac(&status.message)
-            }
-            _ => false,
-        };
-        let error = Error::api(doing)(source);
-        if refused {
-            Obstacle::new(BackupReason::JobRefused, error.to_string())
-        } else {
-            error.into()
+    move |source| match source {
+        kube::Error::Api(status)
+            if matches!(status.code, 400 | 403 | 422) && !is_rbac(&status.message) =>
+        {
+            let message = format!("cannot {doing}: {}", status.message);
+            Obstacle::new(BackupReason::JobRefused, message)
         }
+        other => Error::api(doing)(other).into(),
     }
 }
 
@@ -339,6 +334,10 @@ mod tests {
         let quota =
             "jobs.batch \"b\" is forbidden: exceeded quota: q, requested: count/jobs.batch=1";
         assert_eq!(refused(403, quota).reason, BackupReason::JobRefused);
+        assert_eq!(
+            refused(403, quota).message,
+            format!("cannot create the Job: {quota}")
+        );
         let rbac = "jobs.batch is forbidden: User \"system:serviceaccount:x\" cannot create resource \"jobs\"";
         assert!(refused(403, rbac).retry.is_some());
         assert!(refused(500, "failed calling webhook").retry.is_some());

@@ -85,9 +85,10 @@ pub async fn version(
     let output = timeout(within, output)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let text = match output.stdout.is_empty() {
-        true => output.stderr,
-        false => output.stdout,
+    let text = if output.stdout.is_empty() {
+        output.stderr
+    } else {
+        output.stdout
     };
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

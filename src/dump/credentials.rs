@@ -99,10 +99,7 @@ pub fn prepare(
     let username = read(secret, "username")?;
     let password = read(secret, "password")?;
     let protection = Protection::of(source)?;
-    let authority = match protection.verifies() {
-        true => Some(authority(secret)),
-        false => None,
-    };
+    let authority = protection.verifies().then(|| authority(secret));
     let mut environment = base(work, &username);
     match source.flavour {
         Flavour::Postgresql => {

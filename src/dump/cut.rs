@@ -4,10 +4,10 @@ use base64::Engine;
 use bytes::Bytes;
 use md5::Md5;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 use super::buffers::Buffers;
 use super::parts::{Schedule, buffers};
+use super::report::hexadecimal;
 
 /// A part, ready to be uploaded.
 #[derive(Clone, Debug)]
@@ -130,14 +130,6 @@ impl Cutter {
             content,
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

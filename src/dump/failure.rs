@@ -16,6 +16,10 @@ pub struct Failure {
 
 impl Failure {
     /// Of this kind.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an error ends here, as words"
+    )]
     pub fn new(cause: Cause, message: impl ToString) -> Self {
         Self {
             cause,

@@ -61,7 +61,7 @@ impl Unit {
     }
     /// What a schedule has room for, however small the estimate is.
     fn room(self) -> u64 {
-        256 * 1024 * self.0
+        240 * 1024 * self.0
     }
 }
 
@@ -237,8 +237,8 @@ mod tests {
         );
         assert!(unknown.capacity() > 700 * GIB, "{}", unknown.capacity());
         let small = Schedule::plan(GIB, 10_000, false).unwrap();
-        assert!(small.capacity() >= 256 * GIB);
-        assert!(small.memory(4) <= 256 * MIB, "{}", small.memory(4));
+        assert!(small.capacity() >= 240 * GIB);
+        assert!(small.memory(4) <= 192 * MIB, "{}", small.memory(4));
         let few = Schedule::plan(100 * GIB, 1_000, false).unwrap();
         assert!(few.parts(110 * GIB).is_some());
         // 4.88 TiB are the end, and the estimate says so.

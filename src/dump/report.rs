@@ -1,5 +1,7 @@
 //! What came of it: the termination message of the pod, at most 4 KiB of JSON.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 /// What came of a dump, as the pod sees it. It becomes the truth only after the operator compared it with the store.
@@ -124,10 +126,17 @@ pub fn digest<'a>(parts: impl IntoIterator<Item = &'a Part>) -> String {
     for part in parts {
         hash.update(format!("{} {} {}\n", part.number, part.size, part.etag));
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hexadecimal(&hash.finalize())
+}
+
+/// Lower case hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -199,9 +199,10 @@ fn etag(headers: &http::HeaderMap) -> Result<String, String> {
         && name
             .chars()
             .all(|char| char.is_ascii_graphic() && char != '"');
-    match usable {
-        true => Ok(name.to_owned()),
-        false => Err(format!("the store named a part {text:?}, which is no ETag")),
+    if usable {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("the store named a part {text:?}, which is no ETag"))
     }
 }
 

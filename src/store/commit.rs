@@ -57,6 +57,8 @@ pub async fn commit(
     let object = match store.parts(key, upload_id).await {
         Ok(parts) => {
             compare(&parts, done)?;
+            // What cannot be looked at afterwards does not come into being: nobody would take it away again.
+            store.head(key).await?;
             match store.complete(key, upload_id, &parts).await {
                 Ok(()) => shown(store, key).await?,
                 Err(error) => settle(store, key, done, manifest, error).await?,

@@ -9,7 +9,10 @@
 //! - [`scenario`]: what the operator is asked to do
 //! - [`outcome`]: what is compared
 //! - [`run`](mod@run), [`slice`]: which faults, how many, and how it ended
+//!
+//! [`backups`] is `cargo xtask campaign backups`.
 
+pub mod backups;
 pub mod bed;
 pub mod operator;
 pub mod outcome;

@@ -246,7 +246,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// A place in an order that a number decides.
-fn shuffled(seed: u64, name: &str) -> String {
+pub(super) fn shuffled(seed: u64, name: &str) -> String {
     Key::new().text(&seed.to_string()).text(name).hex()
 }
 

@@ -32,6 +32,8 @@ pub struct ApiProxy {
 struct Way {
     client: Client,
     faults: Faults,
+    /// Only what is in this namespace counts, if there is one.
+    namespace: Option<String>,
     /// How often they were dropped.
     watches: watch::Sender<u64>,
 }
@@ -39,6 +41,15 @@ struct Way {
 impl ApiProxy {
     /// Listens on a port of its own, and asks as this client. Leases and the opening of watches are not counted.
     pub async fn to(client: Client, faults: Faults) -> Result<Self> {
+        Self::new(client, faults, None).await
+    }
+
+    /// The same, and only requests for what is in this namespace are counted.
+    pub async fn within(client: Client, faults: Faults, namespace: &str) -> Result<Self> {
+        Self::new(client, faults, Some(namespace.to_owned())).await
+    }
+
+    async fn new(client: Client, faults: Faults, namespace: Option<String>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .map_err(Error::trial("listen"))?;
@@ -46,6 +57,7 @@ impl ApiProxy {
         let way = Way {
             client,
             faults,
+            namespace,
             watches: watch::Sender::new(0),
         };
         let router = Router::new().fallback(pass).with_state(way);
@@ -72,7 +84,11 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         .uri()
         .query()
         .is_some_and(|query| query.contains("watch=true"));
-    let counted = !watching && !path.contains("/leases");
+    let within = way
+        .namespace
+        .as_deref()
+        .is_none_or(|namespace| path.contains(&format!("/namespaces/{namespace}/")));
+    let counted = !watching && within && !path.contains("/leases");
     let fault = if counted {
         way.faults.next(|| format!("{} {path}", request.method()))
     } else {

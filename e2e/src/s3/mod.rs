@@ -1,5 +1,6 @@
 //! An S3 server of a test's own: versitygw over a folder, as a process of this machine; and a proxy in front of it.
 
+pub mod presign;
 pub mod proxy;
 
 use std::fs;

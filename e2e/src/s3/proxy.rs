@@ -1,6 +1,6 @@
 //! A proxy in front of an S3 server, request by request. It passes the `Host` header on, which is signed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -38,7 +38,17 @@ impl S3Proxy {
     /// Listens on a port of its own. [`Effect::Answer`] with 200 is what S3 says when a request fails after the answer
     /// began: an error in the body.
     pub async fn to(server: &S3Server, faults: Faults, counted: Counted) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Self::at(Ipv4Addr::LOCALHOST.into(), server, faults, counted).await
+    }
+
+    /// The same, at another address of this machine.
+    pub async fn at(
+        here: IpAddr,
+        server: &S3Server,
+        faults: Faults,
+        counted: Counted,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind((here, 0))
             .await
             .map_err(Error::trial("listen"))?;
         let address = listener.local_addr().map_err(Error::trial("listen"))?;

@@ -131,6 +131,7 @@ impl Bed {
             // It may have been the test's own doing.
             let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
         }
+        self.clear_final_backups().await;
         self.clear_instances().await;
         self.server.sweep(&self.client, &self.prefix).await;
     }

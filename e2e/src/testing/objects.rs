@@ -27,6 +27,14 @@ fn holds(conditions: &[Condition], type_: &str, reason: &str) -> bool {
     })
 }
 
+/// Whether a Database says that it can be used.
+#[must_use]
+pub fn is_ready(database: &Database) -> bool {
+    let status = database.status.as_ref();
+    let ready = status.and_then(|status| condition(&status.conditions, "Ready"));
+    ready.is_some_and(|ready| ready.status == ConditionStatus::True)
+}
+
 /// A password in the data of a Secret.
 #[must_use]
 pub fn password(secret: &BTreeMap<String, String>) -> String {

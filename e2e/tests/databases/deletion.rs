@@ -1,6 +1,5 @@
 //! How a Database ends: kept, dropped, held back, or let go.
 
-use db_operator::api::{DatabaseState, RELEASE};
 use e2e::testing::{Bed, SOON, Server, Session, in_bed, on_every_server, password};
 use serde_json::json;
 
@@ -134,54 +133,6 @@ async fn deleted_while_it_is_made_it_leaves_nothing() {
             bed.gone(name).await;
         }
         nothing_is_left(bed).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_final_backup_is_waited_for_until_the_policy_changes() {
-    on_every_server(async |bed| {
-        let before = json!({"deletionPolicy": "BackupBeforeDelete"});
-        let names = [
-            bed.make_usable("dropped", before.clone()).await,
-            bed.make_usable("kept", before.clone()).await,
-            bed.make_usable("released", before).await,
-        ];
-        for name in &names {
-            write(bed, name).await;
-            bed.delete(name).await;
-        }
-        for name in &names {
-            let message = bed.reconciling(name, "WaitingForFinalBackup").await;
-            let at = bed.databases().get(name).await.unwrap().state();
-            assert_eq!(at, Some(DatabaseState::BackupBeforeDeleteRequested));
-            assert!(!message.is_empty());
-        }
-        let [dropped, kept, released] = &names;
-        bed.patch(dropped, json!({"spec": {"deletionPolicy": "Delete"}}))
-            .await;
-        bed.patch(kept, json!({"spec": {"deletionPolicy": "Retain"}}))
-            .await;
-        bed.annotate(released, RELEASE, "true").await;
-        bed.gone(dropped).await;
-        bed.gone(kept).await;
-        // Only the database's own name lets it go.
-        let waits = bed.databases().get(released).await.unwrap();
-        assert_eq!(
-            waits.state(),
-            Some(DatabaseState::BackupBeforeDeleteRequested)
-        );
-        bed.annotate(released, RELEASE, released).await;
-        bed.gone(released).await;
-
-        let mut left = bed.server.names(&bed.client, &bed.prefix).await;
-        left.sort();
-        let mut expected: Vec<String> = ["claim", "database", "user"]
-            .iter()
-            .flat_map(|kind| [format!("{kind} {kept}"), format!("{kind} {released}")])
-            .collect();
-        expected.sort();
-        assert_eq!(left, expected);
     })
     .await;
 }

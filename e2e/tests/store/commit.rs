@@ -227,6 +227,27 @@ fn a_completion_that_failed_is_not_taken_for_one_and_can_be_tried_again() {
 }
 
 #[test]
+fn what_could_not_be_looked_at_afterwards_does_not_come_into_being() {
+    let server = server();
+    run(async {
+        let faults = Faults::new(|| ());
+        let looks = |method: &http::Method, _: &http::Uri| *method == http::Method::HEAD;
+        let proxy = S3Proxy::to(&server, faults.clone(), looks).await.unwrap();
+        let endpoint = proxy.endpoint();
+        let store = store_of(s3_at(&endpoint, BUCKET).unwrap(), None).await;
+        let uploaded = Uploaded::to(store, anybody(&server, &endpoint)).await;
+        faults.arm(Some(at_completion(Moment::Before, Effect::Answer(403))));
+        let error = uploaded.commit().await.unwrap_err();
+        assert!(!error.is_retryable(), "{error:?}");
+        assert!(faults.happened());
+        let _ = faults.disarm();
+        uploaded.assert_open(&server).await;
+        uploaded.commit().await.unwrap();
+        uploaded.assert_committed(&server).await;
+    });
+}
+
+#[test]
 fn a_late_answer_to_a_completion_is_waited_for() {
     let server = server();
     run(async {

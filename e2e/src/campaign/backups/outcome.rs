@@ -1,0 +1,93 @@
+//! What has to be true of a backup that ended, whatever happened on the way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use db_operator::api::{Backup, BackupState};
+use db_operator::store::Manifest;
+use k8s_openapi::api::batch::v1::Job;
+use kube::Api;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::bed::{BUCKET, Bed};
+use crate::{Error, Result};
+
+/// The store, as all trials up to now should have left it.
+#[derive(Default)]
+pub struct Store {
+    expected: BTreeSet<String>,
+}
+
+impl Store {
+    /// Looks at a backup that ended, and at all that is in the store. The error says what is not as it has to be.
+    pub async fn check(&mut self, bed: &Bed, backup: &Backup) -> Result<()> {
+        let wrong = |what: String| Err(Error::trial("it ended wrongly")(what));
+        let status = backup.status.clone().unwrap_or_default();
+        let text = json!(status).to_string();
+        let key = status.upload.as_ref().map(|upload| upload.key.clone());
+        match (status.state, key) {
+            (Some(BackupState::Completed), Some(key)) => {
+                let path = bed.server.object_path(BUCKET, &key);
+                let object = fs::read(&path).map_err(Error::io("read", &path))?;
+                let sha256: String = Sha256::digest(&object)
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                if status.sha256 != Some(sha256) {
+                    return wrong(format!("the object is another one: {text}"));
+                }
+                self.expected.insert(Manifest::key(&key));
+                self.expected.insert(key);
+            }
+            (Some(BackupState::Failed), _) if status.failure.is_some() => {}
+            _ => return wrong(text),
+        }
+        let found = files(&bed.server.object_path(BUCKET, ""))?;
+        if found != self.expected {
+            let stray: Vec<_> = found.symmetric_difference(&self.expected).collect();
+            return wrong(format!("stray or missing in the store: {stray:?}; {text}"));
+        }
+        let open = bed.store.uploads("").await;
+        let open = open.map_err(Error::trial("list the uploads"))?;
+        if !open.is_empty() {
+            return wrong(format!("{} uploads are open; {text}", open.len()));
+        }
+        let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.name);
+        let job = jobs.get_opt(&db_operator::backup::job::name(backup)).await;
+        let job = job.map_err(Error::trial("read the Job"))?;
+        let runs = job.and_then(|job| job.status.and_then(|status| status.active));
+        match runs {
+            Some(1..) if status.state == Some(BackupState::Completed) => {
+                wrong(format!("its Job still runs; {text}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The objects of a bucket that is a folder; the store keeps what is not one yet in a folder with a dot.
+fn files(bucket: &Path) -> Result<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    let mut folders = vec![bucket.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+            let path = entry.map_err(Error::io("read", &folder))?.path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(key) = path.strip_prefix(bucket) {
+                all.insert(key.to_string_lossy().into_owned());
+            }
+        }
+    }
+    Ok(all)
+}

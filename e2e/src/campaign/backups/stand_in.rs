@@ -1,0 +1,93 @@
+//! The installed operator rests while another one takes its place, and comes back afterwards.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::super::eventually;
+use crate::operator::DEPLOYMENT;
+use crate::servers::OPERATOR_NAMESPACE;
+use crate::{Error, Result};
+
+/// How long its pods may take to end what they have begun, or to be ready again.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// What the installed operator was.
+pub struct StandIn {
+    client: Client,
+    replicas: i32,
+    /// Its image, which the Jobs take their binary from.
+    pub image: String,
+}
+
+impl StandIn {
+    /// Sends the installed operator to rest, and waits until it does nothing more.
+    pub async fn begin(client: &Client) -> Result<Self> {
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+        let found = deployments
+            .get(DEPLOYMENT)
+            .await
+            .map_err(Error::trial("find the operator (cargo xtask load)"))?;
+        let spec = found.spec.unwrap_or_default();
+        let pod = spec.template.spec.unwrap_or_default();
+        let image = pod
+            .containers
+            .into_iter()
+            .next()
+            .and_then(|main| main.image);
+        let stand_in = Self {
+            client: client.clone(),
+            // One that was left at none, by a campaign that was killed, comes back too.
+            replicas: spec.replicas.filter(|&replicas| replicas > 0).unwrap_or(2),
+            image: image.unwrap_or_default(),
+        };
+        stand_in.scale(0).await?;
+        let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+        let its = ListParams::default().labels(&format!("app.kubernetes.io/name={DEPLOYMENT}"));
+        eventually("the installed operator rests", LIMIT, async || {
+            let left = pods
+                .list(&its)
+                .await
+                .map_err(Error::trial("list its pods"))?;
+            let left = left.items.iter().filter(|pod| is_its(pod)).count();
+            Ok((left == 0).then_some(()))
+        })
+        .await?;
+        Ok(stand_in)
+    }
+
+    /// Brings the installed operator back, and waits until it is ready.
+    pub async fn end(&self) -> Result<()> {
+        self.scale(self.replicas).await?;
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        eventually("the installed operator is back", LIMIT, async || {
+            let found = deployments
+                .get(DEPLOYMENT)
+                .await
+                .map_err(Error::trial("look at the operator"))?;
+            let ready = found.status.unwrap_or_default().ready_replicas;
+            Ok((ready >= Some(self.replicas)).then_some(()))
+        })
+        .await
+    }
+
+    async fn scale(&self, replicas: i32) -> Result<()> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        deployments
+            .patch(DEPLOYMENT, &PatchParams::default(), &patch)
+            .await
+            .map(drop)
+            .map_err(Error::trial("scale the operator"))
+    }
+}
+
+/// The pods of backups in this namespace are no replicas.
+fn is_its(pod: &Pod) -> bool {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    owners.into_iter().any(|owner| owner.kind == "ReplicaSet")
+}

@@ -1,0 +1,160 @@
+//! A backup brought back by hand: with the line that the documentation shows, and the vendor's client in a pod.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+
+use super::{Bed, Server, eventually};
+use crate::cluster::Cluster;
+use crate::{clone_root, command};
+
+/// How long a pod may take to start on a busy machine.
+const STARTED: Duration = Duration::from_mins(1);
+
+impl Bed {
+    /// Restores the bytes of an object into a Database, which is to be empty, as its user.
+    pub async fn restore(&self, object: &[u8], database: &str) {
+        let secret = self.secret(database).await;
+        let pod = self.client_pod(database).await;
+        let folder = std::env::temp_dir().join(format!("db-operator-{database}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (line, file) = documented(self.server);
+        std::fs::write(folder.join(file), object).unwrap();
+        let script = format!(
+            "{}\n{}",
+            forward(self.server, &self.namespace, &pod),
+            line.replace("{database}", &secret["database"])
+        );
+        let uri = secret["uri"].clone();
+        let at = folder.clone();
+        let done = tokio::task::spawn_blocking(move || run(&script, &at, &uri)).await;
+        std::fs::remove_dir_all(&folder).unwrap();
+        done.unwrap().unwrap();
+    }
+
+    /// A pod with the vendor's client and, in its folder, what a Database's Secret holds. It goes with the namespace.
+    async fn client_pod(&self, database: &str) -> String {
+        let secret = self.secret(database).await;
+        let name = format!("{database}-client");
+        let files =
+            json!({"client.cnf": options(self.server, &secret), "ca.crt": secret["ca.crt"]});
+        self.make_secret(&name, json!({}), files).await;
+        let pod = json!({"metadata": {"name": name}, "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false, "enableServiceLinks": false,
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "client", "image": image(self.server), "imagePullPolicy": "Never",
+                "command": ["sleep", "infinity"], "workingDir": "/client",
+                // The one thing that a URI cannot say without naming a file.
+                "env": [{"name": "PGSSLROOTCERT", "value": "/client/ca.crt"}],
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                "volumeMounts": [{"name": "client", "mountPath": "/client"}],
+            }],
+            "volumes": [{"name": "client", "secret": {"secretName": name, "defaultMode": 0o440}}],
+        }});
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        eventually("a pod is accepted", STARTED, async || {
+            // A new namespace has its service account a moment later.
+            let made = pods.create(&PostParams::default(), &pod).await;
+            made.map_err(|error| error.to_string())
+        })
+        .await;
+        eventually(&format!("pod {name} runs"), STARTED, async || {
+            let status = pods.get(&name).await.unwrap().status.unwrap_or_default();
+            let ready = status
+                .container_statuses
+                .iter()
+                .flatten()
+                .any(|it| it.ready);
+            if ready {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        })
+        .await;
+        name
+    }
+}
+
+/// The vendor's image, as a backup's Job uses it.
+fn image(server: Server) -> &'static str {
+    match server {
+        Server::Postgres => "docker.io/library/postgres:17",
+        Server::Mariadb => "docker.io/library/mariadb:11.8",
+        Server::Mysql => "docker.io/library/mysql:9.7",
+    }
+}
+
+/// `client.cnf`, as the documentation describes it.
+fn options(server: Server, secret: &BTreeMap<String, String>) -> String {
+    let verify = match server {
+        Server::Mysql => "ssl-mode=VERIFY_IDENTITY",
+        Server::Mariadb | Server::Postgres => "ssl-verify-server-cert",
+    };
+    let mut text = format!("[client]\nssl-ca=ca.crt\n{verify}\n");
+    for (option, key) in [
+        ("host", "host"),
+        ("port", "port"),
+        ("user", "username"),
+        ("password", "password"),
+    ] {
+        text += &format!("{option}={}\n", secret[key]);
+    }
+    text
+}
+
+/// The line that restores in one stream, of the page for people, and the file that it reads. The database's name is
+/// left open.
+fn documented(server: Server) -> (String, String) {
+    let page = clone_root().join("doc/how-to/restore.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (client, name) = match server {
+        Server::Postgres => ("| pg_restore ", None),
+        Server::Mariadb => ("| mariadb ", Some(" invoices")),
+        Server::Mysql => ("| mysql ", Some(" wiki")),
+    };
+    let line = page
+        .split(['\n', '`'])
+        .find(|text| text.starts_with("zstd -dc ") && text.contains(client))
+        .unwrap_or_else(|| panic!("doc/how-to/restore.md has no line with {client}"));
+    let file = line.split(' ').nth(2).unwrap().to_owned();
+    let line = name.map_or_else(
+        || line.to_owned(),
+        |name| format!("{} {{database}}", line.strip_suffix(name).unwrap()),
+    );
+    (line, file)
+}
+
+/// The client in the pod, under its own name in a shell.
+fn forward(server: Server, namespace: &str, pod: &str) -> String {
+    let kubectl = Cluster::main().kubectl();
+    let words = std::iter::once(kubectl.get_program()).chain(kubectl.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let client = match server {
+        Server::Postgres => "pg_restore",
+        Server::Mariadb => "mariadb",
+        Server::Mysql => "mysql",
+    };
+    format!(
+        "{client}() {{ '{}' exec --stdin --namespace {namespace} {pod} -- {client} \"$@\"; }}",
+        words.join("' '")
+    )
+}
+
+fn run(script: &str, folder: &Path, uri: &str) -> crate::Result<String> {
+    let mut bash = Command::new("bash");
+    bash.args(["-e", "-o", "pipefail", "-c", script])
+        .current_dir(folder)
+        .env("URI", uri);
+    command::output(&mut bash)
+}

@@ -1,0 +1,208 @@
+//! A proxy before the store, where the operator and the pods reach it: what goes wrong with which request.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use e2e::cluster::Settings;
+use e2e::s3::S3Server;
+use futures::StreamExt;
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// What is asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// An upload begins.
+    Begin,
+    /// A part, by its number.
+    Part(u32),
+    /// Which parts there are.
+    Parts,
+    /// An upload becomes an object.
+    Complete,
+    /// An upload is thrown away.
+    Abort,
+    /// Which uploads are open.
+    Uploads,
+    /// What an object is.
+    Head,
+    /// An object in one piece: a manifest.
+    Put,
+    Other,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// The store does not see it; this is the answer.
+    Answer(u16, &'static str),
+    /// The connection ends while the content is on its way.
+    Reset,
+    /// It is done, and the answer does not arrive.
+    Lost,
+    /// The answer has another ETag.
+    Named(&'static str),
+}
+
+/// What goes wrong with a call, at which attempt, counted from one.
+type Plan = fn(Call, u32) -> Option<Fault>;
+
+pub struct Front {
+    address: SocketAddr,
+    task: JoinHandle<std::io::Result<()>>,
+    state: Arc<Mutex<Calls>>,
+}
+
+struct Calls {
+    plan: Plan,
+    seen: BTreeMap<Call, u32>,
+}
+
+#[derive(Clone)]
+struct Way {
+    client: Client,
+    state: Arc<Mutex<Calls>>,
+}
+
+impl Front {
+    /// Listens at this machine's address in the cluster's network; nothing goes wrong yet.
+    pub async fn before(server: &S3Server) -> Self {
+        let here = Settings::main().host_address();
+        let listener = TcpListener::bind((here, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(Calls {
+            plan: |_, _| None,
+            seen: BTreeMap::new(),
+        }));
+        let way = Way {
+            client: Client::try_from(Config::new(server.endpoint().parse().unwrap())).unwrap(),
+            state: Arc::clone(&state),
+        };
+        let router = Router::new().fallback(pass).with_state(way);
+        let task = tokio::spawn(async move { axum::serve(listener, router).await });
+        Self {
+            address,
+            task,
+            state,
+        }
+    }
+
+    /// From now on this goes wrong; attempts are counted anew.
+    pub fn plan(&self, plan: Plan) {
+        let seen = BTreeMap::new();
+        *self.state.lock().unwrap() = Calls { plan, seen };
+    }
+
+    /// How often this was asked.
+    pub fn asked(&self, call: Call) -> u32 {
+        let state = self.state.lock().unwrap();
+        state.seen.get(&call).copied().unwrap_or_default()
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn call(method: &Method, uri: &Uri) -> Call {
+    let query = uri.query().unwrap_or_default();
+    let value = |name: &str| {
+        query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .find_map(|(key, value)| (key == name).then_some(value))
+    };
+    match (method.as_str(), value("uploadId"), value("uploads")) {
+        ("PUT", Some(_), _) => {
+            value("partNumber").map_or(Call::Other, |number| Call::Part(number.parse().unwrap()))
+        }
+        ("GET", Some(_), _) => Call::Parts,
+        ("POST", Some(_), _) => Call::Complete,
+        ("DELETE", Some(_), _) => Call::Abort,
+        ("POST", None, Some(_)) => Call::Begin,
+        ("GET", None, Some(_)) => Call::Uploads,
+        ("HEAD", ..) => Call::Head,
+        ("PUT", ..) => Call::Put,
+        _ => Call::Other,
+    }
+}
+
+async fn pass(State(way): State<Way>, request: Request) -> Response {
+    let call = call(request.method(), request.uri());
+    let fault = {
+        let mut state = way.state.lock().unwrap();
+        let attempt = state.seen.entry(call).or_default();
+        *attempt += 1;
+        let attempt = *attempt;
+        (state.plan)(call, attempt)
+    };
+    match fault {
+        None => forward(&way.client, request).await,
+        Some(Fault::Answer(status, code)) => {
+            // Like a store that reads first.
+            let _ = to_bytes(request.into_body(), usize::MAX).await;
+            refusal(status, code)
+        }
+        Some(Fault::Reset) => {
+            let mut body = request.into_body().into_data_stream();
+            let _ = body.next().await;
+            broken()
+        }
+        Some(Fault::Lost) => {
+            forward(&way.client, request).await;
+            broken()
+        }
+        Some(Fault::Named(name)) => {
+            let mut answer = forward(&way.client, request).await;
+            let name = HeaderValue::from_static(name);
+            answer.headers_mut().insert(header::ETAG, name);
+            answer
+        }
+    }
+}
+
+async fn forward(client: &Client, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
+        parts.headers.remove(name);
+    }
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return broken();
+    };
+    let request = Request::from_parts(parts, kube::client::Body::from(body));
+    match client.send(request).await {
+        Ok(answer) => {
+            let (mut parts, body) = answer.into_parts();
+            parts.headers.remove(header::TRANSFER_ENCODING);
+            Response::from_parts(parts, Body::new(body))
+        }
+        Err(_) => broken(),
+    }
+}
+
+/// An answer that breaks off.
+fn broken() -> Response {
+    let nothing = futures::stream::iter([Err::<Bytes, _>("broken off")]);
+    Response::new(Body::from_stream(nothing))
+}
+
+fn refusal(status: u16, code: &str) -> Response {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>a test</Message></Error>"
+    );
+    let kind = [(header::CONTENT_TYPE, "application/xml")];
+    (StatusCode::from_u16(status).unwrap(), kind, body).into_response()
+}

@@ -1,0 +1,26 @@
+//! What goes wrong with backups in a real cluster, with real servers and an object store. Each case ends with the truth in
+//! the status, nothing truncated or stray in the store, no upload open, the Database as before, and the next backup works.
+//!
+//! | file | what goes wrong |
+//! |---|---|
+//! | `tool.rs` | the dump tool: killed, out of memory, ended too early, stuck, endless |
+//! | `pod.rs` | its pod and its Job: killed, deleted, evicted, without an image |
+//! | `refused.rs` | the cluster does not let the Job, its pod or its Secret in |
+//! | `store.rs` | the store: errors, resets, lies, no bucket, other keys, few parts |
+//! | `case.rs`, `end.rs` | what they share: a Database with a store of its own; how it has to end |
+//! | `front.rs`, `template.rs` | how things are made to go wrong |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test may panic"
+)]
+
+mod case;
+mod end;
+mod front;
+mod pod;
+mod refused;
+mod store;
+mod template;
+mod tool;

@@ -1,0 +1,168 @@
+//! The object store.
+
+use std::fs;
+
+use e2e::testing::{Server, eventually, in_bed};
+use serde_json::{Value, json};
+
+use crate::case::{BUCKET, Ground, LIMIT, all};
+use crate::front::{Call, Fault};
+
+const MIB: u64 = 1 << 20;
+
+/// Whatever happens to a part on its way, another attempt brings it there, whole.
+async fn passing(ground: &Ground<'_>) {
+    let case = ground.case("passing", MIB, Value::Null, Value::Null).await;
+    case.front.plan(|call, attempt| match (call, attempt) {
+        (Call::Part(1), 1) => Some(Fault::Answer(500, "InternalError")),
+        (Call::Part(1), 2) => Some(Fault::Answer(503, "SlowDown")),
+        (Call::Part(1), 3) => Some(Fault::Reset),
+        (Call::Part(1), 4) => Some(Fault::Lost),
+        _ => None,
+    });
+    let backup = case.back_up(json!({})).await;
+    case.completes(&backup).await;
+    assert_eq!(case.front.asked(Call::Part(1)), 5);
+    let log = case.log(&backup).await;
+    assert!(log.contains("503 Service Unavailable SlowDown"), "{log}");
+}
+
+/// The store is away when the upload is to begin, when it is to end, and when the manifest is written.
+async fn away(ground: &Ground<'_>) {
+    let case = ground.case("away", MIB, Value::Null, Value::Null).await;
+    // The operator's client tries three times each.
+    case.front.plan(|call, attempt| match call {
+        Call::Begin | Call::Parts | Call::Put if attempt <= 4 => {
+            Some(Fault::Answer(503, "SlowDown"))
+        }
+        Call::Head if attempt <= 2 => Some(Fault::Answer(500, "InternalError")),
+        _ => None,
+    });
+    let backup = case.back_up(json!({})).await;
+    case.completes(&backup).await;
+}
+
+/// A part that the store calls otherwise than it told the pod.
+async fn another_name(ground: &Ground<'_>) {
+    let case = ground.case("etag", MIB, Value::Null, Value::Null).await;
+    case.front.plan(|call, _| {
+        let name = "\"0123456789abcdef0123456789abcdef\"";
+        matches!(call, Call::Part(_)).then_some(Fault::Named(name))
+    });
+    let backup = case.back_up(json!({})).await;
+    case.fails(&backup, "UploadMismatch", &["other sizes or checksums"])
+        .await;
+    case.front.plan(|_, _| None);
+    case.next_works().await;
+}
+
+/// 200, and an error in the body; then done, and the answer is lost.
+async fn completion(ground: &Ground<'_>) {
+    let case = ground.case("complete", MIB, Value::Null, Value::Null).await;
+    case.front.plan(|call, attempt| match (call, attempt) {
+        (Call::Complete, 1) => Some(Fault::Answer(200, "InternalError")),
+        (Call::Complete, 2) => Some(Fault::Lost),
+        _ => None,
+    });
+    let backup = case.back_up(json!({})).await;
+    case.completes(&backup).await;
+    assert_eq!(case.front.asked(Call::Complete), 2);
+}
+
+/// The store refuses to make an object of what it took.
+async fn no_completion(ground: &Ground<'_>) {
+    let case = ground.case("refusal", MIB, Value::Null, Value::Null).await;
+    case.front
+        .plan(|call, _| (call == Call::Complete).then_some(Fault::Answer(400, "InvalidPart")));
+    let backup = case.back_up(json!({})).await;
+    case.fails(&backup, "StoreRefused", &["InvalidPart"]).await;
+    case.front.plan(|_, _| None);
+    case.next_works().await;
+}
+
+/// The bucket goes while the dump waits for a lock.
+async fn no_bucket(ground: &Ground<'_>) {
+    let own = Ground::new_in(ground.bed, "gone").await;
+    let case = own.case("bucket", MIB, Value::Null, Value::Null).await;
+    let holder = case.hold().await;
+    let backup = case.back_up(json!({})).await;
+    begun(&case.front, &backup).await;
+    let bucket = own.server.object_path(BUCKET, "");
+    fs::remove_dir_all(&bucket).unwrap();
+    holder.close().await;
+    case.failed(&backup, "UploadFailed", &["NoSuchBucket"])
+        .await;
+    own.server.make_bucket(BUCKET).unwrap();
+    let status = case.read(&backup).await.status.unwrap();
+    case.leaves_nothing(&backup, &status).await;
+    case.next_works().await;
+}
+
+/// The keys are not valid any more, for whatever the operator or the pod asks; then they are again.
+async fn no_keys(ground: &Ground<'_>) {
+    let case = ground.case("keys", MIB, Value::Null, Value::Null).await;
+    let holder = case.hold().await;
+    let backup = case.back_up(json!({"stallSeconds": 30})).await;
+    begun(&case.front, &backup).await;
+    case.front
+        .plan(|_, _| Some(Fault::Answer(403, "InvalidAccessKeyId")));
+    holder.close().await;
+    let status = case
+        .failed(&backup, "UploadFailed", &["InvalidAccessKeyId"])
+        .await;
+    case.front.plan(|_, _| None);
+    case.leaves_nothing(&backup, &status).await;
+    case.next_works().await;
+}
+
+async fn begun(front: &crate::front::Front, backup: &str) {
+    eventually(
+        &format!("{backup} begins its upload"),
+        LIMIT,
+        async || match front.asked(Call::Begin) {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        },
+    )
+    .await;
+}
+
+/// Parts grow where a store takes few.
+async fn few_parts(ground: &Ground<'_>) {
+    let s3 = json!({"maxParts": 3});
+    let case = ground.case("few", 40 * MIB, Value::Null, s3).await;
+    let backup = case.back_up(json!({})).await;
+    let status = case.completes(&backup).await;
+    let parts = status.upload.unwrap().parts.unwrap();
+    assert!((2..=3).contains(&parts), "{parts} parts");
+}
+
+#[tokio::test]
+async fn what_passes_is_overcome() {
+    in_bed(Server::Postgres, async |bed| {
+        let ground = &Ground::new(bed).await;
+        all(vec![
+            Box::pin(passing(ground)),
+            Box::pin(away(ground)),
+            Box::pin(completion(ground)),
+            Box::pin(few_parts(ground)),
+        ])
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_told() {
+    in_bed(Server::Postgres, async |bed| {
+        let ground = &Ground::new(bed).await;
+        all(vec![
+            Box::pin(another_name(ground)),
+            Box::pin(no_completion(ground)),
+            Box::pin(no_bucket(ground)),
+            Box::pin(no_keys(ground)),
+        ])
+        .await;
+    })
+    .await;
+}

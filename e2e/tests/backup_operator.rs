@@ -1,0 +1,120 @@
+//! What goes wrong with the operator while a backup runs: it dies at any of its requests, another one leads, the API
+//! server is away. All of it in the cluster, in the place of the operator that is installed there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test may panic"
+)]
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use db_operator::api::BackupState;
+use e2e::campaign::backups::bed::LIMIT;
+use e2e::campaign::backups::{Bed, Options, Store, trials};
+use e2e::campaign::eventually;
+use e2e::cluster::Cluster;
+use e2e::testing::{Session, catch};
+
+/// The installed operator rests once, for all of it.
+#[tokio::test]
+async fn a_backup_survives_its_operator() {
+    let bed = Bed::start(&Cluster::main()).await.unwrap();
+    let result = catch(async {
+        let mut store = Store::default();
+        Box::pin(a_part_of_the_campaign_that_changes_with_the_date(
+            &bed, &mut store,
+        ))
+        .await;
+        Box::pin(another_leader(&bed, &mut store)).await;
+        Box::pin(no_api_server(&bed, &mut store)).await;
+    })
+    .await;
+    if result.is_err() {
+        eprintln!("--- {}", bed.operator.log());
+    }
+    let cleared = bed.clear(false).await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+    cleared.unwrap();
+}
+
+async fn a_part_of_the_campaign_that_changes_with_the_date(bed: &Bed, store: &mut Store) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let days = now.as_secs() / 86_400;
+    let options = Options {
+        only: None,
+        tool: 4,
+        seed: days,
+        slice: None,
+        budget: Some(Duration::from_secs(50)),
+    };
+    let tally = trials(bed, &options, store).await.unwrap();
+    assert!(tally.failures.is_empty(), "seed {days}: {tally}");
+    assert!(tally.plans > 0, "{tally}");
+    println!("seed {days}: {tally}");
+}
+
+/// A backup whose dump waits for a lock.
+async fn held(bed: &Bed, name: &str) -> Session {
+    let mut holder = bed.session().await.unwrap();
+    holder
+        .run("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    bed.back_up(name).await.unwrap();
+    let running = eventually("the backup runs", LIMIT, async || {
+        bed.operator.ensure()?;
+        let backup = bed.backups().get(name).await.unwrap();
+        Ok((backup.state() == Some(BackupState::BackingUp)).then_some(()))
+    });
+    running.await.unwrap();
+    holder
+}
+
+async fn completes(bed: &Bed, store: &mut Store, name: &str) {
+    let backup = bed.ended(name).await.unwrap();
+    assert_eq!(
+        backup.state(),
+        Some(BackupState::Completed),
+        "{:?}",
+        backup.status
+    );
+    store.check(bed, &backup).await.unwrap();
+}
+
+/// The leader dies, and another one that stood by finishes what it began.
+async fn another_leader(bed: &Bed, store: &mut Store) {
+    let second = bed.another("second");
+    second.ensure().unwrap();
+    let holder = held(bed, "leader").await;
+    bed.operator.kill();
+    eventually("the second leads", LIMIT, async || {
+        second.ensure()?;
+        Ok(second.log().contains("leading lease=").then_some(()))
+    })
+    .await
+    .unwrap();
+    holder.close().await;
+    completes(bed, store, "leader").await;
+    second.kill();
+}
+
+/// The dump ends while nobody can be asked or told.
+async fn no_api_server(bed: &Bed, store: &mut Store) {
+    let holder = held(bed, "away").await;
+    bed.way.cut();
+    let back = Instant::now() + Duration::from_mins(1);
+    holder.close().await;
+    eventually("the operator ends", LIMIT, async || {
+        Ok(bed.operator.ended())
+    })
+    .await
+    .unwrap();
+    tokio::time::sleep_until(back.into()).await;
+    bed.way.mend();
+    // The kubelet would start it again.
+    bed.operator.kill();
+    completes(bed, store, "away").await;
+}

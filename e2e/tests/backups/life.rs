@@ -1,0 +1,193 @@
+//! From the object to a restored copy of the database.
+
+use std::str::FromStr;
+
+use db_operator::api::{Backup, BackupState, Database, DatabaseState};
+use db_operator::dump::progress::Progress;
+use db_operator::store::Manifest;
+use e2e::cluster::Cluster;
+use e2e::s3::presign::hex;
+use e2e::testing::{Bed, Bucket, History, Server, Session, is_ready, on_every_server};
+use e2e::{command, dataset};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+/// Rows beside those of all types: enough for a dump that is not over at once.
+const ROWS: u64 = 3_000_000;
+
+#[tokio::test]
+async fn what_was_backed_up_is_restored_to_an_equal_database() {
+    on_every_server(async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let mut original = Session::open(&bed.client, &bed.secret(&name).await)
+            .await
+            .unwrap();
+        dataset::fill(&mut original).await.unwrap();
+        dataset::grow(&mut original, ROWS).await.unwrap();
+
+        let databases = History::of(&bed.databases(), &name).await;
+        let backups = History::of(&bed.backups(), &bed.name("nightly")).await;
+        let backup = bed.back_up("nightly", &name, json!({})).await;
+        let backup = bed.completed(&backup).await;
+        bed.usable(&name).await;
+        it_went_through_its_states(&databases, &backups);
+        the_status_is_complete(bed, &name, &backup);
+        the_log_is_for_people(bed, &backup).await;
+        let object = the_store_has_it(bed, &backup).await;
+
+        let copy = bed
+            .make_usable("copy", json!({"deletionPolicy": "Delete"}))
+            .await;
+        bed.restore(&object, &copy).await;
+        let mut restored = Session::open(&bed.client, &bed.secret(&copy).await)
+            .await
+            .unwrap();
+        assert_equal(
+            &dataset::fingerprint(&mut original).await.unwrap(),
+            &dataset::fingerprint(&mut restored).await.unwrap(),
+        );
+        original.close().await;
+        restored.close().await;
+    })
+    .await;
+}
+
+fn it_went_through_its_states(databases: &History<Database>, backups: &History<Backup>) {
+    assert_eq!(
+        backups.steps(Backup::state),
+        [
+            None,
+            Some(BackupState::Starting),
+            Some(BackupState::BackingUp),
+            Some(BackupState::Completed)
+        ]
+    );
+    // Its key is known before anything is begun, and never another one.
+    let destinations = backups.steps(|backup| {
+        let status = backup.status.clone()?;
+        status.state?;
+        Some(status.destination.unwrap())
+    });
+    assert_eq!(destinations.len(), 2, "{destinations:?}");
+    let uploaded = backups.steps(|backup| {
+        let progress = backup.status.clone()?.progress?;
+        Some((progress.bytes_dumped, progress.bytes_uploaded))
+    });
+    assert!(uploaded.is_sorted(), "{uploaded:?}");
+    assert_eq!(
+        databases.steps(Database::state),
+        [
+            Some(DatabaseState::Created),
+            Some(DatabaseState::BackupRequested),
+            Some(DatabaseState::BackupInProgress),
+            Some(DatabaseState::BackupCompleted),
+            Some(DatabaseState::Created)
+        ]
+    );
+    assert_eq!(databases.steps(is_ready), [true]);
+}
+
+fn the_status_is_complete(bed: &Bed, name: &str, backup: &Backup) {
+    let status = backup.status.clone().unwrap();
+    let instance = bed.server.instance();
+    let (kind, tool) = match bed.server {
+        Server::Postgres => ("PostgreSQL 17.", "pg_dump (PostgreSQL) 17."),
+        Server::Mariadb => ("MariaDB 11.8.", "mariadb-dump"),
+        Server::Mysql => ("MySQL 9.7.", "mysqldump"),
+    };
+    let source = status.source.unwrap();
+    assert_eq!(source.instance, instance);
+    assert_eq!(source.database, name);
+    assert!(source.server_version.starts_with(kind), "{source:?}");
+    let version = status.tool_version.unwrap();
+    assert!(version.starts_with(tool), "{version}");
+
+    let begin = format!("s3://backups/{instance}/");
+    let destination = status.destination.unwrap();
+    assert!(destination.starts_with(&begin), "{destination}");
+    let place = format!("/{}/{name}/", bed.namespace);
+    assert!(destination.contains(&place), "{destination}");
+    let (dumped, stored) = (status.dumped_bytes.unwrap(), status.stored_bytes.unwrap());
+    assert!(dumped > i64::try_from(ROWS).unwrap() / 2, "{dumped}");
+    assert!(0 < stored && stored < dumped, "{stored} of {dumped}");
+    let progress = status.progress.unwrap();
+    assert_eq!(progress.percent, Some(100));
+    assert_eq!(progress.bytes_dumped, dumped);
+    assert_eq!(progress.bytes_uploaded, stored);
+    let (started, finished) = (status.started_at.unwrap(), status.finished_at.unwrap());
+    let seconds = finished.duration_since(started).as_secs();
+    assert_eq!(status.duration_seconds, Some(seconds));
+    assert!(status.failure.is_none());
+}
+
+async fn the_log_is_for_people(bed: &Bed, backup: &Backup) {
+    let status = backup.status.clone().unwrap();
+    let job = status.upload.unwrap().job_name.unwrap();
+    let mut logs = Cluster::main().kubectl();
+    logs.args(["logs", "--namespace", &bed.namespace, &format!("job/{job}")]);
+    let log = tokio::task::spawn_blocking(move || command::output(&mut logs))
+        .await
+        .unwrap()
+        .unwrap();
+    for part in [
+        status.destination.unwrap(),
+        status.tool_version.unwrap(),
+        status.sha256.unwrap(),
+    ] {
+        assert!(log.contains(&part), "{part}: {log}");
+    }
+    let last = log.lines().filter_map(|line| Progress::from_str(line).ok());
+    let last = last.last().unwrap_or_else(|| panic!("{log}"));
+    let exact = |bytes: u64| i64::try_from(bytes).ok();
+    assert_eq!(exact(last.dumped), status.dumped_bytes, "{log}");
+    assert_eq!(exact(last.uploaded), status.stored_bytes, "{log}");
+}
+
+/// Returns the object.
+async fn the_store_has_it(bed: &Bed, backup: &Backup) -> Vec<u8> {
+    let bucket = Bucket::open(&bed.client).await;
+    let status = backup.status.clone().unwrap();
+    let upload = status.upload.unwrap();
+    let manifest_key = Manifest::key(&upload.key);
+    let (folder, _) = upload.key.rsplit_once('/').unwrap();
+    assert_eq!(
+        bucket.keys(folder).await,
+        [upload.key.clone(), manifest_key.clone()]
+    );
+    assert_eq!(bucket.uploads(folder).await, [""; 0]);
+
+    let object = bucket.get(&upload.key).await.unwrap();
+    let sha256 = hex(&Sha256::digest(&object));
+    assert_eq!(Some(sha256.clone()), status.sha256);
+    let stored = status.stored_bytes.unwrap();
+    assert_eq!(i64::try_from(object.len()).unwrap(), stored);
+    let manifest = bucket.get(&manifest_key).await.unwrap();
+    let manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(Some(manifest.object), status.destination);
+    assert_eq!(manifest.sha256, sha256);
+    assert_eq!(manifest.bytes, u64::try_from(object.len()).unwrap());
+    assert_eq!(
+        manifest.dumped_bytes,
+        u64::try_from(status.dumped_bytes.unwrap()).unwrap()
+    );
+    assert_eq!(Some(manifest.tool_version), status.tool_version);
+    assert_eq!(manifest.backup.uid, Bed::uid(backup));
+    assert_eq!(manifest.source.instance, bed.server.instance());
+    object
+}
+
+fn assert_equal(original: &str, copy: &str) {
+    let only = |of: &str, other: &str| {
+        let other: std::collections::HashSet<_> = other.lines().collect();
+        let lines = of.lines().filter(|line| !other.contains(line));
+        lines.take(20).collect::<Vec<_>>().join("\n")
+    };
+    assert!(
+        original == copy,
+        "only in the original:\n{}\nonly in the copy:\n{}",
+        only(original, copy),
+        only(copy, original)
+    );
+}
