@@ -1,7 +1,7 @@
 //! Signatures (SigV4 in the query) for the parts of an upload, from the one that the SDK signed.
 //!
-//! The SDK takes a third of a millisecond for each, which adds up over thousands of parts. All but the part's number is
-//! the same in each of them, so the rest is a hash. Source: "Authenticating Requests: Using Query Parameters (AWS
+//! The SDK builds and signs a whole request for each, which adds up over thousands of parts. All but the part's number is
+//! the same in each of them, so what is left are two hashes. Source: "Authenticating Requests: Using Query Parameters (AWS
 //! Signature Version 4)", in Amazon S3's API reference.
 
 use std::fmt::Write;

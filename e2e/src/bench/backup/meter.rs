@@ -67,7 +67,7 @@ pub(super) fn run(
     let measured = Measured {
         wall_s: start.elapsed().as_secs_f64(),
         cpu_s: children_cpu()? - before,
-        peak_memory_mib: peaks.values().sum::<f64>() / 1024.0,
+        peak_memory_mib: peaks.values().fold(0.0, |sum, peak| sum + peak) / 1024.0,
         ..Measured::default()
     };
     if !status.success() {
@@ -98,13 +98,12 @@ fn look(root: u32, counts: &impl Fn(&str, bool) -> bool, peaks: &mut HashMap<u32
                 line.split_whitespace().next()
             };
             let name = value("Name:").unwrap_or_default();
-            if let Some(peak) = value("VmHWM:").and_then(|value| value.parse().ok())
-                && counts(name, pid == root)
-            {
-                // What was forked has its parent's memory until it runs its own program.
-                peaks.insert(pid, peak);
-            } else {
-                peaks.remove(&pid);
+            let peak = value("VmHWM:").and_then(|value| value.parse().ok());
+            // What has ended has no memory; what was forked has its parent's until it runs its own program.
+            match peak {
+                Some(peak) if counts(name, pid == root) => _ = peaks.insert(pid, peak),
+                Some(_) => _ = peaks.remove(&pid),
+                None => {}
             }
         }
         waiting.extend(children(pid));
