@@ -92,6 +92,8 @@ enum Campaign {
 enum Bench {
     /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
     Databases(bench::Plan),
+    /// How fast a backup is beside the pipes of a shell; needs no cluster, and nothing else should run on the machine
+    Backup(bench::backup::Plan),
 }
 
 fn main() -> ExitCode {
@@ -163,6 +165,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Task::Bench(Bench::Databases(plan)) => {
             let _lock = cluster.lock()?;
             println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
+        }
+        Task::Bench(Bench::Backup(plan)) => {
+            println!("{}", bench::backup::backup(&Cache::open()?, plan)?);
         }
         Task::Down => {
             let _lock = cluster.lock()?;
