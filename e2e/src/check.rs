@@ -136,6 +136,7 @@ fn step(what: &str, command: &mut Command) -> Result<()> {
 }
 
 /// Cargo, in this clone.
+#[must_use]
 pub fn cargo() -> Command {
     // The cargo that runs us, so that a toolchain chosen on its command line holds here too.
     in_clone(Path::new(

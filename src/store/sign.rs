@@ -68,17 +68,17 @@ impl Store {
             .filter(|quick| quick.sign(first).as_ref() == Some(&signature));
         let mut signatures = vec![signature];
         for number in first.saturating_add(1)..first.saturating_add(count) {
-            let signature = match quick.as_ref().and_then(|quick| quick.sign(number)) {
-                Some(signature) => signature,
-                None => {
-                    let (_, signed) = sdk(number).await?;
-                    if signed.url != url {
-                        return Err(StoreError::Unexpected(
-                            "signed URLs of one upload have too little in common".to_owned(),
-                        ));
-                    }
-                    signed.signature
+            let quickly = quick.as_ref().and_then(|quick| quick.sign(number));
+            let signature = if let Some(signature) = quickly {
+                signature
+            } else {
+                let (_, signed) = sdk(number).await?;
+                if signed.url != url {
+                    return Err(StoreError::Unexpected(
+                        "signed URLs of one upload have too little in common".to_owned(),
+                    ));
                 }
+                signed.signature
             };
             signatures.push(signature);
             // Signing is all computing: others get their turn.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use db_operator::api::{
     Backup, BackupState, BackupStatus, ConditionStatus, Database, DatabaseState,
 };
+use db_operator::dump::report::hexadecimal;
 use db_operator::store::Manifest;
 use e2e::testing::{condition, eventually};
 use k8s_openapi::api::batch::v1::Job;
@@ -111,10 +112,7 @@ impl Case<'_> {
         );
         let key = status.upload.clone().unwrap().key;
         let object = fs::read(self.ground.server.object_path(BUCKET, &key)).unwrap();
-        let sha256: String = Sha256::digest(&object)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = hexadecimal(&Sha256::digest(&object));
         assert_eq!(status.sha256.as_deref(), Some(&*sha256), "{text}");
         assert_eq!(
             status.stored_bytes,

@@ -32,7 +32,7 @@ async fn nothing_is_left(bed: &Bed) {
 /// The one final backup of a Database that is gone is complete, and what it logged in with is gone, too.
 async fn one_is_complete(bed: &Bed, name: &str) {
     let finals = bed.final_backups(name).await;
-    let states: Vec<_> = finals.iter().map(|backup| backup.state()).collect();
+    let states: Vec<_> = finals.iter().map(Backup::state).collect();
     assert_eq!(states, [Some(BackupState::Completed)]);
     let status = finals[0].status.clone().unwrap();
     assert!(status.stored_bytes.unwrap() > 0, "{status:?}");

@@ -98,7 +98,7 @@ async fn an_operator_that_is_killed_in_any_state_is_made_up_for() {
         for name in [&dropping, &running, &requested] {
             bed.gone_after_a_backup(name).await;
             let finals = bed.final_backups(name).await;
-            let states: Vec<_> = finals.iter().filter_map(|backup| backup.state()).collect();
+            let states: Vec<_> = finals.iter().filter_map(Backup::state).collect();
             let (last, before) = states.split_last().unwrap();
             assert_eq!(*last, BackupState::Completed);
             assert!(before.iter().all(|state| *state == BackupState::Failed));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState};
+use db_operator::dump::report::hexadecimal;
 use db_operator::store::Manifest;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
@@ -36,10 +37,7 @@ impl Store {
             (Some(BackupState::Completed), Some(key)) => {
                 let path = bed.server.object_path(BUCKET, &key);
                 let object = fs::read(&path).map_err(Error::io("read", &path))?;
-                let sha256: String = Sha256::digest(&object)
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
+                let sha256 = hexadecimal(&Sha256::digest(&object));
                 if status.sha256 != Some(sha256) {
                     return wrong(format!("the object is another one: {text}"));
                 }
