@@ -35,7 +35,8 @@ pub fn presign(
         "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={now}&X-Amz-Expires=60&X-Amz-SignedHeaders=host"
     );
     for (name, value) in query {
-        all += &format!("&{name}={}", value.replace('/', "%2F"));
+        let value = value.replace('/', "%2F");
+        all.extend(["&", name, "=", &value]);
     }
     let request = format!("{method}\n{path}\n{all}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
     let to_sign = format!(
@@ -73,5 +74,7 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
 /// Bytes in hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

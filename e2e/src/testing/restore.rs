@@ -117,7 +117,7 @@ fn options(server: Server, secret: &BTreeMap<String, String>) -> String {
         ("user", "username"),
         ("password", "password"),
     ] {
-        text += &format!("{option}={}\n", secret[key]);
+        text.extend([option, "=", &secret[key], "\n"]);
     }
     text
 }

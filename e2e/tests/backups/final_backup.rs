@@ -1,6 +1,6 @@
 //! `BackupBeforeDelete`: nothing is dropped before its backup is complete, and nothing waits for ever.
 
-use db_operator::api::{BackupState, DatabaseState, RELEASE};
+use db_operator::api::{Backup, BackupState, DatabaseState, RELEASE};
 use e2e::testing::{Bed, Bucket, Into, SOON, Server, Session, in_bed, on_every_server};
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ async fn nothing_is_left(bed: &Bed) {
 /// The one final backup of a Database that is gone is complete, and what it logged in with is gone, too.
 async fn one_is_complete(bed: &Bed, name: &str) {
     let finals = bed.final_backups(name).await;
-    let states: Vec<_> = finals.iter().map(|backup| backup.state()).collect();
+    let states: Vec<_> = finals.iter().map(Backup::state).collect();
     assert_eq!(states, [Some(BackupState::Completed)]);
     let status = finals[0].status.clone().unwrap();
     assert!(status.stored_bytes.unwrap() > 0, "{status:?}");

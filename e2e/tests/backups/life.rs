@@ -165,8 +165,8 @@ async fn the_log_is_for_people(bed: &Bed, backup: &Backup) {
     ] {
         assert!(log.contains(&part), "{part}: {log}");
     }
-    let last = log.lines().filter_map(|line| Progress::from_str(line).ok());
-    let last = last.last().unwrap_or_else(|| panic!("{log}"));
+    let mut progress = log.lines().filter_map(|line| Progress::from_str(line).ok());
+    let last = progress.next_back().unwrap_or_else(|| panic!("{log}"));
     let exact = |bytes: u64| i64::try_from(bytes).ok();
     assert_eq!(exact(last.dumped), status.dumped_bytes, "{log}");
     assert_eq!(exact(last.uploaded), status.stored_bytes, "{log}");

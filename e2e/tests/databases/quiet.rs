@@ -76,7 +76,7 @@ async fn no_password_shows_anywhere_but_in_its_secret() {
         let passwords = [("first", first), ("planted", planted), ("second", second)];
         // Apart from the other servers' tests, whose logins would have to wait.
         tokio::task::spawn_blocking(move || {
-            canary::shows_nowhere(instance, &name, &shown, &passwords)
+            canary::shows_nowhere(instance, &name, &shown, &passwords);
         })
         .await
         .unwrap();
