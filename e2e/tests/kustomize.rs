@@ -133,6 +133,37 @@ fn a_component_takes_the_right_to_read_logs_away() {
     assert_eq!(documents(&with), documents(&without) + 2);
 }
 
+/// Who writes a binding in each namespace of a team gets an operator that may not write Secrets in any other.
+#[test]
+fn a_component_leaves_the_rights_in_namespaces_to_bindings() {
+    let text = "resources: [../kustomize/overlays/development]\ncomponents: [../kustomize/components/per-namespace]\n";
+    let rendered = Copy::with("bindings", text).kubectl(&["kustomize"]);
+    let objects: Vec<_> = rendered.split("\n---\n").collect();
+    let of = |kind: &str, name: &str| {
+        let (kind, name) = (format!("kind: {kind}\n"), format!("  name: {name}\n"));
+        let found = objects.iter().find(|object| {
+            object.split_inclusive('\n').any(|line| line == kind) && object.contains(&name)
+        });
+        found.copied()
+    };
+    assert!(of("ClusterRoleBinding", "db-operator-tenant").is_none());
+    // What a RoleBinding names, and what the operator may in its own namespace.
+    for object in [
+        of("ClusterRole", "db-operator-tenant"),
+        of("Role", "db-operator"),
+    ] {
+        let rules = object.unwrap();
+        assert!(
+            rules.contains("- secrets\n") && rules.contains("- create\n"),
+            "{rules}"
+        );
+    }
+    let everywhere = of("ClusterRole", "db-operator").unwrap();
+    for word in ["- secrets\n", "- create\n  - delete\n"] {
+        assert!(!everywhere.contains(word), "{everywhere}");
+    }
+}
+
 fn samples_in(name: &str, namespace: &str, sample: &str) -> Copy {
     let text = format!("namespace: {namespace}\nresources: [../kustomize/{sample}]\n");
     Copy::with(name, &text)
