@@ -1,5 +1,6 @@
 //! Requests presigned as in AWS Signature Version 4, for tests that look into a bucket from outside.
 
+use db_operator::dump::report::hexadecimal;
 use sha2::{Digest, Sha256};
 
 /// The region that the cluster's S3 server says it is in.
@@ -41,7 +42,7 @@ pub fn presign(
     let request = format!("{method}\n{path}\n{all}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
     let to_sign = format!(
         "AWS4-HMAC-SHA256\n{now}\n{scope}\n{}",
-        hex(&Sha256::digest(request))
+        hexadecimal(&Sha256::digest(request))
     );
     let first = hmac(format!("AWS4{}", keys.secret).as_bytes(), day);
     let key = [REGION, "s3", "aws4_request"]
@@ -49,7 +50,7 @@ pub fn presign(
         .fold(first, |key, part| hmac(&key, part));
     format!(
         "{path}?{all}&X-Amz-Signature={}",
-        hex(&hmac(&key, &to_sign))
+        hexadecimal(&hmac(&key, &to_sign))
     )
 }
 
@@ -69,10 +70,4 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
         .chain_update(inner)
         .finalize()
         .to_vec()
-}
-
-/// Bytes in hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    db_operator::dump::report::hexadecimal(bytes)
 }

@@ -1,6 +1,6 @@
 //! `BackupBeforeDelete`: nothing is dropped before its backup is complete, and nothing waits for ever.
 
-use db_operator::api::{BackupState, DatabaseState, RELEASE};
+use db_operator::api::{Backup, BackupState, DatabaseState, RELEASE};
 use e2e::testing::{Bed, Bucket, Into, SOON, Server, Session, in_bed, on_every_server};
 use serde_json::{Value, json};
 

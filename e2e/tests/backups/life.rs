@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use db_operator::api::{Backup, BackupState, Database, DatabaseState};
 use db_operator::dump::progress::Progress;
+use db_operator::dump::report::hexadecimal;
 use db_operator::store::Manifest;
 use e2e::cluster::Cluster;
-use e2e::s3::presign::hex;
 use e2e::testing::{Bed, Bucket, History, Into, Server, Session, is_ready, on_every_server};
 use e2e::{command, dataset};
 use serde_json::json;
@@ -165,9 +165,8 @@ async fn the_log_is_for_people(bed: &Bed, backup: &Backup) {
     ] {
         assert!(log.contains(&part), "{part}: {log}");
     }
-    let mut last_first = log.lines().rev();
-    let last = last_first.find_map(|line| Progress::from_str(line).ok());
-    let last = last.unwrap_or_else(|| panic!("{log}"));
+    let mut progress = log.lines().filter_map(|line| Progress::from_str(line).ok());
+    let last = progress.next_back().unwrap_or_else(|| panic!("{log}"));
     let exact = |bytes: u64| i64::try_from(bytes).ok();
     assert_eq!(exact(last.dumped), status.dumped_bytes, "{log}");
     assert_eq!(exact(last.uploaded), status.stored_bytes, "{log}");
@@ -187,7 +186,7 @@ async fn the_store_has_it(bed: &Bed, backup: &Backup) -> Vec<u8> {
     assert_eq!(bucket.uploads(folder).await, [""; 0]);
 
     let object = bucket.get(&upload.key).await.unwrap();
-    let sha256 = hex(&Sha256::digest(&object));
+    let sha256 = hexadecimal(&Sha256::digest(&object));
     assert_eq!(Some(sha256.clone()), status.sha256);
     let stored = status.stored_bytes.unwrap();
     assert_eq!(i64::try_from(object.len()).unwrap(), stored);
