@@ -1,13 +1,12 @@
 //! `cargo xtask test`: everything that must hold before a change lands, from quick to slow.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cache::{Cache, Key};
-use crate::cluster::Cluster;
 use crate::command::{self, say};
-use crate::{Error, Result, clone_root, operator};
+use crate::suite::{self, Tally};
+use crate::{Error, Result, clone_root};
 
 /// Tools that read the dependencies, with the version that the committed configuration is written for.
 const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
@@ -42,67 +41,11 @@ pub fn without_cluster(cache: &Cache, tally: &mut Tally) -> Result<()> {
         ]),
     )?;
     advisories(&installed(cache, CARGO_AUDIT)?)?;
-    tests(
+    suite::run(
         "unit tests and generated files",
         cargo().args(["test", "--workspace", "--lib", "--bins"]),
         tally,
     )
-}
-
-/// Everything that needs real parts, in the cluster that is up with the operator in it.
-pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Result<()> {
-    // One test binary after the other: they share the cluster.
-    let mut tests_of = cargo();
-    tests_of
-        .args(["test", "--package", "e2e", "--test", "*", "--no-fail-fast"])
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .env("DB_OPERATOR_BIN", operator::build(cache)?);
-    tests("tests against real parts", &mut tests_of, tally)
-}
-
-/// How many tests passed, failed and were skipped over all runners.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
-    passed: u32,
-    failed: u32,
-    ignored: u32,
-}
-
-impl Tally {
-    /// Adds a runner's closing line; any other line changes nothing.
-    fn read(&mut self, line: &str) {
-        let Some(counts) = line
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
-        else {
-            return;
-        };
-        for count in counts.1.split(';') {
-            let mut words = count.split_whitespace();
-            let (Some(number), Some(word)) = (
-                words.next().and_then(|word| word.parse::<u32>().ok()),
-                words.next(),
-            ) else {
-                continue;
-            };
-            match word {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Tally {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            out,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.ignored
-        )
-    }
 }
 
 /// Advisories against `Cargo.lock`, from the database itself or, without a network, from the copy beside the checkout.
@@ -192,42 +135,8 @@ fn step(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs tests with their output shown, and adds up their closing lines.
-fn tests(what: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
-    let start = std::time::Instant::now();
-    let spawn_error = |source| Error::Spawn {
-        program: "cargo".to_owned(),
-        source,
-    };
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(spawn_error)?;
-    if let Some(output) = child.stdout.take() {
-        let mut terminal = std::io::stdout();
-        for line in BufReader::new(output)
-            .lines()
-            .map_while(std::result::Result::ok)
-        {
-            tally.read(&line);
-            // Nobody reading is no reason to stop the tests.
-            let _ = writeln!(terminal, "{line}");
-        }
-    }
-    let status = child.wait().map_err(spawn_error)?;
-    if !status.success() {
-        return Err(Error::Failed {
-            what: what.to_owned(),
-            status: status.to_string(),
-            tail: String::new(),
-        });
-    }
-    say(&format!("✓ {what} ({} s)", start.elapsed().as_secs()));
-    Ok(())
-}
-
-fn cargo() -> Command {
+/// Cargo, in this clone.
+pub fn cargo() -> Command {
     // The cargo that runs us, so that a toolchain chosen on its command line holds here too.
     in_clone(Path::new(
         &std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
@@ -238,31 +147,4 @@ fn in_clone(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(clone_root());
     command
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn closing_lines_add_up_and_other_lines_do_not_count() {
-        let mut tally = Tally::default();
-        for line in [
-            "running 12 tests",
-            "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.04s",
-            "the test result: ok. 99 passed",
-            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 5 filtered out; finished in 1.00s",
-        ] {
-            tally.read(line);
-        }
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 13,
-                failed: 2,
-                ignored: 3
-            }
-        );
-        assert_eq!(tally.to_string(), "13 passed, 2 failed, 3 skipped");
-    }
 }

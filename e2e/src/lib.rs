@@ -11,6 +11,7 @@
 //! - [`kubeconfig`]: how clients find it
 //! - [`dataset`]: what a backup has to bring back
 //! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
+//! - [`check`], [`suite`]: `cargo xtask test`, from quick to slow
 //! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod bench;
@@ -33,6 +34,7 @@ pub mod proxy;
 pub mod s3;
 pub mod servers;
 pub mod sql_servers;
+pub mod suite;
 pub mod testing;
 pub mod tools;
 

@@ -7,10 +7,11 @@ use clap::{Parser, Subcommand};
 use e2e::bench;
 use e2e::cache::Cache;
 use e2e::campaign;
-use e2e::check::{self, Tally};
+use e2e::check;
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
 use e2e::operator::{self, Load};
+use e2e::suite::{self, Tally};
 use e2e::{Result, demo, servers};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
@@ -91,6 +92,8 @@ enum Campaign {
 enum Bench {
     /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
     Databases(bench::Plan),
+    /// How fast a backup is beside the pipes of a shell; needs no cluster, and nothing else should run on the machine
+    Backup(bench::backup::Plan),
 }
 
 fn main() -> ExitCode {
@@ -162,6 +165,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Task::Bench(Bench::Databases(plan)) => {
             let _lock = cluster.lock()?;
             println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
+        }
+        Task::Bench(Bench::Backup(plan)) => {
+            println!("{}", bench::backup::backup(&Cache::open()?, plan)?);
         }
         Task::Down => {
             let _lock = cluster.lock()?;
@@ -237,7 +243,7 @@ fn test(cluster: &Cluster) -> Result<()> {
         let _lock = cluster.lock()?;
         up(cluster, &cache)?;
         load(cluster, &cache)?;
-        check::with_cluster(cluster, &cache, &mut tally)
+        suite::with_cluster(cluster, &cache, &mut tally)
     });
     println!("\n{tally}");
     result

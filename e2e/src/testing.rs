@@ -9,6 +9,7 @@
 //! | `history.rs` | everything that an object was, one version after the other |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
+//! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,6 +22,7 @@ pub mod audit;
 mod backups;
 mod bed;
 mod bucket;
+pub mod canary;
 mod history;
 mod instances;
 mod objects;
@@ -28,11 +30,12 @@ mod restore;
 mod server;
 mod session;
 
-pub use backups::BACKED_UP;
+pub use backups::{BACKED_UP, reason};
 pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use bucket::Bucket;
 pub use history::History;
 pub use objects::{condition, is_ready, password};
+pub use restore::Into;
 pub use server::Server;
 pub use session::Session;
 

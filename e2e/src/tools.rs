@@ -85,6 +85,14 @@ pub const VERSITYGW: Module = Module {
     version: None,
 };
 
+/// An uploader that backups are compared with.
+pub const S5CMD: Module = Module {
+    name: "s5cmd",
+    packages: &["github.com/peak/s5cmd/v2"],
+    tags: "",
+    version: None,
+};
+
 /// All that the cluster itself runs.
 pub const CLUSTER: [Module; 4] = [ETCD, KUBERNETES, CONTAINERD, COREDNS];
 
@@ -166,8 +174,10 @@ impl Module {
 
 /// The program a package is built into: its last path segment that is no version; etcd's main package is named `server`.
 fn program(package: &str) -> &str {
-    if package == "go.etcd.io/etcd/server/v3" {
-        return "etcd";
+    match package {
+        "go.etcd.io/etcd/server/v3" => return "etcd",
+        "github.com/peak/s5cmd/v2" => return "s5cmd",
+        _ => {}
     }
     Path::new(package)
         .file_name()
@@ -214,5 +224,6 @@ mod tests {
             program("github.com/containerd/containerd/v2/cmd/ctr"),
             "ctr"
         );
+        assert_eq!(program(S5CMD.packages[0]), "s5cmd");
     }
 }

@@ -7,7 +7,10 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::job;
 use crate::api::backup::Upload;
-use crate::api::{Backup, BackupReason, BackupState, BackupStatus, Outcome, Reason, Report};
+use crate::api::destination::BackupDestination;
+use crate::api::{
+    Backup, BackupReason, BackupState, BackupStatus, DatabaseInstance, Outcome, Reason, Report,
+};
 use crate::controller::Context;
 use crate::error::Error;
 use crate::instance::destination::{Destination, DestinationError};
@@ -181,10 +184,10 @@ impl<'a> Pass<'a> {
     pub async fn destination(&self) -> Result<Destination, Obstacle> {
         let status = self.status();
         let name = status.source.map(|source| source.instance);
-        let entry = name
-            .as_ref()
-            .and_then(|name| self.context.instances.get(name));
-        let settings = entry.and_then(|entry| entry.object.spec.backup.clone());
+        let settings = match &name {
+            Some(name) => self.settings(name).await?,
+            None => None,
+        };
         let (Some(name), Some(mut settings)) = (name, settings) else {
             let message = "the instance that the backup was begun on, or its spec.backup, is gone";
             return Err(Obstacle::new(BackupReason::NoDestination, message));
@@ -199,6 +202,19 @@ impl<'a> Pass<'a> {
             &settings,
         );
         Ok(opened.await?)
+    }
+
+    /// `spec.backup` of an instance. After a restart it may not have been looked at yet, which does not mean that it is gone.
+    async fn settings(&self, instance: &str) -> Result<Option<BackupDestination>, Error> {
+        if let Some(entry) = self.context.instances.get(instance) {
+            return Ok(entry.object.spec.backup.clone());
+        }
+        let instances: Api<DatabaseInstance> = Api::all(self.context.client.clone());
+        let found = instances
+            .get_opt(instance)
+            .await
+            .map_err(Error::api("read the DatabaseInstance"))?;
+        Ok(found.and_then(|instance| instance.spec.backup))
     }
 
     /// Has the keys of its store read again.

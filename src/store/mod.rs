@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `key.rs` | where an object goes |
 //! | `calls.rs` | what is asked of the store |
-//! | `sign.rs` | signed requests for a backup pod, which has no keys |
+//! | `sign.rs`, `presign.rs` | signed requests for a backup pod, which has no keys |
 //! | `commit.rs` | from uploaded parts to an object that counts |
 //! | `manifest.rs` | what is written beside it, for a day without the cluster |
 //! | `sweep.rs` | uploads that were forgotten |
@@ -25,6 +25,7 @@ mod error;
 mod key;
 mod keys;
 mod manifest;
+mod presign;
 mod sign;
 mod sweep;
 

@@ -1,3 +1,5 @@
+//! What is measured: `bench databases` here, `bench backup` in `backup/`.
+//!
 //! `bench databases`: how soon a Database can be used and what it costs, beside what its server needs for the same.
 //!
 //! | file | its one job |
@@ -11,6 +13,7 @@
 //! | `figures.rs`, `table.rs` | what was found, for programs and for people |
 
 mod audit;
+pub mod backup;
 mod board;
 mod figures;
 mod floor;

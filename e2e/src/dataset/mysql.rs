@@ -46,11 +46,13 @@ const ORDERS: &str = "CREATE TABLE IF NOT EXISTS orders (
 ) DEFAULT CHARACTER SET utf8mb4";
 
 /// Numbers from 0 up, with no setting that limits how far: digits times digits. Between these two parts, the limit.
+///
+/// Numbers in JSON are floating: MySQL keeps an exact one apart, but no dump says so.
 const ROWS: [&str; 2] = [
     "INSERT INTO orders (placed_at, shipped_at, customer, email, state, total, items, note, token)
 SELECT '2023-01-01' + INTERVAL n * 17 SECOND, IF(n MOD 5 > 0, '2023-01-03' + INTERVAL n * 18 SECOND, NULL), CONCAT(first, ' ', last),
   CONCAT(LOWER(first), '.', LOWER(last), n MOD 9973, '@example.com'), ELT(1 + n MOD 4, 'placed', 'paid', 'shipped', 'returned'), (n * 7919 MOD 1000000) / 100,
-  JSON_ARRAY(JSON_OBJECT('sku', LEFT(hash, 8), 'quantity', 1 + n MOD 5, 'price', (n * 31 MOD 9999) / 100), JSON_OBJECT('sku', RIGHT(hash, 8), 'quantity', 1, 'gift', n MOD 2)),
+  JSON_ARRAY(JSON_OBJECT('sku', LEFT(hash, 8), 'quantity', 1 + n MOD 5, 'price', (n * 31 MOD 9999) / 100e0), JSON_OBJECT('sku', RIGHT(hash, 8), 'quantity', 1, 'gift', n MOD 2)),
   LEFT(CONCAT_WS(' ', ELT(1 + ASCII(SUBSTR(hash, 1)) MOD 8, 'please', 'deliver', 'to', 'the', 'back', 'door', 'after', 'noon'),
     ELT(1 + ASCII(SUBSTR(hash, 2)) MOD 8, 'and ring twice', 'if nobody', 'is home', 'today or', 'tomorrow', 'at the', 'latest', 'thank you'),
     ELT(1 + ASCII(SUBSTR(hash, 3)) MOD 8, 'leave it with', 'the neighbour', 'in the garden', 'under the roof', 'but not', 'in the rain', 'and call', 'before noon'),

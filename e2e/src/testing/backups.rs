@@ -2,17 +2,27 @@
 
 use std::time::Duration;
 
-use db_operator::api::{Backup, BackupState, DATABASE_LABEL, DATABASE_NAMESPACE_LABEL};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use db_operator::api::backup::Failure;
+use db_operator::api::{
+    Backup, BackupState, ConditionStatus, DATABASE_LABEL, DATABASE_NAMESPACE_LABEL,
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Bed, eventually};
+use super::{Bed, NEXT_LOOK, Session, condition, eventually};
 use crate::servers::OPERATOR_NAMESPACE;
 
 /// How long a backup of next to nothing may take on a busy machine: a pod has to be started for it.
 pub const BACKED_UP: Duration = Duration::from_mins(2);
+
+/// Why a condition of a Backup is true, if it is.
+#[must_use]
+pub fn reason(backup: &Backup, type_: &str) -> Option<String> {
+    let found = condition(&backup.status.as_ref()?.conditions, type_)?;
+    (found.status == ConditionStatus::True).then(|| found.reason.clone())
+}
 
 impl Bed {
     /// The Backups of the test's namespace.
@@ -65,6 +75,49 @@ impl Bed {
         let status = serde_json::to_string(&backup.status).unwrap();
         assert_eq!(backup.state(), Some(BackupState::Completed), "{status}");
         backup
+    }
+
+    /// Waits until a Backup's pod is at work.
+    pub async fn backing_up(&self, name: &str) -> Backup {
+        self.backup_until(name, "running", BACKED_UP, |backup| {
+            backup.state() == Some(BackupState::BackingUp)
+        })
+        .await
+    }
+
+    /// Waits until a Backup failed. Returns why.
+    pub async fn failed(&self, name: &str, limit: Duration) -> Failure {
+        let failed = |backup: &Backup| backup.state() == Some(BackupState::Failed);
+        let backup = self.backup_until(name, "failed", limit, failed).await;
+        backup.status.unwrap().failure.unwrap()
+    }
+
+    /// Waits until a Backup that has not begun says this of itself. Returns the message.
+    pub async fn waits(&self, name: &str, type_: &str, why: &str) -> String {
+        let what = format!("{type_} {why}");
+        let waits = |backup: &Backup| {
+            backup.state().is_none() && reason(backup, type_).as_deref() == Some(why)
+        };
+        let backup = self.backup_until(name, &what, NEXT_LOOK, waits).await;
+        let conditions = backup.status.unwrap().conditions;
+        condition(&conditions, type_).unwrap().message.clone()
+    }
+
+    /// Takes a lock in a Database which a dump of it waits for, until the session ends.
+    pub async fn hold_up(&self, database: &str) -> Session {
+        let secret = self.secret(database).await;
+        let mut own = Session::open(&self.client, &secret).await.unwrap();
+        let table = "CREATE TABLE IF NOT EXISTS locked (x INT)";
+        own.run(table).await.unwrap();
+        own.close().await;
+        let mut holder = self.server.superuser(&self.client, database).await;
+        let lock = if self.server.is_postgres() {
+            "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE"
+        } else {
+            "LOCK TABLES locked WRITE"
+        };
+        holder.run(lock).await.unwrap();
+        holder
     }
 
     /// Asks for the deletion of a Backup.
@@ -129,13 +182,32 @@ impl Bed {
         serde_json::to_value(shared.spec.backup.unwrap()).unwrap()
     }
 
-    /// The Backups in the operator's namespace that the test brought about.
+    /// Writes a template for Jobs where the operator looks for it. Returns the name of its ConfigMap; its key is `job`.
+    pub async fn job_template(&self, name: &str, text: &str) -> String {
+        let name = self.name(name);
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"job": text}});
+        let params = PatchParams::apply("e2e").force();
+        maps.patch(&name, &params, &Patch::Apply(map))
+            .await
+            .unwrap();
+        name
+    }
+
+    /// Backups and templates in the operator's namespace that the test brought about.
     pub(super) async fn clear_final_backups(&self) {
         let api: Api<Backup> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
         for backup in api.list(&ListParams::default()).await.unwrap() {
             let name = backup.name_any();
             if name.starts_with(&self.prefix) {
                 let _ = api.delete(&name, &DeleteParams::default()).await;
+            }
+        }
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        for map in maps.list(&ListParams::default()).await.unwrap() {
+            let name = map.name_any();
+            if name.starts_with(&self.prefix) {
+                let _ = maps.delete(&name, &DeleteParams::default()).await;
             }
         }
     }

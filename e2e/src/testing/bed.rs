@@ -136,6 +136,21 @@ impl Bed {
         self.server.sweep(&self.client, &self.prefix).await;
     }
 
+    /// Has Pod Security's strictest level enforced on the pods of the test's namespace.
+    pub async fn restrict(&self) {
+        let label =
+            json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .patch(
+                &self.namespace,
+                &PatchParams::default(),
+                &Patch::Merge(label),
+            )
+            .await
+            .unwrap();
+    }
+
     /// Asks for the deletion of the test's namespace.
     pub async fn delete_namespace(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());

@@ -1,6 +1,7 @@
 //! The cluster's bucket as somebody with its keys sees it: what is in it, and which uploads are open.
 
 use base64::Engine;
+use db_operator::api::destination::{ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -26,8 +27,8 @@ impl Bucket {
             String::from_utf8(data[key].0.clone()).unwrap()
         };
         let keys = Keys {
-            access: value("backups-s3", "accessKeyId").await,
-            secret: value("backups-s3", "secretAccessKey").await,
+            access: value("backups-s3", ACCESS_KEY_ID_KEY).await,
+            secret: value("backups-s3", SECRET_ACCESS_KEY_KEY).await,
         };
         let services: Api<Service> = Api::namespaced(cluster.clone(), NAMESPACE);
         let host = services.get(S3).await.unwrap().spec.unwrap().cluster_ip;

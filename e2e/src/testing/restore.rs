@@ -14,17 +14,26 @@ use super::{Bed, Server, eventually};
 use crate::cluster::Cluster;
 use crate::{clone_root, command};
 
+/// Whose database a backup is restored into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Into {
+    /// One of the same name and user as it was.
+    ItsOwn,
+    /// Another one, of another user.
+    Another,
+}
+
 /// How long a pod may take to start on a busy machine.
 const STARTED: Duration = Duration::from_mins(1);
 
 impl Bed {
     /// Restores the bytes of an object into a Database, which is to be empty, as its user.
-    pub async fn restore(&self, object: &[u8], database: &str) {
+    pub async fn restore(&self, object: &[u8], database: &str, into: Into) {
         let secret = self.secret(database).await;
         let pod = self.client_pod(database).await;
         let folder = std::env::temp_dir().join(format!("db-operator-{database}"));
         std::fs::create_dir_all(&folder).unwrap();
-        let (line, file) = documented(self.server);
+        let (line, file) = documented(self.server, into);
         std::fs::write(folder.join(file), object).unwrap();
         let script = format!(
             "{}\n{}",
@@ -115,18 +124,22 @@ fn options(server: Server, secret: &BTreeMap<String, String>) -> String {
 
 /// The line that restores in one stream, of the page for people, and the file that it reads. The database's name is
 /// left open.
-fn documented(server: Server) -> (String, String) {
+fn documented(server: Server, into: Into) -> (String, String) {
     let page = clone_root().join("doc/how-to/restore.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let (client, name) = match server {
-        Server::Postgres => ("| pg_restore ", None),
-        Server::Mariadb => ("| mariadb ", Some(" invoices")),
-        Server::Mysql => ("| mysql ", Some(" wiki")),
+    let (client, name) = match (server, into) {
+        (Server::Postgres, Into::ItsOwn) => ("| pg_restore --no-owner --exit-on-error ", None),
+        (Server::Postgres, Into::Another) => ("| pg_restore --no-owner --no-privileges ", None),
+        (Server::Mariadb, Into::ItsOwn) => ("| mariadb ", Some(" invoices")),
+        (Server::Mariadb, Into::Another) => ("| mariadb ", Some(" invoices_copy")),
+        (Server::Mysql, Into::ItsOwn) => ("| mysql ", Some(" wiki")),
+        (Server::Mysql, Into::Another) => ("| mysql ", Some(" wiki_copy")),
     };
     let line = page
-        .split(['\n', '`'])
-        .find(|text| text.starts_with("zstd -dc ") && text.contains(client))
-        .unwrap_or_else(|| panic!("doc/how-to/restore.md has no line with {client}"));
+        .lines()
+        .filter(|line| line.starts_with("zstd -dc ") && line.contains(client))
+        .find(|line| name.is_none_or(|name| line.ends_with(name)))
+        .unwrap_or_else(|| panic!("doc/how-to/restore.md has no line with {client}, {name:?}"));
     let file = line.split(' ').nth(2).unwrap().to_owned();
     let line = name.map_or_else(
         || line.to_owned(),
@@ -145,8 +158,10 @@ fn forward(server: Server, namespace: &str, pod: &str) -> String {
         Server::Mariadb => "mariadb",
         Server::Mysql => "mysql",
     };
+    // A client that gives up leaves its input unread, and `kubectl exec` would wait for ever for somebody to read it.
+    let patient = "\"$@\"; code=$?; cat > /dev/null; exit $code";
     format!(
-        "{client}() {{ '{}' exec --stdin --namespace {namespace} {pod} -- {client} \"$@\"; }}",
+        "{client}() {{ '{}' exec --stdin --namespace {namespace} {pod} -- sh -c '{patient}' sh {client} \"$@\"; }}",
         words.join("' '")
     )
 }

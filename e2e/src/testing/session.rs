@@ -100,6 +100,9 @@ impl Session {
 
 /// The address of a Service by its name in the cluster.
 async fn address(client: &Client, host: &str) -> String {
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        return host.to_owned();
+    }
     let mut parts = host.split('.');
     let (Some(name), Some(namespace)) = (parts.next(), parts.next()) else {
         return host.to_owned();

@@ -1,7 +1,7 @@
 //! `BackupBeforeDelete`: nothing is dropped before its backup is complete, and nothing waits for ever.
 
 use db_operator::api::{BackupState, DatabaseState, RELEASE};
-use e2e::testing::{Bed, SOON, Server, Session, in_bed, on_every_server};
+use e2e::testing::{Bed, Bucket, Into, SOON, Server, Session, in_bed, on_every_server};
 use serde_json::{Value, json};
 
 fn before() -> Value {
@@ -18,6 +18,8 @@ async fn write(bed: &Bed, name: &str) {
         .unwrap();
     session.run("CREATE TABLE kept (x INT)").await.unwrap();
     session.run("INSERT INTO kept VALUES (7)").await.unwrap();
+    let view = "CREATE VIEW happy AS SELECT x FROM kept";
+    session.run(view).await.unwrap();
     session.close().await;
 }
 
@@ -49,6 +51,19 @@ async fn it_is_dropped_after_its_final_backup() {
         bed.told(&name, "FinalBackupCompleted").await;
         bed.told(&name, "Dropped").await;
         nothing_is_left(bed).await;
+
+        // It can be had back: the same again, from the store.
+        let last = bed.final_backups(&name).await.remove(0);
+        let key = last.status.unwrap().upload.unwrap().key;
+        let object = Bucket::open(&bed.client).await.get(&key).await.unwrap();
+        bed.make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        bed.restore(&object, &name, Into::ItsOwn).await;
+        let secret = bed.secret(&name).await;
+        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let found = session.column("SELECT x FROM happy").await.unwrap();
+        assert_eq!(found, ["7"]);
+        session.close().await;
     })
     .await;
 }

@@ -4,8 +4,14 @@
 //! | file | what it shows |
 //! |---|---|
 //! | `life.rs` | from the object to a restored copy: states, status, log, object, manifest |
-//! | `turns.rs` | one at a time for a Database, the oldest first |
+//! | `snapshot.rs` | … of one moment, while others write |
+//! | `turns.rs` | one at a time for a Database, the oldest first; a limit for each instance |
+//! | `waits.rs` | what keeps a backup from beginning, and that it begins when that is mended |
+//! | `deleted.rs` | deleted while it runs, itself or its Database |
+//! | `templates.rs` | a platform team's own template of the Job |
+//! | `canary.rs` | passwords and keys show nowhere |
 //! | `final_backup.rs` | the one before a deletion with `BackupBeforeDelete` |
+//! | `restarts.rs` | … with operators that end meanwhile |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +19,15 @@
     reason = "a failed test may panic"
 )]
 
+mod canary;
+mod deleted;
 mod final_backup;
 mod life;
+mod restarts;
+mod snapshot;
+mod templates;
 mod turns;
+mod waits;
+
+/// Held by who ends operators, and by who reads all that they logged.
+static OPERATORS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -3,38 +3,8 @@
 use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState, Database, DatabaseState};
-use e2e::testing::{
-    BACKED_UP, Bed, SOON, Server, Session, condition, in_bed, is_ready, on_every_server,
-};
+use e2e::testing::{BACKED_UP, SOON, Server, in_bed, is_ready, on_every_server};
 use serde_json::json;
-
-fn reason(backup: &Backup, type_: &str) -> Option<String> {
-    let status = backup.status.as_ref()?;
-    condition(&status.conditions, type_).map(|found| found.reason.clone())
-}
-
-/// A session that holds a lock which a dump waits for.
-async fn hold_up(bed: &Bed, database: &str) -> Session {
-    let secret = bed.secret(database).await;
-    let mut own = Session::open(&bed.client, &secret).await.unwrap();
-    own.run("CREATE TABLE locked (x INT)").await.unwrap();
-    own.close().await;
-    let mut holder = bed.server.superuser(&bed.client, database).await;
-    let lock = if bed.server.is_postgres() {
-        "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE"
-    } else {
-        "LOCK TABLES locked WRITE"
-    };
-    holder.run(lock).await.unwrap();
-    holder
-}
-
-async fn is_backing_up(bed: &Bed, backup: &str) {
-    bed.backup_until(backup, "running", BACKED_UP, |found| {
-        found.state() == Some(BackupState::BackingUp)
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn they_take_turns_by_age_and_the_database_stays_ready() {
@@ -80,17 +50,14 @@ async fn one_that_is_deleted_hands_its_turn_on() {
         let name = bed
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let holder = hold_up(bed, &name).await;
+        let holder = bed.hold_up(&name).await;
         let first = bed.back_up("a", &name, json!({})).await;
-        is_backing_up(bed, &first).await;
+        bed.backing_up(&first).await;
         let database = bed.databases().get(&name).await.unwrap();
         assert_eq!(database.state(), Some(DatabaseState::BackupInProgress));
         let second = bed.back_up("b", &name, json!({})).await;
         let third = bed.back_up("c", &name, json!({})).await;
-        bed.backup_until(&third, "waiting", SOON, |found| {
-            reason(found, "Reconciling").as_deref() == Some("WaitingForTurn")
-        })
-        .await;
+        bed.waits(&third, "Reconciling", "WaitingForTurn").await;
 
         // One that waits, and then the one that runs.
         bed.delete_backup(&second).await;
@@ -115,38 +82,12 @@ async fn a_suspended_database_begins_no_backup() {
         })
         .await;
         let backup = bed.back_up("a", &name, json!({})).await;
-        let waits = |found: &Backup| {
-            found.state().is_none()
-                && reason(found, "Reconciling").as_deref() == Some("WaitingForDatabase")
-        };
-        bed.backup_until(&backup, "waiting", SOON, waits).await;
+        let message = bed
+            .waits(&backup, "Reconciling", "WaitingForDatabase")
+            .await;
+        assert!(message.contains("suspended"), "{message}");
         bed.patch(&name, json!({"spec": {"suspend": false}})).await;
         bed.completed(&backup).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_deletion_cancels_the_backup_that_runs() {
-    on_every_server(async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let holder = hold_up(bed, &name).await;
-        let backup = bed.back_up("a", &name, json!({})).await;
-        is_backing_up(bed, &backup).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        let failed = bed
-            .backup_until(&backup, "failed", SOON, |found| {
-                found.state() == Some(BackupState::Failed)
-            })
-            .await;
-        assert_eq!(
-            reason(&failed, "Stalled").as_deref(),
-            Some("DatabaseDeleted"),
-            "{:?}",
-            failed.status
-        );
-        holder.close().await;
     })
     .await;
 }
@@ -157,14 +98,12 @@ async fn one_that_stalls_ends_the_turn_and_the_next_begins() {
         let name = bed
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let holder = hold_up(bed, &name).await;
+        let holder = bed.hold_up(&name).await;
         let first = bed.back_up("a", &name, json!({"stallSeconds": 30})).await;
         let second = bed.back_up("b", &name, json!({})).await;
         let limit = BACKED_UP + Duration::from_secs(30);
-        bed.backup_until(&first, "failed", limit, |found| {
-            found.state() == Some(BackupState::Failed)
-        })
-        .await;
+        let failure = bed.failed(&first, limit).await;
+        assert_eq!(failure.reason, "NoProgress", "{failure:?}");
         holder.close().await;
         bed.completed(&second).await;
         let database = bed.usable(&name).await;
@@ -172,6 +111,50 @@ async fn one_that_stalls_ends_the_turn_and_the_next_begins() {
             database.status.unwrap().last_backup.map(|last| last.name),
             Some(second)
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_instance_has_two_places_and_the_oldest_gets_the_next() {
+    in_bed(Server::Mariadb, async |bed| {
+        let instance = bed.make_instance("i", json!({})).await;
+        let spec = json!({"deletionPolicy": "Delete", "instanceRef": {"name": instance}});
+        let mut holders = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            let name = bed.make_usable(name, spec.clone()).await;
+            holders.push((name.clone(), bed.hold_up(&name).await));
+        }
+        let mut backups = Vec::new();
+        for (number, (name, _)) in holders.iter().enumerate() {
+            let backup = bed.back_up(&number.to_string(), name, json!({})).await;
+            if number < 2 {
+                bed.backing_up(&backup).await;
+            }
+            backups.push(backup);
+        }
+        for backup in &backups[2..] {
+            let message = bed.waits(backup, "Reconciling", "WaitingForTurn").await;
+            assert!(message.contains("--max-backups-per-instance"), "{message}");
+            assert!(message.contains(&instance), "{message}");
+        }
+        // One on another instance is not held up by those.
+        let elsewhere = bed
+            .make_usable("elsewhere", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let elsewhere = bed.back_up("elsewhere", &elsewhere, json!({})).await;
+        bed.completed(&elsewhere).await;
+
+        bed.delete_backup(&backups[1]).await;
+        bed.backing_up(&backups[2]).await;
+        bed.waits(&backups[3], "Reconciling", "WaitingForTurn")
+            .await;
+        for (_, holder) in holders {
+            holder.close().await;
+        }
+        for backup in [&backups[0], &backups[2], &backups[3]] {
+            bed.completed(backup).await;
+        }
     })
     .await;
 }

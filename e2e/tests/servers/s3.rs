@@ -1,5 +1,6 @@
 //! An object through the S3 server's API, with requests presigned as in AWS Signature Version 4.
 
+use db_operator::api::destination::{ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY};
 use e2e::cluster::{Authority, Cluster};
 use e2e::s3::presign::{Keys, presign};
 use e2e::{command, kubeconfig, servers};
@@ -26,8 +27,8 @@ pub fn put_get_delete() {
         command::output(&mut get).unwrap()
     };
     let keys = Keys {
-        access: key("accessKeyId"),
-        secret: key("secretAccessKey"),
+        access: key(ACCESS_KEY_ID_KEY),
+        secret: key(SECRET_ACCESS_KEY_KEY),
     };
     let wrong = Keys {
         access: keys.access.clone(),

@@ -61,7 +61,7 @@ impl Bed {
         let store = store(&server).await?;
         let sql = Server::find(cluster, &client, Engine::Postgres).await?;
 
-        let stand_in = StandIn::begin(&client).await?;
+        let stand_in = StandIn::begin(cluster, &client).await?;
         let start = Start {
             kubeconfig: folder.join("operator.kubeconfig"),
             identity: name.clone(),

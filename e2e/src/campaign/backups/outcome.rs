@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState};
 use db_operator::store::Manifest;
@@ -11,8 +12,12 @@ use kube::Api;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::super::eventually;
 use super::bed::{BUCKET, Bed};
 use crate::{Error, Result};
+
+/// How long the Job's controller may take to see that a pod has ended.
+const TIDY: Duration = Duration::from_secs(30);
 
 /// The store, as all trials up to now should have left it.
 #[derive(Default)]
@@ -47,7 +52,10 @@ impl Store {
         let found = files(&bed.server.object_path(BUCKET, ""))?;
         if found != self.expected {
             let stray: Vec<_> = found.symmetric_difference(&self.expected).collect();
-            return wrong(format!("stray or missing in the store: {stray:?}; {text}"));
+            let what = format!("stray or missing in the store: {stray:?}; {text}");
+            // Said once.
+            self.expected = found;
+            return wrong(what);
         }
         let open = bed.store.uploads("").await;
         let open = open.map_err(Error::trial("list the uploads"))?;
@@ -55,15 +63,14 @@ impl Store {
             return wrong(format!("{} uploads are open; {text}", open.len()));
         }
         let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.name);
-        let job = jobs.get_opt(&db_operator::backup::job::name(backup)).await;
-        let job = job.map_err(Error::trial("read the Job"))?;
-        let runs = job.and_then(|job| job.status.and_then(|status| status.active));
-        match runs {
-            Some(1..) if status.state == Some(BackupState::Completed) => {
-                wrong(format!("its Job still runs; {text}"))
-            }
-            _ => Ok(()),
-        }
+        let name = db_operator::backup::job::name(backup);
+        eventually("its Job is over", TIDY, async || {
+            let job = jobs.get_opt(&name).await;
+            let job = job.map_err(Error::trial("read the Job"))?;
+            let runs = job.and_then(|job| job.status?.active).unwrap_or_default();
+            Ok((runs == 0).then_some(()))
+        })
+        .await
     }
 }
 

@@ -111,15 +111,13 @@ impl Trials<'_> {
             if self.is_late(began) {
                 break;
             }
-            let result = self.without_operator(plan).await;
-            let request = requests.get(plan.at - 1).map_or("", String::as_str);
-            match result {
-                Ok(reached) => {
-                    count(tally, Ok(()));
-                    tally.unreached += usize::from(!reached);
-                }
-                Err(error) => count(tally, Err(format!("{plan} ({request}): {error}"))),
-            }
+            let (request, result) = self.without_operator(plan).await;
+            tally.unreached += usize::from(result.is_ok() && request.is_none());
+            let request = request.unwrap_or_default();
+            count(
+                tally,
+                result.map_err(|error| format!("{plan} ({request}): {error}")),
+            );
         }
         say(&format!(
             "{} requests of a backup, {} deaths of the operator passed ({} s)",
@@ -130,17 +128,18 @@ impl Trials<'_> {
         Ok(())
     }
 
-    /// A backup completes though the operator dies; says whether it did.
-    async fn without_operator(&mut self, fault: Fault) -> Result<bool> {
+    /// A backup completes though the operator dies; with the request at which it did.
+    async fn without_operator(&mut self, fault: Fault) -> (Option<String>, Result<()>) {
         self.bed.faults.arm(Some(fault));
-        let name = self.next().await?;
-        let ended = self.bed.ended(&name).await;
-        let reached = self.bed.faults.happened();
-        let _ = self.bed.faults.disarm();
-        let backup = ended?;
-        self.completed(&backup).await?;
-        self.forget(&backup).await?;
-        Ok(reached)
+        let result = async {
+            let name = self.next().await?;
+            let backup = self.bed.ended(&name).await?;
+            self.completed(&backup).await?;
+            self.forget(&backup).await
+        }
+        .await;
+        let requests = self.bed.faults.disarm();
+        (requests.into_iter().nth(fault.at - 1), result)
     }
 
     async fn tools_deaths(&mut self, dumped: u64, tally: &mut Tally) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The installed operator rests while another one takes its place, and comes back afterwards.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -9,9 +10,10 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use super::super::eventually;
+use crate::cluster::Cluster;
 use crate::operator::DEPLOYMENT;
 use crate::servers::OPERATOR_NAMESPACE;
-use crate::{Error, Result};
+use crate::{Error, Result, command};
 
 /// How long its pods may take to end what they have begun, or to be ready again.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -20,13 +22,15 @@ const LIMIT: Duration = Duration::from_mins(2);
 pub struct StandIn {
     client: Client,
     replicas: i32,
+    cluster: Cluster,
+    is_back: AtomicBool,
     /// Its image, which the Jobs take their binary from.
     pub image: String,
 }
 
 impl StandIn {
     /// Sends the installed operator to rest, and waits until it does nothing more.
-    pub async fn begin(client: &Client) -> Result<Self> {
+    pub async fn begin(cluster: &Cluster, client: &Client) -> Result<Self> {
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
         let found = deployments
             .get(DEPLOYMENT)
@@ -41,6 +45,8 @@ impl StandIn {
             .and_then(|main| main.image);
         let stand_in = Self {
             client: client.clone(),
+            cluster: cluster.clone(),
+            is_back: AtomicBool::new(false),
             // One that was left at none, by a campaign that was killed, comes back too.
             replicas: spec.replicas.filter(|&replicas| replicas > 0).unwrap_or(2),
             image: image.unwrap_or_default(),
@@ -63,6 +69,7 @@ impl StandIn {
     /// Brings the installed operator back, and waits until it is ready.
     pub async fn end(&self) -> Result<()> {
         self.scale(self.replicas).await?;
+        self.is_back.store(true, Ordering::SeqCst);
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
         eventually("the installed operator is back", LIMIT, async || {
             let found = deployments
@@ -83,6 +90,25 @@ impl StandIn {
             .await
             .map(drop)
             .map_err(Error::trial("scale the operator"))
+    }
+}
+
+/// Whatever became of the campaign, the installed operator comes back.
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        if self.is_back.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut scale = self.cluster.kubectl();
+        scale
+            .args(["scale", "--namespace", OPERATOR_NAMESPACE])
+            .arg(format!("deployment/{DEPLOYMENT}"))
+            .arg(format!("--replicas={}", self.replicas));
+        if let Err(error) = command::output(&mut scale) {
+            command::say(&format!(
+                "bring the operator back with `cargo xtask load`: {error}"
+            ));
+        }
     }
 }
 

@@ -1,0 +1,85 @@
+//! A backup is of one moment, however much is written while it runs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use db_operator::api::Backup;
+use e2e::dataset;
+use e2e::testing::{Bed, Bucket, Into, Session, on_every_server};
+use serde_json::json;
+
+/// Rows between the two tables, in bytes: time for others to write.
+const ROWS: u64 = 20_000_000;
+
+async fn open(bed: &Bed, name: &str) -> Session {
+    let secret = bed.secret(name).await;
+    Session::open(&bed.client, &secret).await.unwrap()
+}
+
+/// How many rows there are in the first table and in the last, which nobody ever saw differ.
+async fn count(session: &mut Session) -> [usize; 2] {
+    let mut counts = [0; 2];
+    for (count, table) in counts.iter_mut().zip(["a_first", "z_last"]) {
+        let rows = session.column(&format!("SELECT id FROM {table}")).await;
+        *count = rows.unwrap().len();
+    }
+    counts
+}
+
+/// Adds a row to each table, both or none, for as long as the backup runs.
+async fn write(session: &mut Session, done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        session.run("BEGIN").await.unwrap();
+        for table in ["a_first", "z_last"] {
+            let insert = format!("INSERT INTO {table} (text) VALUES ('x')");
+            session.run(&insert).await.unwrap();
+        }
+        session.run("COMMIT").await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_together_is_restored_together() {
+    on_every_server(async |bed| {
+        let delete = json!({"deletionPolicy": "Delete"});
+        let name = bed.make_usable("orders", delete.clone()).await;
+        let mut session = open(bed, &name).await;
+        let id = if bed.server.is_postgres() {
+            "BIGSERIAL"
+        } else {
+            "BIGINT AUTO_INCREMENT"
+        };
+        for table in ["a_first", "z_last"] {
+            let table = format!("CREATE TABLE {table} (id {id} PRIMARY KEY, text TEXT)");
+            session.run(&table).await.unwrap();
+        }
+        dataset::grow(&mut session, ROWS).await.unwrap();
+
+        let done = AtomicBool::new(false);
+        let back_up = async {
+            let backup = bed.back_up("a", &name, json!({})).await;
+            let backup = bed.completed(&backup).await;
+            done.store(true, Ordering::Relaxed);
+            backup
+        };
+        let (backup, ()): (Backup, ()) = tokio::join!(back_up, write(&mut session, &done));
+        let [first, last] = count(&mut session).await;
+        assert_eq!(first, last);
+        session.close().await;
+
+        let bucket = Bucket::open(&bed.client).await;
+        let key = backup.status.unwrap().upload.unwrap().key;
+        let object = bucket.get(&key).await.unwrap();
+        let copy = bed.make_usable("copy", delete).await;
+        bed.restore(&object, &copy, Into::Another).await;
+        let mut restored = open(bed, &copy).await;
+        let [restored_first, restored_last] = count(&mut restored).await;
+        assert_eq!(restored_first, restored_last);
+        assert!(
+            0 < restored_first && restored_first < first,
+            "{restored_first} of {first}"
+        );
+        restored.close().await;
+    })
+    .await;
+}
