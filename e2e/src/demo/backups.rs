@@ -51,7 +51,7 @@ YAML";
 /// What an earlier demo left would be in the way: a pod and a Backup cannot be changed.
 pub const CLEARED: &str = "kubectl delete pod/login pod/restore -n team-a --ignore-not-found && \
      kubectl delete backups orders-today invoices-today wiki-today -n team-a --ignore-not-found && \
-     kubectl delete database orders-copy -n team-a --ignore-not-found";
+     kubectl delete database rival orders-copy -n team-a --ignore-not-found";
 
 /// Three backups, and what is left of each.
 pub const MADE: [Step; 10] = [
@@ -96,7 +96,6 @@ pub const MADE: [Step; 10] = [
     ),
     Step(
         "The same rows",
-        "for database in orders orders-copy; do kubectl exec -n databases deployment/postgres -- psql --host=/run/database --username=postgres --no-align --tuples-only \
-         --command='select current_database(), count(*), sum(hashtext(o::text)::numeric) from orders o' $database || break; done",
+        r#"kubectl exec -n databases deployment/postgres -- sh -c 'for database in orders orders-copy; do psql --host=/run/database --username=postgres --no-align --tuples-only --command="select current_database(), count(*), sum(hashtext(o::text)::numeric) from orders o" $database || exit 1; done'"#,
     ),
 ];

@@ -94,6 +94,10 @@ fn try_next(cluster: &Cluster) -> Vec<(&'static str, String)> {
             "kubectl explain database.spec".to_owned(),
         ),
         (
+            "The nightly backup of the samples, now",
+            "kubectl create job tonight --from=cronjob/nightly-backup -n team-a; kubectl get backups -n team-a --watch".to_owned(),
+        ),
+        (
             "What the operator does",
             format!(
                 "kubectl logs -n {OPERATOR_NAMESPACE} deployment/{DEPLOYMENT} --all-pods --tail=20"
