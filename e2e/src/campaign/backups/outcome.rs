@@ -36,11 +36,7 @@ impl Store {
             (Some(BackupState::Completed), Some(key)) => {
                 let path = bed.server.object_path(BUCKET, &key);
                 let object = fs::read(&path).map_err(Error::io("read", &path))?;
-                let sha256: String = Sha256::digest(&object)
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
-                if status.sha256 != Some(sha256) {
+                if status.sha256 != Some(sha256(&object)) {
                     return wrong(format!("the object is another one: {text}"));
                 }
                 self.expected.insert(Manifest::key(&key));
@@ -72,6 +68,15 @@ impl Store {
         })
         .await
     }
+}
+
+/// The SHA-256 of a content, as a status says it.
+#[must_use]
+pub fn sha256(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The objects of a bucket that is a folder; the store keeps what is not one yet in a folder with a dot.
