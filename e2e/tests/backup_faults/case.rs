@@ -24,7 +24,7 @@ pub const BUCKET: &str = "backups";
 pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// Runs cases at the same time, each to its end; then the first that failed fails the test.
-pub async fn all<'f>(cases: Vec<LocalBoxFuture<'f, ()>>) {
+pub async fn all(cases: Vec<LocalBoxFuture<'_, ()>>) {
     let results = join_all(cases.into_iter().map(catch)).await;
     for result in results {
         if let Err(panic) = result {
@@ -70,7 +70,7 @@ impl<'a> Ground<'a> {
     /// A Database of about so many bytes. `job` and `s3` are merged into the instance's `spec.backup`.
     pub async fn case<'g>(&'g self, name: &str, bytes: u64, job: Value, s3: Value) -> Case<'g> {
         let front = Front::before(&self.server).await;
-        let backup = self.destination(&front, job, s3);
+        let backup = self.destination(&front, job, &s3);
         let instance = self
             .bed
             .make_instance(name, json!({"backup": backup}))
@@ -90,7 +90,7 @@ impl<'a> Ground<'a> {
         case
     }
 
-    fn destination(&self, front: &Front, job: Value, s3: Value) -> Value {
+    fn destination(&self, front: &Front, job: Value, s3: &Value) -> Value {
         let mut all = json!({"s3": {
             "bucket": BUCKET, "endpoint": front.endpoint(), "pathStyle": true,
             "credentialsSecretRef": {"name": self.keys}}});
