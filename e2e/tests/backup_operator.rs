@@ -48,7 +48,7 @@ async fn a_part_of_the_campaign_that_changes_with_the_date(bed: &Bed, store: &mu
         tool: 4,
         seed: days,
         slice: None,
-        budget: Some(Duration::from_secs(50)),
+        budget: Some(Duration::from_secs(40)),
     };
     let tally = trials(bed, &options, store).await.unwrap();
     assert!(tally.failures.is_empty(), "seed {days}: {tally}");
@@ -58,11 +58,7 @@ async fn a_part_of_the_campaign_that_changes_with_the_date(bed: &Bed, store: &mu
 
 /// A backup whose dump waits for a lock.
 async fn held(bed: &Bed, name: &str) -> Session {
-    let mut holder = bed.session().await.unwrap();
-    holder
-        .run("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let holder = bed.hold().await.unwrap();
     bed.back_up(name).await.unwrap();
     let running = eventually("the backup runs", LIMIT, async || {
         bed.operator.ensure()?;

@@ -6,11 +6,10 @@ use std::time::Duration;
 use db_operator::api::{
     Backup, BackupState, BackupStatus, ConditionStatus, Database, DatabaseState,
 };
-use db_operator::dump::report::hexadecimal;
 use db_operator::store::Manifest;
+use e2e::campaign::backups::outcome::sha256;
 use e2e::testing::{condition, eventually};
 use k8s_openapi::api::batch::v1::Job;
-use sha2::{Digest, Sha256};
 
 use crate::case::{BUCKET, Case};
 
@@ -112,7 +111,7 @@ impl Case<'_> {
         );
         let key = status.upload.clone().unwrap().key;
         let object = fs::read(self.ground.server.object_path(BUCKET, &key)).unwrap();
-        let sha256 = hexadecimal(&Sha256::digest(&object));
+        let sha256 = sha256(&object);
         assert_eq!(status.sha256.as_deref(), Some(&*sha256), "{text}");
         assert_eq!(
             status.stored_bytes,

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use db_operator::api::{BACKUP_LABEL, Backup, BackupState, Database};
 use db_operator::store::{Keys, Store, StoreConfig};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::operator::{NAMESPACE, Operator, Start};
+use super::super::operator::{Operator, Start};
 use super::super::server::{Engine, Server};
 use super::super::{bed as objects, eventually, plane};
+use super::furniture::create;
 use super::stand_in::StandIn;
 use crate::cluster::{Cluster, Settings};
-use crate::dataset;
 use crate::proxy::{ApiProxy, Faults, Tunnel};
 use crate::s3::{ACCESS_KEY_ID, S3Proxy, S3Server, SECRET_ACCESS_KEY};
 use crate::testing::Session;
@@ -24,8 +24,6 @@ use crate::{Error, Result};
 pub const BUCKET: &str = "backups";
 /// How long a backup may take, whatever happens to the operator.
 pub const LIMIT: Duration = Duration::from_mins(2);
-/// The Database's size, so that its dump can be killed in the middle.
-const SIZE: u64 = 24 << 20;
 
 /// The bed. Everything that runs ends with it; [`Bed::clear`] also takes away what is in the cluster.
 pub struct Bed {
@@ -44,7 +42,7 @@ pub struct Bed {
     /// The operator's way to the API server, which can be cut.
     pub way: Tunnel,
     start: Start,
-    sql: Server,
+    pub(super) sql: Server,
     stand_in: StandIn,
     _proxies: (ApiProxy, S3Proxy),
 }
@@ -117,63 +115,21 @@ impl Bed {
         }
     }
 
-    async fn furnish(&self, endpoint: &str) -> Result<()> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let labels = json!({"db-operator.dev/e2e": "true"});
-        create(
-            &namespaces,
-            json!({"metadata": {"name": self.name, "labels": labels}}),
-        )
-        .await?;
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let name = &self.name;
-        for (part, data) in [
-            ("admin", json!(self.sql.admin)),
-            ("ca", json!({"ca.crt": self.sql.ca})),
-            (
-                "keys",
-                json!({"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}),
-            ),
-        ] {
-            let secret =
-                json!({"metadata": {"name": format!("{name}-{part}")}, "stringData": data});
-            create(&secrets, secret).await?;
-        }
-        let instances: Api<db_operator::api::DatabaseInstance> = Api::all(self.client.clone());
-        create(&instances, json!({
-            "apiVersion": "db-operator.dev/v1alpha1", "kind": "DatabaseInstance", "metadata": {"name": name},
-            "spec": {
-                // Its address: its name is known in the cluster alone.
-                "provider": self.sql.engine.provider(), "host": self.sql.address.ip().to_string(),
-                "tls": {"mode": "verify-ca", "ca": {"secretRef": {"name": format!("{name}-ca"), "key": "ca.crt"}}},
-                "adminSecretRef": {"name": format!("{name}-admin")},
-                "allowedNamespaces": {"all": true},
-                "backup": {"s3": {"bucket": BUCKET, "endpoint": endpoint, "pathStyle": true,
-                    "credentialsSecretRef": {"name": format!("{name}-keys")}}},
-            },
-        }))
-        .await?;
-        self.operator.ensure()?;
-        let spec = json!({"instanceRef": {"name": name}, "deletionPolicy": "Delete"});
-        objects::apply(&self.client, name, name, spec).await?;
-        eventually("the Database is created", LIMIT, async || {
-            self.operator.ensure()?;
-            Ok(self.rests().await?.then_some(()))
-        })
-        .await?;
-        let mut session = self.session().await?;
-        dataset::grow(&mut session, SIZE)
-            .await
-            .map_err(Error::trial("fill the Database"))?;
-        session.close().await;
-        Ok(())
-    }
-
     /// A session of the Database's own user.
     pub async fn session(&self) -> Result<Session> {
         let secret = super::super::server::secret(&self.client, &self.name, &self.name).await?;
         let opened = Session::open(&self.client, &secret.unwrap_or_default()).await;
         opened.map_err(Error::trial("log in"))
+    }
+
+    /// Holds a lock that a dump waits for, until the session ends.
+    pub async fn hold(&self) -> Result<Session> {
+        let mut holder = self.session().await?;
+        holder
+            .run("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+            .await
+            .map_err(Error::trial("lock a table"))?;
+        Ok(holder)
     }
 
     /// Another operator, which does not run yet, on the same way.
@@ -238,7 +194,7 @@ impl Bed {
     }
 
     /// Whether the Database is `CREATED`, and no backup is its affair.
-    async fn rests(&self) -> Result<bool> {
+    pub(super) async fn rests(&self) -> Result<bool> {
         let databases: Api<Database> = Api::namespaced(self.client.clone(), &self.name);
         let found = databases
             .get_opt(&self.name)
@@ -269,39 +225,6 @@ impl Bed {
             std::fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))?;
         }
         taken.and(back)
-    }
-
-    async fn take_away(&self) -> Result<()> {
-        let _ = self.faults.disarm();
-        let databases: Api<Database> = Api::namespaced(self.client.clone(), &self.name);
-        delete(&databases, &self.name).await?;
-        eventually("the Database is gone", LIMIT, async || {
-            self.operator.ensure()?;
-            let left = databases.get_opt(&self.name).await;
-            Ok(left
-                .map_err(Error::trial("read the Database"))?
-                .is_none()
-                .then_some(()))
-        })
-        .await?;
-        let instances: Api<db_operator::api::DatabaseInstance> = Api::all(self.client.clone());
-        delete(&instances, &self.name).await?;
-        eventually("the DatabaseInstance is gone", LIMIT, async || {
-            self.operator.ensure()?;
-            let left = instances.get_opt(&self.name).await;
-            Ok(left
-                .map_err(Error::trial("read the instance"))?
-                .is_none()
-                .then_some(()))
-        })
-        .await?;
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        delete(&namespaces, &self.name).await?;
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
-        for part in ["admin", "ca", "keys"] {
-            delete(&secrets, &format!("{}-{part}", self.name)).await?;
-        }
-        Ok(())
     }
 }
 
@@ -336,26 +259,4 @@ fn write_kubeconfig(path: &std::path::Path, proxy: std::net::SocketAddr) -> Resu
         "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
     });
     std::fs::write(path, config.to_string()).map_err(Error::io("write", path))
-}
-
-async fn create<K>(api: &Api<K>, object: Value) -> Result<()>
-where
-    K: serde::de::DeserializeOwned + serde::Serialize + Clone + std::fmt::Debug,
-{
-    let object: K = serde_json::from_value(object).map_err(Error::trial("write an object"))?;
-    api.create(&PostParams::default(), &object)
-        .await
-        .map(drop)
-        .map_err(Error::trial("make an object"))
-}
-
-async fn delete<K>(api: &Api<K>, name: &str) -> Result<()>
-where
-    K: serde::de::DeserializeOwned + Clone + std::fmt::Debug,
-{
-    match api.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::trial(format!("delete {name}"))(error)),
-    }
 }

@@ -4,13 +4,14 @@
 //!
 //! A backup needs pods: this campaign runs in the cluster itself, in the place of the operator that is installed there.
 //!
-//! - [`bed`]: an operator between proxies, a store, a Database
+//! - [`bed`], `furniture`: an operator between proxies, a store; a Database
 //! - [`stand_in`]: the installed operator rests, and comes back
 //! - [`outcome`]: what has to be true of a backup that ended
 //! - [`node`]: processes of pods, which are processes of this machine
 //! - [`run`](mod@run): which faults, how many, and how it ended
 
 pub mod bed;
+mod furniture;
 pub mod node;
 pub mod outcome;
 pub mod run;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState};
-use db_operator::dump::report::hexadecimal;
 use db_operator::store::Manifest;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
@@ -37,8 +36,7 @@ impl Store {
             (Some(BackupState::Completed), Some(key)) => {
                 let path = bed.server.object_path(BUCKET, &key);
                 let object = fs::read(&path).map_err(Error::io("read", &path))?;
-                let sha256 = hexadecimal(&Sha256::digest(&object));
-                if status.sha256 != Some(sha256) {
+                if status.sha256 != Some(sha256(&object)) {
                     return wrong(format!("the object is another one: {text}"));
                 }
                 self.expected.insert(Manifest::key(&key));
@@ -70,6 +68,15 @@ impl Store {
         })
         .await
     }
+}
+
+/// The SHA-256 of a content, as a status says it.
+#[must_use]
+pub fn sha256(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The objects of a bucket that is a folder; the store keeps what is not one yet in a folder with a dot.

@@ -173,12 +173,15 @@ impl Trials<'_> {
 
     /// The tool is killed when it has written so much; says whether it was, before it had ended.
     async fn without_tool(&mut self, at: u64) -> Result<bool> {
+        let holder = self.bed.hold().await?;
         let name = self.next().await?;
         let tool = eventually("the dump tool", LIMIT, async || {
             let pod = self.bed.pod(&name).await?;
             Ok(pod.and_then(|pod| Process::find(&pod.uid()?, "pg_dump")))
         })
         .await?;
+        // It is watched from its first byte on.
+        holder.close().await;
         while tool.written().is_some_and(|written| written < at) {
             // Its next bytes come in less than a thousandth of a second.
             std::hint::spin_loop();
