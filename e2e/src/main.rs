@@ -92,7 +92,7 @@ enum Campaign {
 enum Bench {
     /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
     Databases(bench::Plan),
-    /// How fast a backup is beside the pipes of a shell; needs no cluster, and nothing else should run on the machine
+    /// How fast a backup is beside the pipes of a shell; nothing else should run on the machine
     Backup(bench::backup::Plan),
 }
 
@@ -167,7 +167,10 @@ fn run(arguments: &Arguments) -> Result<()> {
             println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
         }
         Task::Bench(Bench::Backup(plan)) => {
-            println!("{}", bench::backup::backup(&Cache::open()?, plan)?);
+            println!(
+                "{}",
+                bench::backup::backup(&cluster, &Cache::open()?, plan)?
+            );
         }
         Task::Down => {
             let _lock = cluster.lock()?;

@@ -198,7 +198,8 @@ fn kubeconfig_of(cluster: &Cluster) -> Result<Value> {
     Ok(config)
 }
 
-async fn client(cluster: &Cluster) -> Result<Client> {
+/// A client of the cluster, as its administrator.
+pub(super) async fn client(cluster: &Cluster) -> Result<Client> {
     let doing = || Error::trial("connect to the cluster");
     let kubeconfig =
         Kubeconfig::read_from(cluster.kubeconfig()).map_err(Error::trial("read the kubeconfig"))?;

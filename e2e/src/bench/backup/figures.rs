@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::latency::Latency;
 use super::meter::Measured;
 use super::source::Source;
 
@@ -16,6 +17,8 @@ pub(super) struct Figures {
     /// `Store::sign` of the library as this program was built.
     pub(super) signing: Vec<Signing>,
     pub(super) databases: Vec<Database>,
+    /// Of a Backup in the cluster, where that is up with an operator in it.
+    pub(super) latency: Option<Latency>,
 }
 
 /// A window's signatures.
@@ -75,6 +78,7 @@ impl Figures {
             rounds,
             signing: Vec::new(),
             databases: Vec::new(),
+            latency: None,
         }
     }
 
@@ -134,17 +138,14 @@ fn ratios(contenders: &[Contender]) -> Ratios {
 
 /// The middle of each figure; of an even number of rounds the higher of the two.
 fn median(rounds: &[Measured]) -> Measured {
-    let middle = |figure: fn(&Measured) -> f64| {
-        let mut all: Vec<f64> = rounds.iter().map(figure).collect();
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied().unwrap_or_default()
-    };
+    let of = |figure: fn(&Measured) -> f64| middle(rounds.iter().map(figure).collect());
     let mut stored: Vec<u64> = rounds.iter().map(|round| round.stored_bytes).collect();
     stored.sort_unstable();
     Measured {
-        wall_s: middle(|round| round.wall_s),
-        cpu_s: middle(|round| round.cpu_s),
-        peak_memory_mib: middle(|round| round.peak_memory_mib),
+        wall_s: of(|round| round.wall_s),
+        commit_s: of(|round| round.commit_s),
+        cpu_s: of(|round| round.cpu_s),
+        peak_memory_mib: of(|round| round.peak_memory_mib),
         stored_bytes: stored.get(stored.len() / 2).copied().unwrap_or_default(),
         dumped_bytes: rounds
             .iter()
@@ -152,6 +153,12 @@ fn median(rounds: &[Measured]) -> Measured {
             .max()
             .unwrap_or(0),
     }
+}
+
+/// The middle one; of an even number the higher of the two.
+pub(super) fn middle(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
 fn load() -> f64 {

@@ -20,6 +20,8 @@ const LOOK_EACH: Duration = Duration::from_millis(10);
 pub(super) struct Measured {
     /// From its start to the object being there, in seconds.
     pub(super) wall_s: f64,
+    /// Of that, the commit: the parts listed, the upload completed, the object seen. In a pipe it is in the uploader.
+    pub(super) commit_s: f64,
     /// Processor time of all its processes, in seconds, the dump tool's included.
     pub(super) cpu_s: f64,
     /// The highest resident memory of its processes, added up, without the dump tool, in MiB.
@@ -34,8 +36,8 @@ impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.2} s, {:.2} CPU s, {:.0} MiB",
-            self.wall_s, self.cpu_s, self.peak_memory_mib
+            "{:.2} s (commit {:.2}), {:.2} CPU s, {:.0} MiB",
+            self.wall_s, self.commit_s, self.cpu_s, self.peak_memory_mib
         )
     }
 }

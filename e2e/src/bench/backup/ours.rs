@@ -47,7 +47,8 @@ pub(super) async fn run(
     let done = pod.done()?;
     let start = Instant::now();
     commit(&store, &upload, &done).await?;
-    measured.wall_s += start.elapsed().as_secs_f64();
+    measured.commit_s = start.elapsed().as_secs_f64();
+    measured.wall_s += measured.commit_s;
     measured.dumped_bytes = done.dumped_bytes;
     measured.stored_bytes = target.take(KEY)?;
     Ok(measured)

@@ -28,6 +28,20 @@ pub(super) fn render(figures: &Figures) -> String {
             signing.milliseconds
         );
     }
+    if let Some(latency) = &figures.latency {
+        let at = latency.median;
+        let _ = writeln!(
+            text,
+            "an empty database in the cluster: COMPLETED {:.2} s after kubectl apply was started\n  applied {:.2}, STARTING {:.2}, BACKING_UP {:.2}, init container done {:.2}, dump started {:.2}, dump done {:.2}",
+            at.completed,
+            at.applied,
+            at.starting,
+            at.backing_up,
+            at.installed,
+            at.dumping,
+            at.dumped
+        );
+    }
     text
 }
 
