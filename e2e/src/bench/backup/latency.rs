@@ -78,13 +78,11 @@ async fn all(cluster: &Cluster, client: &Client, rounds: u32) -> Result<Vec<Mome
     apply(cluster, "Database", DATABASE, &spec)?;
     let databases: Api<Database> = Api::namespaced(client.clone(), NAMESPACE);
     let start = Instant::now();
-    while !databases
-        .get(DATABASE)
-        .await
-        .map_err(failed())?
-        .status
-        .is_some_and(|status| status.state == Some(DatabaseState::Created))
-    {
+    loop {
+        let database = databases.get(DATABASE).await.map_err(failed())?;
+        if database.state() == Some(DatabaseState::Created) {
+            break;
+        }
         wait(start).await?;
     }
     let mut all = Vec::new();
