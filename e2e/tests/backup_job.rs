@@ -31,14 +31,15 @@ const READY: Duration = Duration::from_mins(1);
 const POSTGRESQL: &str = include_str!("../../templates/postgresql/backup.yaml.hbs");
 
 /// Templates that ask for more than a backup's pod gets: what they say instead of what the operator's own says.
-const HOSTILE: [(&str, &str); 8] = [
+const HOSTILE: [(&str, &str); 9] = [
     (
         "enableServiceLinks: false",
         "hostNetwork: true\n      hostPID: true\n      hostIPC: true\n      shareProcessNamespace: true",
     ),
+    ("enableServiceLinks: false", "serviceAccountName: admin"),
     (
-        "enableServiceLinks: false",
-        "serviceAccountName: admin\n      automountServiceAccountToken: true",
+        "automountServiceAccountToken: false",
+        "automountServiceAccountToken: true",
     ),
     (
         "runAsNonRoot: true\n        runAsUser: 65532",
