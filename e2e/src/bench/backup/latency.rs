@@ -52,7 +52,11 @@ pub(super) struct Latency {
 pub(super) async fn measure(cluster: &Cluster, rounds: u32) -> Result<Latency> {
     let client = super::super::stage::client(cluster).await?;
     command::output(cluster.kubectl().args(["create", "namespace", NAMESPACE]))?;
-    let measured = all(cluster, &client, rounds).await;
+    // Whatever becomes of the measuring, the namespace goes.
+    let measured = tokio::select! {
+        measured = all(cluster, &client, rounds) => measured,
+        interrupted = super::super::interrupted() => interrupted,
+    };
     let mut delete = cluster.kubectl();
     delete.args(["delete", "namespace", NAMESPACE, "--timeout=120s"]);
     let deleted = command::output(&mut delete);
