@@ -97,7 +97,7 @@ pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String
 }
 
 /// Waits until somebody asks the bench to end.
-async fn interrupted() -> Result<Figures> {
+async fn interrupted<T>() -> Result<T> {
     let doing = || Error::trial("wait for a signal");
     let mut end = signal(SignalKind::terminate()).map_err(doing())?;
     tokio::select! {

@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::command::say;
 use crate::{Error, Result, command};
 
-const NAMESPACE: &str = "bench-backup";
+const PREFIX: &str = "bench-backup";
 const DATABASE: &str = "empty";
 /// An instance with a destination for backups.
 const INSTANCE: &str = "postgres";
@@ -48,13 +48,26 @@ pub(super) struct Latency {
     pub(super) rounds: Vec<Moments>,
 }
 
+/// A namespace of this run's own: that of an earlier one may still be going.
+fn namespace() -> String {
+    format!("{PREFIX}-{}", std::process::id())
+}
+
 /// Measures in the cluster's own operator; what it makes goes again.
 pub(super) async fn measure(cluster: &Cluster, rounds: u32) -> Result<Latency> {
     let client = super::super::stage::client(cluster).await?;
-    command::output(cluster.kubectl().args(["create", "namespace", NAMESPACE]))?;
-    let measured = all(cluster, &client, rounds).await;
+    command::output(
+        cluster
+            .kubectl()
+            .args(["create", "namespace", &namespace()]),
+    )?;
+    // Whatever becomes of the measuring, the namespace goes.
+    let measured = tokio::select! {
+        measured = all(cluster, &client, rounds) => measured,
+        interrupted = super::super::interrupted() => interrupted,
+    };
     let mut delete = cluster.kubectl();
-    delete.args(["delete", "namespace", NAMESPACE, "--timeout=120s"]);
+    delete.args(["delete", "namespace", &namespace(), "--timeout=120s"]);
     let deleted = command::output(&mut delete);
     let rounds = measured?;
     deleted?;
@@ -76,7 +89,7 @@ pub(super) async fn measure(cluster: &Cluster, rounds: u32) -> Result<Latency> {
 async fn all(cluster: &Cluster, client: &Client, rounds: u32) -> Result<Vec<Moments>> {
     let spec = serde_json::json!({"instanceRef": {"name": INSTANCE}, "deletionPolicy": "Delete"});
     apply(cluster, "Database", DATABASE, &spec)?;
-    let databases: Api<Database> = Api::namespaced(client.clone(), NAMESPACE);
+    let databases: Api<Database> = Api::namespaced(client.clone(), &namespace());
     let start = Instant::now();
     loop {
         let database = databases.get(DATABASE).await.map_err(failed())?;
@@ -101,8 +114,8 @@ async fn all(cluster: &Cluster, client: &Client, rounds: u32) -> Result<Vec<Mome
 }
 
 async fn one(cluster: &Cluster, client: &Client, name: &str) -> Result<Moments> {
-    let backups: Api<Backup> = Api::namespaced(client.clone(), NAMESPACE);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let backups: Api<Backup> = Api::namespaced(client.clone(), &namespace());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace());
     let start = Instant::now();
     let spec = serde_json::json!({"databaseRef": {"name": DATABASE}});
     apply(cluster, "Backup", name, &spec)?;
@@ -189,7 +202,7 @@ fn apply(cluster: &Cluster, kind: &str, name: &str, spec: &serde_json::Value) ->
     let object = serde_json::json!({
         "apiVersion": "db-operator.dev/v1alpha1",
         "kind": kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": namespace()},
         "spec": spec,
     });
     let mut apply = cluster.kubectl();
@@ -200,7 +213,7 @@ fn apply(cluster: &Cluster, kind: &str, name: &str, spec: &serde_json::Value) ->
 async fn wait(since: Instant) -> Result<()> {
     if since.elapsed() > LIMIT {
         return Err(Error::Timeout {
-            what: format!("What is in the namespace {NAMESPACE}"),
+            what: format!("What is in the namespace {}", namespace()),
             seconds: LIMIT.as_secs(),
             tail: String::new(),
         });
