@@ -1,5 +1,6 @@
 //! A Database whose backups go to a store of the test's own, through a proxy.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
@@ -17,6 +18,9 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::front::Front;
+
+/// One store starts at a time.
+static STARTING: Mutex<()> = Mutex::new(());
 
 pub const BUCKET: &str = "backups";
 
@@ -59,7 +63,11 @@ impl<'a> Ground<'a> {
 
     /// Another one of the same test.
     pub async fn new_in(bed: &'a Bed, keys_name: &str) -> Self {
-        let server = S3Server::start().unwrap();
+        let server = {
+            // A program that was just written cannot be started while another thread starts something.
+            let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+            S3Server::start().unwrap()
+        };
         server.make_bucket(BUCKET).unwrap();
         let keys = json!({
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY});

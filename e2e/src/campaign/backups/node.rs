@@ -16,7 +16,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process of this name in the pod with this UID; in no other.
+    /// The process of this name in the pod with this UID, in no other. One that is only asked for its version, which
+    /// each dump tool is before its work, is not meant.
     #[must_use]
     pub fn find(pod: &str, name: &str) -> Option<Self> {
         let group = format!("/pod{pod}/");
@@ -24,7 +25,9 @@ impl Process {
             let number: i32 = entry.file_name().to_str()?.parse().ok()?;
             let folder = entry.path();
             let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
-            let is = read("comm")?.trim() == name && read("cgroup")?.contains(&group);
+            let is = read("comm")?.trim() == name
+                && read("cgroup")?.contains(&group)
+                && !read("cmdline")?.contains("--version");
             is.then(|| Self {
                 pid: Pid::from_raw(number),
                 folder: folder.clone(),
