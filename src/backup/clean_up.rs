@@ -7,8 +7,9 @@ use kube::api::{DeleteParams, Preconditions};
 
 use super::judge;
 use super::pass::{Obstacle, Pass};
-use crate::api::{Backup, BackupState};
+use crate::api::{Backup, BackupReason, BackupState};
 use crate::error::Error;
+use crate::store::StoreError;
 
 /// A Backup that is being deleted does not wait longer for its store: the sweeper aborts what is left.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -86,10 +87,21 @@ async fn abort_uploads(pass: &Pass<'_>) -> Result<(), Obstacle> {
     pass.check_leadership()?;
     let store = pass.destination().await?.store;
     if let (Some(BackupState::Failed), Some(upload_id)) = (pass.state(), &upload.upload_id) {
-        store.abort(&upload.key, upload_id).await?;
+        judged(store.abort(&upload.key, upload_id).await)?;
     }
-    store.abort_all(&upload.key).await?;
-    Ok(())
+    judged(store.abort_all(&upload.key).await.map(|_| ()))
+}
+
+/// Keys that are refused now may be good again: the store is asked until it answers. With a bucket its uploads go.
+fn judged(aborted: Result<(), StoreError>) -> Result<(), Obstacle> {
+    match aborted {
+        Ok(()) | Err(StoreError::NoBucket) => Ok(()),
+        Err(error) => Err(Obstacle {
+            reason: BackupReason::StoreUnreachable,
+            message: error.to_string(),
+            retry: Some(Box::new(Error::Store(error))),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +122,18 @@ mod tests {
         );
         assert!(!is_out_of_patience(&backup, at(1_010)));
         assert!(is_out_of_patience(&backup, at(1_011)));
+    }
+
+    #[test]
+    fn keys_that_are_refused_do_not_leave_an_upload_behind() {
+        let refused = StoreError::Refused {
+            code: "InvalidAccessKeyId".to_owned(),
+            message: String::new(),
+            status: 403,
+        };
+        let obstacle = judged(Err(refused)).unwrap_err();
+        assert!(obstacle.retry.is_some());
+        judged(Err(StoreError::NoBucket)).unwrap();
     }
 
     #[test]

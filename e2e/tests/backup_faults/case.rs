@@ -165,7 +165,9 @@ impl Case<'_> {
     /// Takes what made it go wrong from the instance's `spec.backup`.
     pub async fn without_job(&self) {
         let change = json!({"backup": {"job": null}});
-        self.ground.bed.patch_instance(&self.instance, change).await;
+        let bed = self.ground.bed;
+        bed.patch_instance(&self.instance, change).await;
+        bed.instance_is(&self.instance, "Connected").await;
     }
 
     /// The next backup works, and everything is as if nothing had happened before.
