@@ -58,7 +58,7 @@ async fn each_rule_passes_what_is_right_and_refuses_what_is_not_with_its_sentenc
             }
         }
         let answer = scratch
-            .change(case.kind, &name, &case.refused_change())
+            .change_in(case.kind, &name, &case.refused_change(), case.state)
             .await;
         judge(&case, answer, &mut refused_by, &mut failures);
         scratch.remove(case.kind, &name).await;

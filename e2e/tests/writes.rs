@@ -100,11 +100,16 @@ async fn a_status_is_written_only_when_it_changed_and_only_over_what_was_seen() 
         let database = json!({
             "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
             "metadata": {"name": "x"},
-            // An instance that does not exist: whatever operator runs here has nothing to do.
+            // An instance that does not exist: the operator that runs here says so once, and has nothing else to do.
             "spec": {"instanceRef": {"name": format!("{namespace}-none")}},
         });
         let database: Database = serde_json::from_value(database).unwrap();
-        let made = api.create(&PostParams::default(), &database).await.unwrap();
+        api.create(&PostParams::default(), &database).await.unwrap();
+        let made = eventually("the operator has looked", LIMIT, async || {
+            let found = api.get("x").await.unwrap();
+            found.status.is_some().then_some(found)
+        })
+        .await;
         let write = async |seen: &Database, generation, when| {
             let mut next = made.status.clone().unwrap_or_default();
             next.observed_generation = Some(generation);

@@ -5,8 +5,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 
-use super::judge;
 use super::pass::{Obstacle, Pass};
+use super::pod;
 use crate::api::{Backup, BackupReason, BackupState};
 use crate::error::Error;
 use crate::store::StoreError;
@@ -53,7 +53,7 @@ async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
     };
     // A pod that has ended keeps its log: its Job is about to say so, too.
     let pod = pass.context.backup.work.pod(&pass.backup, &name);
-    let ended = pod.as_ref().is_some_and(judge::has_ended);
+    let ended = pod.as_ref().is_some_and(pod::has_ended);
     if ended || is_finished(&job) || job.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }

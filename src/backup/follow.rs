@@ -11,6 +11,7 @@ use kube::{Api, ResourceExt};
 use super::finish::{self, Finished};
 use super::judge::{self, Evidence, Ruin, Verdict};
 use super::pass::{Obstacle, Pass};
+use super::pod::{MAIN, is_running};
 use super::start;
 use super::window::{self, Lack};
 use crate::api::backup::Progress as ProgressStatus;
@@ -45,7 +46,7 @@ pub enum Followed {
 /// Looks.
 pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Obstacle> {
     let (job, pod) = work(pass).await?;
-    if let Some(pod) = pod.as_ref().filter(|pod| judge::is_running(pod)) {
+    if let Some(pod) = pod.as_ref().filter(|pod| is_running(pod)) {
         look_at_progress(pass, pod).await;
     }
     let refused = match (&job, &pod) {
@@ -142,7 +143,7 @@ async fn look_at_progress(pass: &Pass<'_>, pod: &Pod) {
 async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
     let pods: Api<Pod> = pass.api();
     let parameters = LogParams {
-        container: Some(judge::MAIN.to_owned()),
+        container: Some(MAIN.to_owned()),
         tail_lines: Some(TAIL),
         ..LogParams::default()
     };

@@ -4,17 +4,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
-};
+use k8s_openapi::api::core::v1::Pod;
 
+use super::ended::of_ended_pod;
+use super::pod::{
+    created, first_line, init_containers, is_running, main_container, main_containers, name,
+    running_since, waiting,
+};
 use crate::api::BackupReason;
 use crate::api::backup::Failure;
 use crate::api::reason::Reason;
-use crate::dump::report::{Cause, Done, Failed, Report};
+use crate::dump::report::Done;
 
-/// The container that runs the dump tool.
-pub const MAIN: &str = "dump";
 /// How long an image may be not to be had before that is believed.
 const IMAGE_GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// How long a Job may have no pod before an Event that says why is believed.
@@ -23,9 +24,6 @@ const REFUSAL_GRACE: SignedDuration = SignedDuration::from_secs(15);
 const STALL_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 /// The Job ends its pod at the deadline, and the pod reports: so much later it is stopped from outside.
 const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_secs(15);
-/// SIGKILL, as a shell would say it.
-const KILLED: i32 = 137;
-
 /// All that can be seen of the work on a backup.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -113,159 +111,7 @@ pub fn judge(seen: &Evidence<'_>) -> Verdict {
     }
 }
 
-/// What an ended pod says, and what is said of it.
-fn of_ended_pod(pod: &Pod, seen: &Evidence<'_>) -> Option<Verdict> {
-    let ended = main_container(pod).and_then(terminated);
-    let report = ended
-        .and_then(|ended| ended.message.as_deref())
-        .and_then(|message| serde_json::from_str::<Report>(message).ok());
-    if let (Some(Report::Done(done)), Some(0)) = (&report, ended.map(|ended| ended.exit_code)) {
-        return Some(Verdict::Done(done.clone()));
-    }
-    let ruin = match (ended, report) {
-        (Some(ended), report) if ended.reason.as_deref() == Some("OOMKilled") => {
-            out_of_memory(report)
-        }
-        (Some(_), Some(Report::Failed(failed))) => reported(failed, pod, seen),
-        (Some(ended), Some(Report::Done(_)) | None) => unreported(ended, pod, seen),
-        (None, _) if phase(pod) == "Failed" => ended_without_running(pod),
-        (None, _) => return None,
-    };
-    Some(Verdict::Failed(Box::new(ruin)))
-}
-
-fn out_of_memory(report: Option<Report>) -> Ruin {
-    let message = "a process of the Job's pod was killed because the pod used more memory than its limit; a template can \
-        raise resources.limits.memory of the container dump (spec.backup.job.templateRef of the instance)";
-    let mut ruin = Ruin::new(BackupReason::OutOfMemory, message);
-    if let Some(Report::Failed(failed)) = report {
-        ruin.last_lines = failed.last_lines;
-        ruin.tool_version = failed.tool_version;
-    }
-    ruin
-}
-
-/// The pod's own words; only where it was asked to end others know better why.
-fn reported(failed: Failed, pod: &Pod, seen: &Evidence<'_>) -> Ruin {
-    let own = Ruin {
-        reason: reason(failed.cause),
-        message: failed.message,
-        last_lines: failed.last_lines,
-        tool_version: failed.tool_version,
-    };
-    if failed.cause != Cause::Terminated {
-        return own;
-    }
-    match asked_to_end(pod, seen) {
-        Some(why) => Ruin {
-            reason: why.reason,
-            message: why.message,
-            ..own
-        },
-        None => own,
-    }
-}
-
-const fn reason(cause: Cause) -> BackupReason {
-    match cause {
-        Cause::ToolMismatch => BackupReason::ToolMismatch,
-        Cause::DumpFailed => BackupReason::DumpFailed,
-        Cause::DumpIncomplete => BackupReason::DumpIncomplete,
-        Cause::TooLarge => BackupReason::TooLarge,
-        Cause::NoProgress => BackupReason::NoProgress,
-        Cause::UploadFailed => BackupReason::UploadFailed,
-        Cause::Terminated => BackupReason::Terminated,
-        Cause::Misconfigured => BackupReason::InvalidTemplate,
-    }
-}
-
-/// Who asked a pod to end.
-fn asked_to_end(pod: &Pod, seen: &Evidence<'_>) -> Option<Ruin> {
-    evicted(pod)
-        .or_else(|| job_deadline(seen))
-        .or_else(|| gone(seen))
-}
-
-fn unreported(ended: &ContainerStateTerminated, pod: &Pod, seen: &Evidence<'_>) -> Ruin {
-    asked_to_end(pod, seen).unwrap_or_else(|| {
-        let code = ended.exit_code;
-        let how = if code == KILLED {
-            "was killed (SIGKILL)".to_owned()
-        } else {
-            format!("ended with status {code}")
-        };
-        let words = ended
-            .message
-            .as_deref()
-            .map(|message| format!(": {}", first_line(message)))
-            .unwrap_or_default();
-        let message = format!(
-            "the pod {} {how} without telling a result{words}; its log may say more",
-            name(pod)
-        );
-        Ruin::new(BackupReason::Killed, message)
-    })
-}
-
-/// A node refused the pod, or lost it.
-fn ended_without_running(pod: &Pod) -> Ruin {
-    if let Some(ruin) = evicted(pod) {
-        return ruin;
-    }
-    let init = init_containers(pod).find_map(|container| {
-        let ended = terminated(container)?;
-        (ended.exit_code != 0).then(|| {
-            format!(
-                ": its container {} ended with status {}{}",
-                container.name,
-                ended.exit_code,
-                ended
-                    .message
-                    .as_deref()
-                    .map(|m| format!(" ({})", first_line(m)))
-                    .unwrap_or_default()
-            )
-        })
-    });
-    let said = init.or_else(|| said_of(pod).map(|said| format!(": {said}")));
-    let message = format!(
-        "the pod {} failed before the dump tool ran{}",
-        name(pod),
-        said.unwrap_or_default()
-    );
-    Ruin::new(BackupReason::Killed, message)
-}
-
-fn evicted(pod: &Pod) -> Option<Ruin> {
-    let status = pod.status.as_ref()?;
-    let by_kubelet = status.reason.as_deref() == Some("Evicted");
-    let disruption = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
-    let said = match (by_kubelet, disruption) {
-        (true, _) => status.message.clone(),
-        (false, Some(condition)) => condition.message.clone(),
-        (false, None) => return None,
-    };
-    let message = format!(
-        "the pod {} was evicted from its node: {}",
-        name(pod),
-        said.as_deref().unwrap_or("the node needed the room").trim()
-    );
-    Some(Ruin::new(BackupReason::Evicted, message))
-}
-
-fn job_deadline(seen: &Evidence<'_>) -> Option<Ruin> {
-    let conditions = seen.job?.status.as_ref()?.conditions.as_ref()?;
-    conditions
-        .iter()
-        .any(|c| c.reason.as_deref() == Some("DeadlineExceeded") && c.status == "True")
-        .then(|| deadline_exceeded(seen))
-}
-
-fn deadline_exceeded(seen: &Evidence<'_>) -> Ruin {
+pub(super) fn deadline_exceeded(seen: &Evidence<'_>) -> Ruin {
     let message = format!(
         "the backup was not complete after spec.deadlineSeconds ({} s): make another Backup with a later deadline",
         seen.deadline.as_secs()
@@ -274,7 +120,7 @@ fn deadline_exceeded(seen: &Evidence<'_>) -> Ruin {
 }
 
 /// The Job is not there any more, or on its way out; nobody but a person does that to a Job that runs.
-fn gone(seen: &Evidence<'_>) -> Option<Ruin> {
+pub(super) fn gone(seen: &Evidence<'_>) -> Option<Ruin> {
     let leaving = seen
         .job
         .is_none_or(|job| job.metadata.deletion_timestamp.is_some());
@@ -416,75 +262,6 @@ fn waits_for(seen: &Evidence<'_>) -> String {
         Some(word) => format!("the pod {} begins ({word})", name(pod)),
         None => format!("the pod {} begins", name(pod)),
     }
-}
-
-/// Whether the dump tool's container runs.
-#[must_use]
-pub fn is_running(pod: &Pod) -> bool {
-    main_container(pod).and_then(running_since).is_some()
-}
-
-/// Whether nothing of the pod runs any more.
-#[must_use]
-pub fn has_ended(pod: &Pod) -> bool {
-    matches!(phase(pod), "Failed" | "Succeeded")
-}
-
-fn phase(pod: &Pod) -> &str {
-    pod.status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or_default()
-}
-
-fn said_of(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    match (&status.reason, &status.message) {
-        (Some(reason), Some(message)) => Some(format!("{reason} ({message})")),
-        (Some(word), None) | (None, Some(word)) => Some(word.clone()),
-        (None, None) => None,
-    }
-}
-
-fn name(pod: &Pod) -> &str {
-    pod.metadata.name.as_deref().unwrap_or("of the Job")
-}
-
-fn created<K: kube::Resource>(object: &K) -> Option<Timestamp> {
-    object.meta().creation_timestamp.as_ref().map(|time| time.0)
-}
-
-fn main_container(pod: &Pod) -> Option<&ContainerStatus> {
-    main_containers(pod).find(|container| container.name == MAIN)
-}
-
-fn main_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
-}
-
-fn init_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status
-        .iter()
-        .flat_map(|status| status.init_container_statuses.iter().flatten())
-}
-
-fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    container.state.as_ref()?.terminated.as_ref()
-}
-
-fn waiting(container: &ContainerStatus) -> Option<&ContainerStateWaiting> {
-    container.state.as_ref()?.waiting.as_ref()
-}
-
-fn running_since(container: &ContainerStatus) -> Option<Timestamp> {
-    let running = container.state.as_ref()?.running.as_ref()?;
-    Some(running.started_at.as_ref().map_or(Timestamp::MIN, |t| t.0))
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]

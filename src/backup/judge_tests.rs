@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::backup::pod::MAIN;
 
 const NOW: i64 = 10_000;
 

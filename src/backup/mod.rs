@@ -10,13 +10,15 @@
 //! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
 //! | `start.rs`, `window.rs` | the upload, the Job and its errand; the signed parts that it has (pure) |
 //! | `job/` | from a template to the Job |
-//! | `follow.rs`, `judge.rs` | how far the Job is; what became of it (pure) |
+//! | `follow.rs` | how far the Job is |
+//! | `judge.rs`, `ended.rs`, `pod.rs` | what became of it; what an ended pod means; what a pod says (all pure) |
 //! | `finish.rs` | from the Job's report to an object that counts |
 //! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
 //! | `watching.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what need not be looked at again yet; the operator's own image |
 
 mod clean_up;
 pub mod controller;
+mod ended;
 mod finish;
 mod follow;
 pub mod image;
@@ -24,6 +26,7 @@ pub mod job;
 pub mod judge;
 pub mod memory;
 mod pass;
+pub mod pod;
 mod prepare;
 mod start;
 pub mod state;

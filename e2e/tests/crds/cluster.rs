@@ -140,13 +140,37 @@ impl Scratch {
             .unwrap()
             .push((kind.to_owned(), name.clone()));
         if let Some(state) = state {
-            let status = json!({"status": {"state": state}});
-            self.api(kind)
-                .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
-                .await
-                .unwrap();
+            self.set_state(kind, &name, state).await;
         }
         name
+    }
+
+    async fn set_state(&self, kind: &str, name: &str, state: &str) {
+        let status = json!({"status": {"state": state}});
+        self.api(kind)
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+    }
+
+    /// [`Self::change`], and again where the operator that runs here has moved the object from this state meanwhile.
+    pub async fn change_in(
+        &self,
+        kind: &str,
+        name: &str,
+        change: &Value,
+        state: Option<&str>,
+    ) -> Result<Value, Error> {
+        for _ in 0..20 {
+            let answer = self.change(kind, name, change).await;
+            match (&answer, state) {
+                (Ok(changed), Some(state)) if changed["status"]["state"] != state => {
+                    self.set_state(kind, name, state).await;
+                }
+                _ => return answer,
+            }
+        }
+        panic!("{kind} {name} does not stay in {state:?}");
     }
 
     /// Changes an object by a merge patch, without keeping the change.

@@ -6,7 +6,8 @@
 //! | `failure.rs` | what the server said, and which error that is |
 //! | `assess.rs` | what a dump will be like |
 //! | `visit.rs` | sessions inside a tenant's database |
-//! | `home.rs` | the operator's own database, and the fence in it |
+//! | `home.rs` | the operator's own database |
+//! | `fence.rs` | how a session gets in through the fence |
 //! | `catalog.rs` | what stands there, in one query |
 //! | `claims.rs` | the claim table |
 //! | `membership.rs` | rights borrowed for the length of one transaction |
@@ -21,6 +22,7 @@ mod claims;
 mod contents;
 mod database;
 mod failure;
+mod fence;
 mod home;
 mod inspect;
 mod login;

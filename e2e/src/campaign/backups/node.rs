@@ -17,7 +17,7 @@ pub struct Process {
 
 impl Process {
     /// The process of this name in the pod with this UID, in no other. One that is only asked for its version, which
-    /// each dump tool is before its work, is not meant.
+    /// each dump tool is before its work, is not meant; nor is what is left of it, which has no arguments any more.
     #[must_use]
     pub fn find(pod: &str, name: &str) -> Option<Self> {
         let group = format!("/pod{pod}/");
@@ -25,9 +25,11 @@ impl Process {
             let number: i32 = entry.file_name().to_str()?.parse().ok()?;
             let folder = entry.path();
             let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
+            let arguments = read("cmdline")?;
             let is = read("comm")?.trim() == name
                 && read("cgroup")?.contains(&group)
-                && !read("cmdline")?.contains("--version");
+                && !arguments.is_empty()
+                && !arguments.contains("--version");
             is.then(|| Self {
                 pid: Pid::from_raw(number),
                 folder: folder.clone(),

@@ -176,6 +176,8 @@ impl Trials<'_> {
         let holder = self.bed.hold().await?;
         let name = self.next().await?;
         let tool = eventually("the dump tool", LIMIT, async || {
+            // One that dies at its last request for a backup is found dead here.
+            self.bed.operator.ensure()?;
             let pod = self.bed.pod(&name).await?;
             Ok(pod.and_then(|pod| Process::find(&pod.uid()?, "pg_dump")))
         })

@@ -1,0 +1,258 @@
+//! How a session gets in through the fence: the epoch in the operator's own database, and the sessions under it.
+
+use sqlx::postgres::PgRow;
+
+use super::home::{SCHEMA_VERSION, column, unexpected};
+use super::session::Session;
+use super::{Postgresql, quoted};
+use crate::provider::fence::{Entry, Epoch};
+use crate::provider::{ProviderError, pool::Session as _};
+
+pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
+FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
+
+const FOUND_EPOCH: &str =
+    "INSERT INTO db_operator.epochs (cluster_id, epoch, process) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING";
+
+const RAISE_EPOCH: &str =
+    "UPDATE db_operator.epochs SET epoch = $2, process = $3, raised_at = now()
+WHERE cluster_id = $1 AND epoch = $4";
+
+/// Locks the epoch's row against a raise, so a raise sees this session or this session sees the raise.
+const REGISTER: &str = "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)
+SELECT e.cluster_id, e.epoch, a.pid, a.backend_start
+FROM db_operator.epochs e, pg_stat_get_activity(pg_backend_pid()) a
+WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 FOR SHARE OF e";
+
+const REGISTER_VISIT: &str =
+    "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)
+SELECT e.cluster_id, e.epoch, $4, $5::text::timestamptz FROM db_operator.epochs e
+WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 FOR SHARE OF e";
+
+const WHO_AM_I: &str =
+    "SELECT a.pid, a.backend_start::text FROM pg_stat_get_activity(pg_backend_pid()) a";
+
+/// Asks sessions of the same cluster with an older epoch to end and waits for each, 5 s at most. A process id that
+/// was given to somebody else since then has another start. A start that is hidden from this administrator (a former
+/// one had another name) is taken for the same: "not permitted" is a better answer than a session that goes on.
+const END_PREDECESSORS: &str = "SELECT s.pid, pg_terminate_backend(s.pid, 5000) AS ended
+FROM db_operator.sessions s
+JOIN pg_stat_activity a ON a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true)
+WHERE s.cluster_id = $1 AND s.epoch < $2";
+
+const FORGET_PREDECESSORS: &str =
+    "DELETE FROM db_operator.sessions WHERE cluster_id = $1 AND epoch < $2";
+
+const FORGET_ENDED: &str = "DELETE FROM db_operator.sessions s WHERE s.cluster_id = $1
+AND NOT EXISTS (SELECT FROM pg_stat_activity a
+  WHERE a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true))";
+
+impl Postgresql {
+    /// A session in another database, registered with the fence before its first other statement but the one that
+    /// asks who it is.
+    pub(super) async fn open_visit(
+        &self,
+        home: &mut Session,
+        database: &str,
+    ) -> Result<Session, ProviderError> {
+        let mut visit = self.connect(database).await?;
+        match self.register_visit(home, &mut visit).await {
+            Ok(()) => Ok(visit),
+            Err(error) => {
+                visit.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets sessions of this cluster that are gone.
+    pub(super) async fn forget_ended(&self, home: &mut Session) -> Result<(), ProviderError> {
+        home.execute(
+            "forget ended sessions",
+            sqlx::query(FORGET_ENDED).bind(self.fence.cluster_id()),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Registers a session, entering the epoch first where this process has not done so yet.
+    pub(super) async fn pass_fence(&self, session: &mut Session) -> Result<(), ProviderError> {
+        let mut mine = self.epoch.lock().await;
+        if let Some(epoch) = *mine {
+            if self.register(session, epoch).await? {
+                return Ok(());
+            }
+            if let Some(now) = self.read_epoch(session).await?
+                && now.process != self.fence.process()
+                && now.number > epoch
+            {
+                return Err(ProviderError::Superseded {
+                    mine: Some(epoch),
+                    newer: now.number,
+                });
+            }
+            // The row is older than this process: the server was restored from a backup.
+            *mine = None;
+        }
+        let epoch = self.enter(session).await?;
+        if !self.register(session, epoch).await? {
+            let newer = self
+                .read_epoch(session)
+                .await?
+                .map_or(epoch, |now| now.number);
+            return Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer,
+            });
+        }
+        self.end_predecessors(session, epoch).await?;
+        *mine = Some(epoch);
+        Ok(())
+    }
+
+    /// Reads the epoch, asks the clock, and raises it: in this order.
+    async fn enter(&self, session: &mut Session) -> Result<i64, ProviderError> {
+        let standing = self.read_epoch_or_make_tables(session).await?;
+        let entry = self.fence.entry(standing.as_ref());
+        self.fence.check_held()?;
+        let (cluster, process) = (self.fence.cluster_id(), self.fence.process());
+        let (epoch, changed) = match entry {
+            Entry::Join(epoch) => return Ok(epoch),
+            Entry::Found(epoch) => {
+                let query = sqlx::query(FOUND_EPOCH)
+                    .bind(cluster)
+                    .bind(epoch)
+                    .bind(process);
+                (epoch, session.execute("enter the fence", query).await?)
+            }
+            Entry::Raise { from, to } => {
+                let query = sqlx::query(RAISE_EPOCH)
+                    .bind(cluster)
+                    .bind(to)
+                    .bind(process)
+                    .bind(from);
+                (to, session.execute("raise the epoch", query).await?)
+            }
+        };
+        if changed == 1 {
+            return Ok(epoch);
+        }
+        match self.read_epoch(session).await? {
+            // Another connection of this process was faster.
+            Some(now) if now.process == process => Ok(now.number),
+            Some(now) => Err(ProviderError::Superseded {
+                mine: None,
+                newer: now.number,
+            }),
+            None => Err(ProviderError::Busy {
+                doing: "enter the fence".to_owned(),
+                detail: "the epoch was removed at this moment".to_owned(),
+            }),
+        }
+    }
+
+    pub(super) async fn read_epoch(
+        &self,
+        session: &mut Session,
+    ) -> Result<Option<Epoch>, ProviderError> {
+        let read = sqlx::query(READ_EPOCH).bind(self.fence.cluster_id());
+        match session.row("read the epoch", read).await? {
+            Some(row) => epoch_of(&row),
+            None => Ok(None),
+        }
+    }
+
+    /// Says whether the epoch was still this one.
+    async fn register(&self, session: &mut Session, epoch: i64) -> Result<bool, ProviderError> {
+        let query = sqlx::query(REGISTER)
+            .bind(self.fence.cluster_id())
+            .bind(epoch)
+            .bind(self.fence.process());
+        Ok(session.execute("register a session", query).await? == 1)
+    }
+
+    async fn register_visit(
+        &self,
+        home: &mut Session,
+        visit: &mut Session,
+    ) -> Result<(), ProviderError> {
+        let epoch = *self.epoch.lock().await;
+        let row = visit
+            .row("ask for the session's own id", sqlx::query(WHO_AM_I))
+            .await?;
+        let (pid, start) = match row {
+            Some(row) => (
+                column::<i32>(&row, "pid")?,
+                column::<String>(&row, "backend_start")?,
+            ),
+            None => {
+                return Err(unexpected(
+                    "ask for the session's own id",
+                    "no row came back",
+                ));
+            }
+        };
+        let query = sqlx::query(REGISTER_VISIT)
+            .bind(self.fence.cluster_id())
+            .bind(epoch)
+            .bind(self.fence.process())
+            .bind(pid)
+            .bind(start);
+        if home.execute("register a visit", query).await? == 1 {
+            return Ok(());
+        }
+        let newer = self.read_epoch(home).await?.map_or(0, |now| now.number);
+        Err(ProviderError::Superseded { mine: epoch, newer })
+    }
+
+    /// Ends what former processes of this cluster left connected. Nobody else's sessions are in the table.
+    async fn end_predecessors(
+        &self,
+        session: &mut Session,
+        epoch: i64,
+    ) -> Result<(), ProviderError> {
+        let doing = "end the sessions of the former leader";
+        let query = sqlx::query(END_PREDECESSORS)
+            .bind(self.fence.cluster_id())
+            .bind(epoch);
+        for row in session.rows(doing, query).await.map_err(|failure| {
+            failure.needing(|| {
+                format!(
+                    "GRANT pg_signal_backend TO {}",
+                    quoted(&self.config.username)
+                )
+            })
+        })? {
+            if !column::<bool>(&row, "ended")? {
+                let pid = column::<i32>(&row, "pid")?;
+                return Err(ProviderError::Busy {
+                    doing: doing.to_owned(),
+                    detail: format!("the session with process id {pid} does not end"),
+                });
+            }
+        }
+        let forget = sqlx::query(FORGET_PREDECESSORS)
+            .bind(self.fence.cluster_id())
+            .bind(epoch);
+        session
+            .execute("forget the sessions of the former leader", forget)
+            .await?;
+        Ok(())
+    }
+}
+
+pub(super) fn epoch_of(row: &PgRow) -> Result<Option<Epoch>, ProviderError> {
+    let version = column::<i32>(row, "schema_version")?;
+    if version > SCHEMA_VERSION {
+        return Err(ProviderError::Unsupported(format!(
+            "the tables in db_operator have version {version} and this operator knows {SCHEMA_VERSION}: \
+             run the newer version of db-operator"
+        )));
+    }
+    let number = column::<Option<i64>>(row, "epoch")?;
+    let process = column::<Option<String>>(row, "process")?;
+    Ok(number
+        .zip(process)
+        .map(|(number, process)| Epoch { number, process }))
+}
