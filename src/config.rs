@@ -8,6 +8,9 @@ use jiff::SignedDuration;
 
 use crate::backup::turn::Limits;
 
+#[cfg(test)]
+mod reference;
+
 /// The settings of the operator's process.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
