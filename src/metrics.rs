@@ -1,8 +1,11 @@
 //! What the operator counts, and how it is printed for Prometheus.
 //!
-//! To add a metric: a public field in [`Metrics`], one line in [`Metrics::new`] that registers it,
-//! and a type of labels if it has any. Names start with `db_operator_`; units are base units.
+//! To add a metric of what happens: a public field in [`Metrics`], one line in [`Metrics::new`] that registers it, and a
+//! type of [`labels`] if it has any. What there is at the moment is added up from the controllers' caches at each scrape,
+//! so that the series of an object go with it: see [`figures`]. Names start with `db_operator_`; units are base units.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -15,8 +18,18 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::api::{BackupReason, Outcome, Reason};
+use crate::controller::Context;
 
+pub mod figures;
+pub mod labels;
+mod objects;
 mod process;
+
+use labels::{
+    ApiLabels, BackupLabels, KindLabels, ReconcileErrorLabels, ReconcileLabels, ResultLabels,
+    ServerErrorLabels, ServerLabels,
+};
+use objects::Objects;
 
 /// Every metric of the process. Cheap to clone: clones count together.
 #[derive(Clone, Debug)]
@@ -35,92 +48,22 @@ pub struct Metrics {
     pub server_seconds: Family<ServerLabels, Histogram, fn() -> Histogram>,
     /// Servers that did not do what they were asked.
     pub server_errors: Family<ServerErrorLabels, Counter>,
-    /// 1 while an instance's breaker is open, so that nobody asks its server.
-    pub breaker_open: Family<InstanceLabels, Gauge>,
     /// Backups that ended, by the reason in their conditions: `Completed`, or why they failed.
     pub backups: Family<BackupLabels, Counter>,
     /// How long backups took, from their turn to their end, by how they ended.
     pub backup_seconds: Family<ResultLabels, Histogram, fn() -> Histogram>,
     /// Bytes that completed backups have in the object stores.
     pub backup_bytes: Counter,
-    registry: std::sync::Arc<Registry>,
+    objects: Objects,
+    asked: Arc<Mutex<HashMap<String, Asked>>>,
+    registry: Arc<Registry>,
 }
 
-/// Labels of backups that ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct BackupLabels {
-    /// `completed` or `failed`.
-    pub result: &'static str,
-    /// A stable CamelCase word.
-    pub reason: &'static str,
-}
-
-/// Labels of how something ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ResultLabels {
-    /// `completed` or `failed`.
-    pub result: &'static str,
-}
-
-/// Labels of what is counted for a kind of object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct KindLabels {
-    /// `Database`, `Backup` or `DatabaseInstance`.
-    pub kind: &'static str,
-}
-
-/// Labels of a finished reconcile.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReconcileLabels {
-    /// `Database`, `Backup` or `DatabaseInstance`.
-    pub kind: &'static str,
-    /// `ok` or `error`.
-    pub result: &'static str,
-}
-
-/// Labels of a failed reconcile.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReconcileErrorLabels {
-    /// `Database`, `Backup` or `DatabaseInstance`.
-    pub kind: &'static str,
-    /// A stable CamelCase word.
-    pub reason: &'static str,
-}
-
-/// Labels of a request to the Kubernetes API.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ApiLabels {
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
-    pub verb: &'static str,
-    /// The resource's plural name, with its subresource: `databases/status`.
-    pub resource: String,
-    /// The HTTP status, or `error` where there was none.
-    pub code: String,
-}
-
-/// Labels of what is counted for an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct InstanceLabels {
-    /// The instance's name.
-    pub instance: String,
-}
-
-/// Labels of a question to a server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ServerLabels {
-    /// The instance's name.
-    pub instance: String,
-    /// What was asked: `observe`, `ensure_database`, `login`, …
-    pub operation: &'static str,
-}
-
-/// Labels of a server's failure.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ServerErrorLabels {
-    /// The instance's name.
-    pub instance: String,
-    /// A stable CamelCase word.
-    pub reason: &'static str,
+/// What an instance has series for, so that they can go with it.
+#[derive(Debug, Default)]
+struct Asked {
+    operations: HashSet<&'static str>,
+    reasons: HashSet<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -146,16 +89,17 @@ impl Metrics {
 
         let server_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
         let server_errors = Family::default();
-        let breaker_open = Family::default();
 
         let backups = Family::default();
         let backup_seconds = Family::new_with_constructor(long_seconds as fn() -> Histogram);
         let backup_bytes = Counter::default();
+        let objects = Objects::default();
 
         // The process's metrics have standard names, without a prefix.
         let mut root = Registry::default();
         root.register_collector(Box::new(process::ProcessCollector));
         let registry = root.sub_registry_with_prefix("db_operator");
+        registry.register_collector(Box::new(objects.clone()));
         registry.register("leader", "1 while this process leads", leader.clone());
         registry.register("reconciles", "Finished reconciles", reconciles.clone());
         registry.register(
@@ -184,11 +128,6 @@ impl Metrics {
             server_errors.clone(),
         );
         registry.register(
-            "breaker_open",
-            "1 while an instance's server is left alone because it failed",
-            breaker_open.clone(),
-        );
-        registry.register(
             "backups",
             "Backups that ended, by result and reason",
             backups.clone(),
@@ -211,7 +150,7 @@ impl Metrics {
             }),
         );
 
-        Self {
+        let metrics = Self {
             leader,
             reconciles,
             reconcile_errors,
@@ -219,12 +158,29 @@ impl Metrics {
             api_seconds,
             server_seconds,
             server_errors,
-            breaker_open,
             backups,
             backup_seconds,
             backup_bytes,
-            registry: std::sync::Arc::new(root),
+            objects,
+            asked: Arc::default(),
+            registry: Arc::new(root),
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A series that appears with its first backup has not increased, as Prometheus counts.
+    fn begin_at_zero(&self) {
+        for reason in BackupReason::ALL.iter().copied() {
+            if reason.outcome() != Outcome::Reconciling {
+                let _ = self.backups.get_or_create(&ended(reason));
+            }
         }
+    }
+
+    /// From now on, what there is in the cluster is counted, too, at each scrape: this process leads.
+    pub fn count_objects(&self, context: &Arc<Context>) {
+        self.objects.of(context);
     }
 
     /// Counts one reconcile of an object of `kind`: how long it took, and the reason if it failed.
@@ -243,45 +199,49 @@ impl Metrics {
         }
     }
 
-    /// Counts one question to a server: how long it took, the reason if it failed, and its breaker.
+    /// Counts one question to a server: how long it took, and the reason if it failed.
     pub fn asked(
         &self,
         instance: &str,
         operation: &'static str,
         took: Duration,
         failure: Option<&'static str>,
-        breaker_open: bool,
     ) {
-        let instance = instance.to_owned();
+        let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(instance.to_owned()).or_default();
+        known.operations.insert(operation);
+        let labels = server_labels(instance, operation);
         self.server_seconds
-            .get_or_create(&ServerLabels {
-                instance: instance.clone(),
-                operation,
-            })
+            .get_or_create(&labels)
             .observe(took.as_secs_f64());
         if let Some(reason) = failure {
-            self.server_errors
-                .get_or_create(&ServerErrorLabels {
-                    instance: instance.clone(),
-                    reason,
-                })
-                .inc();
+            known.reasons.insert(reason);
+            let labels = server_error_labels(instance, reason);
+            self.server_errors.get_or_create(&labels).inc();
         }
-        self.breaker_open
-            .get_or_create(&InstanceLabels { instance })
-            .set(i64::from(breaker_open));
+    }
+
+    /// Removes the series of an instance that is gone.
+    pub fn forget_instance(&self, instance: &str) {
+        let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = all.remove(instance) else {
+            return;
+        };
+        for operation in known.operations {
+            self.server_seconds
+                .remove(&server_labels(instance, operation));
+        }
+        for reason in known.reasons {
+            self.server_errors
+                .remove(&server_error_labels(instance, reason));
+        }
     }
 
     /// Counts a backup that ended: why, after how many seconds, and its bytes in the store.
     pub fn backed_up(&self, reason: BackupReason, seconds: i64, bytes: u64) {
-        let result = match reason.outcome() {
-            Outcome::Ready => "completed",
-            Outcome::Reconciling | Outcome::Stalled => "failed",
-        };
-        let reason = reason.as_str();
-        self.backups
-            .get_or_create(&BackupLabels { result, reason })
-            .inc();
+        let labels = ended(reason);
+        self.backups.get_or_create(&labels).inc();
+        let result = labels.result;
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
         self.backup_seconds
             .get_or_create(&ResultLabels { result })
@@ -294,6 +254,29 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+fn ended(reason: BackupReason) -> BackupLabels {
+    let result = match reason.outcome() {
+        Outcome::Ready => "completed",
+        Outcome::Reconciling | Outcome::Stalled => "failed",
+    };
+    let reason = reason.as_str();
+    BackupLabels { result, reason }
+}
+
+fn server_labels(instance: &str, operation: &'static str) -> ServerLabels {
+    ServerLabels {
+        database_instance: instance.to_owned(),
+        operation,
+    }
+}
+
+fn server_error_labels(instance: &str, reason: &'static str) -> ServerErrorLabels {
+    ServerErrorLabels {
+        database_instance: instance.to_owned(),
+        reason,
     }
 }
 
@@ -332,11 +315,32 @@ mod tests {
             "db_operator_reconcile_seconds_count{kind=\"Database\"} 2",
             "db_operator_backups_total{result=\"completed\",reason=\"Completed\"} 1",
             "db_operator_backups_total{result=\"failed\",reason=\"Evicted\"} 1",
+            "db_operator_backups_total{result=\"failed\",reason=\"OutOfMemory\"} 0",
             "db_operator_backup_stored_bytes_total 70",
             "db_operator_build_info{version=\"",
             "process_resident_memory_bytes ",
             "process_cpu_seconds_total ",
             "process_open_fds ",
+        ] {
+            assert!(text.contains(line), "no {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_series_of_an_instance_go_with_it() {
+        let metrics = Metrics::new();
+        let took = Duration::from_millis(3);
+        for instance in ["main", "other"] {
+            metrics.asked(instance, "login", took, None);
+            metrics.asked(instance, "survey", took, Some("Timeout"));
+        }
+        metrics.forget_instance("main");
+        metrics.forget_instance("main");
+        let text = metrics.render().unwrap();
+        assert!(!text.contains("\"main\""), "{text}");
+        for line in [
+            "db_operator_server_request_seconds_count{database_instance=\"other\",operation=\"survey\"} 1",
+            "db_operator_server_errors_total{database_instance=\"other\",reason=\"Timeout\"} 1",
         ] {
             assert!(text.contains(line), "no {line} in\n{text}");
         }

@@ -198,7 +198,9 @@ async fn lead(
         Fence::new(context.cluster_id.clone(), move || leadership.is_held())
     };
     let superseded = context.superseded.clone();
-    let mut controllers = spawn_controllers(&Arc::new(context), stop);
+    let context = Arc::new(context);
+    context.metrics.count_objects(&context);
+    let mut controllers = spawn_controllers(&context, stop);
 
     tokio::select! {
         () = stop.cancelled() => {}

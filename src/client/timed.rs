@@ -7,7 +7,8 @@ use futures::future::BoxFuture;
 use http::{Method, Request, Response, Uri};
 use tower::{BoxError, Layer, Service};
 
-use crate::metrics::{ApiLabels, Metrics};
+use crate::metrics::Metrics;
+use crate::metrics::labels::ApiLabels;
 
 /// Gives up on requests whose answer does not begin in time, and counts all of them.
 #[derive(Clone, Debug)]

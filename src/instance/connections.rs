@@ -8,7 +8,7 @@ use super::access::Access;
 use super::breaker::Breaker;
 use super::server::{Server, Version};
 use crate::metrics::Metrics;
-use crate::provider::{self, Fence, Inspection, Provider};
+use crate::provider::{self, Fence, Inspection, Provider, Usage};
 
 /// Every provider that is open, with what it was opened from.
 #[derive(Default)]
@@ -25,7 +25,34 @@ struct Connection {
     server: Option<Arc<Server>>,
 }
 
+/// What one instance's connections are like at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The instance's name.
+    pub instance: String,
+    /// Whether nobody asks its server, because it failed too often.
+    pub breaker_open: bool,
+    /// What this process holds open there.
+    pub usage: Usage,
+}
+
 impl Connections {
+    /// What the connections of every instance are like now, by name.
+    #[must_use]
+    pub fn contacts(&self) -> Vec<Contact> {
+        let mut all: Vec<Contact> = self
+            .lock()
+            .iter()
+            .map(|(name, connection)| Contact {
+                instance: name.clone(),
+                breaker_open: connection.breaker_is_open(),
+                usage: connection.provider.usage(),
+            })
+            .collect();
+        all.sort_by(|one, two| one.instance.cmp(&two.instance));
+        all
+    }
+
     /// The provider of an instance: the one that is open, or a new one where something about the access changed.
     pub(super) async fn open(
         &self,
@@ -68,11 +95,7 @@ impl Connections {
         let open = self.lock();
         let connection = open.get(name)?;
         let fresh = connection.looked_at.is_some_and(|at| at.elapsed() < resync);
-        let open_breaker = connection
-            .breaker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_open();
+        let open_breaker = connection.breaker_is_open();
         connection
             .server
             .clone()
@@ -147,5 +170,14 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn breaker_is_open(&self) -> bool {
+        self.breaker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_open()
     }
 }

@@ -57,6 +57,7 @@ impl Reconcile for DatabaseInstance {
         if self.meta().deletion_timestamp.is_some() && users.is_empty() {
             context.connections.forget(&self.name_any()).await;
             context.instances.remove(&self.name_any());
+            context.metrics.forget_instance(&self.name_any());
             finalizer::remove(&Api::all(context.client.clone()), self).await?;
             return Ok(Action::await_change());
         }

@@ -92,20 +92,15 @@ pub async fn ask<'a, T>(
     let started = Instant::now();
     let answer = question(provider).await;
     let failure = answer.as_ref().err();
-    let open = {
-        let mut breaker = lock();
-        match failure {
-            Some(error) if error.is_server_down() => breaker.failed(Instant::now(), rand::random()),
-            Some(_) | None => breaker.succeeded(),
-        }
-        breaker.is_open()
-    };
+    match failure {
+        Some(error) if error.is_server_down() => lock().failed(Instant::now(), rand::random()),
+        Some(_) | None => lock().succeeded(),
+    }
     metrics.asked(
         instance,
         operation,
         started.elapsed(),
         failure.map(ProviderError::category),
-        open,
     );
     answer.map_err(|source| ServerError::Failed {
         instance: instance.to_owned(),

@@ -171,8 +171,22 @@ pub trait Provider: Send + Sync {
     /// Bounded by short lock timeouts: what is in the way is named in [`Removed::Blocked`], and the call is repeated.
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError>;
 
+    /// What this process holds open on the server at the moment. Asks nobody.
+    fn usage(&self) -> Usage;
+
     /// Closes all sessions of this process.
     async fn close(&self);
+}
+
+/// The connections of this process to one server at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// At work, or being opened.
+    pub busy: usize,
+    /// Open, and kept for later.
+    pub idle: usize,
+    /// The most that there may be at any time.
+    pub limit: usize,
 }
 
 /// The SQL names of one database and of the role that owns it.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{ProviderError, Timeouts};
+use super::{ProviderError, Timeouts, Usage};
 
 /// What a pool needs to know of a session.
 pub(super) trait Session: Send + Sized + 'static {
@@ -84,6 +84,18 @@ impl<S: Session> Pool<S> {
         };
         Self {
             shared: Arc::new(shared),
+        }
+    }
+
+    /// What is open at the moment.
+    pub(super) fn usage(&self) -> Usage {
+        let taken = |slots: &Semaphore, size: usize| size.saturating_sub(slots.available_permits());
+        let visits = self.shared.visits.as_deref();
+        Usage {
+            busy: taken(&self.shared.slots, self.shared.size)
+                + visits.map_or(0, |visits| taken(visits, 1)),
+            idle: self.shared.lock().sessions.len(),
+            limit: self.shared.size + visits.map_or(0, |_| 1),
         }
     }
 
@@ -299,9 +311,16 @@ mod tests {
         let one = pool.session(pool.slot().await.unwrap(), open()).await;
         let two = pool.session(pool.slot().await.unwrap(), open()).await;
         assert_eq!(pool.shared.slots.available_permits(), 0);
+        let usage = |busy, idle| Usage {
+            busy,
+            idle,
+            limit: 3,
+        };
+        assert_eq!(pool.usage(), usage(2, 0));
         drop((one.unwrap(), two.unwrap()));
 
         let visit = pool.visit().await.unwrap();
+        assert_eq!(pool.usage(), usage(1, 2));
         assert_eq!(pool.shared.lock().sessions.len(), 2);
         let visits = pool.shared.visits.as_ref().unwrap();
         assert_eq!(visits.available_permits(), 0);

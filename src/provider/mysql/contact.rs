@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::super::pool::{Lease, Pool, Slot};
-use super::super::{Fence, Flavour, ProviderError, ServerConfig, TlsMode};
+use super::super::{Fence, Flavour, ProviderError, ServerConfig, TlsMode, Usage};
 use super::dialect::Dialect;
 use super::grants::{self, Held};
 use super::session::{self, Session};
@@ -86,6 +86,10 @@ impl Sessions {
             contact.held = held;
             contact.kills_by_procedure = kills_by_procedure;
         }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.pool.usage()
     }
 
     pub(super) async fn close(&self) {

@@ -43,7 +43,7 @@ use self::contact::Sessions;
 use self::facts::Catalog;
 use super::{
     Assessment, Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed,
-    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
+    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
 };
 
 /// One MySQL or MariaDB server.
@@ -205,6 +205,10 @@ impl Provider for Mysql {
         reserved::refuse(&removal.names, &self.sessions.config.username)?;
         let patience = self.sessions.config.timeouts.lock;
         removal::remove(&mut session, &contact, removal, patience).await
+    }
+
+    fn usage(&self) -> Usage {
+        self.sessions.usage()
     }
 
     async fn close(&self) {

@@ -39,7 +39,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::pool::{Lease, Pool};
 use super::{
     Assessment, Change, Claim, Desired, Fence, Inspection, Login, Names, Observed, Provider,
-    ProviderError, Removal, Removed, ServerConfig, Survey, Verifier, reserved,
+    ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
 };
 use session::Session;
 use visit::Doors;
@@ -144,6 +144,10 @@ impl Provider for Postgresql {
 
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
         self.take_away(&mut *self.home().await?, removal).await
+    }
+
+    fn usage(&self) -> Usage {
+        self.pool.usage()
     }
 
     async fn close(&self) {

@@ -1,0 +1,75 @@
+//! The labels of what is counted.
+//!
+//! None is called `instance` or `namespace`: Prometheus gives these names to the place that it scraped.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// Labels of backups that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackupLabels {
+    /// `completed` or `failed`.
+    pub result: &'static str,
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+}
+
+/// Labels of how something ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabels {
+    /// `completed` or `failed`.
+    pub result: &'static str,
+}
+
+/// Labels of what is counted for a kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// `Database`, `Backup` or `DatabaseInstance`.
+    pub kind: &'static str,
+}
+
+/// Labels of a finished reconcile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// `Database`, `Backup` or `DatabaseInstance`.
+    pub kind: &'static str,
+    /// `ok` or `error`.
+    pub result: &'static str,
+}
+
+/// Labels of a failed reconcile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileErrorLabels {
+    /// `Database`, `Backup` or `DatabaseInstance`.
+    pub kind: &'static str,
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+}
+
+/// Labels of a request to the Kubernetes API.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ApiLabels {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
+    pub verb: &'static str,
+    /// The resource's plural name, with its subresource: `databases/status`.
+    pub resource: String,
+    /// The HTTP status, or `error` where there was none.
+    pub code: String,
+}
+
+/// Labels of a question to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerLabels {
+    /// The DatabaseInstance's name.
+    pub database_instance: String,
+    /// What was asked: `observe`, `ensure_database`, `login`, …
+    pub operation: &'static str,
+}
+
+/// Labels of a server's failure.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerErrorLabels {
+    /// The DatabaseInstance's name.
+    pub database_instance: String,
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+}

@@ -1,0 +1,218 @@
+//! What there is in the cluster, added up from the controllers' caches at each scrape.
+//!
+//! Nothing is kept between two scrapes: what is gone has no series any more. Only the leader has caches, so a process
+//! that stands by prints no sample of these.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::figures::{Figures, Trouble};
+use crate::controller::Context;
+use crate::instance::connections::Contact;
+
+/// Prints what the leader has before it. Clones are one.
+#[derive(Clone, Default)]
+pub struct Objects(Arc<OnceLock<Weak<Context>>>);
+
+impl Objects {
+    /// Looks at what this leader has from now on. A process leads once.
+    pub fn of(&self, context: &Arc<Context>) {
+        let _ = self.0.set(Arc::downgrade(context));
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Objects")
+    }
+}
+
+impl Collector for Objects {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let context = self.0.get().and_then(Weak::upgrade);
+        let (figures, contacts) = context
+            .map(|context| (figures(&context), context.connections.contacts()))
+            .unwrap_or_default();
+        print_figures(&mut encoder, &figures)?;
+        print_contacts(&mut encoder, &contacts)
+    }
+}
+
+fn figures(context: &Context) -> Figures {
+    let (instances, databases, backups) = (
+        shown(context.instance_objects.get()),
+        shown(context.databases.get()),
+        shown(context.backups.get()),
+    );
+    Figures::of(
+        instances
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok()),
+        databases
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok()),
+        backups.iter().filter_map(|guarded| guarded.0.as_ref().ok()),
+    )
+}
+
+fn shown<K>(store: Option<&Store<DeserializeGuard<K>>>) -> Vec<Arc<DeserializeGuard<K>>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.map(Store::state).unwrap_or_default()
+}
+
+fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
+    print(
+        encoder,
+        "instance_ready",
+        "1 while an instance's condition Ready is true",
+        figures.instances.iter().map(|(instance, ready)| {
+            (
+                [("database_instance", instance.as_str())],
+                i64::from(*ready),
+            )
+        }),
+    )?;
+    print(
+        encoder,
+        "databases",
+        "Databases by state, which is NONE where nothing was done yet",
+        figures.databases.iter().map(|((instance, state), count)| {
+            let labels = [("database_instance", instance.as_str()), ("state", *state)];
+            (labels, signed(*count))
+        }),
+    )?;
+    print(
+        encoder,
+        "backup_objects",
+        "Backups by state, which is NONE while they wait for their turn",
+        figures
+            .backups
+            .iter()
+            .map(|(state, count)| ([("state", *state)], signed(*count))),
+    )?;
+    print(
+        encoder,
+        "reconciling",
+        "Objects that are worked on or retried, by the reason of their condition Reconciling",
+        troubles(&figures.reconciling),
+    )?;
+    print(
+        encoder,
+        "stalled",
+        "Databases and instances that wait for a person, by the reason of their condition Stalled",
+        troubles(&figures.stalled),
+    )?;
+    print(
+        encoder,
+        "final_backups_failing",
+        "Databases whose deletion waits for a final backup that failed at least once",
+        figures
+            .final_backups_failing
+            .iter()
+            .map(|(instance, count)| ([("database_instance", instance.as_str())], signed(*count))),
+    )?;
+    let owners = figures.last_backups.iter().map(|(owner, last)| {
+        let labels = [
+            ("database_namespace", owner.namespace.as_str()),
+            ("database", owner.name.as_str()),
+            ("database_instance", owner.instance.as_str()),
+        ];
+        (labels, last)
+    });
+    print(
+        encoder,
+        "database_last_backup_timestamp_seconds",
+        "When the last backup of a Database was completed",
+        owners.clone().filter_map(|(labels, last)| {
+            let completed = last.completed?;
+            Some((labels, completed.as_second()))
+        }),
+    )?;
+    print(
+        encoder,
+        "database_last_backup_failed",
+        "1 where a backup of a Database failed after the last one that was completed",
+        owners.map(|(labels, last)| (labels, i64::from(last.failed))),
+    )
+}
+
+fn print_contacts(encoder: &mut DescriptorEncoder<'_>, contacts: &[Contact]) -> fmt::Result {
+    print(
+        encoder,
+        "breaker_open",
+        "1 while an instance's server is left alone because it failed",
+        contacts.iter().map(|contact| {
+            let labels = [("database_instance", contact.instance.as_str())];
+            (labels, i64::from(contact.breaker_open))
+        }),
+    )?;
+    print(
+        encoder,
+        "connections",
+        "Connections to an instance's server: busy, or idle and kept for later",
+        contacts.iter().flat_map(|contact| {
+            [("busy", contact.usage.busy), ("idle", contact.usage.idle)].map(|(state, count)| {
+                let labels = [
+                    ("database_instance", contact.instance.as_str()),
+                    ("state", state),
+                ];
+                (labels, i64::try_from(count).unwrap_or(i64::MAX))
+            })
+        }),
+    )?;
+    print(
+        encoder,
+        "connections_limit",
+        "The most connections to an instance's server at any time: its spec.maxConnections",
+        contacts.iter().map(|contact| {
+            let labels = [("database_instance", contact.instance.as_str())];
+            let limit = i64::try_from(contact.usage.limit).unwrap_or(i64::MAX);
+            (labels, limit)
+        }),
+    )
+}
+
+fn troubles(
+    counted: &BTreeMap<Trouble, u64>,
+) -> impl Iterator<Item = ([(&'static str, &str); 3], i64)> {
+    counted.iter().map(|(trouble, count)| {
+        let labels = [
+            ("kind", trouble.kind),
+            ("database_instance", trouble.instance.as_str()),
+            ("reason", trouble.reason),
+        ];
+        (labels, signed(*count))
+    })
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// One gauge with a sample for each set of labels.
+fn print<'a, const LABELS: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl Iterator<Item = ([(&'static str, &'a str); LABELS], i64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in samples {
+        ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "objects_tests.rs"]
+mod tests;
