@@ -90,8 +90,8 @@ fn advisories(audit: &Path) -> Result<()> {
     )
 }
 
-/// A cargo subcommand, built once into the cache.
-fn installed(cache: &Cache, (name, version): (&str, &str)) -> Result<PathBuf> {
+/// A program from crates.io, built once into the cache.
+pub(crate) fn installed(cache: &Cache, (name, version): (&str, &str)) -> Result<PathBuf> {
     let key = Key::new()
         .text(name)
         .text(version)
@@ -116,7 +116,7 @@ fn installed(cache: &Cache, (name, version): (&str, &str)) -> Result<PathBuf> {
 }
 
 /// Runs a check that says nothing when it passes.
-fn step(what: &str, command: &mut Command) -> Result<()> {
+pub(crate) fn step(what: &str, command: &mut Command) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
         .status()
@@ -144,7 +144,8 @@ pub fn cargo() -> Command {
     ))
 }
 
-fn in_clone(program: &Path) -> Command {
+/// A program, in this clone.
+pub(crate) fn in_clone(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(clone_root());
     command

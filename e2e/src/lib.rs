@@ -14,7 +14,9 @@
 //! - [`check`], [`suite`]: `cargo xtask test`, from quick to slow
 //! - [`testing`]: what tests of the operator in the cluster share
 
+pub mod alerts;
 pub mod bench;
+pub mod book;
 pub mod cache;
 pub mod campaign;
 pub mod check;

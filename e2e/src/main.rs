@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use e2e::alerts;
 use e2e::bench;
+use e2e::book;
 use e2e::cache::Cache;
 use e2e::campaign;
 use e2e::check;
@@ -45,6 +47,10 @@ enum Task {
     /// Measure the operator that is loaded; nothing else should run on the machine
     #[command(subcommand)]
     Bench(Bench),
+    /// Check the alerts of kustomize/components/monitoring with promtool: their form, and when they fire
+    Alerts,
+    /// Build the documentation as a book, with mdbook, into target/book
+    Book,
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
@@ -172,6 +178,8 @@ fn run(arguments: &Arguments) -> Result<()> {
                 bench::backup::backup(&cluster, &Cache::open()?, plan)?
             );
         }
+        Task::Alerts => alerts::check(&Cache::open()?)?,
+        Task::Book => book::build(&Cache::open()?)?,
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;
