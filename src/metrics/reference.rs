@@ -72,7 +72,9 @@ fn described(text: &str) -> BTreeMap<String, Described> {
                 let metric = all.get_mut(&current).unwrap();
                 metric.samples.insert(name.to_owned());
                 let names = labels.split(',').filter_map(|label| label.split_once('='));
-                metric.labels.extend(names.map(|(label, _)| label.to_owned()));
+                metric
+                    .labels
+                    .extend(names.map(|(label, _)| label.to_owned()));
             }
         }
     }
@@ -81,7 +83,10 @@ fn described(text: &str) -> BTreeMap<String, Described> {
 
 fn page(metrics: &BTreeMap<String, Described>) -> String {
     let mut page = BEGINNING.to_owned();
-    for (name, metric) in metrics.iter().filter(|(_, metric)| !metric.samples.is_empty()) {
+    for (name, metric) in metrics
+        .iter()
+        .filter(|(_, metric)| !metric.samples.is_empty())
+    {
         let shown = match metric.kind.as_str() {
             "counter" => format!("{name}_total"),
             "info" => format!("{name}_info"),
@@ -99,7 +104,10 @@ fn page(metrics: &BTreeMap<String, Described>) -> String {
 fn the_committed_page_has_all_metrics() {
     let metrics = described(&scrape());
     for (name, metric) in &metrics {
-        assert!(!metric.samples.is_empty(), "{name} has no sample in this test");
+        assert!(
+            !metric.samples.is_empty(),
+            "{name} has no sample in this test"
+        );
     }
     held_equal("doc/reference/metrics.md", &page(&metrics));
 }

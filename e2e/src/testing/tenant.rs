@@ -90,12 +90,20 @@ impl Bed {
     /// Asks the API server for anything. Returns the status it answers with, and its words.
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
         let patch = "application/merge-patch+json";
-        let kind = if method == "PATCH" { patch } else { "application/json" };
+        let kind = if method == "PATCH" {
+            patch
+        } else {
+            "application/json"
+        };
         let request = http::Request::builder()
             .method(method)
             .uri(path)
             .header(http::header::CONTENT_TYPE, kind);
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let request = request.body(body.into_bytes().into()).unwrap();
         let answer = self.client.send(request).await.unwrap();
         let status = answer.status().as_u16();
