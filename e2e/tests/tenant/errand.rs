@@ -38,6 +38,9 @@ fn at(url: &str, key: &str, other: &str) -> String {
     there
 }
 
+/// A method, an address, and headers.
+type Attempt<'a> = (&'a str, String, &'a [(&'static str, &'a str)]);
+
 #[tokio::test]
 async fn signed_requests_write_the_parts_of_their_own_upload_and_nothing_else() {
     played(Server::Postgres, async |scene| {
@@ -75,7 +78,7 @@ async fn signed_requests_write_the_parts_of_their_own_upload_and_nothing_else() 
         let other_upload = url.replace(upload, "00000000-0000-0000-0000-000000000000");
         let copy = format!("/{BUCKET}/{theirs}");
         let without_signature = url.split_once("&X-Amz-Signature").unwrap().0.to_owned();
-        let attempts: [(&str, String, &[(&'static str, &str)]); 15] = [
+        let attempts: [Attempt<'_>; 15] = [
             ("GET", url.clone(), &[]),
             ("HEAD", url.clone(), &[]),
             ("DELETE", url.clone(), &[]),
