@@ -45,6 +45,8 @@ enum Task {
     /// Measure the operator that is loaded; nothing else should run on the machine
     #[command(subcommand)]
     Bench(Bench),
+    /// Build the documentation as a book into target/book, and follow its links; needs no cluster
+    Book,
     /// Take the cluster away, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
@@ -172,6 +174,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 bench::backup::backup(&cluster, &Cache::open()?, plan)?
             );
         }
+        Task::Book => println!("{}", e2e::book::build(&Cache::open()?)?.display()),
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;
