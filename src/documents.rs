@@ -141,7 +141,11 @@ fn the_book_has_each_page_once() {
     let listed = links(&fs::read_to_string(root().join("doc/SUMMARY.md")).unwrap());
     let once: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(once.len(), listed.len(), "a page is listed twice");
-    assert_eq!(once, pages(), "doc/SUMMARY.md lists other pages than there are");
+    assert_eq!(
+        once,
+        pages(),
+        "doc/SUMMARY.md lists other pages than there are"
+    );
 }
 
 /// What is beside `doc` is not in the book: such a file is named, not linked to.
