@@ -15,6 +15,9 @@ const PLACES: [&str; 6] = [
     "kustomize/samples/README.md",
 ];
 
+/// The book's table of contents, which nothing has to link to.
+const CONTENTS: &str = "doc/SUMMARY.md";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -119,7 +122,7 @@ fn every_page_is_linked_to() {
         }
     }
     for file in files {
-        let is_page = file.starts_with(root().join("doc"));
+        let is_page = file.starts_with(root().join("doc")) && !file.ends_with(CONTENTS);
         let found = linked.contains(&file.canonicalize().unwrap());
         assert!(!is_page || found, "nothing links to {}", file.display());
     }
@@ -138,7 +141,7 @@ fn pages() -> BTreeSet<String> {
 
 #[test]
 fn the_book_has_each_page_once() {
-    let listed = links(&fs::read_to_string(root().join("doc/SUMMARY.md")).unwrap());
+    let listed = links(&fs::read_to_string(root().join(CONTENTS)).unwrap());
     let once: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(once.len(), listed.len(), "a page is listed twice");
     assert_eq!(

@@ -24,6 +24,8 @@ pub mod figures;
 pub mod labels;
 mod objects;
 mod process;
+#[cfg(test)]
+mod reference;
 
 use labels::{
     ApiLabels, BackupLabels, KindLabels, ReconcileErrorLabels, ReconcileLabels, ResultLabels,

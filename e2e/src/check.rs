@@ -130,7 +130,7 @@ fn installed(cache: &Cache, (name, version): (&str, &str), features: &[&str]) ->
 }
 
 /// Runs a check that says nothing when it passes.
-fn step(what: &str, command: &mut Command) -> Result<()> {
+pub(crate) fn step(what: &str, command: &mut Command) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
         .status()
@@ -158,7 +158,8 @@ pub fn cargo() -> Command {
     ))
 }
 
-fn in_clone(program: &Path) -> Command {
+/// A program, in this clone.
+pub(crate) fn in_clone(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(clone_root());
     command

@@ -15,6 +15,7 @@
 //! - [`book`]: the documentation as a book
 //! - [`testing`]: what tests of the operator in the cluster share
 
+pub mod alerts;
 pub mod bench;
 pub mod book;
 pub mod cache;

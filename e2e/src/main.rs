@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use e2e::alerts;
 use e2e::bench;
+use e2e::book;
 use e2e::cache::Cache;
 use e2e::campaign;
 use e2e::check;
@@ -45,6 +47,8 @@ enum Task {
     /// Measure the operator that is loaded; nothing else should run on the machine
     #[command(subcommand)]
     Bench(Bench),
+    /// Check the alerts of kustomize/components/monitoring with promtool: their form, and when they fire
+    Alerts,
     /// Build the documentation as a book into target/book, and follow its links; needs no cluster
     Book,
     /// Take the cluster away, with everything it left on the machine
@@ -174,7 +178,8 @@ fn run(arguments: &Arguments) -> Result<()> {
                 bench::backup::backup(&cluster, &Cache::open()?, plan)?
             );
         }
-        Task::Book => println!("{}", e2e::book::build(&Cache::open()?)?.display()),
+        Task::Alerts => alerts::check(&Cache::open()?)?,
+        Task::Book => println!("{}", book::build(&Cache::open()?)?.display()),
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;

@@ -8,6 +8,7 @@
 //! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
 //! | `history.rs` | everything that an object was, one version after the other |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
+//! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
 //! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
@@ -29,6 +30,7 @@ mod objects;
 mod restore;
 mod server;
 mod session;
+mod tenant;
 
 pub use backups::{BACKED_UP, reason};
 pub use bed::{Bed, catch, in_bed, on_every_server};

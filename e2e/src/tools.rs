@@ -93,6 +93,22 @@ pub const S5CMD: Module = Module {
     version: None,
 };
 
+/// What checks alerts as Prometheus does.
+pub const PROMTOOL: Module = Module {
+    name: "promtool",
+    packages: &["github.com/prometheus/prometheus/cmd/promtool"],
+    tags: "",
+    version: None,
+};
+
+/// The reference library of kstatus, behind a program of our own.
+pub const KSTATUS: Module = Module {
+    name: "kstatus",
+    packages: &["db-operator.dev/e2e/tools/kstatus"],
+    tags: "",
+    version: None,
+};
+
 /// All that the cluster itself runs.
 pub const CLUSTER: [Module; 4] = [ETCD, KUBERNETES, CONTAINERD, COREDNS];
 
@@ -117,11 +133,15 @@ impl Module {
         let go_mod = source.join("go.mod");
         let text = std::fs::read_to_string(&go_mod).map_err(Error::io("read", &go_mod))?;
         let arguments = self.arguments(&text);
-        let key = Key::new()
+        let mut key = Key::new()
             .text(go)
             .text(&text)
             .file(&source.join("go.sum"))?
             .text(&arguments.join("\n"));
+        let own = source.join("main.go");
+        if own.is_file() {
+            key = key.file(&own)?;
+        }
         cache.built(&format!("tools-{}", self.name), &key, |folder| {
             cache.require_space(SPACE, "building the cluster's programs")?;
             // One package at a time: linking several of them at once takes more memory than small machines have.

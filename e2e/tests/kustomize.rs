@@ -179,7 +179,7 @@ fn in_namespace(bed: &Bed, arguments: &[&str]) -> String {
 async fn the_samples_are_accepted() {
     in_bed(Server::Postgres, async |bed| {
         restricted(bed);
-        let copy = samples_in("samples", &bed.namespace, "samples");
+        let copy = samples_in("samples", &bed.namespace, "samples/overlays/production");
         let answer = copy.kubectl(&[
             "apply",
             "--server-side",

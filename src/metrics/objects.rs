@@ -215,4 +215,4 @@ fn print<'a, const LABELS: usize>(
 
 #[cfg(test)]
 #[path = "objects_tests.rs"]
-mod tests;
+pub(super) mod tests;

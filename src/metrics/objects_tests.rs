@@ -26,8 +26,8 @@ fn text(collector: impl Collector) -> String {
     text
 }
 
-#[test]
-fn each_figure_is_a_series() {
+/// A sample of each.
+pub(in crate::metrics) fn everything() -> String {
     let owner = |name: &str| Owner {
         namespace: "team-a".to_owned(),
         name: name.to_owned(),
@@ -64,7 +64,12 @@ fn each_figure_is_a_series() {
             limit: 4,
         },
     };
-    let text = text(Given(figures, vec![contact]));
+    text(Given(figures, vec![contact]))
+}
+
+#[test]
+fn each_figure_is_a_series() {
+    let text = everything();
     let owned = |name| {
         format!("{{database_namespace=\"team-a\",database=\"{name}\",database_instance=\"main\"}}")
     };

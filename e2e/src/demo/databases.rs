@@ -31,7 +31,7 @@ YAML";
 pub const MADE: [Step; 7] = [
     Step(
         "A team commits Databases; here one on each server",
-        "kubectl create namespace team-a --dry-run=client -o yaml | kubectl apply -f - && kubectl apply -k kustomize/samples",
+        "kubectl create namespace team-a --dry-run=client -o yaml | kubectl apply -f - && kubectl apply -k kustomize/samples/overlays/production",
     ),
     Step(
         "Ready means that a login with the Secret's own values worked",

@@ -55,6 +55,28 @@ impl Bucket {
         }
     }
 
+    /// Sends a request as it stands, without a signature of ours. Returns the status it is answered with, and the words.
+    pub async fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+    ) -> (u16, String) {
+        let uri: http::Uri = url.parse().unwrap();
+        let path = uri.path_and_query().unwrap().as_str();
+        let mut request = http::Request::builder().method(method).uri(path);
+        // It is part of what was signed.
+        for (name, value) in [("host", uri.host().unwrap())].iter().chain(headers) {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_vec())).unwrap();
+        let answer = self.client.send(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect_bytes().await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// The bytes of an object; `None` if there is none at this key.
     pub async fn get(&self, key: &str) -> Option<Vec<u8>> {
         let (status, body) = self.ask(&format!("/{BUCKET}/{key}"), &[]).await;
