@@ -15,7 +15,7 @@ use crate::command::say;
 use crate::{Error, Result, clone_root, operator};
 
 /// The test binaries that need no cluster: each starts the servers that it asks.
-const BESIDE: [&str; 5] = ["dataset", "dump", "kstatus", "provider_postgresql", "store"];
+const BESIDE: [&str; 5] = ["dataset", "dump", "health", "provider_postgresql", "store"];
 
 /// Everything that needs real parts, in the cluster that is up with the operator in it.
 pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Result<()> {

@@ -101,10 +101,10 @@ pub const PROMTOOL: Module = Module {
     version: None,
 };
 
-/// The reference library of kstatus, behind a program of our own.
-pub const KSTATUS: Module = Module {
-    name: "kstatus",
-    packages: &["db-operator.dev/e2e/tools/kstatus"],
+/// The reference library of kstatus and Argo CD's Lua, behind a program of our own.
+pub const HEALTH: Module = Module {
+    name: "health",
+    packages: &["db-operator.dev/e2e/tools/health"],
     tags: "",
     version: None,
 };

@@ -6,8 +6,11 @@
     reason = "a failed test may panic"
 )]
 
+mod support {
+    pub mod kustomize;
+}
+
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use e2e::{clone_root, command};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
+use support::kustomize::Copy;
 
 const OVERLAYS: [&str; 2] = ["development", "production"];
 
@@ -88,35 +92,6 @@ fn no_role_lists_or_watches_secrets() {
                 );
             }
         }
-    }
-}
-
-/// A copy of what can be installed, with a kustomization of a test's own in it.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn with(name: &str, kustomization: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kustomize-{name}"));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("own")).unwrap();
-        for part in ["crds", "kustomize"] {
-            let mut copy = Command::new("cp");
-            copy.arg("-r").arg(clone_root().join(part)).arg(&folder);
-            command::output(&mut copy).unwrap();
-        }
-        fs::write(folder.join("own/kustomization.yaml"), kustomization).unwrap();
-        Self(folder)
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> String {
-        let mut kubectl = Cluster::main().kubectl();
-        command::output(kubectl.args(arguments).arg(self.0.join("own"))).unwrap()
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -214,7 +189,7 @@ async fn the_nightly_sample_makes_a_backup_and_may_do_nothing_else() {
         restricted(bed);
         let database = bed.make_usable("orders", json!({})).await;
         let copy = samples_in("nightly", &bed.namespace, "samples/nightly");
-        let asked = copy.0.join("kustomize/samples/nightly/backup.yaml");
+        let asked = copy.root().join("kustomize/samples/nightly/backup.yaml");
         let text = fs::read_to_string(&asked).unwrap();
         assert!(text.contains("    name: orders\n"), "{text}");
         fs::write(

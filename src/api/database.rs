@@ -241,18 +241,18 @@ pub struct SecretTemplate {
     #[x_kube(validation = own_metadata("labels"))]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations of the Secret. At most 32.
+    /// Annotations of the Secret. At most 32, of 8192 characters each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = template()))]
     #[x_kube(validation = own_metadata("annotations"))]
     pub annotations: BTreeMap<String, String>,
 
     /// Further keys, each with a handlebars template that may use `host`, `port`, `database`, `username`, `password`,
     /// `uri`, `jdbc-url`, `type`, `provider` and `sslmode`, and the helper `uriencode`, for example
     /// `DATABASE_URL: "postgres://{{uriencode username}}:{{uriencode password}}@{{host}}:{{port}}/{{uriencode database}}"`.
-    /// At most 32.
+    /// At most 32, of 8192 characters each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = template()))]
     #[x_kube(
         validation = Rule::new(format!("!self.exists(key, key in {SECRET_KEYS:?})"))
             .message(format!("the keys {} are the operator's: choose other ones", SECRET_KEYS.join(", ")).as_str()),
@@ -260,6 +260,11 @@ pub struct SecretTemplate {
             .message("a key of a Secret has letters, digits, '-', '_' and '.' only, and at most 253 of them, for example DATABASE_URL")
     )]
     pub data: BTreeMap<String, String>,
+}
+
+/// The schema of a template. All objects are held in memory, so none may be as large as the API server would take it.
+fn template() -> serde_json::Value {
+    serde_json::json!({"type": "string", "maxLength": 8192})
 }
 
 /// Labels and annotations of the operator's own domain are the operator's.

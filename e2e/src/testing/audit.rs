@@ -1,5 +1,6 @@
 //! What the operator asked of the API server, and what it logged.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use serde::Deserialize;
@@ -21,6 +22,8 @@ struct Entry {
     user: User,
     object_ref: Option<ObjectRef>,
     response_status: Option<Status>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,8 +32,9 @@ struct User {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ObjectRef {
+    api_group: String,
     resource: String,
     subresource: String,
     namespace: String,
@@ -40,6 +44,55 @@ struct ObjectRef {
 #[derive(Debug, Deserialize)]
 struct Status {
     code: Option<u16>,
+}
+
+/// A kind of request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    /// As in a rule: `get`, `list`, …
+    pub verb: String,
+    /// The API group; empty for the core's.
+    pub group: String,
+    /// As in a rule, with its subresource: `databases/status`.
+    pub resource: String,
+    /// Whether it was in the operator's own namespace.
+    pub at_home: bool,
+    /// Whether the authorizer said no.
+    pub denied: bool,
+}
+
+/// All kinds of requests that the operator in the cluster made since the cluster came up.
+#[must_use]
+pub fn requests(cluster: &Cluster) -> BTreeSet<Request> {
+    let operator = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{DEPLOYMENT}");
+    let file = std::fs::File::open(cluster.audit_log()).unwrap();
+    std::io::BufReader::new(file)
+        .lines()
+        .map(Result::unwrap)
+        .filter(|line| line.contains(&operator))
+        // The last line may be half written.
+        .filter_map(|line| serde_json::from_str::<Entry>(&line).ok())
+        .filter(|entry| entry.user.username == operator)
+        .filter_map(|entry| {
+            let denied = entry
+                .annotations
+                .get("authorization.k8s.io/decision")
+                .is_some_and(|decision| decision == "forbid");
+            let object = entry.object_ref?;
+            let slash = if object.subresource.is_empty() {
+                ""
+            } else {
+                "/"
+            };
+            Some(Request {
+                verb: entry.verb,
+                group: object.api_group,
+                resource: format!("{}{slash}{}", object.resource, object.subresource),
+                at_home: object.namespace == OPERATOR_NAMESPACE,
+                denied,
+            })
+        })
+        .collect()
 }
 
 /// The operator's writes in a namespace so far that the API server did, in order: `patch databases/status orders`.

@@ -172,6 +172,52 @@ async fn a_changed_policy_or_a_release_ends_the_wait() {
     .await;
 }
 
+/// Nobody waits for the end of a backup that nobody wants any more, and nothing goes on without its Backup.
+#[tokio::test]
+async fn one_that_runs_is_stopped_by_a_changed_policy() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed.make_usable("running", before()).await;
+        write(bed, &name).await;
+        let holder = bed.hold_up(&name).await;
+        bed.delete(&name).await;
+        let in_progress = Some(DatabaseState::BackupBeforeDeleteInProgress);
+        let runs = |database: &db_operator::api::Database| {
+            database
+                .status
+                .as_ref()
+                .is_some_and(|status| status.state == in_progress)
+        };
+        bed.until(&name, "its final backup runs", SOON, runs).await;
+        let key = {
+            let running = async || {
+                let last = bed.final_backups(&name).await.pop()?;
+                let begun = last.state() == Some(BackupState::BackingUp);
+                last.status.filter(|_| begun)?.upload
+            };
+            let upload = e2e::testing::eventually("the final backup runs", SOON, async || {
+                running().await.ok_or_else(|| "not yet".to_owned())
+            });
+            upload.await.key
+        };
+        bed.patch(&name, json!({"spec": {"deletionPolicy": "Delete"}}))
+            .await;
+        e2e::testing::eventually("the final backup is stopped", SOON, async || {
+            let left = bed.final_backups(&name).await;
+            left.first()
+                .map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
+        })
+        .await;
+        // A superuser's session is one that the operator may not end.
+        holder.close().await;
+        bed.gone(&name).await;
+        bed.without_final_secret(&name).await;
+        let bucket = Bucket::open(&bed.client).await;
+        assert_eq!(bucket.uploads(&key).await.len(), 0);
+        nothing_is_left(bed).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn without_a_destination_it_waits_for_one() {
     in_bed(Server::Postgres, async |bed| {

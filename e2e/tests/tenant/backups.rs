@@ -17,7 +17,10 @@ use crate::scene::{played, played_on_every_server};
 async fn write(team: &Bed, metadata: Value, reference: Value) {
     let backup = json!({"metadata": metadata, "spec": {"databaseRef": reference}});
     let backup: Backup = serde_json::from_value(backup).unwrap();
-    team.backups().create(&PostParams::default(), &backup).await.unwrap();
+    team.backups()
+        .create(&PostParams::default(), &backup)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -66,12 +69,22 @@ async fn another_namespaces_database_is_not_backed_up_under_any_name() {
 async fn a_database_that_is_not_its_own_is_not_backed_up() {
     played_on_every_server(async |scene| {
         let name = scene.team.name("posing");
-        scene.team.make_secret(&name, json!({"db-operator.dev/adopt": "true"}), json!({"password": "chosen"})).await;
+        scene
+            .team
+            .make_secret(
+                &name,
+                json!({"db-operator.dev/adopt": "true"}),
+                json!({"password": "chosen"}),
+            )
+            .await;
         let spec = json!({"name": scene.owner, "deletionPolicy": "BackupBeforeDelete"});
         scene.team.make("posing", spec).await;
         scene.team.stalled(&name, "ClaimedByAnother").await;
         let backup = scene.team.back_up("b", &name, json!({})).await;
-        scene.team.waits(&backup, "Reconciling", "WaitingForDatabase").await;
+        scene
+            .team
+            .waits(&backup, "Reconciling", "WaitingForDatabase")
+            .await;
         scene.team.delete(&name).await;
         scene.team.gone(&name).await;
         assert!(scene.admin.final_backups(&name).await.is_empty());

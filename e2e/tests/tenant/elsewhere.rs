@@ -57,11 +57,17 @@ impl Trap {
 async fn its_secret_says_where_an_application_logs_in_and_nobody_else() {
     played_on_every_server(async |scene| {
         let trap = Trap::set().await;
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "BackupBeforeDelete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "BackupBeforeDelete"}))
+            .await;
         let before = scene.team.secret(&own).await;
         let edit = Patch::Merge(json!({"stringData": trap.data()}));
         let secrets = scene.team.secrets();
-        secrets.patch(&own, &PatchParams::default(), &edit).await.unwrap();
+        secrets
+            .patch(&own, &PatchParams::default(), &edit)
+            .await
+            .unwrap();
         let backup = scene.team.back_up("b", &own, json!({})).await;
         scene.team.completed(&backup).await;
         scene.team.ask_for_a_look(&own, "1").await;
@@ -69,7 +75,10 @@ async fn its_secret_says_where_an_application_logs_in_and_nobody_else() {
         assert_eq!(scene.team.secret(&own).await, before);
 
         // Once more, and for a deletion with a final backup.
-        secrets.patch(&own, &PatchParams::default(), &edit).await.unwrap();
+        secrets
+            .patch(&own, &PatchParams::default(), &edit)
+            .await
+            .unwrap();
         scene.team.delete(&own).await;
         scene.admin.gone_after_a_backup(&own).await;
         trap.nobody_came();
@@ -109,7 +118,10 @@ async fn a_secret_made_beforehand_leads_nowhere() {
 #[tokio::test]
 async fn a_backups_job_cannot_be_made_another_one() {
     played(Server::Postgres, async |scene| {
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         let holder = scene.admin.hold_up(&own).await;
         let backup = scene.team.back_up("b", &own, json!({})).await;
         let running = scene.team.backing_up(&backup).await;
@@ -121,8 +133,14 @@ async fn a_backups_job_cannot_be_made_another_one() {
             json!({"hostNetwork": true}),
         ] {
             let patch = Patch::Strategic(json!({"spec": {"template": {"spec": change}}}));
-            let refused = jobs.patch(&job, &PatchParams::default(), &patch).await.unwrap_err();
-            assert!(matches!(&refused, kube::Error::Api(status) if status.code == 422), "{refused}");
+            let refused = jobs
+                .patch(&job, &PatchParams::default(), &patch)
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(&refused, kube::Error::Api(status) if status.code == 422),
+                "{refused}"
+            );
         }
         holder.close().await;
         scene.team.completed(&backup).await;

@@ -16,7 +16,12 @@ use crate::scene::{Scene, played, played_on_every_server};
 async fn window(scene: &Scene<'_>, backup: &str) -> (Window, String) {
     let running = scene.team.backing_up(backup).await;
     let upload = running.status.unwrap().upload.unwrap();
-    let secret = scene.team.secrets().get(&upload.job_name.unwrap()).await.unwrap();
+    let secret = scene
+        .team
+        .secrets()
+        .get(&upload.job_name.unwrap())
+        .await
+        .unwrap();
     let window = &secret.data.unwrap()[WINDOW_KEY];
     (serde_json::from_slice(&window.0).unwrap(), upload.key)
 }
@@ -38,10 +43,21 @@ async fn signed_requests_write_the_parts_of_their_own_upload_and_nothing_else() 
     played(Server::Postgres, async |scene| {
         let bucket = Bucket::open(&scene.admin.client).await;
         let theirs = scene.rival.back_up("theirs", &scene.owner, json!({})).await;
-        let theirs = scene.rival.completed(&theirs).await.status.unwrap().upload.unwrap().key;
+        let theirs = scene
+            .rival
+            .completed(&theirs)
+            .await
+            .status
+            .unwrap()
+            .upload
+            .unwrap()
+            .key;
         let before = bucket.get(&theirs).await.unwrap();
 
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         let holder = scene.admin.hold_up(&own).await;
         let backup = scene.team.back_up("b", &own, json!({})).await;
         let (window, key) = window(scene, &backup).await;
@@ -49,7 +65,13 @@ async fn signed_requests_write_the_parts_of_their_own_upload_and_nothing_else() 
         let (base, _) = url.split_once('?').unwrap();
         let (host, _) = base.split_once(&format!("/{BUCKET}/")).unwrap();
         let other_part = url.replace("partNumber=1&", "partNumber=9999&");
-        let upload = url.split("uploadId=").nth(1).unwrap().split('&').next().unwrap();
+        let upload = url
+            .split("uploadId=")
+            .nth(1)
+            .unwrap()
+            .split('&')
+            .next()
+            .unwrap();
         let other_upload = url.replace(upload, "00000000-0000-0000-0000-000000000000");
         let copy = format!("/{BUCKET}/{theirs}");
         let without_signature = url.split_once("&X-Amz-Signature").unwrap().0.to_owned();
@@ -68,12 +90,20 @@ async fn signed_requests_write_the_parts_of_their_own_upload_and_nothing_else() 
             ("PUT", without_signature, &[]),
             ("PUT", base.to_owned(), &[]),
             // The object itself in the place of a part, and somebody else's object as a part.
-            ("PUT", url.replace("partNumber=1&", "").replace(&format!("uploadId={upload}&"), ""), &[]),
+            (
+                "PUT",
+                url.replace("partNumber=1&", "")
+                    .replace(&format!("uploadId={upload}&"), ""),
+                &[],
+            ),
             ("PUT", url.clone(), &[("x-amz-copy-source", &copy)]),
         ];
         for (method, url, headers) in attempts {
             let (status, words) = bucket.send(method, &url, headers, b"x").await;
-            assert!((400..500).contains(&status), "{method} {url}: {status} {words}");
+            assert!(
+                (400..500).contains(&status),
+                "{method} {url}: {status} {words}"
+            );
         }
         assert_eq!(bucket.keys(&key).await, Vec::<String>::new());
         assert_eq!(bucket.uploads(&key).await.len(), 1);
@@ -98,8 +128,14 @@ async fn readable(scene: &Scene<'_>) -> String {
     let own = &scene.team.namespace;
     let mut all = String::new();
     for kind in [
-        "api/v1 secrets", "api/v1 pods", "api/v1 configmaps", "api/v1 events", "apis/batch/v1 jobs",
-        "apis/events.k8s.io/v1 events", "apis/db-operator.dev/v1alpha1 databases", "apis/db-operator.dev/v1alpha1 backups",
+        "api/v1 secrets",
+        "api/v1 pods",
+        "api/v1 configmaps",
+        "api/v1 events",
+        "apis/batch/v1 jobs",
+        "apis/events.k8s.io/v1 events",
+        "apis/db-operator.dev/v1alpha1 databases",
+        "apis/db-operator.dev/v1alpha1 backups",
     ] {
         let (group, kind) = kind.split_once(' ').unwrap();
         let path = format!("/{group}/namespaces/{own}/{kind}");
@@ -112,11 +148,20 @@ async fn readable(scene: &Scene<'_>) -> String {
             }
         }
         if kind == "pods" {
-            let list: kube::core::ObjectList<k8s_openapi::api::core::v1::Pod> = serde_json::from_str(&text).unwrap();
+            let list: kube::core::ObjectList<k8s_openapi::api::core::v1::Pod> =
+                serde_json::from_str(&text).unwrap();
             for pod in list {
                 let volumes = pod.spec.unwrap().volumes.unwrap();
-                assert!(volumes.iter().all(|volume| volume.host_path.is_none() && volume.projected.is_none()), "{volumes:?}");
-                let path = format!("/api/v1/namespaces/{own}/pods/{}/log?container=dump", pod.metadata.name.unwrap());
+                assert!(
+                    volumes
+                        .iter()
+                        .all(|volume| volume.host_path.is_none() && volume.projected.is_none()),
+                    "{volumes:?}"
+                );
+                let path = format!(
+                    "/api/v1/namespaces/{own}/pods/{}/log?container=dump",
+                    pod.metadata.name.unwrap()
+                );
                 let (status, text) = scene.team.ask("GET", &path, &Value::Null).await;
                 assert_eq!(status, 200, "{path}: {text}");
                 all += &text;
@@ -130,7 +175,10 @@ async fn readable(scene: &Scene<'_>) -> String {
 #[tokio::test]
 async fn neither_the_administrators_password_nor_the_stores_key_is_anywhere_to_be_read() {
     played_on_every_server(async |scene| {
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         let holder = scene.admin.hold_up(&own).await;
         let backup = scene.team.back_up("b", &own, json!({})).await;
         scene.team.backing_up(&backup).await;
@@ -145,11 +193,17 @@ async fn neither_the_administrators_password_nor_the_stores_key_is_anywhere_to_b
         }
         let secrets: Api<Secret> = Api::namespaced(scene.admin.client.clone(), OPERATOR_NAMESPACE);
         let administrator = format!("{}-admin", scene.rival.server.instance());
-        for (name, key) in [(administrator.as_str(), "password"), ("backups-s3", SECRET_ACCESS_KEY_KEY)] {
+        for (name, key) in [
+            (administrator.as_str(), "password"),
+            ("backups-s3", SECRET_ACCESS_KEY_KEY),
+        ] {
             let data = secrets.get(name).await.unwrap().data.unwrap();
             let value = String::from_utf8(data[key].0.clone()).unwrap();
             let encoded = base64::prelude::BASE64_STANDARD.encode(&value);
-            assert!(value.len() > 8 && !all.contains(&value) && !all.contains(&encoded), "{name} {key}");
+            assert!(
+                value.len() > 8 && !all.contains(&value) && !all.contains(&encoded),
+                "{name} {key}"
+            );
         }
     })
     .await;

@@ -26,21 +26,31 @@ async fn attempt(team: &Bed, name: &str, mut spec: Value) -> Outcome {
     }
     let object = json!({"metadata": {"name": name}, "spec": spec});
     let object: Database = serde_json::from_value(object).unwrap();
-    let made = team.databases().create(&PostParams::default(), &object).await;
+    let made = team
+        .databases()
+        .create(&PostParams::default(), &object)
+        .await;
     match made {
-        Err(kube::Error::Api(status)) if status.code == 422 => return Outcome::Refused(status.message),
+        Err(kube::Error::Api(status)) if status.code == 422 => {
+            return Outcome::Refused(status.message);
+        }
         Err(error) => panic!("{name}: {error}"),
         Ok(_) => {}
     }
     let settled = |database: &Database| {
         let conditions = &database.status.as_ref()?.conditions;
         if let Some(stalled) = condition(conditions, "Stalled") {
-            return Some(Outcome::Stalled(format!("{}: {}", stalled.reason, stalled.message)));
+            return Some(Outcome::Stalled(format!(
+                "{}: {}",
+                stalled.reason, stalled.message
+            )));
         }
         e2e::testing::is_ready(database).then_some(Outcome::Made)
     };
     let found = team
-        .until(name, "settled", e2e::testing::NEXT_LOOK, |database| settled(database).is_some())
+        .until(name, "settled", e2e::testing::NEXT_LOOK, |database| {
+            settled(database).is_some()
+        })
         .await;
     settled(&found).unwrap()
 }
@@ -204,7 +214,11 @@ async fn legacy(bed: &Bed, name: &str) -> String {
 /// Logs in as that user did.
 async fn as_before(scene: &Scene<'_>, name: &str) -> Session {
     let mut values = scene.rival.secret(&scene.owner).await;
-    for (key, value) in [("database", name), ("username", name), ("password", "before")] {
+    for (key, value) in [
+        ("database", name),
+        ("username", name),
+        ("password", "before"),
+    ] {
         values.insert(key.to_owned(), value.to_owned());
     }
     scene.log_in(&values).await.unwrap()
@@ -217,19 +231,29 @@ async fn what_stands_there_is_adopted_by_whom_it_is_listed_for_and_as_it_is_list
         for name in ["unlisted", "rivals", "one", "two"] {
             names.push(legacy(scene.rival, name).await);
         }
-        let [unlisted, rivals, one, two] = names.as_slice() else { panic!() };
+        let [unlisted, rivals, one, two] = names.as_slice() else {
+            panic!()
+        };
         let own = &scene.team.namespace;
         let list = json!([
             {"database": rivals, "user": rivals, "namespace": scene.rival.namespace, "drop": true},
             {"database": one, "user": one, "namespace": own},
             {"database": two, "user": two, "namespace": own},
         ]);
-        let instance = scene.admin.make_instance("i", json!({"adoptable": list})).await;
+        let instance = scene
+            .admin
+            .make_instance("i", json!({"adoptable": list}))
+            .await;
         let free = scene.team.name("free");
         for (number, (database, user)) in [
-            (unlisted, unlisted), (rivals, rivals),
+            (unlisted, unlisted),
+            (rivals, rivals),
             // Half of what is listed, and two halves.
-            (one, &free), (&free, two), (one, two), (unlisted, &free), (&free, unlisted),
+            (one, &free),
+            (&free, two),
+            (one, two),
+            (unlisted, &free),
+            (&free, unlisted),
         ]
         .into_iter()
         .enumerate()
@@ -238,7 +262,9 @@ async fn what_stands_there_is_adopted_by_whom_it_is_listed_for_and_as_it_is_list
                 "adoptionPolicy": "IfUnclaimed", "deletionPolicy": "Delete"});
             let name = scene.team.name(&format!("a{number}"));
             let outcome = attempt(&scene.team, &name, spec).await;
-            let Outcome::Stalled(words) = outcome else { panic!("{database} {user}: {outcome:?}") };
+            let Outcome::Stalled(words) = outcome else {
+                panic!("{database} {user}: {outcome:?}")
+            };
             assert!(words.starts_with("NotAdoptable"), "{words}");
             assert!(scene.team.secrets().get_opt(&name).await.unwrap().is_none());
             scene.team.delete(&name).await;

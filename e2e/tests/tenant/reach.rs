@@ -16,7 +16,10 @@ fn forbidden(scene: &Scene<'_>) -> Vec<(&'static str, String, Value)> {
     let own = &scene.team.namespace;
     let core = |namespace: &str, rest: &str| format!("/api/v1/namespaces/{namespace}/{rest}");
     let ours = |namespace: &str, rest: &str| format!("{GROUP}/namespaces/{namespace}/{rest}");
-    let instance = format!("{GROUP}/databaseinstances/{}", scene.rival.server.instance());
+    let instance = format!(
+        "{GROUP}/databaseinstances/{}",
+        scene.rival.server.instance()
+    );
     let read = Value::Null;
     let backup = json!({"apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup",
         "metadata": {"name": "theirs"}, "spec": {"databaseRef": {"name": owner}}});
@@ -24,32 +27,79 @@ fn forbidden(scene: &Scene<'_>) -> Vec<(&'static str, String, Value)> {
     let mut all = vec![
         ("GET", ours(rival, "databases"), read.clone()),
         ("PATCH", ours(rival, &format!("databases/{owner}")), dropped),
-        ("DELETE", ours(rival, &format!("databases/{owner}")), read.clone()),
+        (
+            "DELETE",
+            ours(rival, &format!("databases/{owner}")),
+            read.clone(),
+        ),
         ("POST", ours(rival, "backups"), backup.clone()),
-        ("GET", core(rival, &format!("secrets/{owner}")), read.clone()),
+        (
+            "GET",
+            core(rival, &format!("secrets/{owner}")),
+            read.clone(),
+        ),
         ("GET", core(rival, "pods"), read.clone()),
         // The instances: whom they let in, and where the operator logs in with its password.
-        ("PATCH", instance.clone(), json!({"spec": {"allowedNamespaces": {"all": true}}})),
-        ("PATCH", instance.clone(), json!({"spec": {"host": "203.0.113.1"}})),
+        (
+            "PATCH",
+            instance.clone(),
+            json!({"spec": {"allowedNamespaces": {"all": true}}}),
+        ),
+        (
+            "PATCH",
+            instance.clone(),
+            json!({"spec": {"host": "203.0.113.1"}}),
+        ),
         ("PATCH", format!("{instance}/status"), json!({"status": {}})),
         ("DELETE", instance, read.clone()),
         ("POST", format!("{GROUP}/databaseinstances"), json!({})),
         // Labels of a namespace decide who may use an instance.
-        ("PATCH", format!("/api/v1/namespaces/{own}"), json!({"metadata": {"labels": {"team": "rival"}}})),
+        (
+            "PATCH",
+            format!("/api/v1/namespaces/{own}"),
+            json!({"metadata": {"labels": {"team": "rival"}}}),
+        ),
         // What the operator believes.
-        ("PATCH", ours(own, "databases/x/status"), json!({"status": {}})),
-        ("PATCH", ours(own, "backups/x/status"), json!({"status": {}})),
-        ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(), read.clone()),
+        (
+            "PATCH",
+            ours(own, "databases/x/status"),
+            json!({"status": {}}),
+        ),
+        (
+            "PATCH",
+            ours(own, "backups/x/status"),
+            json!({"status": {}}),
+        ),
+        (
+            "GET",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned(),
+            read.clone(),
+        ),
     ];
     // The operator's own namespace: administrators' passwords, store's keys, final backups, the lease, itself.
-    for rest in ["secrets", "secrets/postgres-admin", "secrets/backups-s3", "configmaps", "pods", "pods/x/log", "events"] {
+    for rest in [
+        "secrets",
+        "secrets/postgres-admin",
+        "secrets/backups-s3",
+        "configmaps",
+        "pods",
+        "pods/x/log",
+        "events",
+    ] {
         all.push(("GET", core(OPERATOR_NAMESPACE, rest), read.clone()));
     }
     all.push(("POST", ours(OPERATOR_NAMESPACE, "backups"), backup));
     all.push(("GET", ours(OPERATOR_NAMESPACE, "backups"), read.clone()));
-    for group in ["coordination.k8s.io/v1/namespaces/*/leases/db-operator", "apps/v1/namespaces/*/deployments/db-operator"] {
+    for group in [
+        "coordination.k8s.io/v1/namespaces/*/leases/db-operator",
+        "apps/v1/namespaces/*/deployments/db-operator",
+    ] {
         let path = group.replace('*', OPERATOR_NAMESPACE);
-        all.push(("PATCH", format!("/apis/{path}"), json!({"metadata": {"labels": {"x": "y"}}})));
+        all.push((
+            "PATCH",
+            format!("/apis/{path}"),
+            json!({"metadata": {"labels": {"x": "y"}}}),
+        ));
     }
     let account = core(OPERATOR_NAMESPACE, "serviceaccounts/db-operator/token");
     all.push(("POST", account, json!({"spec": {}})));
@@ -105,12 +155,18 @@ async fn an_object_cannot_say_how_far_it_is() {
 #[tokio::test]
 async fn its_login_opens_no_other_database() {
     played_on_every_server(async |scene| {
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         scene.is_no_way_in(&own).await;
         let secret = scene.team.secret(&own).await;
         let mut there = secret.clone();
         there.insert("database".to_owned(), "db_operator".to_owned());
-        assert!(scene.log_in(&there).await.is_err(), "it logs in to the operator's database");
+        assert!(
+            scene.log_in(&there).await.is_err(),
+            "it logs in to the operator's database"
+        );
         let mut session = scene.log_in(&secret).await.unwrap();
         let (user, admin) = (scene.rival.server.user(&own), "dboperator_admin");
         let rises = if scene.rival.server.is_postgres() {
@@ -159,12 +215,28 @@ async fn an_instance_that_does_not_allow_it_makes_nothing_for_it() {
         assert!(left.is_empty(), "{left:?}");
 
         // Allowed in at one instance, it does not move to the other.
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
-        let path = format!("{GROUP}/namespaces/{}/databases/{own}", scene.team.namespace);
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let path = format!(
+            "{GROUP}/namespaces/{}/databases/{own}",
+            scene.team.namespace
+        );
         let change = json!({"spec": {"instanceRef": {"name": instance}}});
         let (status, words) = scene.team.ask("PATCH", &path, &change).await;
-        assert!(status == 422 && words.contains("instanceRef cannot be changed"), "{status} {words}");
-        let found = scene.team.databases().get(&own).await.unwrap().status.unwrap();
+        assert!(
+            status == 422 && words.contains("instanceRef cannot be changed"),
+            "{status} {words}"
+        );
+        let found = scene
+            .team
+            .databases()
+            .get(&own)
+            .await
+            .unwrap()
+            .status
+            .unwrap();
         assert!(condition(&found.conditions, "Stalled").is_none());
     })
     .await;

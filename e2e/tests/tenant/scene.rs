@@ -69,11 +69,17 @@ impl<'a> Scene<'a> {
         for statement in [
             format!("INSERT INTO {table} VALUES (8)"),
             format!("DROP TABLE {table}"),
-            format!("GRANT ALL ON {table} TO {}", self.rival.server.user(database)),
+            format!(
+                "GRANT ALL ON {table} TO {}",
+                self.rival.server.user(database)
+            ),
         ] {
             session.run(&statement).await.unwrap_err();
         }
-        session.column(&format!("SELECT x FROM {table}")).await.unwrap_err();
+        session
+            .column(&format!("SELECT x FROM {table}"))
+            .await
+            .unwrap_err();
         session.close().await;
     }
 }

@@ -1,9 +1,11 @@
-module db-operator.dev/e2e/tools/kstatus
+module db-operator.dev/e2e/tools/health
 
 go 1.26.0
 
 require (
+	github.com/yuin/gopher-lua v1.1.2
 	k8s.io/apimachinery v0.33.2
+	layeh.com/gopher-json v0.0.0-20190114024228-97fed8db8427
 	sigs.k8s.io/cli-utils v0.37.2
 )
 

@@ -1,0 +1,104 @@
+//! The operator's memory and its queue: a flood of objects that cannot work.
+
+use db_operator::api::Database;
+use e2e::servers::OPERATOR_NAMESPACE;
+use e2e::testing::{Bed, Server};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::scene::played;
+
+/// As many objects as a mistake in a loop makes.
+const FLOOD: usize = 300;
+/// Keys of each, as large as a template may be. How many objects there can be is a matter of the namespace's quota.
+const KEYS: usize = 8;
+const TEMPLATE: usize = 8192;
+/// The memory that the operator may use, in bytes; see kustomize/base/deployment.yaml.
+const LIMIT: f64 = 128.0 * 1024.0 * 1024.0;
+
+async fn operators(bed: &Bed) -> Vec<Pod> {
+    let pods: Api<Pod> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+    let named = ListParams::default().labels("app.kubernetes.io/name=db-operator");
+    let mut found = pods.list(&named).await.unwrap().items;
+    found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    found
+}
+
+fn restarts(pods: &[Pod]) -> i32 {
+    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref());
+    statuses
+        .flat_map(|status| status.container_statuses.iter().flatten())
+        .map(|container| container.restart_count)
+        .sum()
+}
+
+/// The most that a replica has resident, in bytes.
+async fn resident(bed: &Bed) -> f64 {
+    let mut most = 0.0_f64;
+    for pod in operators(bed).await {
+        let name = pod.metadata.name.unwrap();
+        let path =
+            format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{name}:8080/proxy/metrics");
+        let (status, text) = bed.ask("GET", &path, &Value::Null).await;
+        assert_eq!(status, 200, "{text}");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        most = most.max(line.unwrap().parse().unwrap());
+    }
+    most
+}
+
+/// What nobody can make is looked at once, and waits; it delays no other team, and does not fill the operator's memory.
+#[tokio::test]
+async fn a_flood_of_what_cannot_be_made_delays_nobody() {
+    played(Server::Postgres, async |scene| {
+        let before = (
+            restarts(&operators(scene.rival).await),
+            resident(scene.rival).await,
+        );
+        let text = "x".repeat(TEMPLATE);
+        let api = scene.team.databases();
+        let flood = (0..FLOOD).map(|number| {
+            let keys: Value = (0..KEYS)
+                .map(|key| (format!("K{key}"), json!(text)))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            let object = json!({"metadata": {"name": format!("f{number}")}, "spec": {
+                "instanceRef": {"name": "nowhere"}, "secretTemplate": {"data": keys}}});
+            let object: Database = serde_json::from_value(object).unwrap();
+            let api = api.clone();
+            async move { api.create(&PostParams::default(), &object).await }
+        });
+        let made = futures::future::join_all(flood).await;
+        let taken = made.iter().filter(|made| made.is_ok()).count();
+
+        // Another team has what it asks for meanwhile, as soon as ever.
+        let other = scene
+            .rival
+            .make_usable("meanwhile", json!({"deletionPolicy": "Delete"}))
+            .await;
+        scene.rival.delete(&other).await;
+        scene.rival.gone(&other).await;
+
+        let after = resident(scene.rival).await;
+        println!(
+            "{taken} of {FLOOD} were taken; resident {:.0} MiB before, {:.0} MiB after",
+            before.1 / 1_048_576.0,
+            after / 1_048_576.0
+        );
+        assert!(after < LIMIT, "{after}");
+        assert_eq!(
+            restarts(&operators(scene.rival).await),
+            before.0,
+            "the operator was killed"
+        );
+        let all = kube::api::DeleteParams::default();
+        api.delete_collection(&all, &ListParams::default())
+            .await
+            .unwrap();
+    })
+    .await;
+}
