@@ -1,4 +1,5 @@
-//! Whether the links in what people read lead somewhere: README, changelog, `doc/` and the READMEs of folders.
+//! Whether the links in what people read lead somewhere: README, changelog, `doc/` and the READMEs of folders. And whether
+//! the book, which is `doc/`, has each page once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -127,18 +128,37 @@ fn every_page_is_linked_to() {
     }
 }
 
-/// The book has each page once, and no page leads out of the book by a relative link.
-#[test]
-fn every_page_is_in_the_book_once() {
+/// The pages below `doc`, as `SUMMARY.md` names them.
+fn pages() -> BTreeSet<String> {
     let mut files = Vec::new();
     collect(&root().join("doc"), &mut files);
-    let contents = fs::read_to_string(root().join(CONTENTS)).unwrap();
-    let mut listed: Vec<PathBuf> = links(&contents)
-        .iter()
-        .map(|link| root().join("doc").join(link))
-        .collect();
-    listed.sort();
-    files.retain(|file| !file.ends_with(CONTENTS));
-    files.sort();
-    assert_eq!(listed, files);
+    let pages = files.iter().map(|file| {
+        let page = file.strip_prefix(root().join("doc")).unwrap();
+        page.to_str().unwrap().to_owned()
+    });
+    pages.filter(|page| page != "SUMMARY.md").collect()
+}
+
+#[test]
+fn the_book_has_each_page_once() {
+    let listed = links(&fs::read_to_string(root().join(CONTENTS)).unwrap());
+    let once: BTreeSet<String> = listed.iter().cloned().collect();
+    assert_eq!(once.len(), listed.len(), "a page is listed twice");
+    assert_eq!(
+        once,
+        pages(),
+        "doc/SUMMARY.md lists other pages than there are"
+    );
+}
+
+/// What is beside `doc` is not in the book: such a file is named, not linked to.
+#[test]
+fn no_page_of_the_book_links_out_of_it() {
+    for page in pages() {
+        let folders = page.matches('/').count();
+        for link in links(&fs::read_to_string(root().join("doc").join(&page)).unwrap()) {
+            let climbs = link.matches("../").count();
+            assert!(climbs <= folders, "doc/{page} links to {link}");
+        }
+    }
 }

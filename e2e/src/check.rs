@@ -12,6 +12,9 @@ use crate::{Error, Result, clone_root};
 const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 const CARGO_AUDIT: (&str, &str) = ("cargo-audit", "0.22.2");
 
+/// What makes the book.
+const MDBOOK: (&str, &str) = ("mdbook", "0.5.4");
+
 /// What needs no cluster: formatting, lints, dependencies, unit tests and generated files.
 pub fn without_cluster(cache: &Cache, tally: &mut Tally) -> Result<()> {
     step("formatting", cargo().args(["fmt", "--all", "--check"]))?;
@@ -27,7 +30,7 @@ pub fn without_cluster(cache: &Cache, tally: &mut Tally) -> Result<()> {
             "warnings",
         ]),
     )?;
-    let deny = installed(cache, CARGO_DENY)?;
+    let deny = installed(cache, CARGO_DENY, &[])?;
     step(
         "licences, bans and sources",
         in_clone(&deny).args([
@@ -40,7 +43,7 @@ pub fn without_cluster(cache: &Cache, tally: &mut Tally) -> Result<()> {
             "sources",
         ]),
     )?;
-    advisories(&installed(cache, CARGO_AUDIT)?)?;
+    advisories(&installed(cache, CARGO_AUDIT, &[])?)?;
     suite::run(
         "unit tests and generated files",
         cargo().args(["test", "--workspace", "--lib", "--bins"]),
@@ -90,11 +93,21 @@ fn advisories(audit: &Path) -> Result<()> {
     )
 }
 
-/// A program from crates.io, built once into the cache.
-pub(crate) fn installed(cache: &Cache, (name, version): (&str, &str)) -> Result<PathBuf> {
+/// mdBook, with the search in the book, but without its web server and its watcher.
+pub fn mdbook(cache: &Cache) -> Result<PathBuf> {
+    installed(
+        cache,
+        MDBOOK,
+        &["--no-default-features", "--features", "search"],
+    )
+}
+
+/// A program of crates.io, built once into the cache.
+fn installed(cache: &Cache, (name, version): (&str, &str), features: &[&str]) -> Result<PathBuf> {
     let key = Key::new()
         .text(name)
         .text(version)
+        .text(&features.join(" "))
         .text(&command::output(Command::new("rustc").arg("--version"))?);
     let folder = cache.built(name, &key, |root| {
         // Without optimisation: these run for a second, and are compiled on every new machine.
@@ -102,6 +115,7 @@ pub(crate) fn installed(cache: &Cache, (name, version): (&str, &str)) -> Result<
         install
             .args(["install", "--quiet", "--locked", "--debug", "--root"])
             .arg(root)
+            .args(features)
             .arg(format!("{name}@{version}"));
         install.env("CARGO_TARGET_DIR", root.join("target"));
         command::run(

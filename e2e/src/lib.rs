@@ -12,6 +12,7 @@
 //! - [`dataset`]: what a backup has to bring back
 //! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
 //! - [`check`], [`suite`]: `cargo xtask test`, from quick to slow
+//! - [`book`]: the documentation as a book
 //! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod alerts;

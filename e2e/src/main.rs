@@ -49,7 +49,7 @@ enum Task {
     Bench(Bench),
     /// Check the alerts of kustomize/components/monitoring with promtool: their form, and when they fire
     Alerts,
-    /// Build the documentation as a book, with mdbook, into target/book
+    /// Build the documentation as a book into target/book, and follow its links; needs no cluster
     Book,
     /// Take the cluster away, with everything it left on the machine
     Down,
@@ -179,7 +179,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             );
         }
         Task::Alerts => alerts::check(&Cache::open()?)?,
-        Task::Book => book::build(&Cache::open()?)?,
+        Task::Book => println!("{}", book::build(&Cache::open()?)?.display()),
         Task::Down => {
             let _lock = cluster.lock()?;
             cluster.down()?;

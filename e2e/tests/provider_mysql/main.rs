@@ -74,7 +74,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
     assess::the_size_of_a_dump_is_estimated,
     rights::missing_privileges_are_named_with_their_grant,
     rights::privileges_of_a_role_count,
-    rights::a_privilege_that_only_helps_is_not_asked_for,
+    rights::privileges_that_only_help_are_not_asked_for,
     fence::a_superseded_process_can_do_nothing,
     fence::only_one_of_many_wins,
     fence::clusters_and_people_are_left_alone,

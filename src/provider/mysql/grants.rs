@@ -1,7 +1,7 @@
 //! What the administrator needs to be allowed, what it is allowed, and the SQL in between.
 //!
-//! The least set, tried on both servers: the privileges that the owner of a schema gets, globally and
-//! WITH GRANT OPTION; `CREATE USER`; `PROCESS`, to see who is in the way; and `CONNECTION_ADMIN` (MariaDB:
+//! The least set, tried on both servers: the privileges that the owner of a schema gets (but the optional ones), globally
+//! and WITH GRANT OPTION; `CREATE USER`; `PROCESS`, to see who is in the way; and `CONNECTION_ADMIN` (MariaDB:
 //! `CONNECTION ADMIN`), to end sessions of others. `SUPER` is not needed.
 
 use super::super::{MissingPrivilege, ident};
@@ -21,9 +21,10 @@ pub(super) struct SchemaPrivilege {
 #[derive(Debug, PartialEq, Eq)]
 enum Servers {
     Both,
+    /// Given where the administrator has it, asked of nobody: RDS's has it not, and few owners of a schema use system
+    /// versioning.
     Mariadb,
-    /// From 11.3 on. Given where the administrator has it, asked of nobody: it only helps to dump other definers'
-    /// routines.
+    /// From 11.3 on. Given and asked as the one before: it only helps to dump other definers' routines.
     NewMariadb,
 }
 
@@ -33,6 +34,14 @@ impl SchemaPrivilege {
             Servers::Both => true,
             Servers::Mariadb => dialect.is_mariadb(),
             Servers::NewMariadb => dialect.is_mariadb() && dialect.series >= (11, 3),
+        }
+    }
+
+    /// Nobody is asked for it who has it not.
+    fn is_optional(&self) -> bool {
+        match self.servers {
+            Servers::Both => false,
+            Servers::Mariadb | Servers::NewMariadb => true,
         }
     }
 }
@@ -118,9 +127,7 @@ impl Held {
         SCHEMA_PRIVILEGES
             .iter()
             .filter(|privilege| privilege.is_known_to(dialect))
-            .filter(|privilege| {
-                privilege.servers != Servers::NewMariadb || self.has(privilege.name)
-            })
+            .filter(|privilege| !privilege.is_optional() || self.has(privilege.name))
             .collect()
     }
 
@@ -252,6 +259,20 @@ mod tests {
         let held = Held::parse([line.as_str()]);
         assert_eq!(held.missing(&mariadb(), "'adm'@'%'", false), []);
         assert_eq!(held.to_give(&mariadb()).len(), 19);
+    }
+
+    /// The privileges are those of "Master user account privileges" in the user guide of Amazon RDS.
+    #[test]
+    fn the_master_user_of_rds_lacks_nothing() {
+        let lines = [format!(
+            "GRANT {BASE}, RELOAD, SHOW DATABASES, REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO `admin`@`%` WITH GRANT \
+             OPTION"
+        )];
+        let held = Held::parse(lines.iter().map(String::as_str));
+        for dialect in [mysql(), mariadb()] {
+            assert_eq!(held.missing(&dialect, "'admin'@'%'", true), []);
+            assert_eq!(held.to_give(&dialect).len(), 18);
+        }
     }
 
     #[test]
