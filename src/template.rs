@@ -64,6 +64,7 @@ pub enum TemplateError {
 
 /// Renders a template of an application team: no loops, so that its cost is bounded by its length.
 pub fn render(template: &str, values: &Value) -> Result<String, TemplateError> {
+    check_inclusion(template)?;
     let template = compile(template)?;
     let mut registry = registry();
     registry.register_helper("uriencode", Box::new(uriencode));
@@ -149,9 +150,8 @@ fn explain(reason: &RenderErrorReason, values: &Value) -> TemplateError {
     }
 }
 
-/// Counts without parsing, since it is the parser that has to be spared.
+/// Looks without parsing, since it is the parser that has to be spared.
 fn check_complexity(template: &str) -> Result<(), TemplateError> {
-    let blocks = template.matches("{{#").count();
     let mut depth = 0_usize;
     let mut deepest = 0;
     for character in template.chars() {
@@ -162,10 +162,38 @@ fn check_complexity(template: &str) -> Result<(), TemplateError> {
         }
         deepest = deepest.max(depth);
     }
-    if deepest > DEEPEST || blocks > DEEPEST || template.matches("{{").count() > MOST_TAGS {
+    let blocks = tags(template).filter(|(_, tag)| tag.starts_with('#'));
+    let blocks = blocks.count();
+    if deepest > DEEPEST || blocks > DEEPEST || tags(template).count() > MOST_TAGS {
         return Err(TemplateError::TooComplex);
     }
     Ok(())
+}
+
+/// Nothing may be included: what includes itself exhausts the stack, and ends the process with it.
+fn check_inclusion(template: &str) -> Result<(), TemplateError> {
+    for (at, tag) in tags(template) {
+        let inside = tag.strip_prefix('#').map_or(tag, str::trim_start);
+        if inside.starts_with(['>', '*']) {
+            let before = template[..at].lines();
+            return Err(TemplateError::Syntax {
+                line: before.clone().count().max(1),
+                column: before.last().map_or(0, str::len) + 1,
+                reason:
+                    "partials and decorators are not available: write out what is to be included"
+                        .to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where each `{{` is, and what follows it from the first character that means something.
+fn tags(template: &str) -> impl Iterator<Item = (usize, &str)> {
+    let meaningless = |character: char| matches!(character, '{' | '~') || character.is_whitespace();
+    template
+        .match_indices("{{")
+        .map(move |(at, _)| (at, template[at..].trim_start_matches(meaningless)))
 }
 
 /// A writer that refuses what is too long.
@@ -236,6 +264,23 @@ mod tests {
         ] {
             let error = render(template, &values()).unwrap_err().to_string();
             assert!(!error.contains("p@ss"), "{template}: {error}");
+        }
+    }
+
+    /// One that includes itself would exhaust the stack, and end the process with it.
+    #[test]
+    fn nothing_is_included() {
+        for template in [
+            "{{> other}}",
+            "{{~ > other}}",
+            "{{#> other}}{{/other}}",
+            "{{* other}}",
+            "{{#*inline \"a\"}}{{> a}}{{/inline}}{{> a}}",
+            "{{~# *inline \"a\"}}{{~> a}}{{/inline}}{{~> a}}",
+        ] {
+            let error = render(template, &values()).unwrap_err().to_string();
+            let words = "line 1, column 1: partials and decorators are not available";
+            assert!(error.starts_with(words), "{template}: {error}");
         }
     }
 

@@ -17,6 +17,9 @@ use crate::{Error, Result, clone_root, operator};
 /// The test binaries that need no cluster: each starts the servers that it asks.
 const BESIDE: [&str; 5] = ["dataset", "dump", "health", "provider_postgresql", "store"];
 
+/// Tests at a time of those in the cluster, which mostly wait for it.
+const THREADS: &str = "3";
+
 /// Everything that needs real parts, in the cluster that is up with the operator in it.
 pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Result<()> {
     let binary = operator::build(cache)?;
@@ -52,7 +55,9 @@ pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Resu
         });
         (tally, result)
     });
-    let shared = run("tests in the cluster", &mut command(&in_cluster), tally);
+    let mut in_cluster = command(&in_cluster);
+    in_cluster.env("RUST_TEST_THREADS", THREADS);
+    let shared = run("tests in the cluster", &mut in_cluster, tally);
     for line in output {
         print(&line);
     }

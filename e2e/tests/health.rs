@@ -7,7 +7,6 @@
     reason = "a failed test may panic"
 )]
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -140,14 +139,10 @@ fn cases() -> Vec<Case> {
 fn judged(cases: &[&Case], script: Option<&Path>) -> Vec<String> {
     let folder = tools::ensure(&Cache::open().unwrap(), &[tools::HEALTH]).unwrap();
     let objects: Vec<&Value> = cases.iter().map(|case| &case.object).collect();
-    let name = script.map_or("kstatus".into(), |path| {
-        path.to_string_lossy().replace('/', "_")
-    });
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
-    fs::write(&file, serde_json::to_vec(&objects).unwrap()).unwrap();
+    let objects = serde_json::to_string(&objects).unwrap();
     let mut health = Command::new(folder[0].join("health"));
-    health.args(script).stdin(fs::File::open(&file).unwrap());
-    let answer = command::output(&mut health).unwrap();
+    health.args(script);
+    let answer = command::output_with_input(&mut health, &objects).unwrap();
     let words = answer
         .lines()
         .map(|line| line.split('\t').next().unwrap().to_owned());

@@ -127,7 +127,16 @@ fn applied(environment: &'static str, namespace: &'static str) {
             namespace,
         ])
         .unwrap();
-        wait(&["job/tonight", "--for=condition=Complete", "-n", namespace]);
+        let job = "job/tonight";
+        kubectl(&[
+            "wait",
+            "--for=condition=Complete",
+            "--timeout=90s",
+            job,
+            "-n",
+            namespace,
+        ])
+        .unwrap();
         wait(&["backups", "--all", "-n", namespace]);
     }
 }

@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 
 use super::pass::{Obstacle, Pass};
-use super::pod;
+use super::{job, pod};
 use crate::api::{Backup, BackupReason, BackupState};
 use crate::error::Error;
 use crate::store::StoreError;
@@ -48,7 +48,8 @@ async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
     const DOING: &str = "stop the Job";
     let jobs: Api<Job> = pass.api();
     let name = pass.job_name();
-    let Some(job) = jobs.get_opt(&name).await.map_err(Error::api(DOING))? else {
+    let found = jobs.get_opt(&name).await.map_err(Error::api(DOING))?;
+    let Some(job) = found.filter(|job| job::is_of(job, &pass.backup)) else {
         return Ok(());
     };
     // A pod that has ended keeps its log: its Job is about to say so, too.

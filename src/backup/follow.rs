@@ -9,6 +9,7 @@ use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt};
 
 use super::finish::{self, Finished};
+use super::job;
 use super::judge::{self, Evidence, Ruin, Verdict};
 use super::pass::{Obstacle, Pass};
 use super::pod::{MAIN, is_running};
@@ -88,6 +89,7 @@ async fn work(pass: &Pass<'_>) -> Result<(Option<Job>, Option<Pod>), Error> {
         .work
         .job(context, &pass.namespace(), &name)
         .await?;
+    let job = job.filter(|job| job::is_of(job, &pass.backup));
     Ok((job, context.backup.work.pod(&pass.backup, &name)))
 }
 

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 
+use super::job;
 use super::pass::{Obstacle, Pass};
 use super::prepare::{self, Prepared};
 use super::subject::{self, Sight, Subject};
@@ -129,11 +130,20 @@ async fn begin(pass: &mut Pass<'_>, prepared: &Prepared) -> Result<String, Obsta
     Ok(upload_id)
 }
 
-async fn existing_job(pass: &Pass<'_>) -> Result<Option<Job>, Error> {
+/// The Job, where a crash came between it and its Secret.
+async fn existing_job(pass: &Pass<'_>) -> Result<Option<Job>, Obstacle> {
     let jobs: Api<Job> = pass.api();
-    jobs.get_opt(&pass.job_name())
-        .await
-        .map_err(Error::api("read the Job"))
+    let name = pass.job_name();
+    let found = jobs.get_opt(&name).await;
+    match found.map_err(Error::api("read the Job"))? {
+        Some(other) if !job::is_of(&other, &pass.backup) => {
+            let message = format!(
+                "there is a Job {name} already that db-operator did not make: delete it, then make another Backup"
+            );
+            Err(Obstacle::new(BackupReason::JobRefused, message))
+        }
+        found => Ok(found),
+    }
 }
 
 async fn create_job(

@@ -92,20 +92,37 @@ async fn a_secret_made_beforehand_leads_nowhere() {
         let trap = Trap::set().await;
         let mut data = trap.data();
         data["password"] = "chosen".into();
-        // It looks like the Database's own: labelled, owned, of its type.
+        // It is offered to the Database, as one that was restored would be.
         let name = scene.team.name("own");
-        let owner = json!({"apiVersion": "db-operator.dev/v1alpha1", "kind": "Database", "name": name, "uid": "0", "controller": true});
         let foreign = scene.team.name("foreign");
-        scene.team.make_secret(&foreign, json!({}), data.clone()).await;
+        scene
+            .team
+            .make_secret(&foreign, json!({}), data.clone())
+            .await;
         let secret: Secret = serde_json::from_value(json!({"stringData": data, "metadata": {
-            "name": name, "ownerReferences": [owner], "labels": {"db-operator.dev/adopt": "true"}}})).unwrap();
-        scene.team.secrets().create(&PostParams::default(), &secret).await.unwrap();
+            "name": name, "labels": {"db-operator.dev/adopt": "true"}}}))
+        .unwrap();
+        scene
+            .team
+            .secrets()
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
 
-        scene.team.make("foreign", json!({"deletionPolicy": "Delete"})).await;
+        scene
+            .team
+            .make("foreign", json!({"deletionPolicy": "Delete"}))
+            .await;
         scene.team.stalled(&foreign, "SecretNotOurs").await;
-        scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         let found = scene.team.secret(&name).await;
-        assert_eq!((found["username"].as_str(), password(&found).as_str()), (name.as_str(), "chosen"));
+        assert_eq!(
+            (found["username"].as_str(), password(&found).as_str()),
+            (name.as_str(), "chosen")
+        );
         assert!(found["host"].starts_with("postgres."), "{}", found["host"]);
         let backup = scene.team.back_up("b", &name, json!({})).await;
         scene.team.completed(&backup).await;

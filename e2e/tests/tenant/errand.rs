@@ -5,7 +5,7 @@ use db_operator::api::destination::SECRET_ACCESS_KEY_KEY;
 use db_operator::dump::errand::paths::WINDOW_KEY;
 use db_operator::dump::window::{SignedPart, Window};
 use e2e::servers::{BUCKET, OPERATOR_NAMESPACE};
-use e2e::testing::{BACKED_UP, Bucket, Server};
+use e2e::testing::{BACKED_UP, Bucket, Server, eventually};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
@@ -165,8 +165,14 @@ async fn readable(scene: &Scene<'_>) -> String {
                     "/api/v1/namespaces/{own}/pods/{}/log?container=dump",
                     pod.metadata.name.unwrap()
                 );
-                let (status, text) = scene.team.ask("GET", &path, &Value::Null).await;
-                assert_eq!(status, 200, "{path}: {text}");
+                // The container begins a moment after its Job.
+                let text = eventually("the pod has a log", BACKED_UP, async || {
+                    match scene.team.ask("GET", &path, &Value::Null).await {
+                        (200, text) => Ok(text),
+                        (status, text) => Err(format!("{path}: {status} {text}")),
+                    }
+                });
+                let text: String = text.await;
                 all += &text;
             }
         }

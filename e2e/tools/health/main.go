@@ -8,10 +8,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	luajson "layeh.com/gopher-json"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
@@ -24,8 +26,13 @@ func main() {
 }
 
 func run(arguments []string) error {
-	var objects []map[string]any
-	if err := json.NewDecoder(os.Stdin).Decode(&objects); err != nil {
+	input, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	var objects []any
+	// As the API's own clients read numbers: whole ones are whole.
+	if err := utiljson.Unmarshal(input, &objects); err != nil {
 		return fmt.Errorf("standard input is no list of objects: %w", err)
 	}
 	judge := kstatus
@@ -38,7 +45,11 @@ func run(arguments []string) error {
 			return argo(string(script), object)
 		}
 	}
-	for _, object := range objects {
+	for _, entry := range objects {
+		object, ok := entry.(map[string]interface{})
+		if !ok {
+			return fmt.Errorf("standard input is no list of objects")
+		}
 		result, message, err := judge(object)
 		if err != nil {
 			return err

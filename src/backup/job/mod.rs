@@ -109,6 +109,14 @@ pub fn name(backup: &Backup) -> String {
     format!("backup-{}", backup.uid().unwrap_or_default())
 }
 
+/// Whether a Job is the operator's for this backup, and not somebody else's of its name.
+#[must_use]
+pub fn is_of(job: &Job, backup: &Backup) -> bool {
+    let owners = job.metadata.owner_references.iter().flatten();
+    let uids: Vec<_> = owners.map(|owner| Some(&owner.uid)).collect();
+    uids.contains(&backup.metadata.uid.as_ref())
+}
+
 /// The vendor's image with the tools of this series.
 #[must_use]
 pub fn default_image(flavour: Flavour, series: &str) -> String {
