@@ -45,7 +45,7 @@ pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
             "",
             "SET SESSION",
             "INSERT INTO db_operator.sessions",
-            "SELECT CAST(epoch AS SIGNED)",
+            "SELECT CAST(e.epoch AS SIGNED)",
         ];
         let harmless = line.command == "Connect" || line.command == "Quit";
         assert!(
@@ -191,4 +191,26 @@ pub async fn one_process_enters_once_however_often_it_meets_the_server(context: 
             Some(epoch)
         );
     }
+}
+
+/// Whoever rolled back too far is told so, and changes nothing.
+pub async fn tables_of_a_newer_version_are_left_alone(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let names = context.names("newer");
+    let first = open(context.config(&administrator), context.fence());
+    first.observe(&names).await.unwrap();
+    first.close().await;
+    let layout = |layout: &str| {
+        format!("UPDATE db_operator.meta SET value = '{layout}' WHERE name = 'layout'")
+    };
+    context.server.run(&[&layout("2")]).await.unwrap();
+    let older = open(context.config(&administrator), context.fence());
+    let refused = older.observe(&names).await.unwrap_err();
+    older.close().await;
+    context.server.run(&[&layout("1")]).await.unwrap();
+    assert!(
+        matches!(refused, ProviderError::Unsupported(_)),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("newer version"), "{refused}");
 }

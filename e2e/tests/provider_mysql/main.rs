@@ -88,6 +88,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
 
 /// On a server that no other scenario uses at the same time, one after the other.
 const ALONE: &[Scenario] = scenarios![
+    fence::tables_of_a_newer_version_are_left_alone,
     faults::a_server_that_folds_names_refuses_upper_case,
     faults::a_read_only_server_is_told,
     faults::the_procedure_of_a_managed_server_ends_sessions,

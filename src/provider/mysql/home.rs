@@ -18,11 +18,15 @@ pub(super) async fn epoch(
     cluster_id: &str,
 ) -> Result<Option<Epoch>, ProviderError> {
     let query = sqlx::query(
-        "SELECT CAST(epoch AS SIGNED) AS epoch, process FROM db_operator.epochs WHERE cluster_id = ?",
+        "SELECT CAST(e.epoch AS SIGNED) AS epoch, e.process, m.value AS layout FROM db_operator.meta m \
+         LEFT JOIN db_operator.epochs e ON e.cluster_id = ? WHERE m.name = 'layout'",
     )
     .bind(cluster_id);
     match session.rows("reading the epoch", query).await {
-        Ok(rows) => rows.first().map(read_epoch).transpose(),
+        Ok(rows) => match rows.first() {
+            Some(row) => read_epoch(row),
+            None => Ok(None),
+        },
         Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
             Ok(None)
         }
@@ -30,11 +34,19 @@ pub(super) async fn epoch(
     }
 }
 
-fn read_epoch(row: &Row) -> Result<Epoch, ProviderError> {
-    Ok(Epoch {
-        number: row.number("epoch")?,
-        process: row.text("process")?,
-    })
+fn read_epoch(row: &Row) -> Result<Option<Epoch>, ProviderError> {
+    let layout = row.text("layout")?;
+    if layout != LAYOUT {
+        return Err(ProviderError::Unsupported(format!(
+            "the tables in db_operator have layout {layout} and this operator knows {LAYOUT}: run the newer version of \
+             db-operator"
+        )));
+    }
+    let number = row.optional_number("epoch")?;
+    let process = row.optional_text("process")?;
+    Ok(number
+        .zip(process)
+        .map(|(number, process)| Epoch { number, process }))
 }
 
 /// What only this server has: a random text made with the schema. It follows the data to a promoted replica, where

@@ -69,7 +69,11 @@ impl Postgresql {
             }
             Err(failure) => return Err(self.may_not_enter(failure).await),
         };
-        match self.pass_fence(&mut session).await {
+        let passed = match check_version(session.version()) {
+            Ok(()) => self.pass_fence(&mut session).await,
+            Err(error) => Err(error),
+        };
+        match passed {
             Ok(()) => Ok(session),
             Err(error) => {
                 session.close().await;
@@ -137,6 +141,7 @@ impl Postgresql {
         let mut session = self
             .connect(self.config.maintenance_database.as_str())
             .await?;
+        check_version(session.version())?;
         let doing = "make the operator's own database db_operator";
         let create = "CREATE DATABASE db_operator TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' \
                       ALLOW_CONNECTIONS false";
@@ -188,6 +193,20 @@ impl Postgresql {
     }
 }
 
+/// The oldest server that is supported, as PostgreSQL counts versions.
+const OLDEST: u32 = 140_000;
+
+/// Nothing is made on a server that is too old. Zero is one that did not say what it is.
+fn check_version(version: u32) -> Result<(), ProviderError> {
+    if version == 0 || version >= OLDEST {
+        return Ok(());
+    }
+    Err(ProviderError::Unsupported(format!(
+        "the server is PostgreSQL {}; 14 to 18 are supported, so upgrade it",
+        version / 10_000
+    )))
+}
+
 /// The operator's own database does not exist (invalid_catalog_name), or is not open yet because a crash came
 /// between making and opening it (object_not_in_prerequisite_state).
 fn is_not_there_yet(failure: &Failure) -> bool {
@@ -207,5 +226,20 @@ pub(super) fn unexpected(doing: &str, detail: &str) -> ProviderError {
     ProviderError::Unexpected {
         doing: doing.to_owned(),
         detail: detail.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_told_so() {
+        for version in [0, 140_000, 140_019, 180_001, 190_000] {
+            assert!(check_version(version).is_ok(), "{version}");
+        }
+        let error = check_version(130_022).unwrap_err();
+        assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
+        assert!(error.to_string().contains("PostgreSQL 13"), "{error}");
     }
 }
