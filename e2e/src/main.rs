@@ -92,6 +92,8 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
+    /// Back a table of 2 GB up on each server, restore it, and compare
+    Data,
 }
 
 #[derive(Subcommand)]
@@ -167,6 +169,10 @@ fn run(arguments: &Arguments) -> Result<()> {
                 budget: None,
             };
             passed(campaign::backups::run(&cluster, &options))?;
+        }
+        Task::Campaign(Campaign::Data) => {
+            let _lock = cluster.lock()?;
+            suite::big(&cluster)?;
         }
         Task::Bench(Bench::Databases(plan)) => {
             let _lock = cluster.lock()?;

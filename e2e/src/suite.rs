@@ -70,6 +70,16 @@ pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Resu
     shared.and(ended("tests with servers of their own", result))
 }
 
+/// The tests that take too long for every change, in the cluster that is up with the operator in it.
+pub fn big(cluster: &Cluster) -> Result<()> {
+    let mut tests = cargo();
+    tests
+        .args(["test", "--package", "e2e", "--test", "backups"])
+        .args(["--", "--ignored", "--nocapture"])
+        .env("KUBECONFIG", cluster.kubeconfig());
+    run("the long tests", &mut tests, &mut Tally::default())
+}
+
 /// The test binaries of a folder, as cargo finds them.
 fn names(folder: &Path) -> Result<Vec<String>> {
     let unreadable = |source| Error::Io {

@@ -4,6 +4,7 @@
 //! | file | what it shows |
 //! |---|---|
 //! | `life.rs` | from the object to a restored copy: states, status, log, object, manifest |
+//! | `big.rs` | … of a table of 2 GB, by `cargo xtask campaign data` |
 //! | `snapshot.rs` | … of one moment, while others write |
 //! | `turns.rs` | one at a time for a Database, the oldest first; a limit for each instance |
 //! | `waits.rs` | what keeps a backup from beginning, and that it begins when that is mended |
@@ -19,6 +20,7 @@
     reason = "a failed test may panic"
 )]
 
+mod big;
 mod canary;
 mod deleted;
 mod final_backup;
