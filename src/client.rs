@@ -7,24 +7,20 @@ use std::time::Duration;
 
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
-use tower::BoxError;
-use tower::filter::FilterLayer;
 use tower::util::MapRequestLayer;
 
+mod led;
 mod timed;
 
 use crate::leader::{Leadership, Precondition};
 use crate::metrics::Metrics;
+use led::LedLayer;
+pub use led::NotLeading;
 use timed::TimedLayer;
 
 /// The longest that a request may take until its answer begins. A watch is bounded, too: it is only
 /// the opening that counts.
 const LIMIT: Duration = Duration::from_secs(15);
-
-/// Refuses what only a leader may do.
-#[derive(Debug, thiserror::Error)]
-#[error("this process does not lead any more")]
-pub struct NotLeading;
 
 /// Finds the API server, as kubectl or a pod does.
 pub async fn infer() -> Result<Config, kube::config::InferConfigError> {
@@ -40,16 +36,9 @@ pub fn for_leader(
     leadership: Leadership,
     metrics: &Metrics,
 ) -> Result<Client, kube::Error> {
-    let gate = FilterLayer::new(move |request: http::Request<kube::client::Body>| {
-        if leadership.is_held() {
-            Ok(request)
-        } else {
-            Err(BoxError::from(NotLeading))
-        }
-    });
     Ok(ClientBuilder::try_from(config)?
         .with_layer(&TimedLayer::new(LIMIT, metrics.clone()))
-        .with_layer(&gate)
+        .with_layer(&LedLayer::new(leadership))
         .build())
 }
 

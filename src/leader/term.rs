@@ -44,14 +44,14 @@ impl Leadership {
     }
 
     /// Notes a renewal that was sent at `sent` and granted for `ttl`.
-    pub(super) fn extend(&self, sent: Instant, ttl: Duration) {
+    pub(crate) fn extend(&self, sent: Instant, ttl: Duration) {
         let end = sent.duration_since(self.started) + safe_part(ttl);
         let end = u64::try_from(end.as_millis()).unwrap_or(u64::MAX);
         self.ends.store(end, Ordering::Release);
     }
 
     /// Ends it now.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ends.store(0, Ordering::Release);
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub struct Proxy {
     address: SocketAddr,
     open: watch::Sender<bool>,
-    sent: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -21,8 +21,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, state) = watch::channel(true);
-        let sent = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&sent);
+        let requests = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *state.borrow() {
@@ -33,7 +33,7 @@ impl Proxy {
         Self {
             address,
             open,
-            sent,
+            requests,
         }
     }
 
@@ -52,9 +52,9 @@ impl Proxy {
         self.open.send_replace(true);
     }
 
-    /// How many bytes clients have sent.
-    pub fn bytes_sent(&self) -> u64 {
-        self.sent.load(Ordering::SeqCst)
+    /// How many requests clients have sent, as the sizes of TLS' records tell.
+    pub fn requests_sent(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -63,25 +63,62 @@ async fn pass(
     client: TcpStream,
     server: SocketAddr,
     mut open: watch::Receiver<bool>,
-    sent: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
 ) {
     let Ok(server) = TcpStream::connect(server).await else {
         return;
     };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let requests = async {
+    let mut records = Records::default();
+    let upstream = async {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
-            sent.fetch_add(count as u64, Ordering::SeqCst);
+            requests.fetch_add(records.requests(&buffer[..count]), Ordering::SeqCst);
             if to_server.write_all(&buffer[..count]).await.is_err() {
                 break;
             }
         }
     };
     tokio::select! {
-        () = requests => {}
+        () = upstream => {}
         _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
         _ = open.wait_for(|open| !open) => {}
+    }
+}
+
+/// TLS records on their way (RFC 8446, section 5): a type, a version, a length, and that many bytes.
+#[derive(Default)]
+struct Records {
+    header: Vec<u8>,
+    /// Bytes of the record's content that are still to come.
+    left: usize,
+}
+
+impl Records {
+    const HEADER: usize = 5;
+    /// The type of all that is encrypted.
+    const APPLICATION_DATA: u8 = 23;
+    /// A request carries a token of several hundred bytes; the end of a handshake or of a connection takes less than 100.
+    const REQUEST: usize = 300;
+
+    /// How many of the records that begin in these bytes are requests.
+    fn requests(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut requests = 0;
+        while !bytes.is_empty() {
+            let content = self.left.min(bytes.len());
+            self.left -= content;
+            bytes = &bytes[content..];
+            let header = (Self::HEADER - self.header.len()).min(bytes.len());
+            self.header.extend(&bytes[..header]);
+            bytes = &bytes[header..];
+            if let [kind, _, _, high, low] = self.header[..] {
+                self.left = usize::from(u16::from_be_bytes([high, low]));
+                requests +=
+                    u64::from(kind == Self::APPLICATION_DATA && self.left > Self::REQUEST);
+                self.header.clear();
+            }
+        }
+        requests
     }
 }
