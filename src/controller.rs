@@ -118,6 +118,23 @@ impl Context {
         }
     }
 
+    /// An instance as its controller reads it, whether or not the server was looked at; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotRead`] shortly after the start, and for an object that cannot be read.
+    pub fn instance_object(&self, name: &str) -> Result<Option<DatabaseInstance>, Error> {
+        let store = self.instance_objects.get().ok_or(Error::NotRead)?;
+        match store.wait_until_ready().now_or_never() {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => return Err(Error::NotRead),
+        }
+        match store.get(&ObjectRef::new(name)).as_deref() {
+            Some(DeserializeGuard(Ok(instance))) => Ok(Some(instance.clone())),
+            Some(DeserializeGuard(Err(_))) => Err(Error::NotRead),
+            None => Ok(None),
+        }
+    }
+
     /// Has a Database looked at now, whatever is remembered of it.
     pub fn look_at(&self, database: &DeserializeGuard<Database>) {
         self.memory.suspect(&database.uid().unwrap_or_default());

@@ -41,6 +41,9 @@ pub enum Error {
     /// This process must not do anything any more.
     #[error("this process does not lead any more")]
     NotLeading,
+    /// The instances were not read yet since this process began, or this one cannot be read.
+    #[error("the DatabaseInstance was not read yet")]
+    NotRead,
     /// Something keeps a database or a user from being dropped.
     #[error("{what}")]
     Blocked {
@@ -78,6 +81,7 @@ impl Error {
             Self::Server(_)
             | Self::Store(_)
             | Self::NotLeading
+            | Self::NotRead
             | Self::LoginFailed { .. }
             | Self::Blocked { .. }
             | Self::Encode { .. } => None,
@@ -102,6 +106,7 @@ impl Error {
             Self::Store(_) => "StoreRefused",
             Self::LoginFailed { .. } => "LoginFailed",
             Self::NotLeading => "NotLeading",
+            Self::NotRead => "NotRead",
             Self::Blocked { .. } => "DeletionBlocked",
             Self::Encode { .. } => "InternalError",
             Self::Changed { .. } => "ObjectChanged",
@@ -119,6 +124,7 @@ impl Error {
             // Whoever does not try again says so before it becomes this error.
             Self::Store(_)
             | Self::NotLeading
+            | Self::NotRead
             | Self::Changed { .. }
             | Self::LoginFailed { .. }
             | Self::Blocked { .. } => true,

@@ -9,7 +9,7 @@ use super::job;
 use crate::api::backup::Upload;
 use crate::api::destination::BackupDestination;
 use crate::api::{
-    Backup, BackupReason, BackupState, BackupStatus, DatabaseInstance, Outcome, Reason, Report,
+    Backup, BackupReason, BackupState, BackupStatus, Outcome, Reason, Report,
 };
 use crate::controller::Context;
 use crate::error::Error;
@@ -185,7 +185,7 @@ impl<'a> Pass<'a> {
         let status = self.status();
         let name = status.source.map(|source| source.instance);
         let settings = match &name {
-            Some(name) => self.settings(name).await?,
+            Some(name) => self.settings(name)?,
             None => None,
         };
         let (Some(name), Some(mut settings)) = (name, settings) else {
@@ -205,15 +205,11 @@ impl<'a> Pass<'a> {
     }
 
     /// `spec.backup` of an instance. After a restart it may not have been looked at yet, which does not mean that it is gone.
-    async fn settings(&self, instance: &str) -> Result<Option<BackupDestination>, Error> {
+    fn settings(&self, instance: &str) -> Result<Option<BackupDestination>, Error> {
         if let Some(entry) = self.context.instances.get(instance) {
             return Ok(entry.object.spec.backup.clone());
         }
-        let instances: Api<DatabaseInstance> = Api::all(self.context.client.clone());
-        let found = instances
-            .get_opt(instance)
-            .await
-            .map_err(Error::api("read the DatabaseInstance"))?;
+        let found = self.context.instance_object(instance)?;
         Ok(found.and_then(|instance| instance.spec.backup))
     }
 
