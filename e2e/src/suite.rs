@@ -17,6 +17,9 @@ use crate::{Error, Result, clone_root, operator};
 /// The test binaries that need no cluster: each starts the servers that it asks.
 const BESIDE: [&str; 5] = ["dataset", "dump", "health", "provider_postgresql", "store"];
 
+/// What looks back at what all the others made the operator do.
+const LAST: &str = "rbac";
+
 /// Tests at a time of those in the cluster, which mostly wait for it.
 const THREADS: &str = "3";
 
@@ -35,13 +38,15 @@ pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Resu
         tests
     };
     let all = names(&clone_root().join("e2e/tests"))?;
-    let (beside, in_cluster): (Vec<_>, Vec<_>) = all
+    let (beside, mut in_cluster): (Vec<_>, Vec<_>) = all
         .into_iter()
         .partition(|name| BESIDE.contains(&name.as_str()));
+    in_cluster.retain(|name| name != LAST);
     // Two cargos would wait for each other's builds.
     run(
         "the tests are built",
-        command(&[beside.clone(), in_cluster.clone()].concat()).arg("--no-run"),
+        command(&[beside.clone(), in_cluster.clone(), vec![LAST.to_owned()]].concat())
+            .arg("--no-run"),
         &mut Tally::default(),
     )?;
 
@@ -67,7 +72,14 @@ pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Resu
         tail: String::new(),
     })?;
     tally.add(passed);
-    shared.and(ended("tests with servers of their own", result))
+    let looked_back = run(
+        "a look back at what the tests made the operator do",
+        &mut command(&[LAST.to_owned()]),
+        tally,
+    );
+    shared
+        .and(ended("tests with servers of their own", result))
+        .and(looked_back)
 }
 
 /// The tests that take too long for every change, in the cluster that is up with the operator in it.

@@ -8,9 +8,7 @@ use kube::{Api, Resource, ResourceExt};
 use super::job;
 use crate::api::backup::Upload;
 use crate::api::destination::BackupDestination;
-use crate::api::{
-    Backup, BackupReason, BackupState, BackupStatus, Outcome, Reason, Report,
-};
+use crate::api::{Backup, BackupReason, BackupState, BackupStatus, Outcome, Reason, Report};
 use crate::controller::Context;
 use crate::error::Error;
 use crate::instance::destination::{Destination, DestinationError};

@@ -114,8 +114,7 @@ impl Records {
             bytes = &bytes[header..];
             if let [kind, _, _, high, low] = self.header[..] {
                 self.left = usize::from(u16::from_be_bytes([high, low]));
-                requests +=
-                    u64::from(kind == Self::APPLICATION_DATA && self.left > Self::REQUEST);
+                requests += u64::from(kind == Self::APPLICATION_DATA && self.left > Self::REQUEST);
                 self.header.clear();
             }
         }
