@@ -151,6 +151,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             seed,
             slice,
         }) => {
+            operator::build(&Cache::open()?)?;
             let options = campaign::Options {
                 only: only.clone(),
                 errors: *errors,
@@ -167,6 +168,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             slice,
         }) => {
             let _lock = cluster.lock()?;
+            operator::build(&Cache::open()?)?;
             let options = campaign::backups::Options {
                 only: only.clone(),
                 tool: *tool,
