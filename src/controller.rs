@@ -85,10 +85,21 @@ pub struct Context {
 }
 
 impl Context {
+    /// Every Database, also those that cannot be read; none before they were read since this process leads.
+    #[must_use]
+    pub fn all_databases(&self) -> Option<Vec<Arc<DeserializeGuard<Database>>>> {
+        let store = self.databases.get()?;
+        match store.wait_until_ready().now_or_never()? {
+            Ok(()) => Some(store.state()),
+            // Their controller ended, maybe before it read them.
+            Err(_) => None,
+        }
+    }
+
     /// The Databases that refer to an instance.
     #[must_use]
     pub fn databases_on(&self, instance: &str) -> Vec<Arc<DeserializeGuard<Database>>> {
-        let all = self.databases.get().map(Store::state).unwrap_or_default();
+        let all = self.all_databases().unwrap_or_default();
         let refers = |guarded: &Arc<DeserializeGuard<Database>>| {
             guarded
                 .0

@@ -13,6 +13,7 @@ use super::access;
 use super::breaker::Breaker;
 use super::registry::{Entry, Standing};
 use super::server::{self, Server, ServerError};
+use super::users::Users;
 use super::verdict::{self, Verdict};
 use crate::api::instance::DatabaseInstanceStatus;
 use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, FINALIZER, InstanceReason, Report};
@@ -32,8 +33,8 @@ const MANAGER: &str = "db-operator-instance";
 const GLANCE: Duration = Duration::from_secs(30);
 /// How soon an instance that does not answer is looked at again; its breaker says whether it is asked.
 const SOON: Duration = Duration::from_secs(2);
-/// How many Databases the message of an instance that is in use names.
-const NAMED: usize = 5;
+/// How soon it is looked again whether the Databases were read by now.
+const UNREAD_REST: Duration = Duration::from_millis(250);
 
 /// Looks after all instances until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -49,10 +50,14 @@ impl Reconcile for DatabaseInstance {
     const KIND: &'static str = "DatabaseInstance";
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+        let Some(databases) = context.all_databases() else {
+            // Nobody knows yet who refers to it.
+            return Ok(Action::requeue(UNREAD_REST));
+        };
+        let users = Users::of(&self.name_any(), &databases);
         let mut next = self.status.clone().unwrap_or_default();
         next.cluster_id = Some(context.cluster_id.clone());
-        let users = users(self, context);
-        next.databases = Some(i64::try_from(users.len()).unwrap_or(i64::MAX));
+        next.databases = Some(i64::try_from(users.count()).unwrap_or(i64::MAX));
 
         if self.meta().deletion_timestamp.is_some() && users.is_empty() {
             context.connections.forget(&self.name_any()).await;
@@ -65,7 +70,7 @@ impl Reconcile for DatabaseInstance {
 
         let (standing, verdict) = look(self, context, &mut next).await?;
         let verdict = if self.meta().deletion_timestamp.is_some() {
-            in_use(&users)
+            users.verdict()
         } else {
             verdict
         };
@@ -225,39 +230,6 @@ async fn finalizer_added(
         return Ok(instance.clone());
     }
     finalizer::add(&Api::all(client.clone()), instance).await
-}
-
-/// The Databases that refer to it, as `namespace/name`.
-fn users(instance: &DatabaseInstance, context: &Context) -> Vec<String> {
-    let mut users: Vec<String> = context
-        .databases_on(&instance.name_any())
-        .iter()
-        .map(|database| {
-            format!(
-                "{}/{}",
-                database.namespace().unwrap_or_default(),
-                database.name_any()
-            )
-        })
-        .collect();
-    users.sort();
-    users
-}
-
-fn in_use(users: &[String]) -> Verdict {
-    let first: Vec<&str> = users.iter().take(NAMED).map(String::as_str).collect();
-    let more = users.len().saturating_sub(NAMED);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    let message = format!(
-        "{} Database(s) refer to it: {}{rest}; it goes when they are gone",
-        users.len(),
-        first.join(", ")
-    );
-    (InstanceReason::InUse, message)
 }
 
 /// Whether somebody asked for a look that was not taken yet.
