@@ -11,7 +11,7 @@ use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use super::memory::About;
+use super::memory::{About, Note};
 use super::turn::{self, Told};
 use super::walk::{End, walk};
 use crate::api::Database;
@@ -92,6 +92,7 @@ impl Reconcile for Database {
             context.instances.get(&self.spec.instance_ref.name).as_ref(),
             turn::digest(context, self),
         );
+        let suspicions = context.memory.suspicions(&uid);
         let now = Instant::now();
         if let Some(rest) = context.memory.rest(&uid, &about, now) {
             return Ok(Action::requeue(turn::rest(self, rest)));
@@ -114,14 +115,15 @@ impl Reconcile for Database {
         let next_deep = now + context.deep_resync;
         // A process that just began does not look deeply at everything at once.
         let first_deep = now + context.deep_resync.mul_f64(rand::random());
-        context.memory.note(
-            &uid,
+        let note = Note {
             about,
-            now + rest,
-            looked_deep.then_some(next_deep),
+            suspicions,
+            rest,
+            deep_due: looked_deep.then_some(next_deep),
             first_deep,
             anew,
-        );
+        };
+        context.memory.note(&uid, note, Instant::now());
         result.map(|_| Action::requeue(turn::rest(self, rest)))
     }
 }
