@@ -12,9 +12,7 @@ use super::observe::{View, observe};
 use super::pass::Pass;
 use super::state::{self, Act, Cause, Step};
 use super::{give_up, report};
-use crate::api::{
-    Database, DatabaseReason, DatabaseState, FINALIZER, RECONCILE_REQUESTED_AT, Reason, Report,
-};
+use crate::api::{Database, DatabaseReason, DatabaseState, FINALIZER, Reason, Report};
 use crate::controller::Context;
 use crate::error::Error;
 use crate::finalizer;
@@ -147,7 +145,7 @@ async fn watch(pass: &mut Pass<'_>) -> Result<End, Error> {
     } else if pass.database.spec.suspend && pass.state().is_some_and(report::is_established) {
         let next = pass.status().cloned().unwrap_or_default();
         let reason = DatabaseReason::Suspended;
-        pass.report(next, &Report::new(reason, reason.meaning()))
+        pass.conclude(next, &Report::new(reason, reason.meaning()))
             .await?;
     }
     Ok(End::Settled {
@@ -162,6 +160,7 @@ async fn create(pass: &mut Pass<'_>) -> Result<Option<End>, Error> {
         pass,
         Depth {
             create: true,
+            asked: true,
             deep: true,
             since: None,
         },
@@ -183,7 +182,7 @@ async fn maintain(
     deep_due: bool,
     settled: Option<Instant>,
 ) -> Result<End, Error> {
-    let asked = pass.is_changed() || pass.requested(RECONCILE_REQUESTED_AT).is_some();
+    let asked = pass.is_asked();
     let deep = deep_due || asked;
     // A survey from before our own last change would be of another time, and one that was not repeated is too old.
     let oldest = Instant::now().checked_sub(pass.context.resync * 2);
@@ -192,6 +191,7 @@ async fn maintain(
         pass,
         Depth {
             create: false,
+            asked,
             deep,
             since,
         },
@@ -200,7 +200,7 @@ async fn maintain(
     {
         Ok(Established { next, changed }) => {
             let report = report::usable(pass);
-            pass.report(next, &report).await?;
+            pass.conclude(next, &report).await?;
             let anew = changed || since.is_none();
             Ok(End::Settled { deep, anew })
         }
