@@ -21,6 +21,7 @@ use crate::api::{Backup, Database, DatabaseInstance};
 use crate::backoff::{self, Failures, Key};
 use crate::backup;
 use crate::database::memory::Memory;
+use crate::database::share::Shares;
 use crate::error::Error;
 use crate::health::Health;
 use crate::instance::connections::Connections;
@@ -64,6 +65,8 @@ pub struct Context {
     pub connections: Connections,
     /// What is remembered of each Database.
     pub memory: Memory,
+    /// How many passes over Databases each instance has.
+    pub shares: Shares,
     /// The object stores that are open.
     pub destinations: Destinations,
     /// What all passes over Backups share.
@@ -196,6 +199,12 @@ pub trait Reconcile:
     /// The kind, as metrics and logs name it.
     const KIND: &'static str;
 
+    /// When an object is to be looked at, if not now. Asked first; what it answers is no success, so that the failures
+    /// before it still count.
+    fn not_yet(&self, _context: &Context) -> Option<Action> {
+        None
+    }
+
     /// Brings the world one step closer to what this object says.
     fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
 }
@@ -270,13 +279,16 @@ async fn reconcile_one<K: Reconcile>(
             }
         };
         let started = Instant::now();
-        let result = object.reconcile(&context).await;
+        let (result, looked) = match object.not_yet(&context) {
+            Some(action) => (Ok(action), false),
+            None => (object.reconcile(&context).await, true),
+        };
         let failure = result.as_ref().err().map(Error::reason);
         context
             .metrics
             .reconciled(K::KIND, started.elapsed(), failure);
-        if result.is_ok() {
-            context.failures.forget(&key(guarded.as_ref()));
+        if looked && result.is_ok() {
+            context.failures.forget(&key::<K>(guarded.as_ref()));
         }
         result
     }
@@ -290,7 +302,7 @@ fn on_error<K: Reconcile>(
     error: &Error,
     context: &Context,
 ) -> Action {
-    let failures = context.failures.failed(key(object));
+    let failures = context.failures.failed(key::<K>(object));
     if error.is_retryable() {
         Action::requeue(backoff::delay(failures, rand::random()))
     } else {
@@ -298,7 +310,8 @@ fn on_error<K: Reconcile>(
     }
 }
 
-fn key<K: Reconcile>(object: &DeserializeGuard<K>) -> Key {
+/// Under which key failures of an object are counted.
+pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
     (
         K::KIND,
         object.namespace().unwrap_or_default(),

@@ -122,20 +122,20 @@ async fn take(pass: &mut Pass<'_>, step: Step, view: &View) -> Result<bool, Erro
     Ok(true)
 }
 
-/// Others may have waited for these names.
+/// Others may have waited for these names, also on another instance that leads to the same server.
 fn tell_rivals(pass: &Pass<'_>) {
-    let (name, user) = (pass.database.sql_name(), pass.database.sql_user());
-    for other in pass
-        .context
-        .databases_on(&pass.database.spec.instance_ref.name)
-    {
+    for other in pass.context.all_databases().unwrap_or_default() {
         let Ok(rival) = &other.0 else { continue };
-        if rival.uid() != pass.database.uid()
-            && (rival.sql_name() == name || rival.sql_user() == user)
-        {
+        if is_rival(rival, &pass.database) {
             pass.context.look_at(&other);
         }
     }
+}
+
+/// Whether another object names the same database or the same user.
+fn is_rival(other: &Database, of: &Database) -> bool {
+    other.uid() != of.uid()
+        && (other.sql_name() == of.sql_name() || other.sql_user() == of.sql_user())
 }
 
 /// Nothing to do but to say so.
@@ -222,4 +222,33 @@ async fn request_final_backup(pass: &mut Pass<'_>, view: &View) -> Result<End, E
         },
         Requested::Later(rest) => End::Later(rest),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn rivals_name_the_same_on_whatever_instance() {
+        let database = |name: &str, instance: &str, names: Value| -> Database {
+            let mut spec = names;
+            spec["instanceRef"] = json!({"name": instance});
+            let object = json!({
+                "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
+                "metadata": {"name": name, "namespace": "team", "uid": name}, "spec": spec,
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let orders = database("orders", "a", json!({}));
+        assert!(!is_rival(&orders, &orders));
+        for (instance, names, expected) in [
+            ("a", json!({"name": "orders"}), true),
+            ("b", json!({"name": "orders", "user": "other"}), true),
+            ("b", json!({"name": "other", "user": "orders"}), true),
+            ("a", json!({}), false),
+        ] {
+            assert_eq!(is_rival(&database("x", instance, names), &orders), expected);
+        }
+    }
 }
