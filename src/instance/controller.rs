@@ -1,7 +1,7 @@
 //! The controller of instances: reach the server, look at it, tell the databases.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access;
 use super::breaker::Breaker;
+use super::refused::Wishes;
 use super::registry::{Entry, Standing};
 use super::server::{self, Server, ServerError};
 use super::users::Users;
@@ -31,7 +32,7 @@ use crate::status;
 const MANAGER: &str = "db-operator-instance";
 /// How often the Secrets are read and the Databases counted again.
 const GLANCE: Duration = Duration::from_secs(30);
-/// How soon an instance that does not answer is looked at again; its breaker says whether it is asked.
+/// How soon an instance that does not answer is looked at again; its breaker, and what it refused, say whether it is asked.
 const SOON: Duration = Duration::from_secs(2);
 /// How soon it is looked again whether the Databases were read by now.
 const UNREAD_REST: Duration = Duration::from_millis(250);
@@ -128,12 +129,18 @@ async fn look(
         .open(&name, access, context.fence())
         .await;
 
-    if let Some(server) =
-        context
-            .connections
-            .fresh(&name, context.resync, requested(instance, status))
-    {
+    // While its databases use it again, the conditions may still say otherwise.
+    let settled = matches!(
+        current_verdict(instance).0,
+        InstanceReason::Connected | InstanceReason::InUse
+    );
+    let requested = requested(instance, status);
+    if settled && let Some(server) = context.connections.fresh(&name, context.resync, requested) {
         return Ok((Standing::Usable(server), current_verdict(instance)));
+    }
+    let (wishes, now) = (Wishes::of(instance), Instant::now());
+    if let Some(said) = context.connections.refusal(&name, &wishes, now) {
+        return Ok(unusable(said));
     }
     match inspect(&name, provider.as_ref(), &breaker, &context.metrics).await {
         Ok(found) => {
@@ -143,6 +150,7 @@ async fn look(
                 .get(ACKNOWLEDGE_IDENTITY)
                 .map(String::as_str);
             let verdict = verdict::of_inspection(&found, acknowledged, status);
+            context.connections.note(&name, &verdict, wishes, now);
             if verdict.0 != InstanceReason::Connected {
                 context.connections.withdraw(&name);
                 return Ok(unusable(verdict));
@@ -157,7 +165,9 @@ async fn look(
             if source.ends_process() {
                 context.end_superseded(&source);
             }
-            Ok(unusable(verdict::of_failure(&source)))
+            let verdict = verdict::of_failure(&source);
+            context.connections.note(&name, &verdict, wishes, now);
+            Ok(unusable(verdict))
         }
         Err(ServerError::Paused { .. }) => Ok(unusable(match current_verdict(instance) {
             (InstanceReason::Connected | InstanceReason::Checking, _) => (
