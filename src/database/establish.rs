@@ -269,6 +269,11 @@ async fn log_in(
     }
     match answer {
         Login::Accepted | Login::AtConnectionLimit => Ok(()),
+        // Trying again does not make it another one.
+        Login::Unusable(detail) => Err(Obstacle::stalled(
+            DatabaseReason::LoginFailed,
+            format!("the password in the Secret cannot be used: {detail}"),
+        )),
         Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
             reason: DatabaseReason::LoginFailed,
             message: format!("logging in as {} does not work: {detail}", names.role),
