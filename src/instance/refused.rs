@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::verdict::Verdict;
-use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, Outcome, RECONCILE_REQUESTED_AT, Reason};
+use crate::api::{
+    ACKNOWLEDGE_IDENTITY, DatabaseInstance, InstanceReason, Outcome, RECONCILE_REQUESTED_AT, Reason,
+};
 use crate::backoff;
 
 /// The wait after a first refusal.
@@ -30,6 +32,12 @@ impl Wishes {
     }
 }
 
+/// Whether only a person can mend it, and the server itself said so: what breaks off while TLS is agreed on may be a
+/// server that is just coming up.
+fn is_a_persons(reason: InstanceReason) -> bool {
+    reason.outcome() == Outcome::Stalled && reason != InstanceReason::TlsFailed
+}
+
 /// A server that was asked and refused.
 #[derive(Clone, Debug)]
 pub struct Refused {
@@ -48,7 +56,7 @@ impl Refused {
         now: Instant,
         spread: f64,
     ) -> Option<Self> {
-        if said.0.outcome() != Outcome::Stalled {
+        if !is_a_persons(said.0) {
             return None;
         }
         let before = before.filter(|before| before.wishes == wishes && before.verdict.0 == said.0);
@@ -70,7 +78,6 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::InstanceReason;
 
     fn wishes(generation: i64) -> Wishes {
         Wishes {
@@ -111,20 +118,18 @@ mod tests {
     #[test]
     fn what_goes_away_by_itself_is_asked_for_as_before() {
         let now = Instant::now();
-        for reason in InstanceReason::ALL {
-            let person = reason.outcome() == Outcome::Stalled;
-            let noted = Refused::after(None, &said(*reason), wishes(1), now, 0.5);
-            assert_eq!(noted.is_some(), person, "{reason:?}");
+        for (reason, waits) in [
+            (InstanceReason::Connected, false),
+            (InstanceReason::Unreachable, false),
+            (InstanceReason::TooManyConnections, false),
+            (InstanceReason::ReadOnly, false),
+            (InstanceReason::TlsFailed, false),
+            (InstanceReason::LoginFailed, true),
+            (InstanceReason::MissingPrivileges, true),
+            (InstanceReason::IdentityChanged, true),
+        ] {
+            let noted = Refused::after(None, &said(reason), wishes(1), now, 0.5);
+            assert_eq!(noted.is_some(), waits, "{reason:?}");
         }
-        assert!(
-            Refused::after(
-                None,
-                &said(InstanceReason::Unreachable),
-                wishes(1),
-                now,
-                0.5
-            )
-            .is_none()
-        );
     }
 }
