@@ -85,12 +85,13 @@ impl Reconcile for Database {
             // Its databases are looked at once it was.
             return Some(Action::requeue(UNSEEN_REST));
         }
-        let about = about(context, self);
-        if let Some(rest) = context.memory.rest(&uid, &about, Instant::now()) {
-            return Some(Action::requeue(turn::rest(self, rest)));
+        // Asked first, because it costs least: many may wait.
+        if let Some(wait) = context.shares.wait(instance, rand::random()) {
+            return Some(Action::requeue(wait));
         }
-        let wait = context.shares.wait(instance, rand::random())?;
-        Some(Action::requeue(wait))
+        let about = about(context, self);
+        let rest = context.memory.rest(&uid, &about, Instant::now())?;
+        Some(Action::requeue(turn::rest(self, rest)))
     }
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
