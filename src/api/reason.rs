@@ -126,7 +126,7 @@ reasons! {
         }
         Reconciling {
             WaitingForTurn: "Another backup of this Database is active, or the operator's limit is reached; the oldest is next.",
-            WaitingForDatabase: "The Database is not in the state CREATED yet, or is suspended.",
+            WaitingForDatabase: "The Database is not in the state CREATED yet, is suspended or being deleted, or its instance is not ready: see the instance.",
             Starting: "The upload is begun and the Job created.",
             BackingUp: "The Job is dumping and uploading; status.progress says how far it is.",
             Committing: "The Job is done; its parts are compared and put together.",
