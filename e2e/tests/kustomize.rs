@@ -58,6 +58,15 @@ fn both_overlays_are_accepted() {
     }
 }
 
+/// The operator that is loaded is this overlay, and works: it changed nothing of what was applied.
+#[test]
+fn there_is_no_difference_to_the_operator_that_runs() {
+    for diff in [&["diff", "-k"][..], &["diff", "--server-side", "-k"]] {
+        // It ends with an error where there is a difference.
+        assert_eq!(kubectl(diff, "development"), "", "{diff:?}");
+    }
+}
+
 #[test]
 fn definitions_come_before_the_operator() {
     for overlay in OVERLAYS {
