@@ -98,12 +98,6 @@ impl Applied {
         applied
     }
 
-    fn apply(&self, folder: &Path) {
-        let apply = ["apply", "--server-side", "--warnings-as-errors", "-k"];
-        let folder = [folder.to_str().unwrap()];
-        kubectl(&[&apply[..], &folder].concat()).unwrap();
-    }
-
     fn in_namespace(&self, arguments: &[&str]) -> Result<String, String> {
         kubectl(&[&["-n", &self.namespace], arguments].concat())
     }
@@ -130,16 +124,22 @@ impl Drop for Applied {
     }
 }
 
+fn apply(folder: &Path) {
+    let apply = ["apply", "--server-side", "--warnings-as-errors", "-k"];
+    let folder = [folder.to_str().unwrap()];
+    kubectl(&[&apply[..], &folder].concat()).unwrap();
+}
+
 fn works(applied: &Applied) {
     let environment = applied.environment;
     let ready = ["wait", "--for=condition=Ready", "--timeout=90s"];
     let wait = |what: &[&str]| applied.in_namespace(&[&ready, what].concat()).unwrap();
     let [platform, overlay] = &applied.folders;
-    applied.apply(platform);
+    apply(platform);
     for server in ["postgres", "mariadb", "mysql"] {
         wait(&[&format!("databaseinstance/{environment}-{server}")]);
     }
-    applied.apply(overlay);
+    apply(overlay);
     wait(&["databases", "--all"]);
     for folder in [platform, overlay] {
         let folder = folder.to_str().unwrap();
