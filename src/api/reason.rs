@@ -65,7 +65,7 @@ reasons! {
         }
         Reconciling {
             Checking: "The server has not been looked at yet.",
-            Unreachable: "The server does not answer, or not in time; it is asked again, ever more rarely.",
+            Unreachable: "The server does not answer, or not in time; it is asked again every few seconds.",
             ReadOnly: "The server accepts no writes (a standby, or `read_only`): it is looked at again.",
             TooManyConnections: "The server has no connection left for the operator; it is asked again.",
             InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
