@@ -12,6 +12,7 @@ use e2e::campaign;
 use e2e::check;
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
+use e2e::host;
 use e2e::operator::{self, Load};
 use e2e::suite::{self, Tally};
 use e2e::{Result, demo, servers};
@@ -145,6 +146,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             seed,
             slice,
         }) => {
+            operator::build(&Cache::open()?)?;
             let options = campaign::Options {
                 only: only.clone(),
                 errors: *errors,
@@ -161,6 +163,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             slice,
         }) => {
             let _lock = cluster.lock()?;
+            operator::build(&Cache::open()?)?;
             let options = campaign::backups::Options {
                 only: only.clone(),
                 tool: *tool,
@@ -254,6 +257,8 @@ fn passed(campaign: impl Future<Output = Result<campaign::Tally>>) -> Result<()>
 
 /// Everything that must hold, from quick to slow; ends in the number of tests that passed.
 fn test(cluster: &Cluster) -> Result<()> {
+    // The first half needs none, and takes minutes: who lacks it should not have to wait for the second to hear so.
+    host::require_root()?;
     let cache = Cache::open()?;
     let mut tally = Tally::default();
     let result = check::without_cluster(&cache, &mut tally).and_then(|()| {
