@@ -52,6 +52,13 @@ impl Failures {
         *count
     }
 
+    /// How often an object failed in a row.
+    #[must_use]
+    pub fn count(&self, key: &Key) -> u32 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(key).copied().unwrap_or_default()
+    }
+
     /// Forgets an object that works again, or is gone.
     pub fn forget(&self, key: &Key) {
         self.counts
@@ -96,6 +103,10 @@ mod tests {
         assert_eq!(failures.failed(key("x")), 1);
         assert_eq!(failures.failed(key("x")), 2);
         assert_eq!(failures.failed(key("y")), 1);
+        assert_eq!(
+            (failures.count(&key("x")), failures.count(&key("z"))),
+            (2, 0)
+        );
         failures.forget(&key("x"));
         assert_eq!(failures.failed(key("x")), 1);
     }

@@ -45,7 +45,7 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_name = "TIME", value_parser = duration)]
     pub deep_resync: Duration,
 
-    /// How many objects of one kind are worked on at the same time.
+    /// How many objects of one kind are worked on at the same time; the Databases of one instance get half of that.
     #[arg(long, env = "DB_OPERATOR_CONCURRENCY", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,

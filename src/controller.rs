@@ -3,180 +3,21 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::events::Recorder;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::api::{Backup, Database, DatabaseInstance};
-use crate::backoff::{self, Failures, Key};
-use crate::backup;
-use crate::database::memory::Memory;
+use crate::backoff::{self, Key};
+pub use crate::context::Context;
 use crate::error::Error;
-use crate::health::Health;
-use crate::instance::connections::Connections;
-use crate::instance::destination::Destinations;
-use crate::instance::registry::Instances;
-use crate::instance::server::ServerError;
-use crate::leader::Leadership;
-use crate::metrics::Metrics;
-use crate::provider::{Fence, ProviderError};
-use crate::trigger::Trigger;
-
-/// What every reconcile has at hand.
-pub struct Context {
-    /// Sends nothing once this process does not lead any more.
-    pub client: Client,
-    /// Publishes Events. A reconcile never fails because an Event was not published.
-    pub events: Recorder,
-    /// Where the administrators' Secrets live.
-    pub namespace: String,
-    /// Under which id databases are claimed.
-    pub cluster_id: String,
-    /// How often an object is looked at without a reason.
-    pub resync: Duration,
-    /// How often what is costly to look at is.
-    pub deep_resync: Duration,
-    /// To be asked before anything that only a leader may do and that `client` does not do.
-    pub leadership: Leadership,
-    /// What this process brings to the fence of every server; one for the whole process.
-    pub fence: Fence,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// What `/readyz` answers from.
-    pub health: Health,
-    /// How often each object failed in a row.
-    pub failures: Arc<Failures>,
-    /// How many objects of one kind are worked on at a time.
-    pub concurrency: u16,
-    /// What is known of the servers.
-    pub instances: Instances,
-    /// The providers that are open.
-    pub connections: Connections,
-    /// What is remembered of each Database.
-    pub memory: Memory,
-    /// The object stores that are open.
-    pub destinations: Destinations,
-    /// What all passes over Backups share.
-    pub backup: backup::Shared,
-    /// Instances to look at now.
-    pub instance_triggers: Trigger<DatabaseInstance>,
-    /// Databases to look at now.
-    pub database_triggers: Trigger<Database>,
-    /// Backups to look at now.
-    pub backup_triggers: Trigger<Backup>,
-    /// Every Backup, as the controller of backups reads them.
-    pub backups: OnceLock<Store<DeserializeGuard<Backup>>>,
-    /// Every Database, as the controller of databases reads them.
-    pub databases: OnceLock<Store<DeserializeGuard<Database>>>,
-    /// Every instance, as the controller of instances reads them.
-    pub instance_objects: OnceLock<Store<DeserializeGuard<DatabaseInstance>>>,
-    /// Cancelled when a server says that another process leads: this one has to end.
-    pub superseded: CancellationToken,
-}
-
-impl Context {
-    /// The Databases that refer to an instance.
-    #[must_use]
-    pub fn databases_on(&self, instance: &str) -> Vec<Arc<DeserializeGuard<Database>>> {
-        let all = self.databases.get().map(Store::state).unwrap_or_default();
-        let refers = |guarded: &Arc<DeserializeGuard<Database>>| {
-            guarded
-                .0
-                .as_ref()
-                .is_ok_and(|database| database.spec.instance_ref.name == instance)
-        };
-        all.into_iter().filter(refers).collect()
-    }
-
-    /// Whether there may be an instance of this name that this process has not looked at yet. Nothing is said about
-    /// its databases until it has: after a restart each would be written to twice.
-    #[must_use]
-    pub fn is_unseen(&self, instance: &str) -> bool {
-        if self.instances.get(instance).is_some() {
-            return false;
-        }
-        let Some(store) = self.instance_objects.get() else {
-            return true;
-        };
-        match store.wait_until_ready().now_or_never() {
-            Some(Ok(())) => store
-                .get(&ObjectRef::new(instance))
-                .is_some_and(|found| found.0.is_ok()),
-            // Its controller ended: nothing will be looked at any more.
-            Some(Err(_)) => false,
-            None => true,
-        }
-    }
-
-    /// An instance as its controller reads it, whether or not the server was looked at; `None` where there is none.
-    ///
-    /// # Errors
-    /// [`Error::NotRead`] shortly after the start, and for an object that cannot be read.
-    pub fn instance_object(&self, name: &str) -> Result<Option<DatabaseInstance>, Error> {
-        let store = self.instance_objects.get().ok_or(Error::NotRead)?;
-        match store.wait_until_ready().now_or_never() {
-            Some(Ok(())) => {}
-            Some(Err(_)) | None => return Err(Error::NotRead),
-        }
-        match store.get(&ObjectRef::new(name)).as_deref() {
-            Some(DeserializeGuard(Ok(instance))) => Ok(Some(instance.clone())),
-            Some(DeserializeGuard(Err(_))) => Err(Error::NotRead),
-            None => Ok(None),
-        }
-    }
-
-    /// Has a Database looked at now, whatever is remembered of it.
-    pub fn look_at(&self, database: &DeserializeGuard<Database>) {
-        self.memory.suspect(&database.uid().unwrap_or_default());
-        self.database_triggers.send(database);
-    }
-
-    /// Draws the consequences of a server's failure for its instance and for this process.
-    pub fn note_failure(&self, instance: &str, error: &ServerError) {
-        let Some(error) = error.provider() else {
-            return;
-        };
-        if error.ends_process() {
-            self.end_superseded(error);
-        } else if error.is_server_down() {
-            let known = self
-                .instance_objects
-                .get()
-                .and_then(|store| store.get(&ObjectRef::new(instance)));
-            if let Some(object) = known {
-                self.instance_triggers.send(&object);
-            }
-        }
-    }
-
-    /// Ends this process, because a server knows a newer leader.
-    pub fn end_superseded(&self, error: &ProviderError) {
-        tracing::error!(%error, "ending");
-        self.superseded.cancel();
-    }
-
-    /// What this process brings to the fence of every server.
-    #[must_use]
-    pub fn fence(&self) -> Fence {
-        self.fence.clone()
-    }
-
-    /// Look again at the next resync, or when something changes.
-    #[must_use]
-    pub fn at_resync(&self) -> Action {
-        Action::requeue(backoff::spread_evenly(self.resync, rand::random()))
-    }
-}
 
 /// A kind that has a controller.
 pub trait Reconcile:
@@ -184,6 +25,12 @@ pub trait Reconcile:
 {
     /// The kind, as metrics and logs name it.
     const KIND: &'static str;
+
+    /// When an object is to be looked at, if not now. Asked first; what it answers is no success, so that the failures
+    /// before it still count.
+    fn not_yet(&self, _context: &Context) -> Option<Action> {
+        None
+    }
 
     /// Brings the world one step closer to what this object says.
     fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
@@ -259,13 +106,16 @@ async fn reconcile_one<K: Reconcile>(
             }
         };
         let started = Instant::now();
-        let result = object.reconcile(&context).await;
+        let (result, looked) = match object.not_yet(&context) {
+            Some(action) => (Ok(action), false),
+            None => (object.reconcile(&context).await, true),
+        };
         let failure = result.as_ref().err().map(Error::reason);
         context
             .metrics
             .reconciled(K::KIND, started.elapsed(), failure);
-        if result.is_ok() {
-            context.failures.forget(&key(guarded.as_ref()));
+        if looked && result.is_ok() {
+            context.failures.forget(&key::<K>(guarded.as_ref()));
         }
         result
     }
@@ -279,7 +129,7 @@ fn on_error<K: Reconcile>(
     error: &Error,
     context: &Context,
 ) -> Action {
-    let failures = context.failures.failed(key(object));
+    let failures = context.failures.failed(key::<K>(object));
     if error.is_retryable() {
         Action::requeue(backoff::delay(failures, rand::random()))
     } else {
@@ -287,7 +137,8 @@ fn on_error<K: Reconcile>(
     }
 }
 
-fn key<K: Reconcile>(object: &DeserializeGuard<K>) -> Key {
+/// Under which key failures of an object are counted.
+pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
     (
         K::KIND,
         object.namespace().unwrap_or_default(),

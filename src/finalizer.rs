@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 use crate::api::FINALIZER;
 use crate::error::Error;
 
-/// How often a removal is tried when the object changes at the same time.
-const TRIES: u32 = 5;
-
 /// Puts the finalizer on, if it is not there. Returns the object as it is now.
 pub async fn add<K>(api: &Api<K>, object: &K) -> Result<K, Error>
 where
@@ -26,31 +23,28 @@ where
     send(api, &object.name_any(), patch, "add the finalizer").await
 }
 
-/// Takes the finalizer off. That the object is gone already is success.
+/// Takes the finalizer off. That the object is gone already is success. Where its list of finalizers changed since it
+/// was read, that is an [`Error::Changed`]: whoever retries has a newer copy then.
 pub async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), Error>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
     const DOING: &str = "remove the finalizer";
-    let (name, uid) = (object.name_any(), object.uid());
-    let mut seen = object.clone();
-    for _ in 0..TRIES {
-        let Some(patch) = remove_patch(seen.meta()) else {
-            return Ok(());
-        };
-        match send(api, &name, patch, DOING).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.code() == Some(404) => return Ok(()),
-            // A test in the patch failed: the list moved, or this is another object of that name.
-            Err(error) if error.code() == Some(422) => {}
-            Err(error) => return Err(error),
-        }
-        match api.get_opt(&name).await.map_err(Error::api(DOING))? {
-            Some(current) if current.uid() == uid => seen = current,
-            Some(_) | None => return Ok(()),
-        }
+    let Some(patch) = remove_patch(object.meta()) else {
+        return Ok(());
+    };
+    removed(send(api, &object.name_any(), patch, DOING).await, DOING)
+}
+
+/// What an answer to a removal means.
+fn removed<K>(answer: Result<K, Error>, doing: &'static str) -> Result<(), Error> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(404) => Ok(()),
+        // A test in the patch failed: the list moved, or this is another object of that name.
+        Err(error) if error.code() == Some(422) => Err(Error::Changed { doing }),
+        Err(error) => Err(error),
     }
-    Err(Error::Changed { doing: DOING })
 }
 
 async fn send<K>(api: &Api<K>, name: &str, patch: Value, doing: &'static str) -> Result<K, Error>
@@ -118,6 +112,24 @@ mod tests {
         assert_eq!(first[2]["value"], json!([FINALIZER]));
         let next = add_patch(&meta(&["other"])).unwrap();
         assert_eq!(next[1]["path"], "/metadata/finalizers/-");
+    }
+
+    #[test]
+    fn a_removal_that_met_another_list_is_tried_again_with_a_newer_copy() {
+        let answer = |code| {
+            let status = kube::core::Status {
+                code,
+                ..kube::core::Status::default()
+            };
+            Err::<(), _>(Error::api("try")(kube::Error::Api(Box::new(status))))
+        };
+        removed(answer(404), "try").unwrap();
+        let moved = removed(answer(422), "try").unwrap_err();
+        assert!(matches!(moved, Error::Changed { .. }) && moved.is_retryable());
+        assert!(matches!(
+            removed(answer(403), "try"),
+            Err(Error::Api { .. })
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
-//! - [`controller`]: what all controllers share, with [`error`], [`backoff`], [`finalizer`],
+//! - [`controller`]: what all controllers share, with its [`Context`](controller::Context), [`error`], [`backoff`], [`finalizer`],
 //!   [`status`] and [`trigger`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
@@ -18,6 +18,7 @@ pub mod backoff;
 pub mod backup;
 pub mod client;
 pub mod config;
+mod context;
 pub mod controller;
 pub mod database;
 pub mod dump;

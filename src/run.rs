@@ -19,6 +19,7 @@ use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::controller::Context;
 use crate::database::memory::Memory;
+use crate::database::share::Shares;
 use crate::health::{self, Health, ListenError};
 use crate::instance::connections::Connections;
 use crate::instance::destination::Destinations;
@@ -163,6 +164,7 @@ async fn operate(
             OwnImage::new(config.image.clone(), config.identity.clone()),
         ),
         memory: Memory::default(),
+        shares: Shares::of(config.concurrency),
         instance_triggers: Trigger::default(),
         database_triggers: Trigger::default(),
         backup_triggers: Trigger::default(),

@@ -12,6 +12,7 @@ use e2e::campaign;
 use e2e::check;
 use e2e::cluster::{Cluster, Settings, Up};
 use e2e::command::say;
+use e2e::host;
 use e2e::operator::{self, Load};
 use e2e::suite::{self, Tally};
 use e2e::{Result, demo, gitops, servers};
@@ -276,6 +277,8 @@ fn gitops(cluster: &Cluster, only: Option<&str>) -> Result<()> {
 
 /// Everything that must hold, from quick to slow; ends in the number of tests that passed.
 fn test(cluster: &Cluster) -> Result<()> {
+    // The first half needs none, and takes minutes: who lacks it should not have to wait for the second to hear so.
+    host::require_root()?;
     let cache = Cache::open()?;
     let mut tally = Tally::default();
     let result = check::without_cluster(&cache, &mut tally).and_then(|()| {

@@ -14,8 +14,15 @@ use crate::cluster::Cluster;
 use crate::command::say;
 use crate::{Error, Result, clone_root, operator};
 
-/// The test binaries that need no cluster: each starts the servers that it asks.
-const BESIDE: [&str; 5] = ["dataset", "dump", "health", "provider_postgresql", "store"];
+/// The test binaries that need no cluster: each starts the servers that it asks, if it asks any.
+const BESIDE: [&str; 6] = [
+    "bad_input",
+    "dataset",
+    "dump",
+    "health",
+    "provider_postgresql",
+    "store",
+];
 
 /// The test binary that needs Argo CD in the cluster: `cargo xtask gitops` runs it.
 pub(crate) const GITOPS: &str = "gitops";

@@ -195,7 +195,8 @@ impl Module {
                     &format!("Building {program}"),
                     &mut build,
                     &cache.log(&format!("build-{program}")),
-                )?;
+                )
+                .map_err(|error| explain(program, error))?;
             }
             Ok(())
         })
@@ -222,6 +223,19 @@ impl Module {
         }
         arguments.extend(["-ldflags".to_owned(), linker]);
         arguments
+    }
+}
+
+/// What to do about a build that failed, where that is known.
+fn explain(program: &str, error: Error) -> Error {
+    match error {
+        // Go's words for a module proxy, or its name, that cannot be reached.
+        Error::Failed { ref tail, .. } if tail.contains("dial tcp") => {
+            Error::Precondition(format!(
+                "The source of {program} could not be fetched: check the network, and GOPROXY if you need one. {error}"
+            ))
+        }
+        error => error,
     }
 }
 

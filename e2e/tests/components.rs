@@ -126,7 +126,7 @@ fn the_documented_changes_change_what_they_say() {
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
     let (beginning, changes) = blocks.split_first().unwrap();
-    let expected: [&[&str]; 4] = [
+    let expected: [&[&str]; 5] = [
         &["image: registry.internal/platform/db-operator:0.1.0"],
         &[
             "value: prod-eu-1",
@@ -141,6 +141,10 @@ fn the_documented_changes_change_what_they_say() {
             "grafana_dashboard: \"1\"",
             "kind: NetworkPolicy",
             "name: db-operator-edit",
+        ],
+        &[
+            "runbook_url: https://git.internal/platform/db-operator/blob/main/doc/how-to/alerts.md#dboperatornoleader\n",
+            "runbook_url: https://git.internal/platform/db-operator/blob/main/doc/how-to/alerts.md#dboperatorbackupold\n",
         ],
     ];
     assert_eq!(changes.len(), expected.len());

@@ -24,6 +24,8 @@ use serde_json::json;
 use support::kustomize::Copy;
 
 const OVERLAYS: [&str; 2] = ["development", "production"];
+/// Says itself how to make the bindings that it leaves to others.
+const PER_NAMESPACE: &str = "kustomize/components/per-namespace/kustomization.yaml";
 
 fn kubectl(arguments: &[&str], overlay: &str) -> String {
     let mut kubectl: Command = Cluster::main().kubectl();
@@ -53,6 +55,15 @@ fn both_overlays_are_accepted() {
         ] {
             assert!(answer.contains(object), "{overlay}: no {object}\n{answer}");
         }
+    }
+}
+
+/// The operator that is loaded is this overlay, and works: it changed nothing of what was applied.
+#[test]
+fn there_is_no_difference_to_the_operator_that_runs() {
+    for diff in [&["diff", "-k"][..], &["diff", "--server-side", "-k"]] {
+        // It ends with an error where there is a difference.
+        assert_eq!(kubectl(diff, "development"), "", "{diff:?}");
     }
 }
 
@@ -121,8 +132,32 @@ fn a_component_leaves_the_rights_in_namespaces_to_bindings() {
         });
         found.copied()
     };
-    assert!(of("ClusterRoleBinding", "db-operator-tenant").is_none());
-    // What a RoleBinding names, and what the operator may in its own namespace.
+    let roles = ["db-operator-tenant", "db-operator-pod-logs"];
+    for name in roles {
+        assert!(of("ClusterRoleBinding", name).is_none(), "{name}");
+        // What a RoleBinding names.
+        assert!(of("ClusterRole", name).is_some(), "{name}");
+        for place in ["doc/security.md", PER_NAMESPACE] {
+            let text = fs::read_to_string(clone_root().join(place)).unwrap();
+            let made = format!("kubectl create rolebinding {name} --namespace");
+            let text = text.replace("# ", "").replace("\\\n", "");
+            assert!(
+                text.contains(&made) && text.contains(&format!("--clusterrole={name} ")),
+                "{place}: {name}"
+            );
+        }
+    }
+    // What is left everywhere is to look; the operator's own namespace has a Role of its own.
+    for binding in objects
+        .iter()
+        .filter(|object| object.contains("kind: ClusterRoleBinding\n"))
+    {
+        assert!(
+            binding.contains("\n  name: db-operator\nroleRef:"),
+            "{binding}"
+        );
+    }
+    // And what the operator may do in its own namespace.
     for object in [
         of("ClusterRole", "db-operator-tenant"),
         of("Role", "db-operator"),
@@ -134,7 +169,7 @@ fn a_component_leaves_the_rights_in_namespaces_to_bindings() {
         );
     }
     let everywhere = of("ClusterRole", "db-operator").unwrap();
-    for word in ["- secrets\n", "- create\n  - delete\n"] {
+    for word in ["- secrets\n", "- pods/log\n", "- create\n  - delete\n"] {
         assert!(!everywhere.contains(word), "{everywhere}");
     }
 }

@@ -65,7 +65,7 @@ reasons! {
         }
         Reconciling {
             Checking: "The server has not been looked at yet.",
-            Unreachable: "The server does not answer, or not in time; it is asked again, ever more rarely.",
+            Unreachable: "The server does not answer, or not in time; it is asked again every few seconds.",
             ReadOnly: "The server accepts no writes (a standby, or `read_only`): it is looked at again.",
             TooManyConnections: "The server has no connection left for the operator; it is asked again.",
             InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
@@ -126,7 +126,7 @@ reasons! {
         }
         Reconciling {
             WaitingForTurn: "Another backup of this Database is active, or the operator's limit is reached; the oldest is next.",
-            WaitingForDatabase: "The Database is not in the state CREATED yet, or is suspended.",
+            WaitingForDatabase: "The Database is not in the state CREATED yet, is suspended or being deleted, or its instance is not ready: see the instance.",
             Starting: "The upload is begun and the Job created.",
             BackingUp: "The Job is dumping and uploading; status.progress says how far it is.",
             Committing: "The Job is done; its parts are compared and put together.",

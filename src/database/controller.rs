@@ -11,16 +11,13 @@ use kube::runtime::watcher;
 use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use super::memory::About;
+use super::memory::{About, Note};
 use super::turn::{self, Told};
 use super::walk::{End, walk};
 use crate::api::Database;
 use crate::backoff;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
-
-/// An object that failed is not looked at sooner than this, whatever wakes it.
-const SHORTEST_REST: Duration = Duration::from_millis(100);
 
 /// An object whose instance is about to be looked at is not looked at before.
 const UNSEEN_REST: Duration = Duration::from_secs(1);
@@ -75,27 +72,34 @@ fn selects_by_label(context: &Context, database: &Database) -> bool {
 impl Reconcile for Database {
     const KIND: &'static str = "Database";
 
-    async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+    fn not_yet(&self, context: &Context) -> Option<Action> {
         let uid = self.uid().unwrap_or_default();
+        let instance = &self.spec.instance_ref.name;
         if context.memory.is_gone(&uid) {
-            return Ok(Action::await_change());
+            return Some(Action::await_change());
         }
         if context.memory.is_news(&uid, Told::of(self)) {
             turn::tell(context, self);
         }
-        if context.is_unseen(&self.spec.instance_ref.name) {
+        if context.is_unseen(instance) {
             // Its databases are looked at once it was.
-            return Ok(Action::requeue(UNSEEN_REST));
+            return Some(Action::requeue(UNSEEN_REST));
         }
-        let about = About::of(
-            self,
-            context.instances.get(&self.spec.instance_ref.name).as_ref(),
-            turn::digest(context, self),
-        );
+        // Asked first, because it costs least: many may wait.
+        if let Some(wait) = context.shares.wait(instance, rand::random()) {
+            return Some(Action::requeue(wait));
+        }
+        let about = about(context, self);
+        let rest = context.memory.rest(&uid, &about, Instant::now())?;
+        Some(Action::requeue(turn::rest(self, rest)))
+    }
+
+    async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+        let uid = self.uid().unwrap_or_default();
+        let _share = context.shares.take(&self.spec.instance_ref.name);
+        let suspicions = context.memory.suspicions(&uid);
+        let about = about(context, self);
         let now = Instant::now();
-        if let Some(rest) = context.memory.rest(&uid, &about, now) {
-            return Ok(Action::requeue(turn::rest(self, rest)));
-        }
         let deep = context.memory.is_deep_due(&uid, now);
         let result = walk(context, self, deep, context.memory.settled(&uid)).await;
 
@@ -109,19 +113,35 @@ impl Reconcile for Database {
             Ok(End::Settled { deep, anew }) => (resync, *deep, *anew),
             Ok(End::Stalled) => (resync, false, true),
             Ok(End::Later(rest)) => (*rest, false, true),
-            Err(_) => (SHORTEST_REST, false, true),
+            Err(_) => (rest_after_failure(context, self), false, true),
         };
         let next_deep = now + context.deep_resync;
         // A process that just began does not look deeply at everything at once.
         let first_deep = now + context.deep_resync.mul_f64(rand::random());
-        context.memory.note(
-            &uid,
+        let note = Note {
             about,
-            now + rest,
-            looked_deep.then_some(next_deep),
+            suspicions,
+            rest,
+            deep_due: looked_deep.then_some(next_deep),
             first_deep,
             anew,
-        );
+        };
+        context.memory.note(&uid, note, Instant::now());
         result.map(|_| Action::requeue(turn::rest(self, rest)))
     }
+}
+
+/// What a pass would be about now.
+fn about(context: &Context, database: &Database) -> About {
+    let instance = context.instances.get(&database.spec.instance_ref.name);
+    About::of(database, instance.as_ref(), turn::digest(context, database))
+}
+
+/// An object that failed is not looked at sooner than it is tried again, unless something that it depends on changes:
+/// that its own condition was written wakes it, too.
+fn rest_after_failure(context: &Context, database: &Database) -> Duration {
+    let before = context
+        .failures
+        .count(&controller::key::<Database>(database));
+    backoff::delay(before.saturating_add(1), 0.0)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt};
@@ -50,12 +51,8 @@ fn judge(secret: Option<Secret>, database: &Database) -> Found {
         .labels()
         .get(ADOPT_LABEL)
         .is_some_and(|value| value == "true");
-    // By kind and name: the Secret of an object that was made again before its own was collected is still its own.
-    let own = secret.owner_references().iter().any(|owner| {
-        owner.kind == Database::kind(&())
-            && owner.api_version == Database::api_version(&())
-            && owner.name == database.name_any()
-    });
+    let mut owners = secret.owner_references().iter();
+    let own = owners.any(|owner| is_of(owner, database));
     if !own && !adoptable {
         return Found::Foreign;
     }
@@ -132,7 +129,7 @@ fn wanted(
             namespace: database.namespace(),
             labels: Some(labels),
             annotations: Some(template.annotations).filter(|annotations| !annotations.is_empty()),
-            owner_references: database.controller_owner_ref(&()).map(|owner| vec![owner]),
+            owner_references: owner(database, current).map(|owner| vec![owner]),
             resource_version: current.and_then(ResourceExt::resource_version),
             ..ObjectMeta::default()
         },
@@ -140,6 +137,27 @@ fn wanted(
         data: Some(data(keys)),
         ..Secret::default()
     }
+}
+
+/// What makes the Secret go with its Database. One that another object controls (a SealedSecret, an ExternalSecret) keeps
+/// that: an object has one controller, and the API server takes no second.
+fn owner(database: &Database, current: Option<&Secret>) -> Option<OwnerReference> {
+    let controlled = current.is_some_and(|current| {
+        let mut owners = current.owner_references().iter();
+        owners.any(|owner| owner.controller == Some(true) && !is_of(owner, database))
+    });
+    if controlled {
+        database.owner_ref(&())
+    } else {
+        database.controller_owner_ref(&())
+    }
+}
+
+/// By kind and name: the Secret of an object that was made again before its own was collected is still its own.
+fn is_of(owner: &OwnerReference, database: &Database) -> bool {
+    owner.kind == Database::kind(&())
+        && owner.api_version == Database::api_version(&())
+        && owner.name == database.name_any()
 }
 
 /// The type of a Secret with these keys.
@@ -154,7 +172,8 @@ pub fn data(keys: BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
         .collect()
 }
 
-/// Whether a Secret has all that is wanted, and no key of ours that is not wanted any more.
+/// Whether a Secret has all that is wanted, and nothing of ours that is not wanted any more. What else is in it is
+/// somebody else's, and would not go away by writing.
 fn holds(current: &Secret, wanted: &Secret) -> bool {
     let has = |now: &BTreeMap<String, String>, wanted: &Option<BTreeMap<String, String>>| {
         wanted
@@ -162,7 +181,13 @@ fn holds(current: &Secret, wanted: &Secret) -> bool {
             .flatten()
             .all(|(key, value)| now.get(key) == Some(value))
     };
-    current.data == wanted.data
+    let data = current.data.clone().unwrap_or_default();
+    let mut wanted_data = wanted.data.iter().flatten();
+    wanted_data.all(|(key, value)| data.get(key) == Some(value))
+        && ours(current).all(|key| {
+            let wanted = wanted.data.as_ref();
+            wanted.is_some_and(|wanted| wanted.contains_key(key))
+        })
         && has(current.labels(), &wanted.metadata.labels)
         && has(current.annotations(), &wanted.metadata.annotations)
         && wanted
@@ -171,115 +196,16 @@ fn holds(current: &Secret, wanted: &Secret) -> bool {
             .all(|owner| current.owner_references().contains(owner))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-    use secrecy::ExposeSecret;
-
-    fn database() -> Database {
-        let spec = serde_json::json!({
-            "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
-            "metadata": {"name": "orders", "namespace": "team-a", "uid": "u1"},
-            "spec": {"instanceRef": {"name": "postgres"}, "secretTemplate": {"labels": {"team": "a"}}}
-        });
-        serde_json::from_value(spec).unwrap()
-    }
-
-    fn keys() -> BTreeMap<String, String> {
-        BTreeMap::from([("password".to_owned(), "secret".to_owned())])
-    }
-
-    fn own() -> Secret {
-        wanted(&database(), Flavour::Postgresql, keys(), None)
-    }
-
-    #[test]
-    fn only_its_own_secret_or_a_labelled_one_is_used() {
-        assert!(matches!(judge(None, &database()), Found::Absent));
-        let Found::Usable {
-            password: Some(password),
-            ..
-        } = judge(Some(own()), &database())
-        else {
-            panic!("own")
-        };
-        assert_eq!(password.expose_secret(), "secret");
-
-        let mut other = own();
-        other.metadata.owner_references = None;
-        assert!(matches!(
-            judge(Some(other.clone()), &database()),
-            Found::Foreign
-        ));
-        other
-            .labels_mut()
-            .insert(ADOPT_LABEL.to_owned(), "false".to_owned());
-        assert!(matches!(
-            judge(Some(other.clone()), &database()),
-            Found::Foreign
-        ));
-        other
-            .labels_mut()
-            .insert(ADOPT_LABEL.to_owned(), "true".to_owned());
-        assert!(matches!(
-            judge(Some(other), &database()),
-            Found::Usable { .. }
-        ));
-
-        let mut of_another_kind = own();
-        of_another_kind.metadata.owner_references = Some(vec![OwnerReference {
-            kind: "Pod".into(),
-            name: "orders".into(),
-            ..OwnerReference::default()
-        }]);
-        assert!(matches!(
-            judge(Some(of_another_kind), &database()),
-            Found::Foreign
-        ));
-    }
-
-    #[test]
-    fn a_secret_without_a_password_is_usable_and_gets_one() {
-        let mut secret = own();
-        secret.data = None;
-        assert!(matches!(
-            judge(Some(secret), &database()),
-            Found::Usable { password: None, .. }
-        ));
-    }
-
-    #[test]
-    fn an_unchanged_secret_is_not_written() {
-        let database = database();
-        let current = own();
-        assert!(holds(
-            &current,
-            &wanted(&database, Flavour::Postgresql, keys(), Some(&current))
-        ));
-
-        let mut labelled = current.clone();
-        labelled
-            .labels_mut()
-            .insert("somebody".into(), "else".into());
-        assert!(holds(
-            &labelled,
-            &wanted(&database, Flavour::Postgresql, keys(), Some(&labelled))
-        ));
-
-        let mut edited = current.clone();
-        edited
-            .data
-            .as_mut()
-            .unwrap()
-            .insert("extra".into(), ByteString(Vec::new()));
-        let mut relabelled = current;
-        relabelled.labels_mut().insert("team".into(), "b".into());
-        for changed in [edited, relabelled] {
-            assert!(!holds(
-                &changed,
-                &wanted(&database, Flavour::Postgresql, keys(), Some(&changed))
-            ));
-        }
-    }
+/// The keys that we wrote last.
+fn ours(secret: &Secret) -> impl Iterator<Item = &str> {
+    let entries = secret.managed_fields().iter();
+    entries
+        .filter(|entry| entry.manager.as_deref() == Some(MANAGER))
+        .filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:data")?.as_object())
+        .flat_map(serde_json::Map::keys)
+        .filter_map(|field| field.strip_prefix("f:"))
 }
+
+#[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod tests;

@@ -23,6 +23,8 @@ use crate::provider::{Change, Claim, Desired, Login, Observed};
 pub struct Depth {
     /// The database may be made: the state is `CREATING`.
     pub create: bool,
+    /// Everything is brought about that is asked for, whether or not something is seen to differ.
+    pub asked: bool,
     /// What lives inside the database, and a login: at a change, on request, and on the slow schedule.
     pub deep: bool,
     /// How old the view of the server may be; none for one of this moment.
@@ -42,7 +44,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     let (instance, server) = pass.server()?;
     let desired = desired::desired(&pass.database, &instance.spec)
         .map_err(|error| Obstacle::stalled(DatabaseReason::Unsupported, error.to_string()))?;
-    if depth.create || pass.is_changed() {
+    if depth.create || depth.asked {
         server
             .ask("validate", |provider| provider.validate(&desired))
             .await?;
@@ -69,7 +71,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
 
     // The Secret comes first, then the role follows it.
     let held = draft.write(pass, &server).await?;
-    let changes = match_server(pass, &server, &desired, &observed, &held, depth).await?;
+    let changes = match_server(&server, &desired, &observed, &held, depth).await?;
     if held.fresh && observed.role.is_some() {
         // Somebody may still use the one that is no longer good.
         let role = &desired.names.role;
@@ -204,7 +206,6 @@ fn missing(desired: &Desired) -> Obstacle {
 
 /// Makes user and database as they should be. Server required.
 async fn match_server(
-    pass: &Pass<'_>,
     server: &Server,
     desired: &Desired,
     observed: &Observed,
@@ -215,7 +216,7 @@ async fn match_server(
     let verifier =
         (held.fresh || observed.role.is_none()).then(|| server.provider().verifier(&held.password));
     let mut changes = Vec::new();
-    if depth.create || pass.is_changed() || !differences.is_empty() || verifier.is_some() {
+    if depth.create || depth.asked || !differences.is_empty() || verifier.is_some() {
         changes.extend(
             server
                 .ask("ensure_role", |provider| {
@@ -274,6 +275,11 @@ async fn log_in(
     }
     match answer {
         Login::Accepted | Login::AtConnectionLimit => Ok(()),
+        // Trying again does not make it another one.
+        Login::Unusable(detail) => Err(Obstacle::stalled(
+            DatabaseReason::LoginFailed,
+            format!("the password in the Secret cannot be used: {detail}"),
+        )),
         Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
             reason: DatabaseReason::LoginFailed,
             message: format!("logging in as {} does not work: {detail}", names.role),

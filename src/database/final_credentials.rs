@@ -110,7 +110,7 @@ async fn log_in(
     }
     match answer {
         Login::Accepted | Login::AtConnectionLimit => Ok(()),
-        Login::Refused(detail) | Login::NoDatabase(detail) => {
+        Login::Refused(detail) | Login::NoDatabase(detail) | Login::Unusable(detail) => {
             let user = desired.names.role.to_string();
             Err(Obstacle {
                 reason: DatabaseReason::LoginFailed,

@@ -3,7 +3,7 @@
 //! Nothing here is needed for correctness: a process that starts with an empty memory looks at everything once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -20,6 +20,8 @@ const REQUESTS: [&str; 3] = [RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELE
 #[derive(Default)]
 pub struct Memory {
     passes: Mutex<HashMap<String, Remembered>>,
+    /// How often somebody had each looked at: a wish that comes during a pass is for the next.
+    suspicions: Mutex<HashMap<String, u64>>,
     /// Those that were let go, and when: a watch is behind, and still shows them for a moment.
     gone: Mutex<HashMap<String, Instant>>,
     /// What the Backups of each were last told, where that is more than nothing.
@@ -38,6 +40,22 @@ struct Remembered {
     deep_due: Instant,
 }
 
+/// How a pass ended, as far as it is remembered.
+pub struct Note {
+    /// What it was about.
+    pub about: About,
+    /// When it began, as [`Memory::suspicions`] counts: it is due again at once if that has moved.
+    pub suspicions: u64,
+    /// How long nothing has to be done, if nothing changes.
+    pub rest: Duration,
+    /// When what lives inside the database is to be looked at next, if that was done now.
+    pub deep_due: Option<Instant>,
+    /// The same, where it was never done.
+    pub first_deep: Instant,
+    /// The server was looked at or changed for this Database alone. Otherwise an older view of it is still good.
+    pub anew: bool,
+}
+
 /// Everything from outside that a pass depends on and that announces its changes.
 #[derive(Clone)]
 pub struct About {
@@ -45,6 +63,7 @@ pub struct About {
     deleting: bool,
     requests: Vec<Option<String>>,
     instance: Option<i64>,
+    acknowledged: Option<String>,
     server: Option<Arc<Server>>,
     backups: Digest,
 }
@@ -61,6 +80,7 @@ impl PartialEq for About {
             && self.deleting == other.deleting
             && self.requests == other.requests
             && self.instance == other.instance
+            && self.acknowledged == other.acknowledged
             && self.backups == other.backups
     }
 }
@@ -77,6 +97,7 @@ impl About {
                 .map(|key| database.annotations().get(*key).cloned())
                 .collect(),
             instance: instance.and_then(|entry| entry.object.metadata.generation),
+            acknowledged: instance.and_then(|entry| entry.acknowledged().map(str::to_owned)),
             server: instance.and_then(|entry| match &entry.standing {
                 Standing::Usable(server) => Some(Arc::clone(server)),
                 Standing::Unusable { .. } => None,
@@ -109,36 +130,42 @@ impl Memory {
             .is_some_and(|known| now >= known.deep_due)
     }
 
-    /// Notes a pass. `deep` is when the next deep one is due; `None` leaves that as it was, or makes it `otherwise`.
-    /// After a pass that was not `anew`, an older view of the server is still good.
-    pub fn note(
-        &self,
-        uid: &str,
-        about: About,
-        due: Instant,
-        deep: Option<Instant>,
-        otherwise: Instant,
-        anew: bool,
-    ) {
+    /// How often somebody had a Database looked at. To be read before a pass looks at anything.
+    #[must_use]
+    pub fn suspicions(&self, uid: &str) -> u64 {
+        let suspicions = locked(&self.suspicions);
+        suspicions.get(uid).copied().unwrap_or_default()
+    }
+
+    /// Notes a pass that ended `now`.
+    pub fn note(&self, uid: &str, note: Note, now: Instant) {
+        let suspected = self.suspicions(uid) != note.suspicions;
         let mut passes = self.lock();
-        let before = passes.get(uid).filter(|_| !anew);
-        let settled = before.map_or_else(Instant::now, |known| known.settled);
-        let deep_due = deep
-            .or_else(|| passes.get(uid).map(|known| known.deep_due))
-            .unwrap_or(otherwise);
+        let before = passes.get(uid);
+        let settled = before
+            .filter(|_| !note.anew)
+            .map_or(now, |known| known.settled);
+        let deep_due = note
+            .deep_due
+            .or_else(|| before.map(|known| known.deep_due))
+            .unwrap_or(note.first_deep);
         passes.insert(
             uid.to_owned(),
             Remembered {
-                about,
+                about: note.about,
                 settled,
-                due,
+                due: if suspected { now } else { now + note.rest },
                 deep_due,
             },
         );
     }
 
-    /// Makes a Database due at once.
+    /// Makes a Database due at once, also one that a pass is looking at in this moment.
     pub fn suspect(&self, uid: &str) {
+        let mut suspicions = locked(&self.suspicions);
+        let count = suspicions.entry(uid.to_owned()).or_default();
+        *count = count.wrapping_add(1);
+        drop(suspicions);
         if let Some(known) = self.lock().get_mut(uid) {
             known.due = Instant::now();
         }
@@ -147,8 +174,9 @@ impl Memory {
     /// Forgets a Database that was let go, but for that.
     pub fn let_go(&self, uid: &str, now: Instant) {
         self.lock().remove(uid);
-        self.told_lock().remove(uid);
-        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        locked(&self.suspicions).remove(uid);
+        locked(&self.told).remove(uid);
+        let mut gone = locked(&self.gone);
         gone.retain(|_, since| now.saturating_duration_since(*since) < BEHIND);
         gone.insert(uid.to_owned(), now);
     }
@@ -156,14 +184,14 @@ impl Memory {
     /// Whether a Database was let go, and is only still shown.
     #[must_use]
     pub fn is_gone(&self, uid: &str) -> bool {
-        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = locked(&self.gone);
         gone.contains_key(uid)
     }
 
     /// Whether the Backups of a Database were told something else than this. It is taken down as told.
     #[must_use]
     pub fn is_news(&self, uid: &str, now: Told) -> bool {
-        let mut told = self.told_lock();
+        let mut told = locked(&self.told);
         let nothing = Told::default();
         if *told.get(uid).unwrap_or(&nothing) == now {
             return false;
@@ -176,13 +204,13 @@ impl Memory {
         true
     }
 
-    fn told_lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        locked(&self.passes)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
-        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -195,22 +223,54 @@ mod tests {
             deleting: false,
             requests: Vec::new(),
             instance: None,
+            acknowledged: None,
             server: None,
             backups: Digest::default(),
         }
     }
 
+    fn note(suspicions: u64, anew: bool) -> Note {
+        Note {
+            about: about(),
+            suspicions,
+            rest: REST,
+            deep_due: None,
+            first_deep: Instant::now(),
+            anew,
+        }
+    }
+
+    const REST: Duration = Duration::from_secs(10);
+
     #[test]
     fn an_older_view_stays_good_until_something_is_done() {
         let memory = Memory::default();
         let now = Instant::now();
-        let note = |anew| {
-            memory.note("a", about(), now, None, now, anew);
+        let settled = |anew, at| {
+            memory.note("a", note(0, anew), at);
             memory.settled("a").unwrap()
         };
-        let first = note(false);
-        assert_eq!(note(false), first);
-        assert!(note(true) > first);
+        assert_eq!(settled(false, now), now);
+        assert_eq!(settled(false, now + REST), now);
+        assert_eq!(settled(true, now + REST), now + REST);
+    }
+
+    #[test]
+    fn who_is_woken_during_a_pass_is_looked_at_again() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let rest = || memory.rest("a", &about(), now);
+        // Also during the first, when nothing is remembered yet.
+        for _ in 0..2 {
+            let before = memory.suspicions("a");
+            memory.suspect("a");
+            memory.note("a", note(before, true), now);
+            assert_eq!(rest(), None);
+            memory.note("a", note(memory.suspicions("a"), true), now);
+            assert_eq!(rest(), Some(REST));
+        }
+        memory.let_go("a", now);
+        assert_eq!(memory.suspicions("a"), 0);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | `give_up.rs` | release or drop |
 //! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
 //! | `memory.rs` | what need not be looked at again yet |
+//! | `share.rs` | how many passes one instance may have at a time |
 
 pub mod controller;
 mod credentials;
@@ -33,6 +34,7 @@ mod observe;
 mod pass;
 mod report;
 pub mod secret;
+pub mod share;
 pub mod state;
 mod turn;
 mod walk;

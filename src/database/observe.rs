@@ -24,7 +24,8 @@ pub async fn observe(pass: &Pass<'_>) -> Result<View, Error> {
     let may_drop = pass
         .status()
         .and_then(|status| status.claim.as_ref())
-        .is_none_or(|claim| claim.created_database || claim.created_user || claim.drop_adopted);
+        .is_none_or(|claim| claim.created_database || claim.drop_adopted)
+        && !pass.made_nothing();
     // An instance that is not known forbids nothing: the deletion waits for it.
     let allowed = pass.allowed || pass.instance.is_none();
     let policy = state::effective_policy(database.spec.deletion_policy, allowed, may_drop);

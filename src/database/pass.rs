@@ -1,11 +1,14 @@
 //! One pass over a Database: what it is about, where its server is, and how it ends.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use kube::api::Api;
 
-use super::drift;
+use super::{drift, report};
 use crate::api::database::DatabaseStatus;
 use crate::api::{
     Database, DatabaseInstance, DatabaseReason, DatabaseState, RECONCILE_REQUESTED_AT, Reason,
@@ -17,7 +20,6 @@ use crate::instance::registry::{Entry, Standing};
 use crate::instance::server::{Server, ServerError};
 use crate::provider::{Claimant, ProviderError};
 use crate::status::{self, When};
-use std::sync::Arc;
 
 /// Writes the status of a Database.
 const MANAGER: &str = "db-operator-database";
@@ -120,8 +122,16 @@ impl<'a> Pass<'a> {
     pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Obstacle> {
         let name = &self.database.spec.instance_ref.name;
         let Some(entry) = &self.instance else {
-            let message =
+            let mut message =
                 format!("there is no DatabaseInstance {name}, or it was not looked at yet");
+            if self.database.metadata.deletion_timestamp.is_some() {
+                let release = format!("{}={}", crate::api::RELEASE, self.database.sql_name());
+                let _ = write!(
+                    message,
+                    ": the deletion goes on when it is there; if it does not come back, set the annotation {release} to let \
+                     the object go and leave everything on the server"
+                );
+            }
             return Err(Obstacle::stalled(DatabaseReason::InstanceNotFound, message));
         };
         if !self.allowed {
@@ -152,8 +162,12 @@ impl<'a> Pass<'a> {
         if claimed_on.is_some_and(|identity| identity != server.identity())
             && !self.is_acknowledged(server.identity())
         {
+            let identity = server.identity();
             let message = format!(
-                "instance {name} leads to another server than the one that holds this database"
+                "instance {name} leads to another server ({identity}) than the one that holds this database ({}): if this one \
+                 is to be used, set the annotation {}={identity} of the instance",
+                claimed_on.unwrap_or_default(),
+                crate::api::ACKNOWLEDGE_IDENTITY
             );
             return Err(Obstacle::stalled(DatabaseReason::ServerChanged, message));
         }
@@ -162,14 +176,17 @@ impl<'a> Pass<'a> {
 
     /// Whether somebody said that this is the server now.
     fn is_acknowledged(&self, identity: &str) -> bool {
-        let key = crate::api::ACKNOWLEDGE_IDENTITY;
-        self.instance.as_ref().is_some_and(|entry| {
-            entry
-                .object
-                .annotations()
-                .get(key)
-                .is_some_and(|value| value == identity)
-        })
+        let entry = self.instance.as_ref();
+        entry.and_then(Entry::acknowledged) == Some(identity)
+    }
+
+    /// Whether nothing can have been made for this object anywhere: its instance does not exist, and no claim is known.
+    /// (An instance that was used cannot go while a Database refers to it.)
+    pub fn made_nothing(&self) -> bool {
+        let name = &self.database.spec.instance_ref.name;
+        self.instance.is_none()
+            && self.status().is_none_or(|status| status.claim.is_none())
+            && matches!(self.context.instance_object(name), Ok(None))
     }
 
     /// For whom names are claimed.
@@ -209,6 +226,15 @@ impl<'a> Pass<'a> {
         (handled != Some(value)).then_some(value)
     }
 
+    /// Whether all that is asked for has to be brought about, whatever the server shows: the spec was changed, somebody
+    /// asked for a look, or the last pass that did so did not reach its end.
+    pub fn is_asked(&self) -> bool {
+        let unfinished = self
+            .status()
+            .is_some_and(|status| report::is_unfinished(&status.conditions));
+        unfinished || self.is_changed() || self.requested(RECONCILE_REQUESTED_AT).is_some()
+    }
+
     /// Whether the spec was changed since a pass last saw it.
     pub fn is_changed(&self) -> bool {
         self.status().and_then(|status| status.observed_generation)
@@ -229,12 +255,21 @@ impl<'a> Pass<'a> {
     pub async fn report(&mut self, mut next: DatabaseStatus, report: &Report) -> Result<(), Error> {
         let generation = self.database.metadata.generation;
         next.observed_generation = generation;
+        report.record(&mut next.conditions, generation, Timestamp::now());
+        self.persist(next).await
+    }
+
+    /// The same, for a pass that did all that was asked for.
+    pub async fn conclude(
+        &mut self,
+        mut next: DatabaseStatus,
+        report: &Report,
+    ) -> Result<(), Error> {
         if let Some(value) = self.database.annotations().get(RECONCILE_REQUESTED_AT) {
             next.handled
                 .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
-        report.record(&mut next.conditions, generation, Timestamp::now());
-        self.persist(next).await
+        self.report(next, report).await
     }
 }
 

@@ -8,9 +8,11 @@ use super::pass::{Obstacle, Pass};
 use super::state::{Cause, Step};
 use super::turn;
 use super::walk::End;
-use crate::api::conditions::READY;
+use crate::api::conditions::{READY, RECONCILING, STALLED};
 use crate::api::database::DatabaseStatus;
-use crate::api::{DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report};
+use crate::api::{
+    Condition, ConditionStatus, DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report,
+};
 use crate::error::Error;
 
 /// What the conditions say when a state is entered with this status; its own act may say more. Nothing, where they are
@@ -99,7 +101,17 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
         Requested::Waits => asked_for.retry_at = None,
     }
     let report = final_backup::report(&pass.database, &asked_for, &home, failed.as_ref());
-    pass.report(next, &report).await
+    pass.conclude(next, &report).await
+}
+
+/// Whether the last pass over a database that can be used did not reach its end. That there is nowhere to put a final
+/// backup is said by one that did.
+pub fn is_unfinished(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|condition| {
+        matches!(condition.type_.as_str(), RECONCILING | STALLED)
+            && condition.status == ConditionStatus::True
+            && condition.reason != DatabaseReason::NoBackupDestination.as_str()
+    })
 }
 
 /// What the conditions say of a database that can be used.
@@ -177,9 +189,8 @@ fn leaves_usable(reason: DatabaseReason) -> bool {
 }
 
 /// A new reason to wait for a person is an Event, too.
-async fn tell_obstacle(pass: &Pass<'_>, before: &[crate::api::Condition]) {
-    use crate::api::conditions::STALLED;
-    let of = |conditions: &[crate::api::Condition]| {
+async fn tell_obstacle(pass: &Pass<'_>, before: &[Condition]) {
+    let of = |conditions: &[Condition]| {
         conditions
             .iter()
             .find(|c| c.type_ == STALLED)
@@ -188,5 +199,31 @@ async fn tell_obstacle(pass: &Pass<'_>, before: &[crate::api::Condition]) {
     let now = pass.status().and_then(|status| of(&status.conditions));
     if let Some((reason, message)) = now.filter(|now| of(before).as_ref() != Some(now)) {
         pass.tell(EventType::Warning, &reason, message).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_pass_is_unfinished_until_one_reaches_its_end() {
+        let created = || Report::new(DatabaseReason::Created, "");
+        let stalled = |reason| Report::new(reason, "").while_ready(DatabaseReason::Created, "");
+        for (report, unfinished) in [
+            (stalled(DatabaseReason::Unsupported), true),
+            (stalled(DatabaseReason::ServerError), true),
+            (Report::new(DatabaseReason::LoginFailed, ""), true),
+            (stalled(DatabaseReason::NoBackupDestination), false),
+            (created(), false),
+            (Report::new(DatabaseReason::Suspended, ""), false),
+        ] {
+            let mut conditions = Vec::new();
+            report.record(&mut conditions, Some(1), Timestamp::UNIX_EPOCH);
+            assert_eq!(is_unfinished(&conditions), unfinished, "{conditions:?}");
+            created().record(&mut conditions, Some(1), Timestamp::UNIX_EPOCH);
+            assert!(!is_unfinished(&conditions));
+        }
     }
 }

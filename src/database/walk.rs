@@ -12,9 +12,7 @@ use super::observe::{View, observe};
 use super::pass::Pass;
 use super::state::{self, Act, Cause, Step};
 use super::{give_up, report};
-use crate::api::{
-    Database, DatabaseReason, DatabaseState, FINALIZER, RECONCILE_REQUESTED_AT, Reason, Report,
-};
+use crate::api::{Database, DatabaseReason, DatabaseState, FINALIZER, Reason, Report};
 use crate::controller::Context;
 use crate::error::Error;
 use crate::finalizer;
@@ -124,20 +122,20 @@ async fn take(pass: &mut Pass<'_>, step: Step, view: &View) -> Result<bool, Erro
     Ok(true)
 }
 
-/// Others may have waited for these names.
+/// Others may have waited for these names, also on another instance that leads to the same server.
 fn tell_rivals(pass: &Pass<'_>) {
-    let (name, user) = (pass.database.sql_name(), pass.database.sql_user());
-    for other in pass
-        .context
-        .databases_on(&pass.database.spec.instance_ref.name)
-    {
+    for other in pass.context.all_databases().unwrap_or_default() {
         let Ok(rival) = &other.0 else { continue };
-        if rival.uid() != pass.database.uid()
-            && (rival.sql_name() == name || rival.sql_user() == user)
-        {
+        if is_rival(rival, &pass.database) {
             pass.context.look_at(&other);
         }
     }
+}
+
+/// Whether another object names the same database or the same user.
+fn is_rival(other: &Database, of: &Database) -> bool {
+    other.uid() != of.uid()
+        && (other.sql_name() == of.sql_name() || other.sql_user() == of.sql_user())
 }
 
 /// Nothing to do but to say so.
@@ -147,7 +145,7 @@ async fn watch(pass: &mut Pass<'_>) -> Result<End, Error> {
     } else if pass.database.spec.suspend && pass.state().is_some_and(report::is_established) {
         let next = pass.status().cloned().unwrap_or_default();
         let reason = DatabaseReason::Suspended;
-        pass.report(next, &Report::new(reason, reason.meaning()))
+        pass.conclude(next, &Report::new(reason, reason.meaning()))
             .await?;
     }
     Ok(End::Settled {
@@ -162,6 +160,7 @@ async fn create(pass: &mut Pass<'_>) -> Result<Option<End>, Error> {
         pass,
         Depth {
             create: true,
+            asked: true,
             deep: true,
             since: None,
         },
@@ -183,7 +182,7 @@ async fn maintain(
     deep_due: bool,
     settled: Option<Instant>,
 ) -> Result<End, Error> {
-    let asked = pass.is_changed() || pass.requested(RECONCILE_REQUESTED_AT).is_some();
+    let asked = pass.is_asked();
     let deep = deep_due || asked;
     // A survey from before our own last change would be of another time, and one that was not repeated is too old.
     let oldest = Instant::now().checked_sub(pass.context.resync * 2);
@@ -192,6 +191,7 @@ async fn maintain(
         pass,
         Depth {
             create: false,
+            asked,
             deep,
             since,
         },
@@ -200,7 +200,7 @@ async fn maintain(
     {
         Ok(Established { next, changed }) => {
             let report = report::usable(pass);
-            pass.report(next, &report).await?;
+            pass.conclude(next, &report).await?;
             let anew = changed || since.is_none();
             Ok(End::Settled { deep, anew })
         }
@@ -222,4 +222,33 @@ async fn request_final_backup(pass: &mut Pass<'_>, view: &View) -> Result<End, E
         },
         Requested::Later(rest) => End::Later(rest),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn rivals_name_the_same_on_whatever_instance() {
+        let database = |name: &str, instance: &str, names: Value| -> Database {
+            let mut spec = names;
+            spec["instanceRef"] = json!({"name": instance});
+            let object = json!({
+                "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
+                "metadata": {"name": name, "namespace": "team", "uid": name}, "spec": spec,
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let orders = database("orders", "a", json!({}));
+        assert!(!is_rival(&orders, &orders));
+        for (instance, names, expected) in [
+            ("a", json!({"name": "orders"}), true),
+            ("b", json!({"name": "orders", "user": "other"}), true),
+            ("b", json!({"name": "other", "user": "orders"}), true),
+            ("a", json!({}), false),
+        ] {
+            assert_eq!(is_rival(&database("x", instance, names), &orders), expected);
+        }
+    }
 }

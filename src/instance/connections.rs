@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::access::Access;
 use super::breaker::Breaker;
+use super::refused::{Refused, Wishes};
 use super::server::{Server, Version};
+use super::verdict::Verdict;
 use crate::metrics::Metrics;
 use crate::provider::{self, Fence, Inspection, Provider, Usage};
 
@@ -21,6 +23,8 @@ struct Connection {
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     looked_at: Option<Instant>,
+    /// What only a person can mend, as long as nothing changes.
+    refused: Option<Refused>,
     /// The server as it was handed out; the same as long as it is the same server.
     server: Option<Arc<Server>>,
 }
@@ -73,6 +77,7 @@ impl Connections {
                 provider: provider::open(access.config, fence),
                 breaker: Arc::default(),
                 looked_at: None,
+                refused: None,
                 server: None,
             };
             open.insert(name.to_owned(), connection)
@@ -100,6 +105,20 @@ impl Connections {
             .server
             .clone()
             .filter(|_| fresh && !requested && !open_breaker)
+    }
+
+    /// What the server refused when it was last asked with this access, if it need not be asked again yet.
+    pub(super) fn refusal(&self, name: &str, wishes: &Wishes, now: Instant) -> Option<Verdict> {
+        let open = self.lock();
+        open.get(name)?.refused.as_ref()?.holds(wishes, now)
+    }
+
+    /// Notes what the server said. What only a person can mend is asked for ever more rarely.
+    pub(super) fn note(&self, name: &str, said: &Verdict, wishes: Wishes, now: Instant) {
+        if let Some(connection) = self.lock().get_mut(name) {
+            let before = connection.refused.take();
+            connection.refused = Refused::after(before, said, wishes, now, rand::random());
+        }
     }
 
     pub(super) fn hand_out(

@@ -1,7 +1,7 @@
 //! The controller of instances: reach the server, look at it, tell the databases.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::access;
 use super::breaker::Breaker;
+use super::refused::Wishes;
 use super::registry::{Entry, Standing};
 use super::server::{self, Server, ServerError};
+use super::users::Users;
 use super::verdict::{self, Verdict};
 use crate::api::instance::DatabaseInstanceStatus;
 use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, FINALIZER, InstanceReason, Report};
@@ -30,10 +32,10 @@ use crate::status;
 const MANAGER: &str = "db-operator-instance";
 /// How often the Secrets are read and the Databases counted again.
 const GLANCE: Duration = Duration::from_secs(30);
-/// How soon an instance that does not answer is looked at again; its breaker says whether it is asked.
+/// How soon an instance that does not answer is looked at again; its breaker, and what it refused, say whether it is asked.
 const SOON: Duration = Duration::from_secs(2);
-/// How many Databases the message of an instance that is in use names.
-const NAMED: usize = 5;
+/// How soon it is looked again whether the Databases were read by now.
+const UNREAD_REST: Duration = Duration::from_millis(250);
 
 /// Looks after all instances until `stop`.
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -49,10 +51,14 @@ impl Reconcile for DatabaseInstance {
     const KIND: &'static str = "DatabaseInstance";
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+        let Some(databases) = context.all_databases() else {
+            // Nobody knows yet who refers to it.
+            return Ok(Action::requeue(UNREAD_REST));
+        };
+        let users = Users::of(&self.name_any(), &databases);
         let mut next = self.status.clone().unwrap_or_default();
         next.cluster_id = Some(context.cluster_id.clone());
-        let users = users(self, context);
-        next.databases = Some(i64::try_from(users.len()).unwrap_or(i64::MAX));
+        next.databases = Some(i64::try_from(users.count()).unwrap_or(i64::MAX));
 
         if self.meta().deletion_timestamp.is_some() && users.is_empty() {
             context.connections.forget(&self.name_any()).await;
@@ -65,7 +71,7 @@ impl Reconcile for DatabaseInstance {
 
         let (standing, verdict) = look(self, context, &mut next).await?;
         let verdict = if self.meta().deletion_timestamp.is_some() {
-            in_use(&users)
+            users.verdict()
         } else {
             verdict
         };
@@ -123,12 +129,18 @@ async fn look(
         .open(&name, access, context.fence())
         .await;
 
-    if let Some(server) =
-        context
-            .connections
-            .fresh(&name, context.resync, requested(instance, status))
-    {
+    // While its databases use it again, the conditions may still say otherwise.
+    let settled = matches!(
+        current_verdict(instance).0,
+        InstanceReason::Connected | InstanceReason::InUse
+    );
+    let requested = requested(instance, status);
+    if settled && let Some(server) = context.connections.fresh(&name, context.resync, requested) {
         return Ok((Standing::Usable(server), current_verdict(instance)));
+    }
+    let (wishes, now) = (Wishes::of(instance), Instant::now());
+    if let Some(said) = context.connections.refusal(&name, &wishes, now) {
+        return Ok(unusable(said));
     }
     match inspect(&name, provider.as_ref(), &breaker, &context.metrics).await {
         Ok(found) => {
@@ -138,6 +150,7 @@ async fn look(
                 .get(ACKNOWLEDGE_IDENTITY)
                 .map(String::as_str);
             let verdict = verdict::of_inspection(&found, acknowledged, status);
+            context.connections.note(&name, &verdict, wishes, now);
             if verdict.0 != InstanceReason::Connected {
                 context.connections.withdraw(&name);
                 return Ok(unusable(verdict));
@@ -152,7 +165,9 @@ async fn look(
             if source.ends_process() {
                 context.end_superseded(&source);
             }
-            Ok(unusable(verdict::of_failure(&source)))
+            let verdict = verdict::of_failure(&source);
+            context.connections.note(&name, &verdict, wishes, now);
+            Ok(unusable(verdict))
         }
         Err(ServerError::Paused { .. }) => Ok(unusable(match current_verdict(instance) {
             (InstanceReason::Connected | InstanceReason::Checking, _) => (
@@ -225,39 +240,6 @@ async fn finalizer_added(
         return Ok(instance.clone());
     }
     finalizer::add(&Api::all(client.clone()), instance).await
-}
-
-/// The Databases that refer to it, as `namespace/name`.
-fn users(instance: &DatabaseInstance, context: &Context) -> Vec<String> {
-    let mut users: Vec<String> = context
-        .databases_on(&instance.name_any())
-        .iter()
-        .map(|database| {
-            format!(
-                "{}/{}",
-                database.namespace().unwrap_or_default(),
-                database.name_any()
-            )
-        })
-        .collect();
-    users.sort();
-    users
-}
-
-fn in_use(users: &[String]) -> Verdict {
-    let first: Vec<&str> = users.iter().take(NAMED).map(String::as_str).collect();
-    let more = users.len().saturating_sub(NAMED);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    let message = format!(
-        "{} Database(s) refer to it: {}{rest}; it goes when they are gone",
-        users.len(),
-        first.join(", ")
-    );
-    (InstanceReason::InUse, message)
 }
 
 /// Whether somebody asked for a look that was not taken yet.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::server::Server;
-use crate::api::{DatabaseInstance, InstanceReason};
+use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, InstanceReason};
 
 /// Every instance that was looked at since this process leads.
 #[derive(Default)]
@@ -64,6 +64,13 @@ impl Instances {
 }
 
 impl Entry {
+    /// The identity of the server that somebody said is the right one.
+    #[must_use]
+    pub fn acknowledged(&self) -> Option<&str> {
+        let annotations = self.object.metadata.annotations.as_ref();
+        annotations?.get(ACKNOWLEDGE_IDENTITY).map(String::as_str)
+    }
+
     fn differs(&self, other: &Self) -> bool {
         let same_standing = match (&self.standing, &other.standing) {
             (Standing::Usable(one), Standing::Usable(two)) => Arc::ptr_eq(one, two),
@@ -73,6 +80,43 @@ impl Entry {
             (Standing::Usable(_), Standing::Unusable { .. })
             | (Standing::Unusable { .. }, Standing::Usable(_)) => false,
         };
-        !same_standing || self.object.metadata.generation != other.object.metadata.generation
+        !same_standing
+            || self.object.metadata.generation != other.object.metadata.generation
+            || self.acknowledged() != other.acknowledged()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn databases_have_to_know_what_changes_something_for_them() {
+        let entry = |annotations, reason| {
+            Entry {
+            object: Arc::new(
+                serde_json::from_value(json!({
+                    "apiVersion": "db-operator.dev/v1alpha1", "kind": "DatabaseInstance",
+                    "metadata": {"name": "a", "generation": 1, "annotations": annotations},
+                    "spec": {"provider": "postgresql", "host": "h", "adminSecretRef": {"name": "s"}, "allowedNamespaces": {"all": true}},
+                }))
+                .unwrap(),
+            ),
+            standing: Standing::Unusable {
+                reason,
+                message: String::new(),
+            },
+        }
+        };
+        let plain = || entry(json!({"other": "x"}), InstanceReason::Unreachable);
+        let instances = Instances::default();
+        assert!(instances.put("a", plain()), "the first look");
+        assert!(!instances.put("a", plain()));
+        let acknowledged = json!({ACKNOWLEDGE_IDENTITY: "two"});
+        let acknowledged = entry(acknowledged, InstanceReason::Unreachable);
+        assert!(instances.put("a", acknowledged.clone()));
+        assert!(!instances.put("a", acknowledged));
+        assert!(instances.put("a", entry(json!({}), InstanceReason::ReadOnly)));
     }
 }

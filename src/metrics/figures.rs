@@ -31,8 +31,7 @@ pub struct Figures {
     pub backups: BTreeMap<&'static str, u64>,
     /// Objects that are worked on or retried.
     pub reconciling: BTreeMap<Trouble, u64>,
-    /// Instances and Databases that wait for a person. (A Backup that failed is so for ever, and is told by
-    /// [`Figures::last_backups`].)
+    /// Objects that wait for a person. (A Backup that failed waits for nothing, and is told by [`Figures::last_backups`].)
     pub stalled: BTreeMap<Trouble, u64>,
     /// Databases whose deletion waits for a final backup that failed at least once, by instance.
     pub final_backups_failing: BTreeMap<String, u64>,
@@ -76,14 +75,15 @@ impl Figures {
     #[must_use]
     pub fn of<'a>(
         instances: impl Iterator<Item = &'a DatabaseInstance>,
-        databases: impl Iterator<Item = &'a Database>,
+        databases: impl Iterator<Item = &'a Database> + Clone,
         backups: impl Iterator<Item = &'a Backup>,
     ) -> Self {
         let mut figures = Self::default();
         instances.for_each(|instance| figures.add_instance(instance));
+        let homes = homes(databases.clone());
         let mut failures = HashMap::new();
         for backup in backups {
-            figures.add_backup(backup);
+            figures.add_backup(backup, &homes);
             note_failure(&mut failures, backup);
         }
         databases.for_each(|database| figures.add_database(database, &failures));
@@ -97,15 +97,19 @@ impl Figures {
         self.instances.insert(name, is_true(conditions, READY));
     }
 
-    fn add_backup(&mut self, backup: &Backup) {
+    fn add_backup(&mut self, backup: &Backup, homes: &Homes<'_>) {
         let state = backup.state().map_or(NO_STATE, BackupState::as_str);
         *self.backups.entry(state).or_default() += 1;
         if backup.state().is_some_and(BackupState::is_terminal) {
             return;
         }
         let status = backup.status.as_ref();
+        // Before its turn it has none of its own.
         let source = status.and_then(|status| status.source.as_ref());
-        let instance = source.map_or("", |source| &source.instance);
+        let instance = match source {
+            Some(source) => &source.instance,
+            None => home_of(backup, homes),
+        };
         let conditions = conditions(status.map(|status| &status.conditions));
         self.add_troubles::<BackupReason>(Backup::KIND, instance, conditions);
     }
@@ -165,6 +169,28 @@ fn conditions(found: Option<&Vec<Condition>>) -> &[Condition] {
 fn known<R: Reason>(word: &str) -> &'static str {
     let mut all = R::ALL.iter().map(|reason| reason.as_str());
     all.find(|known| *known == word).unwrap_or(UNKNOWN)
+}
+
+/// The instance that each Database refers to, by namespace and name.
+type Homes<'a> = HashMap<(&'a str, &'a str), &'a str>;
+
+fn homes<'a>(databases: impl Iterator<Item = &'a Database>) -> Homes<'a> {
+    let named = databases.filter_map(|database| {
+        let metadata = &database.metadata;
+        let place = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
+        Some((place, database.spec.instance_ref.name.as_str()))
+    });
+    named.collect()
+}
+
+/// The instance of the Database that a Backup names; empty where there is no such Database.
+fn home_of<'a>(backup: &Backup, homes: &Homes<'a>) -> &'a str {
+    let reference = &backup.spec.database_ref;
+    let namespace = reference.namespace.as_ref();
+    let namespace = namespace.or(backup.metadata.namespace.as_ref());
+    let place = namespace.map(|namespace| (namespace.as_str(), reference.name.as_str()));
+    let home = place.and_then(|place| homes.get(&place));
+    home.copied().unwrap_or_default()
 }
 
 /// When a backup of each Database, by namespace and name, failed last.

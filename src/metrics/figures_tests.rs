@@ -134,6 +134,29 @@ fn objects_are_counted_by_state_instance_and_reason() {
     );
 }
 
+/// Who is woken up by a Backup that cannot begin is told which instance lacks what.
+#[test]
+fn a_backup_before_its_turn_is_counted_on_the_instance_of_its_database() {
+    let waits = json!({"conditions": [condition("Stalled", "True", "NoDestination")]});
+    let ordinary = backup("ordinary", &waits);
+    let mut last = backup("final", &waits);
+    last.metadata.namespace = Some("db-operator-system".to_owned());
+    last.spec.database_ref.namespace = Some("team-a".to_owned());
+    let mut elsewhere = backup("elsewhere", &waits);
+    elsewhere.metadata.namespace = Some("team-b".to_owned());
+
+    let figures = of(
+        &[database("orders", &json!({"state": "CREATED"}))],
+        &[ordinary, last, elsewhere],
+    );
+    let on = |instance: &str| Trouble {
+        kind: "Backup",
+        instance: instance.to_owned(),
+        reason: "NoDestination",
+    };
+    assert_eq!(figures.stalled, [(on("main"), 2), (on(""), 1)].into());
+}
+
 #[test]
 fn a_failure_counts_until_a_backup_is_complete_again() {
     let backed_up = |at: &str| {

@@ -109,7 +109,7 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "stalled",
-        "Databases and instances that wait for a person, by the reason of their condition Stalled",
+        "Objects that wait for a person, by the reason of their condition Stalled; a Backup that is FAILED is over and not among them",
         troubles(&figures.stalled),
     )?;
     print(

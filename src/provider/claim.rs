@@ -55,10 +55,10 @@ impl Claim {
         self.created_database || self.drop_adopted
     }
 
-    /// Whether deleting its object may drop the role.
+    /// Whether deleting its object may drop the role. It owns the database, so it stays where that stays.
     #[must_use]
     pub fn may_drop_role(&self) -> bool {
-        self.created_role || self.drop_adopted
+        self.may_drop_database() && (self.created_role || self.drop_adopted)
     }
 }
 

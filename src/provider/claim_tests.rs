@@ -224,3 +224,28 @@ fn a_role_with_powers_is_never_touched_even_when_claimed() {
         assert!(sentence.contains("SUPERUSER, BYPASSRLS"), "{sentence}");
     }
 }
+
+#[test]
+fn a_role_goes_only_with_its_database() {
+    for (created_database, created_role, drop_adopted, expected) in [
+        (true, true, false, (true, true)),
+        (true, false, false, (true, false)),
+        (false, true, false, (false, false)),
+        (false, false, false, (false, false)),
+        (true, false, true, (true, true)),
+        (false, true, true, (true, true)),
+        (false, false, true, (true, true)),
+    ] {
+        let claim = Claim {
+            created_database,
+            created_role,
+            drop_adopted,
+            ..claim(names("d", "r"), claimant("c", "n", "o"), false)
+        };
+        assert_eq!(
+            (claim.may_drop_database(), claim.may_drop_role()),
+            expected,
+            "{claim:?}"
+        );
+    }
+}

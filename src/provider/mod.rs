@@ -372,6 +372,8 @@ pub enum Login {
     Refused(String),
     /// The user and password work, but not for this database (missing, or no privilege).
     NoDatabase(String),
+    /// No client can log in with this password, whatever the server holds. Says why, without the password.
+    Unusable(String),
 }
 
 /// What to take away.

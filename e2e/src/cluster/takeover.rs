@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Cluster;
 use crate::lock::{self, Lock};
-use crate::{Result, clone_root, command};
+use crate::{Error, Result, clone_root, command};
 
 /// The API group whose CRDs are the operator's.
 const GROUP: &str = ".db-operator.dev";
@@ -23,7 +23,7 @@ impl Cluster {
     pub fn lock(&self) -> Result<Lock> {
         crate::host::require_root()?;
         if let Some(folder) = self.lock_file().parent() {
-            std::fs::create_dir_all(folder).map_err(crate::Error::io("create", folder))?;
+            std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
         Lock::take(&self.lock_file())
     }
@@ -140,7 +140,12 @@ impl Cluster {
             if !namespace.is_empty() {
                 patch.args(["-n", namespace]);
             }
-            command::output(&mut patch)?;
+            match command::output(&mut patch) {
+                Ok(_) => {}
+                // It went while the others were released.
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -153,5 +158,33 @@ impl Cluster {
                 .arg("--ignore-not-found"),
         )
         .map(drop)
+    }
+}
+
+/// Whether kubectl failed because what it was to change is not there.
+fn is_not_found(error: &Error) -> bool {
+    matches!(error, Error::Failed { tail, .. } if tail.contains("Error from server (NotFound)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_told_from_what_fails() {
+        let failed = |tail: &str| Error::Failed {
+            what: "kubectl".to_owned(),
+            status: "exit status: 1".to_owned(),
+            tail: format!("    {tail}"),
+        };
+        assert!(is_not_found(&failed(
+            r#"Error from server (NotFound): backups.db-operator.dev "wiki-today" not found"#
+        )));
+        for tail in [
+            "Error from server (Forbidden): backups.db-operator.dev is forbidden",
+            "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?",
+        ] {
+            assert!(!is_not_found(&failed(tail)), "{tail}");
+        }
     }
 }

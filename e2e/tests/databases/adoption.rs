@@ -2,6 +2,9 @@
 
 use db_operator::api::RELEASE;
 use e2e::testing::{Bed, Server, Session, in_bed, on_every_server, password};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 /// Makes a database with a row in it and a user that owns it, as somebody did before there was an operator.
@@ -45,6 +48,20 @@ async fn continues(bed: &Bed, name: &str) {
     assert_eq!(found, ["7"]);
     session.run("ALTER TABLE kept ADD y INT").await.unwrap();
     session.close().await;
+}
+
+/// Makes another object that controls a Secret, as what puts Secrets into clusters does. Returns its UID.
+async fn controlled(bed: &Bed, secret: &str) -> String {
+    let owners: Api<ConfigMap> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let owner = serde_json::from_value(json!({"metadata": {"name": "sealed"}})).unwrap();
+    let owner = owners.create(&PostParams::default(), &owner).await.unwrap();
+    let reference = owner.controller_owner_ref(&()).unwrap();
+    let patch = Patch::Merge(json!({"metadata": {"ownerReferences": [reference]}}));
+    bed.secrets()
+        .patch(secret, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    reference.uid
 }
 
 fn adopting(instance: &str) -> Value {
@@ -180,10 +197,11 @@ async fn a_rebuilt_cluster_continues_the_databases_of_the_one_that_is_gone() {
         bed.delete(&alone).await;
         bed.gone(&alone).await;
 
-        // The Secret came along, from a backup of the cluster or out of a sealed one.
+        // The Secret came along, out of a sealed one, which controls it and keeps a key of its own in it.
         let labels = json!({"db-operator.dev/adopt": "true"});
-        bed.make_secret(&name, labels, json!({"password": password(&secret)}))
-            .await;
+        let data = json!({"password": password(&secret), "sealed": "x"});
+        bed.make_secret(&name, labels, data).await;
+        let sealed = controlled(bed, &name).await;
         let instance = bed
             .make_instance("i", json!({"takeOverClaimsFrom": [gone]}))
             .await;
@@ -195,6 +213,12 @@ async fn a_rebuilt_cluster_continues_the_databases_of_the_one_that_is_gone() {
             (password(&kept), &kept["uri"]),
             (password(&secret), &secret["uri"])
         );
+        assert_eq!(kept["sealed"], "x");
+        let owners = bed.secrets().get(&name).await.unwrap();
+        let owners = owners.owner_references();
+        assert_eq!(owners.len(), 2, "{owners:?}");
+        let controller = owners.iter().find(|owner| owner.controller == Some(true));
+        assert_eq!(controller.unwrap().uid, sealed);
         continues(bed, &name).await;
         // It was made by an operator: it may be dropped by one.
         bed.delete(&name).await;

@@ -1,12 +1,17 @@
 //! From a new object to a login that works.
 
-use db_operator::api::FINALIZER;
+use std::time::Duration;
+
 use db_operator::api::database::SECRET_KEYS;
+use db_operator::api::{FINALIZER, RECONCILE_REQUESTED_AT};
 use e2e::cluster::Cluster;
 use e2e::command;
-use e2e::testing::{Server, Session, condition, in_bed, on_every_server};
+use e2e::testing::{Server, Session, condition, in_bed, on_every_server, unchanged};
 use kube::ResourceExt;
 use serde_json::json;
+
+/// A little more than the resync of the overlay `development`.
+const RESYNC: Duration = Duration::from_secs(25);
 
 #[tokio::test]
 async fn a_new_database_can_be_used_with_nothing_but_its_secret() {
@@ -212,6 +217,29 @@ async fn a_database_is_made_with_what_its_kind_of_server_has() {
         let unknown = bed.make("unknown", unknown).await;
         let message = bed.stalled(&unknown, "Unsupported").await;
         assert!(message.contains("no_such"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_made_is_complained_about_until_it_is_taken_back() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        let with = |extensions| json!({"spec": {"postgresql": {"extensions": extensions}}});
+        bed.patch(&name, with(json!([{"name": "dblink"}]))).await;
+        let message = bed.stalled(&name, "Unsupported").await;
+        assert!(message.contains("dblink"), "{message}");
+        // Neither a look that somebody asks for nor the next one by itself takes it for done.
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        unchanged("the complaint", RESYNC, async || {
+            let status = bed.databases().get(&name).await.unwrap().status.unwrap();
+            let stalled = condition(&status.conditions, "Stalled").cloned();
+            (stalled, status.handled.get(RECONCILE_REQUESTED_AT).cloned())
+        })
+        .await;
+        bed.patch(&name, with(json!([]))).await;
+        let handled = bed.usable(&name).await.status.unwrap().handled;
+        assert_eq!(handled[RECONCILE_REQUESTED_AT], "1");
     })
     .await;
 }

@@ -188,3 +188,21 @@ async fn suspended_nothing_is_repaired_and_a_deletion_still_works() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn without_an_instance_there_was_nothing_made_and_nothing_is_waited_for() {
+    in_bed(Server::Postgres, async |bed| {
+        let mut names = Vec::new();
+        for policy in ["Delete", "BackupBeforeDelete"] {
+            let spec = json!({"instanceRef": {"name": bed.name("none")}, "deletionPolicy": policy});
+            names.push(bed.make(&policy.to_lowercase(), spec).await);
+        }
+        for name in &names {
+            bed.reconciling(name, "InstanceNotFound").await;
+            bed.delete(name).await;
+            bed.gone(name).await;
+            bed.told(name, "NothingDropped").await;
+        }
+    })
+    .await;
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use db_operator::api::DatabaseState;
-use e2e::testing::{Bed, Session, on_every_server};
+use e2e::testing::{Bed, Server, Session, in_bed, on_every_server};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -69,6 +69,38 @@ async fn a_namespace_that_lost_its_permission_keeps_its_databases_unchanged() {
         bed.make_usable("orders", spec).await;
         let mut root = bed.server.root(&bed.client).await;
         assert_eq!(root.column(&limit).await.unwrap(), ["7"]);
+        root.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_had_begun_ends_without_the_permission() {
+    in_bed(Server::Postgres, async |bed| {
+        label(bed, json!(bed.prefix)).await;
+        let team = json!({"selector": {"matchLabels": {"team": bed.prefix}}});
+        let instance = bed
+            .make_instance("i", json!({"allowedNamespaces": team}))
+            .await;
+        let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
+        let name = bed.make_usable("orders", spec).await;
+        // It owns something elsewhere, so its user cannot be dropped.
+        let elsewhere = bed.make_usable("elsewhere", json!({})).await;
+        let mut root = bed.server.superuser(&bed.client, &elsewhere).await;
+        root.run("CREATE TABLE public.left_behind (x INT)")
+            .await
+            .unwrap();
+        let owner = bed.server.user(&name);
+        let owner = format!("ALTER TABLE public.left_behind OWNER TO {owner}");
+        root.run(&owner).await.unwrap();
+        bed.delete(&name).await;
+        bed.reconciling(&name, "DeletionBlocked").await;
+
+        label(bed, json!(null)).await;
+        bed.gone(&name).await;
+        let left = bed.server.names(&bed.client, &name).await;
+        assert!(left.contains(&format!("user {name}")), "{left:?}");
+        root.run("DROP TABLE public.left_behind").await.unwrap();
         root.close().await;
     })
     .await;

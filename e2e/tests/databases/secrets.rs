@@ -1,6 +1,7 @@
 //! The Secret: lost, edited, asked for in another form, somebody else's.
 
-use e2e::testing::{Bed, Session, on_every_server, password};
+use db_operator::api::RECONCILE_REQUESTED_AT;
+use e2e::testing::{Bed, Server, Session, in_bed, is_ready, on_every_server, password};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -117,6 +118,29 @@ async fn somebody_elses_secret_is_not_overwritten_unless_it_is_offered() {
         bed.usable(&name).await;
         let secret = bed.secret(&name).await;
         assert_eq!(password(&secret), "theirs-and-long-enough");
+        works(bed, &name).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_password_that_no_client_can_log_in_with_is_not_called_ready() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        let before = password(&bed.secret(&name).await);
+        let edit = |password: String| Patch::Merge(json!({"stringData": {"password": password}}));
+        let params = PatchParams::default();
+        let broken = edit(format!("{before}\n"));
+        bed.secrets().patch(&name, &params, &broken).await.unwrap();
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        let message = bed.reconciling(&name, "LoginFailed").await;
+        assert!(message.contains("U+000A"), "{message}");
+        assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
+
+        let mended = edit(before);
+        bed.secrets().patch(&name, &params, &mended).await.unwrap();
+        bed.ask_for_a_look(&name, "2").await;
+        bed.usable(&name).await;
         works(bed, &name).await;
     })
     .await;

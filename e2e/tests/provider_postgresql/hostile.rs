@@ -210,9 +210,12 @@ pub async fn passwords_of_any_character_log_in(bed: &mut Bed) {
         .ensure_role(&wanted, Some(&verifier))
         .await
         .unwrap();
-    let error = provider.login(&wanted.names, &odd).await.unwrap_err();
-    assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
-    assert!(!error.to_string().contains(CANARY), "{error}");
+    let answer = provider.login(&wanted.names, &odd).await.unwrap();
+    let Login::Unusable(sentence) = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(sentence.contains("U+0007"), "{sentence}");
+    assert!(!sentence.contains(CANARY), "{sentence}");
     assert!(!format!("{odd:?}{verifier:?}").contains(odd.expose_secret()));
     provider.close().await;
 }

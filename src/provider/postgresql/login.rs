@@ -1,6 +1,8 @@
 //! Logging in as the database's own user would.
 
-use secrecy::SecretString;
+use std::collections::BTreeSet;
+
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Postgresql;
 use super::failure::{Failure, Kind};
@@ -25,7 +27,7 @@ impl Postgresql {
                 session.close().await;
                 Ok(Login::Accepted)
             }
-            Err(failure) => judge(failure),
+            Err(failure) => judge(failure, password.expose_secret()),
         };
         drop(slot);
         result
@@ -34,7 +36,7 @@ impl Postgresql {
 
 /// The server checks the password, then the role's limit, then the database; each has a code of its own, and where
 /// two share one, the function that raised it tells them apart.
-fn judge(failure: Failure) -> Result<Login, ProviderError> {
+fn judge(failure: Failure, password: &str) -> Result<Login, ProviderError> {
     let said = failure.said();
     match failure.code() {
         // invalid_password, invalid_authorization_specification
@@ -48,9 +50,70 @@ fn judge(failure: Failure) -> Result<Login, ProviderError> {
         }
         // invalid_catalog_name, insufficient_privilege, object_not_in_prerequisite_state
         Some("3D000" | "42501" | "55000") => Ok(Login::NoDatabase(said)),
-        None if matches!(failure.kind, Kind::Driver(_)) => Err(ProviderError::Unsupported(
-            format!("this user name or password cannot be used for a login with SCRAM: {said}"),
-        )),
+        None if matches!(failure.kind, Kind::Driver(_)) => match prohibited(password) {
+            Some(sentence) => Ok(Login::Unusable(sentence)),
+            None => Err(ProviderError::Unsupported(format!(
+                "the driver cannot log in as this user: {said}"
+            ))),
+        },
         Some(_) | None => Err(failure.into()),
+    }
+}
+
+/// What makes a password one that clients refuse to log in with. Of its characters only control characters are named.
+fn prohibited(password: &str) -> Option<String> {
+    stringprep::saslprep(password).err()?;
+    let controls: BTreeSet<String> = password
+        .chars()
+        .filter(|character| character.is_control())
+        .map(|character| format!("U+{:04X}", u32::from(character)))
+        .collect();
+    let controls: Vec<String> = controls.into_iter().collect();
+    Some(if controls.is_empty() {
+        "it has characters that SASLprep (RFC 4013) prohibits in a login with SCRAM: use others"
+            .to_owned()
+    } else {
+        format!(
+            "it has control characters ({}), which SASLprep (RFC 4013) prohibits in a login with SCRAM: take them out, also \
+             a line break at its end",
+            controls.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(password: &str) -> Result<Login, ProviderError> {
+        let failure = Failure {
+            doing: "log in".to_owned(),
+            server: "host:1".to_owned(),
+            kind: Kind::Driver("the driver's words".to_owned()),
+        };
+        judge(failure, password)
+    }
+
+    #[test]
+    fn a_password_that_no_client_takes_is_said_but_not_shown() {
+        let Ok(Login::Unusable(sentence)) = judged("trailing\n") else {
+            panic!("a line break")
+        };
+        assert!(
+            sentence.contains("(U+000A)") && !sentence.contains("trailing"),
+            "{sentence}"
+        );
+        let Ok(Login::Unusable(sentence)) = judged("crab\u{1f980}") else {
+            panic!("not in Unicode 3.2")
+        };
+        assert!(
+            !sentence.contains("crab") && !sentence.contains('\u{1f980}'),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn what_else_the_driver_cannot_do_is_unsupported() {
+        assert!(matches!(judged("fine"), Err(ProviderError::Unsupported(_))));
     }
 }

@@ -1,0 +1,120 @@
+//! The Databases that refer to an instance: what keeps it.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+
+use super::verdict::Verdict;
+use crate::api::{Database, InstanceReason};
+
+/// How many Databases the message of an instance that is in use names.
+const NAMED: usize = 5;
+
+/// What may refer to an instance, each as `namespace/name`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// What does refer to it.
+    known: Vec<String>,
+    /// Databases that cannot be read: nobody knows what they refer to.
+    unreadable: Vec<String>,
+}
+
+impl Users {
+    /// Those of the instance of this name, among all Databases.
+    pub fn of(instance: &str, databases: &[Arc<DeserializeGuard<Database>>]) -> Self {
+        let mut users = Self::default();
+        for guarded in databases {
+            let list = match &guarded.0 {
+                Ok(database) if database.spec.instance_ref.name != instance => continue,
+                Ok(_) => &mut users.known,
+                Err(_) => &mut users.unreadable,
+            };
+            list.push(format!(
+                "{}/{}",
+                guarded.namespace().unwrap_or_default(),
+                guarded.name_any()
+            ));
+        }
+        users.known.sort();
+        users.unreadable.sort();
+        users
+    }
+
+    /// How many refer to it for certain.
+    pub fn count(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether nothing keeps it.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// What an instance says that is to go, and is kept by these.
+    pub fn verdict(&self) -> Verdict {
+        let message = if self.known.is_empty() {
+            format!(
+                "{} Database(s) cannot be read, so nobody knows whether they refer to it: {}; it goes when they are gone or \
+                 can be read (is their CustomResourceDefinition of this version?)",
+                self.unreadable.len(),
+                some(&self.unreadable)
+            )
+        } else {
+            format!(
+                "{} Database(s) refer to it: {}; it goes when they are gone",
+                self.known.len(),
+                some(&self.known)
+            )
+        };
+        (InstanceReason::InUse, message)
+    }
+}
+
+/// The first few of a list, and how many more there are.
+fn some(names: &[String]) -> String {
+    let first = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn all(specs: &[Value]) -> Vec<Arc<DeserializeGuard<Database>>> {
+        let guarded = specs.iter().enumerate().map(|(number, spec)| {
+            let object = json!({
+                "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
+                "metadata": {"name": number.to_string(), "namespace": "team"}, "spec": spec,
+            });
+            Arc::new(serde_json::from_value(object).unwrap())
+        });
+        guarded.collect()
+    }
+
+    #[test]
+    fn only_what_refers_to_it_counts() {
+        let on = |name: &str| json!({"instanceRef": {"name": name}});
+        let users = Users::of("a", &all(&[on("a"), on("b"), on("a")]));
+        assert_eq!(users.known, ["team/0", "team/2"]);
+        assert!(!users.is_empty());
+        assert!(Users::of("c", &all(&[on("a")])).is_empty());
+        let many = Users::of("a", &all(&vec![on("a"); 7])).verdict().1;
+        assert!(
+            many.starts_with("7 ") && many.contains("team/4 and 2 more;"),
+            "{many}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_every_instance() {
+        let users = Users::of("a", &all(&[json!({"instanceRef": 5})]));
+        assert_eq!((users.count(), users.is_empty()), (0, false));
+        let message = users.verdict().1;
+        assert!(message.contains("team/0"), "{message}");
+    }
+}
