@@ -94,6 +94,8 @@ impl<'a> Place<'a> {
                 "syncPolicy": {
                     "automated": {"prune": true, "selfHeal": true},
                     "syncOptions": options,
+                    // A deletion waits for the last attempt: one that puts back what just went with its namespace.
+                    "retry": {"limit": 5, "backoff": {"duration": "1s", "factor": 1}},
                 },
             },
         });
