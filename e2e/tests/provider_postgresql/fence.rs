@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use db_operator::provider::{Fence, Login, ProviderError, open};
 
-use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, names, password};
+use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, eventually, names, password};
 
 /// What a process may do on a server that somebody else has taken over: read the epoch, and ask to be registered,
 /// which changes nothing.
@@ -134,6 +134,50 @@ pub async fn connections_of_one_process_share_an_epoch(bed: &mut Bed) {
     assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
     first.close().await;
     second.close().await;
+}
+
+/// A server that was made anew has no database of the operator's, one that was restored an older epoch.
+pub async fn a_server_that_forgot_everything_is_begun_again(bed: &mut Bed) {
+    let first = bed.provider("forgot");
+    first.inspect().await.unwrap();
+    first.close().await;
+    let provider = bed.provider("forgot");
+    let wanted = desired("forgot");
+    provider.inspect().await.unwrap();
+
+    // Another leader's, of the time of the backup.
+    let restored =
+        "UPDATE db_operator.epochs SET epoch = 1, process = 'another' WHERE cluster_id = 'forgot'";
+    bed.run("db_operator", restored).await;
+    end_sessions(bed).await;
+    eventually("it goes on", async || {
+        provider.observe(&wanted.names).await.is_ok()
+    })
+    .await;
+    let epoch = "SELECT epoch::text FROM db_operator.epochs WHERE cluster_id = 'forgot'";
+    assert_eq!(bed.ask("db_operator", epoch).await, ["2"]);
+
+    // Under an open session, which is no longer used then.
+    bed.run("db_operator", "DROP SCHEMA db_operator CASCADE")
+        .await;
+    provider.survey().await.unwrap_err();
+    assert!(provider.survey().await.unwrap().claims.is_empty());
+
+    bed.run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
+        .await;
+    provider.inspect().await.unwrap();
+    assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
+    bed.make(&*provider, "forgot", &wanted, &password("forgot"))
+        .await;
+    provider.close().await;
+}
+
+/// Ends all sessions of the administrator, as a restart would.
+async fn end_sessions(bed: &Bed) {
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{ADMINISTRATOR}'"
+    );
+    bed.run("postgres", &end).await;
 }
 
 pub async fn others_are_left_alone(bed: &mut Bed) {

@@ -151,6 +151,12 @@ impl From<sqlx::Error> for Kind {
     }
 }
 
+/// There are no tables of the operator's own (undefined_table, invalid_schema_name): every other relation that a
+/// session in `db_operator` asks for is the server's.
+pub(super) fn is_nothing_there(failure: &Failure) -> bool {
+    matches!(failure.code(), Some("42P01" | "3F000"))
+}
+
 fn server(error: &PgDatabaseError) -> Kind {
     let mut message = error.message().to_owned();
     for more in [error.detail(), error.hint()].into_iter().flatten() {

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::failure::Failure;
+use super::failure::{Failure, is_nothing_there};
 use super::fence::{READ_EPOCH, epoch_of};
 use super::membership::lend;
 use super::session::{Login, Session};
@@ -174,8 +174,7 @@ impl Postgresql {
             Ok(Some(row)) => return epoch_of(&row),
             // The tables were made, but their version was not written: no version of the operator does so.
             Ok(None) => {}
-            // undefined_table, invalid_schema_name
-            Err(failure) if matches!(failure.code(), Some("42P01" | "3F000")) => {}
+            Err(failure) if is_nothing_there(&failure) => {}
             Err(failure) => return Err(self.may_not_enter(failure).await),
         }
         self.fence.check_held()?;

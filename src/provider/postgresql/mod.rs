@@ -32,6 +32,8 @@ mod role;
 mod session;
 mod visit;
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Semaphore};
@@ -54,6 +56,8 @@ pub(super) struct Postgresql {
     pool: Pool<Session>,
     /// The epoch of this process on this server, once it has been there.
     epoch: Mutex<Option<i64>>,
+    /// Why this process has to end. Until it does, it opens no session any more.
+    superseded: OnceLock<ProviderError>,
     lanes: Semaphore,
     doors: Doors,
 }
@@ -63,6 +67,7 @@ impl Postgresql {
         Self {
             pool: Pool::new(config.max_connections, config.timeouts),
             epoch: Mutex::new(None),
+            superseded: OnceLock::new(),
             lanes: Semaphore::new(CREATE_LANES),
             doors: Doors::new(),
             config,

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMo
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
 
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, Kind, is_nothing_there};
 use crate::provider::{ServerConfig, TlsMode, pool};
 
 /// Our side waits this much longer than the server, which gives the better answer.
@@ -165,8 +165,10 @@ impl Session {
             }
             Stopped::Failed(error) => Failure::new(doing, &self.server, error),
         };
-        // Class 57P is the server saying goodbye.
-        self.busy = failure.code().is_none_or(|code| code.starts_with("57P"));
+        // Class 57P is the server saying goodbye. A session that misses db_operator may be one of before the server was
+        // made anew: begin with a new one.
+        self.busy =
+            failure.code().is_none_or(|code| code.starts_with("57P")) || is_nothing_there(&failure);
         Err(failure)
     }
 }
