@@ -82,6 +82,7 @@ impl From<ServerError> for Obstacle {
             | None => DatabaseReason::InstanceNotReady,
             Some(
                 ProviderError::Timeout { .. }
+                | ProviderError::AllInUse { .. }
                 | ProviderError::Busy { .. }
                 | ProviderError::ClaimMoved { .. }
                 | ProviderError::Unexpected { .. }

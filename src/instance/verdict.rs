@@ -69,6 +69,7 @@ pub fn of_failure(error: &ProviderError) -> Verdict {
     let reason = match error {
         ProviderError::Unreachable { .. }
         | ProviderError::Timeout { .. }
+        | ProviderError::AllInUse { .. }
         | ProviderError::Busy { .. }
         | ProviderError::Unexpected { .. }
         | ProviderError::ClaimMoved { .. }

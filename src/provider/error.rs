@@ -55,6 +55,14 @@ pub enum ProviderError {
         /// How long it may take.
         limit: Duration,
     },
+    /// All connections that this process may have are in use. Says nothing of the server.
+    #[error(
+        "no connection came free within {limit:?}; all that spec.maxConnections allows are at work"
+    )]
+    AllInUse {
+        /// How long it may take.
+        limit: Duration,
+    },
     /// Another session holds a lock that is needed; it is tried again.
     #[error("{doing} waits for another session: {detail}")]
     Busy {
@@ -108,6 +116,17 @@ pub enum ProviderError {
     },
 }
 
+/// What the outcome of a call tells of the server as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It answered, be it with a refusal.
+    Answers,
+    /// It is out of order, or too slow to be asked.
+    Down,
+    /// It was not asked.
+    Nothing,
+}
+
 impl ProviderError {
     /// Whether trying again later, without anybody changing anything, may help. What is not is `Stalled`, except
     /// [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
@@ -120,6 +139,7 @@ impl ProviderError {
             | Self::TooManyConnections { .. }
             | Self::ReadOnly { .. }
             | Self::Timeout { .. }
+            | Self::AllInUse { .. }
             | Self::Busy { .. }
             | Self::ClaimMoved { .. }
             | Self::Unexpected { .. } => true,
@@ -131,17 +151,31 @@ impl ProviderError {
         }
     }
 
-    /// Whether the server as a whole is out of order, so that its circuit breaker opens.
+    /// What it tells of the server as a whole, for its circuit breaker.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::LoginRefused { .. }
+            | Self::TooManyConnections { .. }
+            | Self::ReadOnly { .. }
+            | Self::Timeout { .. } => Sign::Down,
+            Self::AllInUse { .. } | Self::NotLeading => Sign::Nothing,
+            Self::Busy { .. }
+            | Self::Superseded { .. }
+            | Self::ClaimMoved { .. }
+            | Self::NotPermitted { .. }
+            | Self::Unsupported(_)
+            | Self::InTheWay(_)
+            | Self::Unexpected { .. } => Sign::Answers,
+        }
+    }
+
+    /// Whether the server as a whole is out of order.
     #[must_use]
     pub fn is_server_down(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::Tls { .. }
-                | Self::LoginRefused { .. }
-                | Self::TooManyConnections { .. }
-                | Self::ReadOnly { .. }
-        )
+        self.sign() == Sign::Down
     }
 
     /// Whether this process has to end.
@@ -160,6 +194,7 @@ impl ProviderError {
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::ReadOnly { .. } => "ReadOnly",
             Self::Timeout { .. } => "Timeout",
+            Self::AllInUse { .. } => "AllInUse",
             Self::Busy { .. } => "Busy",
             Self::Superseded { .. } => "Superseded",
             Self::NotLeading => "NotLeading",

@@ -37,7 +37,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 pub use claim::{Claim, Claimant};
-pub use error::ProviderError;
+pub use error::{ProviderError, Sign};
 pub use fence::Fence;
 pub use ident::SqlName;
 pub use tls::{TlsConfig, TlsMode};

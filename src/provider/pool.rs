@@ -22,11 +22,34 @@ pub(super) trait Session: Send + Sized + 'static {
     /// Whether it is between two statements, outside any transaction, so that somebody else may use it.
     fn is_reusable(&self) -> bool;
 
-    /// Whether the server still answers it.
-    fn is_alive(&mut self) -> impl Future<Output = bool> + Send;
+    /// Whether the server still answers it. Takes no longer than [`PING`].
+    fn pulse(&mut self) -> impl Future<Output = Pulse> + Send;
 
     /// Says goodbye to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a server in order is given to answer a ping.
+pub(super) const PING: Duration = Duration::from_secs(1);
+
+/// What came back when a session was asked for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pulse {
+    /// An answer.
+    Alive,
+    /// The session was ended.
+    Ended,
+    /// Nothing in time, which is to be expected of the others, too.
+    Silent,
+}
+
+/// The pulse, from what came of a ping.
+pub(super) async fn pulse<E>(ping: impl Future<Output = Result<(), E>>) -> Pulse {
+    match tokio::time::timeout(PING, ping).await {
+        Ok(Ok(())) => Pulse::Alive,
+        Ok(Err(_)) => Pulse::Ended,
+        Err(_) => Pulse::Silent,
+    }
 }
 
 /// The connections of one process to one server.
@@ -132,10 +155,7 @@ impl<S: Session> Pool<S> {
         match tokio::time::timeout(limit, Arc::clone(slots).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
             Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(ProviderError::Timeout {
-                doing: "waiting for a free connection".to_owned(),
-                limit,
-            }),
+            Err(_) => Err(ProviderError::AllInUse { limit }),
         }
     }
 
@@ -184,8 +204,10 @@ impl<S: Session> Pool<S> {
         loop {
             let (mut session, _) = self.shared.lock().sessions.pop_back()?;
             // One round trip, and a session that the server or a new leader ended is nobody's error.
-            if session.is_alive().await {
-                return Some(session);
+            match session.pulse().await {
+                Pulse::Alive => return Some(session),
+                Pulse::Ended => {}
+                Pulse::Silent => self.shared.drop_idle(),
             }
         }
     }
@@ -230,6 +252,12 @@ async fn reap<S: Session>(pool: Weak<Shared<S>>, limit: Duration) {
 impl<S> Shared<S> {
     fn lock(&self) -> std::sync::MutexGuard<'_, Idle<S>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the sockets of all idle sessions, without a goodbye.
+    fn drop_idle(&self) {
+        let dropped = std::mem::take(&mut self.lock().sessions);
+        drop(dropped);
     }
 
     fn expired(&self, limit: Duration) -> Option<S> {
@@ -288,6 +316,8 @@ fn closed() -> ProviderError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     struct Sound;
@@ -297,8 +327,8 @@ mod tests {
             true
         }
 
-        async fn is_alive(&mut self) -> bool {
-            true
+        async fn pulse(&mut self) -> Pulse {
+            Pulse::Alive
         }
 
         async fn close(self) {}
@@ -325,6 +355,50 @@ mod tests {
         let visits = pool.shared.visits.as_ref().unwrap();
         assert_eq!(visits.available_permits(), 0);
         drop(visit);
+    }
+
+    /// A session with a server from which nothing comes back.
+    struct Mute(Arc<AtomicUsize>);
+
+    impl Session for Mute {
+        fn is_reusable(&self) -> bool {
+            true
+        }
+
+        async fn pulse(&mut self) -> Pulse {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            pulse(std::future::pending::<Result<(), ()>>()).await
+        }
+
+        async fn close(self) {}
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_pinged_once_and_not_for_each_idle_session() {
+        let pool: Pool<Mute> = Pool::new(5, Timeouts::default());
+        let pings = Arc::new(AtomicUsize::new(0));
+        let mut leases = Vec::new();
+        for _ in 0..4 {
+            let slot = pool.slot().await.unwrap();
+            let open = async { Ok(Mute(Arc::clone(&pings))) };
+            leases.push(pool.session(slot, open).await.unwrap());
+        }
+        drop(leases);
+        assert_eq!(pool.usage().idle, 4);
+
+        let started = Instant::now();
+        let slot = pool.slot().await.unwrap();
+        let refused = async {
+            Err(ProviderError::Unreachable {
+                server: "db:5432".to_owned(),
+                detail: String::new(),
+            })
+        };
+        let error = pool.session(slot, refused).await.err().unwrap();
+        assert!(error.is_server_down(), "{error}");
+        assert_eq!(pings.load(Ordering::Relaxed), 1);
+        assert!(started.elapsed() < PING * 2, "{:?}", started.elapsed());
+        assert_eq!(pool.usage().idle, 0);
     }
 
     #[tokio::test]

@@ -74,8 +74,8 @@ impl pool::Session for Session {
         self.sound
     }
 
-    async fn is_alive(&mut self) -> bool {
-        matches!(timeout(GOODBYE, self.connection.ping()).await, Ok(Ok(())))
+    async fn pulse(&mut self) -> pool::Pulse {
+        pool::pulse(self.connection.ping()).await
     }
 
     /// Takes back the registration first. If that fails, the next session of this process does it.
