@@ -77,7 +77,8 @@ impl From<ServerError> for Obstacle {
                 | ProviderError::Tls { .. }
                 | ProviderError::LoginRefused { .. }
                 | ProviderError::TooManyConnections { .. }
-                | ProviderError::ReadOnly { .. },
+                | ProviderError::ReadOnly { .. }
+                | ProviderError::IdentityChanged { .. },
             )
             | None => DatabaseReason::InstanceNotReady,
             Some(

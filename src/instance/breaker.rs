@@ -78,6 +78,7 @@ impl Breaker {
         match sign {
             Sign::Answers => self.succeeded(),
             Sign::Down => self.failed(now, jitter),
+            Sign::Another => self.mistrust(now),
             // A probe that learned nothing is followed by another like one that never reports.
             Sign::Nothing => {}
         }
@@ -85,6 +86,15 @@ impl Breaker {
 
     fn succeeded(&mut self) {
         *self = Self::default();
+    }
+
+    /// Nobody works on the server until the next look at it, which may be now.
+    fn mistrust(&mut self, now: Instant) {
+        *self = Self::Open {
+            probe_at: now,
+            pause: FIRST_PAUSE,
+            probing: false,
+        };
     }
 
     fn failed(&mut self, now: Instant, jitter: f64) {
@@ -219,6 +229,22 @@ mod tests {
         }
         let mut breaker = Breaker::default();
         (0..50).for_each(|_| breaker.heard(no_turn.sign(), now, 0.0));
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn another_server_is_looked_at_before_anything_else() {
+        let now = Instant::now();
+        let changed = ProviderError::IdentityChanged {
+            known: "one".to_owned(),
+            found: "two".to_owned(),
+        };
+        let mut breaker = Breaker::default();
+        breaker.heard(changed.sign(), now, 0.0);
+        assert!(breaker.is_open());
+        assert_eq!(breaker.ask(now), Permit::Granted);
+        assert_eq!(breaker.ask(now), Permit::Refused(FIRST_PAUSE));
+        breaker.heard(Sign::Answers, now, 0.0);
         assert!(!breaker.is_open());
     }
 

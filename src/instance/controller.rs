@@ -130,14 +130,17 @@ async fn look(
     {
         return Ok((Standing::Usable(server), current_verdict(instance)));
     }
+    let acknowledged = instance
+        .annotations()
+        .get(ACKNOWLEDGE_IDENTITY)
+        .map(String::as_str);
+    provider.expect(verdict::expected(acknowledged, status));
     match inspect(&name, provider.as_ref(), &breaker, &context.metrics).await {
         Ok(found) => {
             handled(instance, status);
-            let acknowledged = instance
-                .annotations()
-                .get(ACKNOWLEDGE_IDENTITY)
-                .map(String::as_str);
             let verdict = verdict::of_inspection(&found, acknowledged, status);
+            // What was acknowledged is known by now, or waits for the next look.
+            provider.expect(verdict::expected(None, status));
             if verdict.0 != InstanceReason::Connected {
                 context.connections.withdraw(&name);
                 return Ok(unusable(verdict));

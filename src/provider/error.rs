@@ -47,6 +47,16 @@ pub enum ProviderError {
         /// `host:port`.
         server: String,
     },
+    /// Another server answers than the one that is known. Nothing is changed there until somebody acknowledged it.
+    #[error(
+        "the server was {known} and is {found} now; nothing is changed there until that is acknowledged"
+    )]
+    IdentityChanged {
+        /// The identity that is known.
+        known: String,
+        /// The identity of the one that answered.
+        found: String,
+    },
     /// Something took longer than it may.
     #[error("{doing} took longer than {limit:?}")]
     Timeout {
@@ -123,6 +133,8 @@ pub enum Sign {
     Answers,
     /// It is out of order, or too slow to be asked.
     Down,
+    /// It is not the one that is known.
+    Another,
     /// It was not asked.
     Nothing,
 }
@@ -138,6 +150,7 @@ impl ProviderError {
             | Self::LoginRefused { .. }
             | Self::TooManyConnections { .. }
             | Self::ReadOnly { .. }
+            | Self::IdentityChanged { .. }
             | Self::Timeout { .. }
             | Self::AllInUse { .. }
             | Self::Busy { .. }
@@ -161,6 +174,7 @@ impl ProviderError {
             | Self::TooManyConnections { .. }
             | Self::ReadOnly { .. }
             | Self::Timeout { .. } => Sign::Down,
+            Self::IdentityChanged { .. } => Sign::Another,
             Self::AllInUse { .. } | Self::NotLeading => Sign::Nothing,
             Self::Busy { .. }
             | Self::Superseded { .. }
@@ -172,10 +186,10 @@ impl ProviderError {
         }
     }
 
-    /// Whether the server as a whole is out of order.
+    /// Whether the server as a whole is out of order, or is another one, so that its instance has to be looked at.
     #[must_use]
     pub fn is_server_down(&self) -> bool {
-        self.sign() == Sign::Down
+        matches!(self.sign(), Sign::Down | Sign::Another)
     }
 
     /// Whether this process has to end.
@@ -193,6 +207,7 @@ impl ProviderError {
             Self::LoginRefused { .. } => "LoginRefused",
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::ReadOnly { .. } => "ReadOnly",
+            Self::IdentityChanged { .. } => "IdentityChanged",
             Self::Timeout { .. } => "Timeout",
             Self::AllInUse { .. } => "AllInUse",
             Self::Busy { .. } => "Busy",

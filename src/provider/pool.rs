@@ -72,6 +72,8 @@ struct Idle<S> {
     /// The one used last is at the back.
     sessions: VecDeque<(S, Instant)>,
     reaper_runs: bool,
+    /// How often all sessions were given up.
+    generation: u64,
 }
 
 /// The right to have one connection open.
@@ -84,6 +86,8 @@ pub(super) struct Lease<S: Session> {
     /// `None` only while dropping.
     session: Option<S>,
     shared: Arc<Shared<S>>,
+    /// That of the pool when the session was taken or opened.
+    generation: u64,
     /// Given back after the session.
     _slot: Slot,
 }
@@ -103,6 +107,7 @@ impl<S: Session> Pool<S> {
             idle: Mutex::new(Idle {
                 sessions: VecDeque::new(),
                 reaper_runs: false,
+                generation: 0,
             }),
         };
         Self {
@@ -164,6 +169,7 @@ impl<S: Session> Pool<S> {
     where
         F: Future<Output = Result<S, ProviderError>> + Send,
     {
+        let generation = self.shared.lock().generation;
         let session = if let Some(session) = self.idle().await {
             session
         } else {
@@ -174,8 +180,16 @@ impl<S: Session> Pool<S> {
         Ok(Lease {
             session: Some(session),
             shared: Arc::clone(&self.shared),
+            generation,
             _slot: slot,
         })
+    }
+
+    /// Gives up all sessions: those that are idle now, those in use when they are given back. They may be with another
+    /// server than a new one.
+    pub(super) fn retire(&self) {
+        self.shared.lock().generation += 1;
+        self.shared.drop_idle();
     }
 
     /// Closes idle sessions until the holders of slots can each have a connection open within the limit.
@@ -299,10 +313,10 @@ impl<S: Session> Drop for Lease<S> {
         if let Some(session) = self.session.take().filter(Session::is_reusable)
             && !self.shared.slots.is_closed()
         {
-            self.shared
-                .lock()
-                .sessions
-                .push_back((session, Instant::now()));
+            let mut idle = self.shared.lock();
+            if idle.generation == self.generation {
+                idle.sessions.push_back((session, Instant::now()));
+            }
         }
     }
 }
@@ -315,99 +329,5 @@ fn closed() -> ProviderError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    struct Sound;
-
-    impl Session for Sound {
-        fn is_reusable(&self) -> bool {
-            true
-        }
-
-        async fn pulse(&mut self) -> Pulse {
-            Pulse::Alive
-        }
-
-        async fn close(self) {}
-    }
-
-    #[tokio::test]
-    async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
-        let pool: Pool<Sound> = Pool::new(3, Timeouts::default());
-        let open = || async { Ok(Sound) };
-        let one = pool.session(pool.slot().await.unwrap(), open()).await;
-        let two = pool.session(pool.slot().await.unwrap(), open()).await;
-        assert_eq!(pool.shared.slots.available_permits(), 0);
-        let usage = |busy, idle| Usage {
-            busy,
-            idle,
-            limit: 3,
-        };
-        assert_eq!(pool.usage(), usage(2, 0));
-        drop((one.unwrap(), two.unwrap()));
-
-        let visit = pool.visit().await.unwrap();
-        assert_eq!(pool.usage(), usage(1, 2));
-        assert_eq!(pool.shared.lock().sessions.len(), 2);
-        let visits = pool.shared.visits.as_ref().unwrap();
-        assert_eq!(visits.available_permits(), 0);
-        drop(visit);
-    }
-
-    /// A session with a server from which nothing comes back.
-    struct Mute(Arc<AtomicUsize>);
-
-    impl Session for Mute {
-        fn is_reusable(&self) -> bool {
-            true
-        }
-
-        async fn pulse(&mut self) -> Pulse {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            pulse(std::future::pending::<Result<(), ()>>()).await
-        }
-
-        async fn close(self) {}
-    }
-
-    #[tokio::test]
-    async fn a_silent_server_is_pinged_once_and_not_for_each_idle_session() {
-        let pool: Pool<Mute> = Pool::new(5, Timeouts::default());
-        let pings = Arc::new(AtomicUsize::new(0));
-        let mut leases = Vec::new();
-        for _ in 0..4 {
-            let slot = pool.slot().await.unwrap();
-            let open = async { Ok(Mute(Arc::clone(&pings))) };
-            leases.push(pool.session(slot, open).await.unwrap());
-        }
-        drop(leases);
-        assert_eq!(pool.usage().idle, 4);
-
-        let started = Instant::now();
-        let slot = pool.slot().await.unwrap();
-        let refused = async {
-            Err(ProviderError::Unreachable {
-                server: "db:5432".to_owned(),
-                detail: String::new(),
-            })
-        };
-        let error = pool.session(slot, refused).await.err().unwrap();
-        assert!(error.is_server_down(), "{error}");
-        assert_eq!(pings.load(Ordering::Relaxed), 1);
-        assert!(started.elapsed() < PING * 2, "{:?}", started.elapsed());
-        assert_eq!(pool.usage().idle, 0);
-    }
-
-    #[tokio::test]
-    async fn the_only_connection_is_given_up_for_a_visit() {
-        let pool: Pool<Sound> = Pool::new(1, Timeouts::default());
-        let slot = pool.slot().await.unwrap();
-        drop(pool.session(slot, async { Ok(Sound) }).await.unwrap());
-        let _visit = pool.visit().await.unwrap();
-        assert!(pool.shared.lock().sessions.is_empty());
-        assert!(pool.two_slots().await.is_err());
-    }
-}
+#[path = "pool_tests.rs"]
+mod tests;

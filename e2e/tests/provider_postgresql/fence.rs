@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_operator::provider::{Fence, Login, ProviderError, open};
+use db_operator::provider::{Expected, Fence, Login, ProviderError, open};
 
 use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, eventually, names, password};
 
@@ -169,6 +169,67 @@ pub async fn a_server_that_forgot_everything_is_begun_again(bed: &mut Bed) {
     assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
     bed.make(&*provider, "forgot", &wanted, &password("forgot"))
         .await;
+    provider.close().await;
+}
+
+/// The server behind an address may be another one at any time.
+pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed) {
+    let provider = bed.provider("moved");
+    let wanted = desired("moved");
+    let identity = provider.inspect().await.unwrap().identity.unwrap();
+    provider.expect(Expected::new(Some(&identity), None));
+    provider.observe(&wanted.names).await.unwrap();
+
+    // This server is the other one now, and has no database of the operator's.
+    bed.run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
+        .await;
+    let known = "7000000000000000000";
+    provider.expect(Expected::new(Some(known), None));
+    let home = "SELECT count(*)::text FROM pg_database WHERE datname = 'db_operator'";
+    for _ in 0..2 {
+        let error = provider.observe(&wanted.names).await.unwrap_err();
+        assert_eq!(
+            error,
+            ProviderError::IdentityChanged {
+                known: known.to_owned(),
+                found: identity.clone(),
+            }
+        );
+        let found = provider.inspect().await.unwrap();
+        assert_eq!(found.identity.as_ref(), Some(&identity));
+        assert_eq!(bed.ask("postgres", home).await, ["0"], "something was made");
+    }
+
+    provider.expect(Expected::new(Some(known), Some(&identity)));
+    provider.inspect().await.unwrap();
+    provider.expect(Expected::new(Some(&identity), None));
+    bed.make(&*provider, "moved", &wanted, &password("moved"))
+        .await;
+
+    // Not even a session that is open is used for long, nor a claim of another server read.
+    provider.expect(Expected::new(Some(known), None));
+    let mark = bed.mark();
+    let refused = [
+        provider.observe(&wanted.names).await.map(|_| ()),
+        provider.survey().await.map(|_| ()),
+        provider.ensure_database(&wanted).await.map(|_| ()),
+        provider
+            .write_claim(&claim("moved", &names("late", "late")), None)
+            .await,
+    ];
+    for result in refused {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(error, ProviderError::IdentityChanged { .. }),
+            "{error}"
+        );
+    }
+    for statement in bed.statements_since(mark) {
+        assert!(
+            statement.starts_with("SELECT system_identifier"),
+            "on another server it ran: {statement}"
+        );
+    }
     provider.close().await;
 }
 

@@ -77,6 +77,7 @@ fn run(series: u32) {
             fence::connections_of_one_process_share_an_epoch,
             fence::others_are_left_alone,
             fence::a_server_that_forgot_everything_is_begun_again,
+            fence::another_server_is_left_alone_until_it_is_acknowledged,
             connections::the_limit_is_never_exceeded,
             connections::a_limited_role_counts_as_a_working_login,
             connections::a_restart_is_survived,

@@ -42,8 +42,9 @@ use secrecy::{ExposeSecret, SecretString};
 use self::contact::Sessions;
 use self::facts::Catalog;
 use super::{
-    Assessment, Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed,
-    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Expected, Fence, Flavour, Inspection, Login, Names,
+    Observed, Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier,
+    reserved,
 };
 
 /// One MySQL or MariaDB server.
@@ -85,6 +86,10 @@ impl Mysql {
 
 #[async_trait]
 impl Provider for Mysql {
+    fn expect(&self, expected: Expected) {
+        self.sessions.expect(expected);
+    }
+
     async fn inspect(&self) -> Result<Inspection, ProviderError> {
         inspect::inspect(&self.sessions).await
     }

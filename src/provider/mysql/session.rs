@@ -242,6 +242,11 @@ pub(super) fn token() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
+/// Whether a text may be one of [`token`].
+pub(super) fn is_token(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The name of the lock that a session holds as long as it lives; at most 64 characters on MySQL.
 pub(super) fn lock_name(token: &str) -> String {
     format!("db_operator/{token}")

@@ -50,14 +50,14 @@ AND NOT EXISTS (SELECT FROM pg_stat_activity a
   WHERE a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true))";
 
 impl Postgresql {
-    /// A session in another database, registered with the fence before its first other statement but the one that
-    /// asks who it is.
+    /// A session in another database, registered with the fence before its first other statement but those that
+    /// ask who the server is, and who it is itself.
     pub(super) async fn open_visit(
         &self,
         home: &mut Session,
         database: &str,
     ) -> Result<Session, ProviderError> {
-        let mut visit = self.connect(database).await?;
+        let mut visit = self.connect_to_known(database).await?;
         match self.register_visit(home, &mut visit).await {
             Ok(()) => Ok(visit),
             Err(error) => {

@@ -69,17 +69,19 @@ impl Postgresql {
             }
             Err(failure) => return Err(self.may_not_enter(failure).await),
         };
-        let passed = match check_version(session.version()) {
-            Ok(()) => self.pass_fence(&mut session).await,
-            Err(error) => Err(error),
-        };
-        match passed {
+        match self.enter_server(&mut session).await {
             Ok(()) => Ok(session),
             Err(error) => {
                 session.close().await;
                 Err(error)
             }
         }
+    }
+
+    async fn enter_server(&self, session: &mut Session) -> Result<(), ProviderError> {
+        check_version(session.version())?;
+        self.recognize(session).await?;
+        self.pass_fence(session).await
     }
 
     async fn enter_home(&self) -> Result<Session, ProviderError> {
@@ -139,7 +141,7 @@ impl Postgresql {
     async fn make_home(&self) -> Result<(), ProviderError> {
         self.fence.check_held()?;
         let mut session = self
-            .connect(self.config.maintenance_database.as_str())
+            .connect_to_known(self.config.maintenance_database.as_str())
             .await?;
         check_version(session.version())?;
         let doing = "make the operator's own database db_operator";

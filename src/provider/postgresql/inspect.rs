@@ -2,24 +2,20 @@
 
 use serde::Deserialize;
 
+use super::identity::identity;
 use super::session::Session;
 use super::{Postgresql, quoted};
 use crate::provider::pool::Session as _;
 use crate::provider::{Desired, Flavour, Inspection, MissingPrivilege, ProviderError};
 
-/// `$1` says whether the server's identity may be read: its function can be taken away from ordinary users.
 const FACTS: &str = "SELECT json_build_object(
   'version', current_setting('server_version'),
   'number', current_setting('server_version_num')::int,
   'tls', (SELECT s.version || ' ' || s.cipher FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid() AND s.ssl),
   'read_only', pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool,
-  'may_identify', has_function_privilege('pg_control_system()', 'EXECUTE'),
   'superuser', r.rolsuper, 'creates_databases', r.rolcreatedb, 'creates_roles', r.rolcreaterole,
   'inherits', r.rolinherit)::text
 FROM pg_roles r WHERE r.rolname = current_user";
-
-const IDENTITY: &str =
-    "SELECT json_build_object('identity', system_identifier::text)::text FROM pg_control_system()";
 
 /// `lc_monetary` takes any locale that the server's operating system has and refuses others.
 const TRY_LOCALE: &str = "SELECT to_json(set_config('lc_monetary', $1, true))::text";
@@ -38,16 +34,10 @@ struct Facts {
     number: u32,
     tls: Option<String>,
     read_only: bool,
-    may_identify: bool,
     superuser: bool,
     creates_databases: bool,
     creates_roles: bool,
     inherits: bool,
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    identity: String,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +54,12 @@ impl Postgresql {
                 self.forget_ended(&mut home).await?;
                 self.examine(&mut home).await
             }
-            // Where the operator's own database cannot be made there is no fence, and nothing is written.
-            Err(reason @ (ProviderError::ReadOnly { .. } | ProviderError::NotPermitted { .. })) => {
+            // Where the operator's own database cannot be made, or must not, there is no fence, and nothing is written.
+            Err(
+                reason @ (ProviderError::ReadOnly { .. }
+                | ProviderError::NotPermitted { .. }
+                | ProviderError::IdentityChanged { .. }),
+            ) => {
                 let _slot = self.pool.visit().await?;
                 let mut session = self
                     .connect(self.config.maintenance_database.as_str())
@@ -82,19 +76,11 @@ impl Postgresql {
         let facts: Facts = session
             .json("look at the server", sqlx::query(FACTS))
             .await?;
-        let identity = if facts.may_identify {
-            let found: Identity = session
-                .json("ask for the server's identity", sqlx::query(IDENTITY))
-                .await?;
-            Some(found.identity)
-        } else {
-            None
-        };
         Ok(Inspection {
             flavour: Flavour::Postgresql,
             series: (facts.number / 10_000).to_string(),
             tls: facts.tls.clone(),
-            identity,
+            identity: identity(session).await?,
             read_only: facts.read_only,
             missing: self.missing(&facts),
             // "15.18 (Debian 15.18-0+deb12u1)"
