@@ -148,6 +148,11 @@ impl Provider for Mysql {
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
+        let user = &desired.names.role;
+        let mut accounts = catalog::accounts(&mut session, &contact.dialect, Some(user)).await?;
+        // A role of MariaDB is a name that is never touched, as observing it says.
+        accounts.retain(|account| !account.is_role);
+        validate::no_other_host(&accounts, user)?;
         validate::text_settings(&mut session, &contact.dialect, desired).await
     }
 

@@ -12,6 +12,7 @@
 //! | `catalog.rs` | what stands there, in one query |
 //! | `claims.rs` | the claim table |
 //! | `membership.rs` | rights borrowed for the length of one transaction |
+//! | `validate.rs` | what a server cannot hold |
 //! | `role.rs` `database.rs` `contents.rs` | what is made |
 //! | `remove.rs` | what is taken away |
 //! | `login.rs` | logging in as the tenant |
@@ -32,6 +33,7 @@ mod membership;
 mod remove;
 mod role;
 mod session;
+mod validate;
 mod visit;
 
 use std::sync::OnceLock;
