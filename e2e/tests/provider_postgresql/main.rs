@@ -17,6 +17,7 @@ mod hostile;
 mod lifecycle;
 mod privileges;
 mod removal;
+mod silence;
 
 use std::time::Instant;
 
@@ -82,6 +83,7 @@ fn run(series: u32) {
             connections::a_limited_role_counts_as_a_working_login,
             connections::a_restart_is_survived,
             connections::a_rotated_password_is_followed,
+            silence::a_silent_server_is_given_up_soon,
             hostile::no_log_holds_a_password,
         }
     });
