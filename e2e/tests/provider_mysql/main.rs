@@ -94,6 +94,8 @@ const ALONE: &[Scenario] = scenarios![
     faults::the_procedure_of_a_managed_server_ends_sessions,
     faults::a_restarted_server_is_worked_with_again,
     faults::a_server_that_forgot_everything_is_begun_again,
+    faults::another_server_is_left_alone_until_it_is_acknowledged,
+    fence::a_server_that_was_restored_is_entered_again,
 ];
 
 /// Scenarios at a time on one server: as many as an operator's workers would be, not as a crowd of clients.
