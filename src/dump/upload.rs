@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
@@ -15,6 +16,7 @@ use super::progress::Size;
 use super::report;
 use super::signatures::{NotSigned, Signatures};
 use super::store::{Failure, Store};
+use super::window::SignedPart;
 
 /// Attempts for a part: with the pauses between them a store may be away for more than a minute.
 const ATTEMPTS: u32 = 12;
@@ -58,6 +60,8 @@ pub struct Uploader {
     pub store: Store,
     /// Signs them.
     pub signatures: Signatures,
+    /// How long nothing may move.
+    pub stall: Duration,
     /// Counts them.
     pub meter: Arc<Meter>,
 }
@@ -120,7 +124,7 @@ impl Uploader {
                 }
                 Err(Failure::Forbidden(reply)) => {
                     log::say(format_args!("part {number}: {reply}"));
-                    signed = self.renewed(number, &signed.url, reply).await?;
+                    signed = self.renewed(number, &signed, reply).await?;
                 }
             }
         }
@@ -132,14 +136,16 @@ impl Uploader {
     async fn renewed(
         &self,
         number: u32,
-        refused: &str,
+        refused: &SignedPart,
         reply: String,
-    ) -> Result<super::window::SignedPart, UploadError> {
-        let renewed = self.signatures.wait(
-            number,
-            Some(refused),
-            RENEWED_WITHIN.min(self.signatures.limit()),
-        );
+    ) -> Result<SignedPart, UploadError> {
+        let patience = if refused.expires_at <= Timestamp::now() {
+            self.signatures.limit()
+        } else {
+            self.stall
+        };
+        let limit = RENEWED_WITHIN.min(patience);
+        let renewed = self.signatures.wait(number, Some(&refused.url), limit);
         renewed
             .await
             .map_err(|_| UploadError::Refused { number, reply })
