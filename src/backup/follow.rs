@@ -57,7 +57,7 @@ pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Obstacle> {
     let verdict = judge(pass, job.as_ref(), pod.as_ref(), refused.as_deref());
     match verdict {
         Verdict::Done(done) => finish::finish(pass, done).await,
-        Verdict::Failed(ruin) => Ok(finish::unless_committed(pass, *ruin).await),
+        Verdict::Failed(ruin) => finish::unless_committed(pass, *ruin).await,
         Verdict::Runs => {
             if let Some(job) = &job {
                 keep_window(pass, job).await?;

@@ -5,6 +5,7 @@
 //! | `controller.rs` | when a Backup is looked at |
 //! | `walk.rs` | the order of a pass |
 //! | `state.rs` | what follows a state, and what it asks for (pure) |
+//! | `step.rs` | one step from a state to the next: what is persisted with it |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
 //! | `wait.rs`, `turn.rs` | before the beginning: whose turn it is (pure), and what is waited for |
 //! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
@@ -12,7 +13,7 @@
 //! | `job/` | from a template to the Job |
 //! | `follow.rs` | how far the Job is |
 //! | `judge.rs`, `ended.rs`, `pod.rs` | what became of it; what an ended pod means; what a pod says (all pure) |
-//! | `finish.rs` | from the Job's report to an object that counts |
+//! | `finish.rs`, `verdict.rs` | from the Job's report to an object that counts; what a commit that did not come about means (pure) |
 //! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
 //! | `watching.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what need not be looked at again yet; the operator's own image |
 
@@ -30,9 +31,11 @@ pub mod pod;
 mod prepare;
 mod start;
 pub mod state;
+mod step;
 mod subject;
 mod sweep;
 pub mod turn;
+mod verdict;
 mod wait;
 mod walk;
 pub mod watching;

@@ -194,6 +194,7 @@ impl Prepared {
             upload_id: None,
             job_name: None,
             parts: None,
+            parts_digest: None,
         }
     }
 
