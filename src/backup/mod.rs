@@ -12,7 +12,7 @@
 //! | `start.rs`, `window.rs` | the upload, the Job and its errand; the signed parts that it has (pure) |
 //! | `job/` | from a template to the Job |
 //! | `follow.rs` | how far the Job is |
-//! | `judge.rs`, `ended.rs`, `pod.rs` | what became of it; what an ended pod means; what a pod says (all pure) |
+//! | `judge.rs`, `ended.rs`, `pod.rs`, `refusal.rs` | what became of it; what an ended pod means; what a pod says; why there is none (all pure) |
 //! | `finish.rs`, `verdict.rs` | from the Job's report to an object that counts; what a commit that did not come about means (pure) |
 //! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
 //! | `watching.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what need not be looked at again yet; the operator's own image |
@@ -29,6 +29,7 @@ pub mod memory;
 mod pass;
 pub mod pod;
 mod prepare;
+mod refusal;
 mod start;
 pub mod state;
 mod step;
