@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::ended::of_ended_pod;
+use super::ended::{evicted, of_ended_pod};
 use super::pod::{
     created, first_line, init_containers, is_running, main_container, main_containers, name,
     running_since, true_since, waiting,
@@ -22,6 +22,8 @@ use crate::dump::report::Done;
 const IMAGE_GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// How long after a Job's end what its pod says is waited for: the two are watched apart.
 const REPORT_GRACE: SignedDuration = SignedDuration::from_secs(10);
+/// How long after its time a pod that is to end may be silent.
+const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// The pod notices a stall itself, and knows more about it: so much later it is noticed from outside.
 const STALL_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 /// The Job ends its pod at the deadline, and the pod reports: so much later it is stopped from outside.
@@ -111,6 +113,7 @@ pub fn judge(seen: &Evidence<'_>) -> Verdict {
     }
     let ruin = gone
         .or_else(|| late(seen))
+        .or_else(|| seen.pod.and_then(|pod| lost(pod, seen)))
         .or_else(|| seen.pod.and_then(|pod| stuck(pod, seen)))
         .or_else(|| refused(seen))
         .or_else(|| stalled(seen));
@@ -178,6 +181,20 @@ fn late(seen: &Evidence<'_>) -> Option<Ruin> {
     let age = seen.now.duration_since(seen.started_at);
     let over = age > seen.deadline.saturating_add(DEADLINE_MARGIN);
     over.then(|| deadline_exceeded(seen))
+}
+
+/// A pod that should have ended by now, and of which its node does not say so.
+fn lost(pod: &Pod, seen: &Evidence<'_>) -> Option<Ruin> {
+    // The time that it was given to end is in it.
+    let until = pod.metadata.deletion_timestamp.as_ref()?.0;
+    if seen.now.duration_since(until) <= LOST_AFTER {
+        return None;
+    }
+    let message = format!(
+        "the pod {} was to end by {until}, and its node has not said since that it did: the node is lost",
+        name(pod)
+    );
+    Some(evicted(pod).unwrap_or_else(|| Ruin::new(BackupReason::Killed, message)))
 }
 
 /// A container that cannot begin.

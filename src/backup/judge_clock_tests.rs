@@ -250,3 +250,26 @@ fn a_part_has_five_minutes_to_be_signed_whatever_the_stall() {
         );
     }
 }
+
+#[test]
+fn a_pod_whose_node_is_lost_is_not_waited_for_until_the_deadline() {
+    let job = job(&json!({}));
+    let to_end_by = |second| {
+        let mut pod = running(NOW - 90);
+        let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(second));
+        pod.metadata.deletion_timestamp = Some(time);
+        pod
+    };
+    // Its log cannot be read either.
+    let blind = |pod| Evidence {
+        looked_at: None,
+        ..seen(Some(&job), Some(pod))
+    };
+    let (ends, lost) = (to_end_by(NOW - 60), to_end_by(NOW - 61));
+    assert_eq!(judge(&blind(&ends)), Verdict::Runs);
+    assert_eq!(ruin(&blind(&lost)).reason, BackupReason::Killed);
+    let drained = with_condition(lost.clone(), "DisruptionTarget", "True", "unreachable");
+    let told = ruin(&blind(&drained));
+    assert_eq!(told.reason, BackupReason::Evicted);
+    assert!(told.message.contains("unreachable"));
+}
