@@ -93,12 +93,16 @@ fn may_be_named(pass: &Pass<'_>, finality: Finality) -> bool {
 
 /// Whether it may be next: no other backup of its Database waits longer (one may be active), or it was named already.
 fn may_be_next(pass: &Pass<'_>) -> bool {
-    let is_final = pass.backup.spec.database_ref.namespace.is_some();
-    let named = cached(pass.context, &pass.backup).is_some_and(|guarded| {
+    is_named(pass.context, &pass.backup) || is_first(pass)
+}
+
+/// Whether the Database names it, as far as the cache shows.
+fn is_named(context: &Context, backup: &Backup) -> bool {
+    let is_final = backup.spec.database_ref.namespace.is_some();
+    cached(context, backup).is_some_and(|guarded| {
         let database = guarded.0.as_ref();
-        database.is_ok_and(|database| turn::is_named(database, &pass.backup, is_final))
-    });
-    named || is_first(pass)
+        database.is_ok_and(|database| turn::is_named(database, backup, is_final))
+    })
 }
 
 fn is_first(pass: &Pass<'_>) -> bool {
@@ -240,7 +244,11 @@ pub async fn report(pass: &mut Pass<'_>, obstacle: Option<Obstacle>) -> Result<E
 /// A place is free, or a Database's turn is: whoever may be next looks. Those behind have nothing to look for.
 pub fn wake_others(context: &Context) {
     let all = context.backups.get().map(Store::state).unwrap_or_default();
-    for guarded in first_of_each(&all) {
+    let named = all.iter().map(AsRef::as_ref).filter(|guarded| {
+        let backup = guarded.0.as_ref();
+        backup.is_ok_and(|backup| state::waits(backup) && is_named(context, backup))
+    });
+    for guarded in first_of_each(&all).chain(named) {
         let uid = guarded.uid().unwrap_or_default();
         context.backup.memory.suspect(&uid);
         context.backup_triggers.send(guarded);
