@@ -19,6 +19,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("dot", "graphviz"),
     // What backups are compressed with: a person restores them with it, and so do the demo and the tests.
     ("zstd", "zstd"),
+    // What tests commit with, for Argo CD to sync.
+    ("git", "git"),
 ];
 
 /// The CNI plugins that the cluster's pods are connected with, and where Debian's package puts them.

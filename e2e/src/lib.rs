@@ -12,6 +12,7 @@
 //! - [`dataset`]: what a backup has to bring back
 //! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
 //! - [`check`], [`suite`]: `cargo xtask test`, from quick to slow
+//! - [`gitops`]: `cargo xtask gitops`, Argo CD and what it makes of our objects
 //! - [`book`]: the documentation as a book
 //! - [`testing`]: what tests of the operator in the cluster share
 
@@ -26,6 +27,7 @@ pub mod command;
 pub mod dataset;
 pub mod demo;
 pub mod error;
+pub mod gitops;
 pub mod host;
 pub mod images;
 pub mod kubeconfig;

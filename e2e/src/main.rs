@@ -15,7 +15,7 @@ use e2e::command::say;
 use e2e::host;
 use e2e::operator::{self, Load};
 use e2e::suite::{self, Tally};
-use e2e::{Result, demo, servers};
+use e2e::{Result, demo, gitops, servers};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
 #[derive(Parser)]
@@ -48,6 +48,12 @@ enum Task {
     /// Measure the operator that is loaded; nothing else should run on the machine
     #[command(subcommand)]
     Bench(Bench),
+    /// Have Argo CD sync the samples out of a Git repository, and see what it makes of our objects; takes Argo CD away again
+    Gitops {
+        /// Only tests whose names contain this, as in "health"
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Check the alerts of kustomize/components/monitoring with promtool: their form, and when they fire
     Alerts,
     /// Build the documentation as a book into target/book, and follow its links; needs no cluster
@@ -187,6 +193,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 bench::backup::backup(&cluster, &Cache::open()?, plan)?
             );
         }
+        Task::Gitops { only } => gitops(&cluster, only.as_deref())?,
         Task::Alerts => alerts::check(&Cache::open()?)?,
         Task::Book => println!("{}", book::build(&Cache::open()?)?.display()),
         Task::Down => {
@@ -253,6 +260,19 @@ fn passed(campaign: impl Future<Output = Result<campaign::Tally>>) -> Result<()>
     Err(e2e::Error::Precondition(
         "some plans did not end as they should".to_owned(),
     ))
+}
+
+/// What Argo CD makes of our objects; ends in the number of tests that passed.
+fn gitops(cluster: &Cluster, only: Option<&str>) -> Result<()> {
+    let cache = Cache::open()?;
+    gitops::build(&cache)?;
+    let _lock = cluster.lock()?;
+    up(cluster, &cache)?;
+    load(cluster, &cache)?;
+    let mut tally = Tally::default();
+    let result = gitops::run(cluster, &cache, only, &mut tally);
+    println!("\n{tally}");
+    result
 }
 
 /// Everything that must hold, from quick to slow; ends in the number of tests that passed.

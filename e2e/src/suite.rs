@@ -24,6 +24,9 @@ const BESIDE: [&str; 6] = [
     "store",
 ];
 
+/// The test binary that needs Argo CD in the cluster: `cargo xtask gitops` runs it.
+pub(crate) const GITOPS: &str = "gitops";
+
 /// What looks back at what all the others made the operator do.
 const LAST: &str = "rbac";
 
@@ -49,6 +52,7 @@ pub fn with_cluster(cluster: &Cluster, cache: &Cache, tally: &mut Tally) -> Resu
     let all = names(&clone_root().join("e2e/tests"))?;
     let (beside, mut in_cluster): (Vec<_>, Vec<_>) = all
         .into_iter()
+        .filter(|name| name != GITOPS)
         .partition(|name| BESIDE.contains(&name.as_str()));
     in_cluster.retain(|name| name != LAST);
     // Two cargos would wait for each other's builds.

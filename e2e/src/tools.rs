@@ -109,6 +109,22 @@ pub const HEALTH: Module = Module {
     version: None,
 };
 
+/// What syncs a cluster with a Git repository: one program, which is a component by the name that it is started under.
+pub const ARGOCD: Module = Module {
+    name: "argocd",
+    packages: &["github.com/argoproj/argo-cd/v3/cmd"],
+    tags: "",
+    version: None,
+};
+
+/// What Argo CD renders overlays with.
+pub const KUSTOMIZE: Module = Module {
+    name: "kustomize",
+    packages: &["sigs.k8s.io/kustomize/kustomize/v5"],
+    tags: "",
+    version: None,
+};
+
 /// All that the cluster itself runs.
 pub const CLUSTER: [Module; 4] = [ETCD, KUBERNETES, CONTAINERD, COREDNS];
 
@@ -127,9 +143,26 @@ pub fn ensure(cache: &Cache, modules: &[Module]) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
+/// The folder of a Go module that one of ours requires, as its authors published it.
+pub fn sources(module: Module, of: &str) -> Result<PathBuf> {
+    let mut download = Command::new("go");
+    download
+        .args(["mod", "download", "-json", of])
+        .current_dir(module.source());
+    let answer = command::output(&mut download)?;
+    let answer: serde_json::Value =
+        serde_json::from_str(&answer).map_err(Error::trial("read what go says"))?;
+    let folder = answer["Dir"].as_str().map(PathBuf::from);
+    folder.ok_or_else(|| Error::Precondition(format!("go did not say where {of} is: {answer}")))
+}
+
 impl Module {
+    fn source(&self) -> PathBuf {
+        clone_root().join("e2e/tools").join(self.name)
+    }
+
     fn ensure(&self, cache: &Cache, go: &str) -> Result<PathBuf> {
-        let source = clone_root().join("e2e/tools").join(self.name);
+        let source = self.source();
         let go_mod = source.join("go.mod");
         let text = std::fs::read_to_string(&go_mod).map_err(Error::io("read", &go_mod))?;
         let arguments = self.arguments(&text);
@@ -206,11 +239,13 @@ fn explain(program: &str, error: Error) -> Error {
     }
 }
 
-/// The program a package is built into: its last path segment that is no version; etcd's main package is named `server`.
+/// The program a package is built into: its last path segment, unless that is a version or says nothing.
 fn program(package: &str) -> &str {
     match package {
         "go.etcd.io/etcd/server/v3" => return "etcd",
         "github.com/peak/s5cmd/v2" => return "s5cmd",
+        "github.com/argoproj/argo-cd/v3/cmd" => return "argocd",
+        "sigs.k8s.io/kustomize/kustomize/v5" => return "kustomize",
         _ => {}
     }
     Path::new(package)
@@ -258,6 +293,8 @@ mod tests {
             program("github.com/containerd/containerd/v2/cmd/ctr"),
             "ctr"
         );
-        assert_eq!(program(S5CMD.packages[0]), "s5cmd");
+        for module in [S5CMD, ARGOCD, KUSTOMIZE] {
+            assert_eq!(program(module.packages[0]), module.name);
+        }
     }
 }

@@ -72,6 +72,12 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     // The Secret comes first, then the role follows it.
     let held = draft.write(pass, &server).await?;
     let changes = match_server(&server, &desired, &observed, &held, depth).await?;
+    if held.fresh && observed.role.is_some() {
+        // Somebody may still use the one that is no longer good.
+        let role = &desired.names.role;
+        let note = format!("there was no Secret with a password: user {role} has a new one");
+        pass.tell(EventType::Normal, "PasswordSet", note).await;
+    }
     log_in(pass, &server, &desired, &held, depth).await?;
     tell_changes(pass, depth, &changes).await;
     let touched = !changes.is_empty() || held.fresh || !observed.claims.contains(&claim);

@@ -49,6 +49,7 @@ impl Cluster {
             "Taking the cluster over from {}: removing its operator, CRDs and test namespaces",
             previous.display()
         ));
+        crate::gitops::take_away(self)?;
         // Without its controllers, the operator cannot put anything back.
         self.delete(&[
             "deployments,replicasets,jobs,pods",

@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
-use kube::Api;
 use kube::api::{WatchEvent, WatchParams};
 use kube::core::NamespaceResourceScope;
+use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
@@ -28,15 +28,21 @@ where
     /// Begins to watch; the object need not be there yet.
     pub async fn of(api: &Api<K>, name: &str) -> Self {
         let params = WatchParams::default().fields(&format!("metadata.name={name}"));
-        let events = api.watch(&params, "0").await.unwrap();
+        let mut events = api.watch(&params, "0").await.unwrap().boxed();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
+        let api = api.clone();
         let task = tokio::spawn(async move {
-            let mut events = events.boxed();
-            while let Some(event) = events.try_next().await.unwrap() {
-                if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
-                    lock(&kept).push(object);
+            let mut version = "0".to_owned();
+            loop {
+                while let Some(event) = events.try_next().await.unwrap() {
+                    if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
+                        version = object.resource_version().unwrap_or(version);
+                        lock(&kept).push(object);
+                    }
                 }
+                // The API server ends a watch after a few minutes.
+                events = api.watch(&params, &version).await.unwrap().boxed();
             }
         });
         Self { seen, task }
