@@ -204,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn sessions_go_to_the_servers_of_the_instance_only() {
+        let mut status = DatabaseInstanceStatus::default();
+        assert!(expected(Some("two"), &status).is_any());
+        let _ = of_inspection(&found(), None, &mut status);
+        for (acknowledged, follows) in [(None, false), (Some("two"), true), (Some("one"), false)] {
+            let expected = expected(acknowledged, &status);
+            assert!(expected.accepts("one"));
+            assert_eq!(expected.accepts("two"), follows, "{acknowledged:?}");
+        }
+    }
+
+    #[test]
     fn read_only_and_missing_privileges_stop_the_databases() {
         let mut status = DatabaseInstanceStatus::default();
         let standby = Inspection {
