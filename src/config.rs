@@ -60,7 +60,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_backups_per_instance: u16,
 
-    /// How long a finished backup's Job is kept for its log; whole seconds.
+    /// How long a finished backup's Job is kept for its log; whole seconds, at least 5 minutes.
     #[arg(long, env = "DB_OPERATOR_KEEP_JOBS", default_value = "24h", value_name = "TIME", value_parser = kept)]
     pub keep_jobs: Duration,
 
@@ -204,12 +204,20 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
+/// A Job that goes sooner after its end may go before its report is read: a new leader needs a while to come to it.
+const KEPT_AT_LEAST: Duration = Duration::from_mins(5);
+
 /// A Job's time to live is an integer of seconds.
 fn kept(text: &str) -> Result<Duration, String> {
     let span = duration(text)?;
     if span.subsec_nanos() != 0 || i32::try_from(span.as_secs()).is_err() {
         return Err(format!(
             "\"{text}\" does not fit a Job: write whole seconds, as in 10m or 24h"
+        ));
+    }
+    if span < KEPT_AT_LEAST {
+        return Err(format!(
+            "\"{text}\" is too short: the operator reads a backup's report from its Job's pod, so write 5m or more"
         ));
     }
     Ok(span)
@@ -281,8 +289,18 @@ mod tests {
     fn a_job_is_kept_for_whole_seconds() {
         let day = parse(&[]).unwrap().keep_jobs;
         assert_eq!(day, Duration::from_hours(24));
-        assert!(parse(&["--keep-jobs", "1500ms"]).is_err());
+        assert!(parse(&["--keep-jobs", "360500ms"]).is_err());
         assert!(parse(&["--max-backups", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_job_is_kept_until_its_report_is_read() {
+        let refused = parse(&["--keep-jobs", "4m 59s"]).unwrap_err();
+        assert!(
+            refused.to_string().contains("write 5m or more"),
+            "{refused}"
+        );
+        assert!(parse(&["--keep-jobs", "5m"]).is_ok());
     }
 
     #[test]

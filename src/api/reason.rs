@@ -130,7 +130,7 @@ reasons! {
             Starting: "The upload is begun and the Job created.",
             BackingUp: "The Job is dumping and uploading; status.progress says how far it is.",
             Committing: "The Job is done; its parts are compared and put together.",
-            StoreUnreachable: "The object store does not answer; it is asked again.",
+            StoreUnreachable: "The object store does not answer, or refuses what may be passing; it is asked again.",
         }
         Stalled {
             DatabaseNotFound: "The Database of spec.databaseRef does not exist.",

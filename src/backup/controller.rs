@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::tell_database;
 use super::walk::{self, End, walk};
+use super::watching::is_read;
 use super::{sweep, watching};
 use crate::api::{Backup, BackupState, FINALIZER};
 use crate::backoff;
@@ -81,16 +82,9 @@ fn is_instance_unseen(context: &Context, backup: &Backup) -> bool {
         .is_some_and(|source| !ended && context.is_unseen(&source.instance))
 }
 
-/// Whether all Databases and Backups are known: before that nothing can be said about turns and places.
+/// Whether all Databases and Backups are known, and all Jobs and pods: before that nothing can be said about turns and
+/// places, nor about what became of a backup.
 fn is_ready(context: &Context) -> bool {
-    use futures::FutureExt;
-    let databases = context
-        .databases
-        .get()
-        .is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))));
-    let backups = context
-        .backups
-        .get()
-        .is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))));
-    databases && backups
+    let (databases, backups) = (context.databases.get(), context.backups.get());
+    is_read(databases) && is_read(backups) && context.backup.work.is_ready()
 }

@@ -133,7 +133,8 @@ fn ended_without_running(pod: &Pod) -> Ruin {
     Ruin::new(BackupReason::Killed, message)
 }
 
-fn evicted(pod: &Pod) -> Option<Ruin> {
+/// A node asked the pod to go.
+pub(super) fn evicted(pod: &Pod) -> Option<Ruin> {
     let status = pod.status.as_ref()?;
     let by_kubelet = status.reason.as_deref() == Some("Evicted");
     let disruption = status

@@ -1,22 +1,18 @@
 //! From what the Job reports to an object that counts: noted first, then committed, so that a crash in between is found
 //! and finished, also when the Job and its report are gone by then.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::follow::Followed;
 use super::judge::Ruin;
 use super::pass::{Obstacle, Pass};
+use super::verdict::{Attempt, Lack, Patience, lack};
 use crate::api::backup::Progress;
 use crate::api::{BackupReason, BackupStatus};
 use crate::dump::errand::Flavour;
 use crate::dump::report::Done;
 use crate::error::Error;
-use crate::store::{
-    self, BackupId, CommitError, Committed, Manifest, Restore, SourceServer, StoreError,
-};
-
-/// A store that does not answer is asked until the deadline, and at least for so long after the dump.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+use crate::store::{self, BackupId, Committed, Manifest, Restore, SourceServer, StoreError};
 
 /// What is in the store.
 #[derive(Clone, Copy, Debug)]
@@ -24,41 +20,67 @@ pub struct Finished(pub Committed);
 
 /// Commits what a Job reports.
 pub async fn finish(pass: &mut Pass<'_>, done: Done) -> Result<Followed, Obstacle> {
-    note(pass, &done).await?;
+    // Said once: afterwards the conditions say what it waits for.
+    if noted(&pass.status()).as_ref() != Some(&done) {
+        note(pass, &done).await?;
+    }
     match commit(pass, &done).await {
         Ok(committed) => Ok(Followed::Committed(Finished(committed))),
-        Err(Attempt::Obstacle(obstacle)) if obstacle.is_final() => Ok(Followed::Failed(Ruin::new(
-            obstacle.reason,
-            obstacle.message,
-        ))),
-        Err(Attempt::Obstacle(obstacle)) => Err(obstacle),
-        Err(Attempt::Commit(error)) => judged(pass, error),
+        Err(Lack::Never(ruin)) => Ok(Followed::Failed(*ruin)),
+        Err(Lack::NotNow(obstacle)) => Err(obstacle),
     }
 }
 
-/// A backup that was being committed when it was lost sight of may be in the store: then it is one.
-pub async fn unless_committed(pass: &Pass<'_>, ruin: Ruin) -> Followed {
-    match found(pass).await {
-        Some(finished) => Followed::Committed(finished),
-        None => Followed::Failed(ruin),
-    }
+/// A backup whose report was noted is committed, whatever became of its Job and its pod since.
+pub async fn unless_committed(pass: &Pass<'_>, ruin: Ruin) -> Result<Followed, Obstacle> {
+    let found = match noted(&pass.status()) {
+        Some(done) => there(pass, &done).await?,
+        None => None,
+    };
+    Ok(found.map_or(Followed::Failed(ruin), Followed::Committed))
 }
 
-/// What a commit that was begun, and interrupted, left in the store.
-pub async fn found(pass: &Pass<'_>) -> Option<Finished> {
-    let noted = noted(&pass.status())?;
-    // Parts of an upload that is still open are not these: the digest over them is not noted.
-    commit(pass, &noted).await.ok().map(Finished)
+/// What a commit that was begun, and interrupted, left in the store. Nothing more is completed here.
+pub async fn found(pass: &Pass<'_>) -> Result<Option<Finished>, Obstacle> {
+    let Some(noted) = noted(&pass.status()) else {
+        return Ok(None);
+    };
+    // Parts of an upload that is still open are not these.
+    let parts_digest = String::new();
+    there(
+        pass,
+        &Done {
+            parts_digest,
+            ..noted
+        },
+    )
+    .await
+}
+
+/// The object; none only where the store says so, or where it was asked for long enough.
+async fn there(pass: &Pass<'_>, done: &Done) -> Result<Option<Finished>, Obstacle> {
+    match commit(pass, done).await {
+        Ok(committed) => Ok(Some(Finished(committed))),
+        Err(Lack::Never(ruin)) => {
+            tracing::warn!(
+                reason = ruin.message,
+                "what was reported is not in the store"
+            );
+            Ok(None)
+        }
+        Err(Lack::NotNow(obstacle)) => Err(obstacle),
+    }
 }
 
 /// What was noted of a Job's report.
 fn noted(status: &BackupStatus) -> Option<Done> {
     let bytes = |value: Option<i64>| u64::try_from(value?).ok();
+    let upload = status.upload.as_ref()?;
     Some(Done {
-        parts: u32::try_from(status.upload.as_ref()?.parts?).ok()?,
+        parts: u32::try_from(upload.parts?).ok()?,
         bytes: bytes(status.stored_bytes)?,
         sha256: status.sha256.clone()?,
-        parts_digest: String::new(),
+        parts_digest: upload.parts_digest.clone().unwrap_or_default(),
         dumped_bytes: bytes(status.dumped_bytes)?,
         tool_version: status.tool_version.clone()?,
     })
@@ -74,6 +96,7 @@ async fn note(pass: &mut Pass<'_>, done: &Done) -> Result<(), Error> {
     next.tool_version = Some(done.tool_version.clone());
     if let Some(upload) = &mut next.upload {
         upload.parts = i32::try_from(done.parts).ok();
+        upload.parts_digest = Some(done.parts_digest.clone());
     }
     let known = next.progress.take().unwrap_or_default();
     let moved = known.bytes_dumped != bytes(done.dumped_bytes);
@@ -91,31 +114,37 @@ async fn note(pass: &mut Pass<'_>, done: &Done) -> Result<(), Error> {
     pass.report(next, BackupReason::Committing, message).await
 }
 
-enum Attempt {
-    Obstacle(Obstacle),
-    Commit(CommitError),
-}
-
-impl From<Obstacle> for Attempt {
-    fn from(obstacle: Obstacle) -> Self {
-        Self::Obstacle(obstacle)
-    }
-}
-
 /// Commits, with keys that are read again where the store refuses those at hand.
-async fn commit(pass: &Pass<'_>, done: &Done) -> Result<Committed, Attempt> {
-    let first = attempt(pass, done).await;
-    let refused = matches!(
-        first,
-        Err(Attempt::Commit(CommitError::Store(
-            StoreError::Keys(_) | StoreError::Refused { .. }
-        )))
-    );
-    if !refused {
-        return first;
+async fn commit(pass: &Pass<'_>, done: &Done) -> Result<Committed, Lack> {
+    let mut outcome = attempt(pass, done).await;
+    if outcome.as_ref().is_err_and(doubts_keys) {
+        pass.suspect_keys();
+        outcome = attempt(pass, done).await;
     }
-    pass.suspect_keys();
-    attempt(pass, done).await
+    outcome.map_err(|attempt| {
+        let patience = Patience {
+            started_at: pass.started_at(),
+            deadline: pass.deadline(),
+            uploaded_at: pass.status().progress.and_then(|p| p.last_advance),
+            deleted_at: pass
+                .backup
+                .metadata
+                .deletion_timestamp
+                .as_ref()
+                .map(|t| t.0),
+        };
+        lack(attempt, &patience, Timestamp::now())
+    })
+}
+
+fn doubts_keys(attempt: &Attempt) -> bool {
+    match attempt {
+        Attempt::Obstacle(_) => false,
+        Attempt::Commit(error) => matches!(
+            error.store(),
+            Some(StoreError::Keys(_) | StoreError::Refused { .. })
+        ),
+    }
 }
 
 async fn attempt(pass: &Pass<'_>, done: &Done) -> Result<Committed, Attempt> {
@@ -130,34 +159,6 @@ async fn attempt(pass: &Pass<'_>, done: &Done) -> Result<Committed, Attempt> {
     store::commit(&destination.store, &upload.key, &upload_id, done, &manifest)
         .await
         .map_err(Attempt::Commit)
-}
-
-/// What a commit that failed means.
-fn judged(pass: &Pass<'_>, error: CommitError) -> Result<Followed, Obstacle> {
-    let failed = |reason, message| Ok(Followed::Failed(Ruin::new(reason, message)));
-    match error {
-        CommitError::Mismatch { .. } => failed(BackupReason::UploadMismatch, error.to_string()),
-        CommitError::Store(error) if !error.is_retryable() => {
-            failed(BackupReason::StoreRefused, error.to_string())
-        }
-        CommitError::Store(error) => {
-            let uploaded = pass.status().progress.and_then(|p| p.last_advance);
-            let until = uploaded
-                .unwrap_or(pass.started_at())
-                .saturating_add(PATIENCE)
-                .unwrap_or(Timestamp::MAX)
-                .max(
-                    pass.started_at()
-                        .saturating_add(pass.deadline())
-                        .unwrap_or(Timestamp::MAX),
-                );
-            if Timestamp::now() > until {
-                failed(BackupReason::StoreRefused, error.to_string())
-            } else {
-                Err(error.into())
-            }
-        }
-    }
 }
 
 /// What is written beside the object.
@@ -231,8 +232,10 @@ mod tests {
             upload_id: Some("u".to_owned()),
             job_name: None,
             parts: Some(2),
+            parts_digest: Some("d".to_owned()),
         });
         let done = noted(&status).unwrap();
         assert_eq!((done.parts, done.bytes, done.dumped_bytes), (2, 5, 9));
+        assert_eq!(done.parts_digest, "d");
     }
 }

@@ -13,8 +13,8 @@ use super::job;
 use super::judge::{self, Evidence, Ruin, Verdict};
 use super::pass::{Obstacle, Pass};
 use super::pod::{MAIN, is_running};
-use super::start;
 use super::window::{self, Lack};
+use super::{refusal, start};
 use crate::api::backup::Progress as ProgressStatus;
 use crate::api::{BackupReason, Reason};
 use crate::dump::progress::Progress;
@@ -25,7 +25,7 @@ use crate::error::Error;
 pub const LOOK: Duration = Duration::from_secs(2);
 /// Progress is not written more often.
 const TELL: SignedDuration = SignedDuration::from_secs(3);
-/// The store is asked for parts no more often, where logs may not be read.
+/// The store is asked for parts no more often, where the log does not tell.
 const ASK_STORE: Duration = Duration::from_secs(10);
 /// A Job without a pod is asked about its Events when it is older than this.
 const POD_GRACE: SignedDuration = SignedDuration::from_secs(4);
@@ -51,13 +51,13 @@ pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Obstacle> {
         look_at_progress(pass, pod).await;
     }
     let refused = match (&job, &pod) {
-        (Some(job), None) => refusal(pass, job).await,
+        (Some(job), None) => refused(pass, job).await,
         (_, _) => None,
     };
     let verdict = judge(pass, job.as_ref(), pod.as_ref(), refused.as_deref());
     match verdict {
         Verdict::Done(done) => finish::finish(pass, done).await,
-        Verdict::Failed(ruin) => Ok(finish::unless_committed(pass, *ruin).await),
+        Verdict::Failed(ruin) => finish::unless_committed(pass, *ruin).await,
         Verdict::Runs => {
             if let Some(job) = &job {
                 keep_window(pass, job).await?;
@@ -102,6 +102,7 @@ fn judge(pass: &Pass<'_>, job: Option<&Job>, pod: Option<&Pod>, refused: Option<
         refused,
         started_at: pass.started_at(),
         last_advance: remembered.map(|(_, at)| at).max(persisted),
+        looked_at: pass.context.backup.memory.log_read(&pass.uid()),
         deadline: pass.deadline(),
         stall: SignedDuration::from_secs(pass.backup.spec.stall_seconds),
         now: Timestamp::now(),
@@ -109,7 +110,7 @@ fn judge(pass: &Pass<'_>, job: Option<&Job>, pod: Option<&Pod>, refused: Option<
 }
 
 /// Why a Job has no pod: the Job's controller says so in Events alone.
-async fn refusal(pass: &Pass<'_>, job: &Job) -> Option<String> {
+async fn refused(pass: &Pass<'_>, job: &Job) -> Option<String> {
     let created = job.creation_timestamp()?.0;
     if Timestamp::now().duration_since(created) < POD_GRACE {
         return None;
@@ -120,7 +121,7 @@ async fn refusal(pass: &Pass<'_>, job: &Job) -> Option<String> {
         job.uid().unwrap_or_default()
     );
     match events.list(&ListParams::default().fields(&selector)).await {
-        Ok(list) => list.items.into_iter().find_map(|event| event.message),
+        Ok(list) => refusal::newest(list.items, Timestamp::now()),
         Err(error) => {
             tracing::debug!(%error, "cannot read the Events of a Job");
             None
@@ -131,18 +132,25 @@ async fn refusal(pass: &Pass<'_>, job: &Job) -> Option<String> {
 /// Notes how far the dump is. What cannot be seen now is seen at the next look: nothing fails here.
 async fn look_at_progress(pass: &Pass<'_>, pod: &Pod) {
     let memory = &pass.context.backup.memory;
-    let seen = if memory.may_read_logs(Instant::now()) {
-        from_log(pass, pod).await
-    } else {
-        from_store(pass).await
+    let uid = pass.uid();
+    let seen = match from_log(pass, pod).await {
+        Some(progress) => {
+            memory.log_was_read(&uid, Timestamp::now());
+            Some(progress)
+        }
+        None => from_store(pass).await,
     };
     if let Some(progress) = seen {
-        memory.advance(&pass.uid(), progress, Timestamp::now());
+        memory.advance(&uid, progress, Timestamp::now());
     }
 }
 
 /// The last line about progress in the Job's log.
 async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
+    let (memory, namespace) = (&pass.context.backup.memory, pass.namespace());
+    if !memory.may_read_logs(&namespace, Instant::now()) {
+        return None;
+    }
     let pods: Api<Pod> = pass.api();
     let parameters = LogParams {
         container: Some(MAIN.to_owned()),
@@ -152,13 +160,9 @@ async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
     match pods.logs(&pod.name_any(), &parameters).await {
         Ok(log) => last_progress(&log),
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            if pass
-                .context
-                .backup
-                .memory
-                .logs_are_forbidden(Instant::now())
-            {
+            if memory.logs_are_forbidden(&namespace, Instant::now()) {
                 tracing::info!(
+                    namespace,
                     "pods/log is not granted: progress is what the object stores received"
                 );
             }

@@ -6,24 +6,29 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::ended::of_ended_pod;
+use super::ended::{evicted, of_ended_pod};
 use super::pod::{
     created, first_line, init_containers, is_running, main_container, main_containers, name,
-    running_since, waiting,
+    running_since, true_since, waiting,
 };
+use super::refusal;
 use crate::api::BackupReason;
 use crate::api::backup::Failure;
 use crate::api::reason::Reason;
+use crate::dump::errand::signed_within;
 use crate::dump::report::Done;
 
 /// How long an image may be not to be had before that is believed.
 const IMAGE_GRACE: SignedDuration = SignedDuration::from_secs(60);
-/// How long a Job may have no pod before an Event that says why is believed.
-const REFUSAL_GRACE: SignedDuration = SignedDuration::from_secs(15);
+/// How long after a Job's end what its pod says is waited for: the two are watched apart.
+const REPORT_GRACE: SignedDuration = SignedDuration::from_secs(10);
+/// How long after its time a pod that is to end may be silent.
+const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// The pod notices a stall itself, and knows more about it: so much later it is noticed from outside.
 const STALL_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 /// The Job ends its pod at the deadline, and the pod reports: so much later it is stopped from outside.
 const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_secs(15);
+
 /// All that can be seen of the work on a backup.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -37,6 +42,9 @@ pub struct Evidence<'a> {
     pub started_at: Timestamp,
     /// When something was last dumped or uploaded.
     pub last_advance: Option<Timestamp>,
+    /// When a look last showed the pod's own figures, which move with every byte. What the store has moves by whole parts,
+    /// and nobody knows how long one takes.
+    pub looked_at: Option<Timestamp>,
     /// `spec.deadlineSeconds`
     pub deadline: SignedDuration,
     /// `spec.stallSeconds`
@@ -99,8 +107,13 @@ pub fn judge(seen: &Evidence<'_>) -> Verdict {
     if let Some(verdict) = seen.pod.and_then(|pod| of_ended_pod(pod, seen)) {
         return verdict;
     }
-    let ruin = gone(seen)
+    let gone = gone(seen);
+    if let Some(verdict) = job_ended(seen).filter(|_| gone.is_none()) {
+        return verdict;
+    }
+    let ruin = gone
         .or_else(|| late(seen))
+        .or_else(|| seen.pod.and_then(|pod| lost(pod, seen)))
         .or_else(|| seen.pod.and_then(|pod| stuck(pod, seen)))
         .or_else(|| refused(seen))
         .or_else(|| stalled(seen));
@@ -130,41 +143,73 @@ pub(super) fn gone(seen: &Evidence<'_>) -> Option<Ruin> {
     })
 }
 
+/// A Job that has ended while no pod says how: the pod is gone, or was not heard of yet.
+fn job_ended(seen: &Evidence<'_>) -> Option<Verdict> {
+    let conditions = seen.job?.status.as_ref()?.conditions.as_ref()?;
+    let end = conditions
+        .iter()
+        .find(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")?;
+    let since = end.last_transition_time.as_ref().map(|time| time.0);
+    if seen.now.duration_since(since.unwrap_or(seen.started_at)) < REPORT_GRACE {
+        let why = "the Job has ended, and what its pod says is waited for";
+        return Some(Verdict::Waits(why.to_owned()));
+    }
+    let ruin = if end.reason.as_deref() == Some("DeadlineExceeded") {
+        deadline_exceeded(seen)
+    } else {
+        let how = if end.type_ == "Complete" {
+            "is complete"
+        } else {
+            "failed"
+        };
+        let pod = match seen.pod {
+            Some(pod) => format!("its pod {} does not say how", name(pod)),
+            None => "its pod is gone, and with it what it reported".to_owned(),
+        };
+        let said = end.message.as_deref().or(end.reason.as_deref());
+        let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+        Ruin::new(
+            BackupReason::Killed,
+            format!("the Job {how}, but {pod}{said}"),
+        )
+    };
+    Some(Verdict::Failed(Box::new(ruin)))
+}
+
+/// The Job did not keep its deadline.
 fn late(seen: &Evidence<'_>) -> Option<Ruin> {
     let age = seen.now.duration_since(seen.started_at);
     let over = age > seen.deadline.saturating_add(DEADLINE_MARGIN);
-    if over {
-        return Some(deadline_exceeded(seen));
+    over.then(|| deadline_exceeded(seen))
+}
+
+/// A pod that should have ended by now, and of which its node does not say so.
+fn lost(pod: &Pod, seen: &Evidence<'_>) -> Option<Ruin> {
+    // The time that it was given to end is in it.
+    let until = pod.metadata.deletion_timestamp.as_ref()?.0;
+    if seen.now.duration_since(until) <= LOST_AFTER {
+        return None;
     }
-    let conditions = seen.job?.status.as_ref()?.conditions.as_ref()?;
-    let failed = conditions
-        .iter()
-        .find(|c| c.type_ == "Failed" && c.status == "True")?;
-    if failed.reason.as_deref() == Some("DeadlineExceeded") {
-        return Some(deadline_exceeded(seen));
-    }
-    // Its pod would have been judged before, if there were one.
     let message = format!(
-        "the Job failed, and its pod is gone: {}",
-        failed
-            .message
-            .as_deref()
-            .or(failed.reason.as_deref())
-            .unwrap_or("it does not say why")
+        "the pod {} was to end by {until}, and its node has not said since that it did: the node is lost",
+        name(pod)
     );
-    Some(Ruin::new(BackupReason::Killed, message))
+    Some(evicted(pod).unwrap_or_else(|| Ruin::new(BackupReason::Killed, message)))
 }
 
 /// A container that cannot begin.
 fn stuck(pod: &Pod, seen: &Evidence<'_>) -> Option<Ruin> {
-    let since = created(pod).unwrap_or(seen.started_at);
-    let waited = seen.now.duration_since(since);
-    let containers = init_containers(pod).chain(main_containers(pod));
-    containers
-        .filter_map(|container| Some((container, waiting(container)?)))
-        .find_map(|(container, state)| {
+    // Time without a node, or behind other containers, is none that this one had.
+    let placed = true_since(pod, "PodScheduled").or_else(|| created(pod));
+    let init = init_containers(pod).map(|container| (container, placed));
+    let initialized = true_since(pod, "Initialized").or(placed);
+    let main = main_containers(pod).map(|container| (container, initialized));
+    init.chain(main)
+        .filter_map(|(container, since)| Some((container, since, waiting(container)?)))
+        .find_map(|(container, since, state)| {
             let word = state.reason.as_deref()?;
             let (reason, grace) = obstacle(word)?;
+            let waited = seen.now.duration_since(since.unwrap_or(seen.started_at));
             if waited < grace {
                 return None;
             }
@@ -205,14 +250,22 @@ fn obstacle(word: &str) -> Option<(BackupReason, SignedDuration)> {
 fn refused(seen: &Evidence<'_>) -> Option<Ruin> {
     let said = seen.refused.filter(|_| seen.pod.is_none())?;
     let since = seen.job.and_then(created).unwrap_or(seen.started_at);
-    (seen.now.duration_since(since) >= REFUSAL_GRACE).then(|| {
+    (seen.now.duration_since(since) >= refusal::grace(said)).then(|| {
         let message = format!("the Job's pod cannot be created: {said}");
         Ruin::new(BackupReason::JobRefused, message)
     })
 }
 
-/// Nothing moved for too long, also where the pod could not say so.
+/// Nothing moved for too long, also where the pod could not say so. Of what runs only a look at its own figures can tell
+/// that: without one it is left to the pod's own watch, and to the Job's deadline.
 fn stalled(seen: &Evidence<'_>) -> Option<Ruin> {
+    let runs = seen.pod.is_some_and(is_running);
+    let (until, limit) = if runs {
+        // Nothing moves while a part waits for its signature.
+        (seen.looked_at?, signed_within(seen.stall))
+    } else {
+        (seen.now, seen.stall)
+    };
     let began = seen
         .pod
         .and_then(main_container)
@@ -220,12 +273,12 @@ fn stalled(seen: &Evidence<'_>) -> Option<Ruin> {
         .or_else(|| seen.job.and_then(created))
         .unwrap_or(seen.started_at);
     let last = seen.last_advance.map_or(began, |last| last.max(began));
-    let still = seen.now.duration_since(last);
-    (still > seen.stall.saturating_add(STALL_MARGIN)).then(|| {
-        let message = if seen.pod.is_some_and(is_running) {
+    let still = until.duration_since(last);
+    (still > limit.saturating_add(STALL_MARGIN)).then(|| {
+        let message = if runs {
             format!(
-                "nothing was dumped or uploaded for {} s (spec.stallSeconds is {}): a lock held in the database, a node or \
-                 a network that is lost",
+                "nothing was dumped or uploaded for {} s (spec.stallSeconds is {}): a lock held in the database, or a \
+                 network that is lost",
                 still.as_secs(),
                 seen.stall.as_secs()
             )

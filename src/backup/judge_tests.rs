@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::backup::pod::MAIN;
 
+#[path = "judge_clock_tests.rs"]
+mod clocks;
+
 const NOW: i64 = 10_000;
 
 fn at(second: i64) -> Timestamp {
@@ -59,8 +62,21 @@ fn begins(init: &Value, main: &Value) -> Pod {
     }))
 }
 
-fn with_condition(mut pod: Pod, type_: &str, status: &str, message: &str) -> Pod {
+fn with_condition(pod: Pod, type_: &str, status: &str, message: &str) -> Pod {
     let condition = json!({"type": type_, "status": status, "message": message});
+    with(pod, condition)
+}
+
+/// A condition that came true at that time.
+fn with_true(pod: Pod, type_: &str, since: i64) -> Pod {
+    let since = at(since);
+    with(
+        pod,
+        json!({"type": type_, "status": "True", "lastTransitionTime": since}),
+    )
+}
+
+fn with(mut pod: Pod, condition: Value) -> Pod {
     let conditions = &mut pod.status.as_mut().unwrap().conditions;
     conditions
         .get_or_insert_default()
@@ -87,6 +103,7 @@ fn seen<'a>(job: Option<&'a Job>, pod: Option<&'a Pod>) -> Evidence<'a> {
         refused: None,
         started_at: at(NOW - 101),
         last_advance: None,
+        looked_at: Some(at(NOW)),
         deadline: SignedDuration::from_secs(21_600),
         stall: SignedDuration::from_secs(600),
         now: at(NOW),
@@ -204,77 +221,6 @@ fn a_node_may_end_a_pod_before_it_ran() {
 }
 
 #[test]
-fn an_image_that_cannot_be_pulled_is_waited_for_a_while() {
-    let waits = |reason: &str| json!({"waiting": {"reason": reason, "message": "not found\nx"}});
-    let initializing = waits("PodInitializing");
-    for (reason, age, expected) in [
-        (
-            "ImagePullBackOff",
-            100,
-            Some(BackupReason::ImageUnavailable),
-        ),
-        ("ErrImagePull", 100, Some(BackupReason::ImageUnavailable)),
-        ("ErrImagePull", 59, None),
-        ("InvalidImageName", 0, Some(BackupReason::ImageUnavailable)),
-        ("ErrImageNeverPull", 0, Some(BackupReason::ImageUnavailable)),
-        (
-            "CreateContainerConfigError",
-            100,
-            Some(BackupReason::JobRefused),
-        ),
-        ("ContainerCreating", 100, None),
-    ] {
-        for mut pod in [
-            begins(&waits(reason), &initializing),
-            begins(&json!({"terminated": {"exitCode": 0}}), &waits(reason)),
-        ] {
-            pod.metadata.creation_timestamp = Some(
-                k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(NOW - age)),
-            );
-            let job = job(&json!({}));
-            match (judge(&seen(Some(&job), Some(&pod))), expected) {
-                (Verdict::Failed(ruin), Some(expected)) => {
-                    assert_eq!(ruin.reason, expected);
-                    assert!(ruin.message.ends_with(": not found"), "{}", ruin.message);
-                }
-                (Verdict::Waits(message), None) => assert!(message.contains(reason), "{message}"),
-                other => panic!("{reason} {age}: {other:?}"),
-            }
-        }
-    }
-}
-
-#[test]
-fn a_pod_that_may_not_be_created_is_waited_for_a_while() {
-    let said = Some("exceeded quota");
-    let (young, old) = (
-        job(&json!({"metadata": {"creationTimestamp": at(NOW - 5)}})),
-        job(&json!({})),
-    );
-    let told = ruin(&Evidence {
-        refused: said,
-        ..seen(Some(&old), None)
-    });
-    assert_eq!(told.reason, BackupReason::JobRefused);
-    assert!(told.message.ends_with("exceeded quota"));
-    let waits = judge(&Evidence {
-        refused: said,
-        ..seen(Some(&young), None)
-    });
-    assert!(matches!(&waits, Verdict::Waits(message) if message.ends_with("exceeded quota")));
-    assert!(matches!(judge(&seen(Some(&old), None)), Verdict::Waits(_)));
-    // A pod came after all.
-    let pod = running(NOW - 50);
-    assert_eq!(
-        judge(&Evidence {
-            refused: said,
-            ..seen(Some(&old), Some(&pod))
-        }),
-        Verdict::Runs
-    );
-}
-
-#[test]
 fn a_job_that_is_deleted_is_over() {
     assert_eq!(ruin(&seen(None, None)).reason, BackupReason::JobDeleted);
     let leaving = job(&json!({"metadata": {"deletionTimestamp": at(NOW)}}));
@@ -283,60 +229,4 @@ fn a_job_that_is_deleted_is_over() {
         ruin(&seen(Some(&leaving), Some(&pod))).reason,
         BackupReason::JobDeleted
     );
-}
-
-#[test]
-fn a_deadline_is_kept_by_the_job_or_by_our_clock() {
-    let (job, pod) = (job(&json!({})), running(NOW - 99));
-    let after = |seconds| Evidence {
-        deadline: SignedDuration::from_secs(seconds),
-        ..seen(Some(&job), Some(&pod))
-    };
-    assert_eq!(ruin(&after(60)).reason, BackupReason::DeadlineExceeded);
-    assert_eq!(judge(&after(101)), Verdict::Runs);
-    let job = self::job(&json!({"status": {"conditions": [
-        {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}}));
-    assert_eq!(
-        ruin(&seen(Some(&job), None)).reason,
-        BackupReason::DeadlineExceeded
-    );
-    let job = self::job(&json!({"status": {"conditions": [
-        {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "b"}]}}));
-    assert_eq!(ruin(&seen(Some(&job), None)).reason, BackupReason::Killed);
-}
-
-#[test]
-fn a_stall_is_measured_from_the_last_advance_and_never_from_before_the_start() {
-    let job = job(&json!({"metadata": {"creationTimestamp": at(NOW - 5000)}}));
-    let with = |pod, last_advance: Option<i64>| Evidence {
-        last_advance: last_advance.map(at),
-        started_at: at(NOW - 5001),
-        ..seen(Some(&job), pod)
-    };
-    let (old, young) = (running(NOW - 4000), running(NOW - 500));
-    assert_eq!(
-        ruin(&with(Some(&old), None)).reason,
-        BackupReason::NoProgress
-    );
-    assert_eq!(
-        ruin(&with(Some(&old), Some(NOW - 661))).reason,
-        BackupReason::NoProgress
-    );
-    for (pod, last) in [
-        (&old, Some(NOW - 659)),
-        (&young, None),
-        (&young, Some(NOW - 3000)),
-    ] {
-        assert_eq!(judge(&with(Some(pod), last)), Verdict::Runs);
-    }
-    // A pod for which there is no node is no progress, too, and says why.
-    let nowhere = with_condition(
-        pod(&json!({"phase": "Pending"})),
-        "PodScheduled",
-        "False",
-        "0/1 nodes",
-    );
-    let told = ruin(&with(Some(&nowhere), None));
-    assert_eq!(told.reason, BackupReason::NoProgress);
-    assert!(told.message.contains("0/1 nodes"));
 }

@@ -1,7 +1,7 @@
 //! What this process remembers of each Backup between its passes. Nothing here is needed for correctness.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,8 +13,8 @@ use crate::dump::progress::Progress;
 #[derive(Default)]
 pub struct Memory {
     looks: Mutex<HashMap<String, Look>>,
-    /// Until when no log is asked for, after the API server forbade it.
-    logs_forbidden: Mutex<Option<Instant>>,
+    /// Until when no log of a namespace is asked for, after the API server forbade it.
+    logs_forbidden: Mutex<HashMap<String, Instant>>,
 }
 
 /// The last look at a Backup.
@@ -30,6 +30,8 @@ struct Look {
     /// The cause of a wait that is a person's to end: others do not wait for it.
     obstructed: bool,
     progress: Option<(Progress, Timestamp)>,
+    /// When the pod's own figures were last seen.
+    log_read: Option<Timestamp>,
     parts_asked: Option<Instant>,
 }
 
@@ -88,6 +90,12 @@ impl Memory {
         self.lock().remove(uid);
     }
 
+    /// Forgets the Backups that are not among these, and what was forbidden long ago.
+    pub fn keep_only(&self, uids: &HashSet<String>, now: Instant) {
+        self.lock().retain(|uid, _| uids.contains(uid));
+        self.forbidden().retain(|_, until| now < *until);
+    }
+
     /// Notes whether a person has to mend something before a Backup can begin.
     pub fn obstruct(&self, uid: &str, obstructed: bool) {
         self.lock().entry(uid.to_owned()).or_default().obstructed = obstructed;
@@ -103,17 +111,25 @@ impl Memory {
         self.lock().get(uid).and_then(|look| look.progress)
     }
 
-    /// Notes figures, and tells when they last grew.
-    pub fn advance(&self, uid: &str, progress: Progress, now: Timestamp) -> Timestamp {
+    /// Notes figures; those of the store alone lack some, and take none away.
+    pub fn advance(&self, uid: &str, seen: Progress, now: Timestamp) {
         let mut looks = self.lock();
         let look = looks.entry(uid.to_owned()).or_default();
         match look.progress {
-            Some((known, since)) if !has_grown(&known, &progress) => since,
-            Some(_) | None => {
-                look.progress = Some((progress, now));
-                now
-            }
+            Some((known, _)) if !has_grown(&known, &seen) => {}
+            Some((known, _)) => look.progress = Some((grown(&known, &seen), now)),
+            None => look.progress = Some((seen, now)),
         }
+    }
+
+    /// Notes that the pod's own figures were seen.
+    pub fn log_was_read(&self, uid: &str, now: Timestamp) {
+        self.lock().entry(uid.to_owned()).or_default().log_read = Some(now);
+    }
+
+    /// When the pod's own figures were last seen.
+    pub fn log_read(&self, uid: &str) -> Option<Timestamp> {
+        self.lock().get(uid).and_then(|look| look.log_read)
     }
 
     /// Whether a store may be asked for parts again: it costs a request a thousand parts.
@@ -129,25 +145,27 @@ impl Memory {
         due
     }
 
-    /// Whether logs may be asked for.
-    pub fn may_read_logs(&self, now: Instant) -> bool {
-        let forbidden = self
-            .logs_forbidden
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        forbidden.is_none_or(|until| now >= until)
+    /// Whether logs of a namespace may be asked for.
+    pub fn may_read_logs(&self, namespace: &str, now: Instant) -> bool {
+        let forbidden = self.forbidden();
+        forbidden.get(namespace).is_none_or(|until| now >= *until)
     }
 
-    /// Notes that logs are forbidden; true the first time.
-    pub fn logs_are_forbidden(&self, now: Instant) -> bool {
-        let mut forbidden = self
-            .logs_forbidden
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        forbidden.replace(now + FORBIDDEN).is_none()
+    /// Notes that logs of a namespace are forbidden; true the first time.
+    pub fn logs_are_forbidden(&self, namespace: &str, now: Instant) -> bool {
+        let mut forbidden = self.forbidden();
+        forbidden
+            .insert(namespace.to_owned(), now + FORBIDDEN)
+            .is_none()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Look>> {
+    fn forbidden(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.logs_forbidden
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Look>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,6 +173,17 @@ impl Memory {
 /// Whether something moved between two looks.
 fn has_grown(known: &Progress, seen: &Progress) -> bool {
     seen.dumped > known.dumped || seen.uploaded > known.uploaded || seen.parts > known.parts
+}
+
+/// What is known after a look that showed a move.
+fn grown(known: &Progress, seen: &Progress) -> Progress {
+    Progress {
+        dumped: seen.dumped.max(known.dumped),
+        uploaded: seen.uploaded.max(known.uploaded),
+        parts: seen.parts.max(known.parts),
+        rate: seen.rate,
+        percent: seen.percent.or(known.percent),
+    }
 }
 
 #[cfg(test)]
@@ -173,10 +202,34 @@ mod tests {
     fn only_growth_is_an_advance() {
         let memory = Memory::default();
         let at = |second| Timestamp::from_second(second).unwrap();
-        assert_eq!(memory.advance("a", progress(1, 5), at(1)), at(1));
-        assert_eq!(memory.advance("a", progress(1, 0), at(2)), at(1));
-        assert_eq!(memory.advance("a", progress(2, 0), at(3)), at(3));
-        assert_eq!(memory.progress("a"), Some((progress(2, 0), at(3))));
+        for (dumped, second, since) in [(1, 1, 1), (1, 2, 1), (2, 3, 3)] {
+            memory.advance("a", progress(dumped, 5), at(second));
+            assert_eq!(memory.progress("a"), Some((progress(dumped, 5), at(since))));
+        }
+    }
+
+    #[test]
+    fn what_a_store_shows_takes_nothing_away() {
+        let memory = Memory::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        memory.advance("a", progress(9, 5), at(1));
+        let parts = Progress {
+            uploaded: 4,
+            parts: 1,
+            ..Progress::default()
+        };
+        memory.advance("a", parts, at(2));
+        let (known, since) = memory.progress("a").unwrap();
+        assert_eq!((known.dumped, known.uploaded, since), (9, 4, at(2)));
+    }
+
+    #[test]
+    fn a_backup_that_is_gone_is_forgotten() {
+        let memory = Memory::default();
+        memory.obstruct("gone", true);
+        memory.obstruct("there", true);
+        memory.keep_only(&HashSet::from(["there".to_owned()]), Instant::now());
+        assert!(memory.is_obstructed("there") && !memory.is_obstructed("gone"));
     }
 
     #[test]
@@ -225,9 +278,12 @@ mod tests {
     fn what_is_forbidden_is_asked_for_again_later() {
         let memory = Memory::default();
         let now = Instant::now();
-        assert!(memory.may_read_logs(now));
-        assert!(memory.logs_are_forbidden(now));
-        assert!(!memory.may_read_logs(now) && memory.may_read_logs(now + FORBIDDEN));
-        assert!(!memory.logs_are_forbidden(now));
+        assert!(memory.may_read_logs("a", now));
+        assert!(memory.logs_are_forbidden("a", now));
+        assert!(!memory.may_read_logs("a", now) && memory.may_read_logs("a", now + FORBIDDEN));
+        assert!(!memory.logs_are_forbidden("a", now));
+        assert!(memory.may_read_logs("b", now), "granted by namespace");
+        memory.keep_only(&HashSet::new(), now);
+        assert!(!memory.may_read_logs("a", now));
     }
 }

@@ -5,14 +5,15 @@
 //! | `controller.rs` | when a Backup is looked at |
 //! | `walk.rs` | the order of a pass |
 //! | `state.rs` | what follows a state, and what it asks for (pure) |
+//! | `step.rs` | one step from a state to the next: what is persisted with it |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
 //! | `wait.rs`, `turn.rs` | before the beginning: whose turn it is (pure), and what is waited for |
 //! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
 //! | `start.rs`, `window.rs` | the upload, the Job and its errand; the signed parts that it has (pure) |
 //! | `job/` | from a template to the Job |
 //! | `follow.rs` | how far the Job is |
-//! | `judge.rs`, `ended.rs`, `pod.rs` | what became of it; what an ended pod means; what a pod says (all pure) |
-//! | `finish.rs` | from the Job's report to an object that counts |
+//! | `judge.rs`, `ended.rs`, `pod.rs`, `refusal.rs` | what became of it; what an ended pod means; what a pod says; why there is none (all pure) |
+//! | `finish.rs`, `verdict.rs` | from the Job's report to an object that counts; what a commit that did not come about means (pure) |
 //! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
 //! | `watching.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what need not be looked at again yet; the operator's own image |
 
@@ -28,11 +29,14 @@ pub mod memory;
 mod pass;
 pub mod pod;
 mod prepare;
+mod refusal;
 mod start;
 pub mod state;
+mod step;
 mod subject;
 mod sweep;
 pub mod turn;
+mod verdict;
 mod wait;
 mod walk;
 pub mod watching;

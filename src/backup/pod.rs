@@ -73,6 +73,15 @@ pub(super) fn running_since(container: &ContainerStatus) -> Option<Timestamp> {
     Some(running.started_at.as_ref().map_or(Timestamp::MIN, |t| t.0))
 }
 
+/// Since when a condition is true.
+pub(super) fn true_since(pod: &Pod, condition: &str) -> Option<Timestamp> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions
+        .iter()
+        .find(|c| c.type_ == condition && c.status == "True")?;
+    found.last_transition_time.as_ref().map(|time| time.0)
+}
+
 pub(super) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
@@ -16,7 +16,7 @@ use crate::api::backup::{Source as SourceStatus, Upload};
 use crate::api::references::ConfigMapKeyRef;
 use crate::api::{ACKNOWLEDGE_IDENTITY, BackupReason, Database, DatabaseInstance, Reason};
 use crate::database;
-use crate::dump::errand::{Errand, Flavour, Source};
+use crate::dump::errand::{Errand, Flavour, Source, signed_within};
 use crate::dump::parts::Schedule;
 use crate::error::Error;
 use crate::instance::destination::Destination;
@@ -194,6 +194,7 @@ impl Prepared {
             upload_id: None,
             job_name: None,
             parts: None,
+            parts_digest: None,
         }
     }
 
@@ -233,6 +234,8 @@ impl Prepared {
     /// What the pod is asked to do.
     pub fn errand(&self, pass: &Pass<'_>, estimated_bytes: u64, schedule: Schedule) -> Errand {
         let spec = &self.instance.spec;
+        let stall = SignedDuration::from_secs(pass.backup.spec.stall_seconds);
+        let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
         Errand {
             source: Source {
                 flavour: self.flavour(),
@@ -248,7 +251,8 @@ impl Prepared {
             schedule,
             uploads: UPLOADS,
             compression_level: COMPRESSION_LEVEL,
-            stall_seconds: u64::try_from(pass.backup.spec.stall_seconds).unwrap_or_default(),
+            stall_seconds: seconds(stall),
+            sign_seconds: seconds(signed_within(stall)),
         }
     }
 

@@ -191,12 +191,23 @@ pub fn first_in_line<'a>(backups: impl IntoIterator<Item = &'a Backup>) -> Optio
         if backup.is_active() {
             return None;
         }
-        let waits = backup.state().is_none() && backup.metadata.deletion_timestamp.is_none();
-        if waits && first.is_none_or(|first| age(backup) < age(first)) {
+        if waits(backup) && first.is_none_or(|first| is_older(backup, first)) {
             first = Some(backup);
         }
     }
     first
+}
+
+/// Whether a backup has not begun, and may begin.
+#[must_use]
+pub fn waits(backup: &Backup) -> bool {
+    backup.state().is_none() && backup.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether a backup is first when both wait.
+#[must_use]
+pub fn is_older(backup: &Backup, other: &Backup) -> bool {
+    age(backup) < age(other)
 }
 
 /// Older first; of those created in the same second, by name.

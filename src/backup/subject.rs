@@ -1,5 +1,8 @@
 //! What a Backup is a backup of.
 
+use std::sync::Arc;
+
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt};
 
@@ -80,28 +83,30 @@ pub fn is_same(one: &Backup, other: &Backup) -> bool {
         && one.database_namespace() == other.database_namespace()
 }
 
-/// All other Backups that the cache shows of the same Database. None of them is one that names a namespace where that
-/// is not accepted.
-#[must_use]
-pub fn siblings(context: &Context, backup: &Backup) -> Vec<Backup> {
-    all(context)
-        .into_iter()
-        .filter(|other| {
-            other.uid() != backup.uid()
-                && is_same(backup, other)
-                && Finality::of(other, &context.namespace).is_some()
-        })
-        .collect()
-}
+/// Backups as the cache shows them: shared with it, not copied.
+pub struct Backups(Vec<Arc<DeserializeGuard<Backup>>>);
 
 /// All Backups that the cache shows.
 #[must_use]
-pub fn all(context: &Context) -> Vec<Backup> {
-    let guarded = context.backups.get().map(Store::state).unwrap_or_default();
-    guarded
-        .iter()
-        .filter_map(|guarded| guarded.0.as_ref().ok().cloned())
-        .collect()
+pub fn all(context: &Context) -> Backups {
+    Backups(context.backups.get().map(Store::state).unwrap_or_default())
+}
+
+impl Backups {
+    /// Each of them that can be read.
+    pub fn iter(&self) -> impl Iterator<Item = &Backup> {
+        self.0.iter().filter_map(|guarded| guarded.0.as_ref().ok())
+    }
+
+    /// The others of the same Database. None of them is one that names a namespace where that is not accepted; `operators`
+    /// is the operator's own.
+    pub fn siblings(&self, of: &Backup, operators: &str) -> impl Iterator<Item = &Backup> {
+        self.iter().filter(move |other| {
+            is_same(of, other)
+                && other.metadata.uid != of.metadata.uid
+                && Finality::of(other, operators).is_some()
+        })
+    }
 }
 
 /// The name of a backup's Secret with the database's user and password, in the Backup's namespace.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::subject;
+use crate::api::destination::BackupDestination;
 use crate::api::{Backup, DatabaseInstance};
 use crate::backoff;
 use crate::controller::Context;
@@ -46,6 +47,7 @@ async fn sweep_all(context: &Context) {
     let Some(instances) = context.instance_objects.get().filter(|_| ready) else {
         return;
     };
+    forget_the_gone(context);
     let mut swept = BTreeSet::new();
     for guarded in Store::state(instances) {
         let Ok(instance) = &guarded.0 else { continue };
@@ -58,20 +60,42 @@ async fn sweep_all(context: &Context) {
             settings.s3.bucket.clone(),
             settings.s3.prefix.clone(),
         );
-        if !swept.insert(place) || instance.spec.suspend || !context.leadership.is_held() {
+        if instance.spec.suspend || swept.contains(&place) || !context.leadership.is_held() {
             continue;
         }
-        if timeout(LIMIT, sweep_one(context, instance)).await.is_err() {
-            tracing::debug!(instance = instance.name_any(), "the sweep took too long");
+        match timeout(LIMIT, sweep_one(context, instance, settings)).await {
+            // Another instance of the same bucket may have better keys.
+            Ok(Swept::No) => {}
+            Ok(Swept::Yes) => {
+                swept.insert(place);
+            }
+            Err(_) => tracing::debug!(instance = instance.name_any(), "the sweep took too long"),
         }
     }
 }
 
-async fn sweep_one(context: &Context, instance: &DatabaseInstance) {
+/// What is remembered of Backups that went without an end is not needed any more.
+fn forget_the_gone(context: &Context) {
+    let uids = subject::all(context)
+        .iter()
+        .filter_map(ResourceExt::uid)
+        .collect();
+    context.backup.memory.keep_only(&uids, Instant::now());
+    context.backup.windows.keep_only(&uids);
+}
+
+/// Whether a sweep worked.
+enum Swept {
+    Yes,
+    No,
+}
+
+async fn sweep_one(
+    context: &Context,
+    instance: &DatabaseInstance,
+    settings: &BackupDestination,
+) -> Swept {
     let name = instance.name_any();
-    let Some(settings) = &instance.spec.backup else {
-        return;
-    };
     let opened = context
         .destinations
         .open(&context.client, &context.namespace, &name, settings)
@@ -80,27 +104,32 @@ async fn sweep_one(context: &Context, instance: &DatabaseInstance) {
         Ok(destination) => destination,
         Err(error) => {
             tracing::debug!(instance = name, %error, "cannot sweep the store");
-            return;
+            return Swept::No;
         }
     };
     let prefix = store::cluster_prefix(settings.s3.prefix.as_deref(), &context.cluster_id);
-    let needed = |key: &str| is_needed(&subject::all(context), key);
+    let needed = |key: &str| is_needed(subject::all(context).iter(), key);
     match store::sweep(&destination.store, &prefix, GRACE, needed).await {
-        Ok(swept) if swept.aborted > 0 => {
-            tracing::info!(
-                instance = name,
-                aborted = swept.aborted,
-                "aborted uploads that no backup needs"
-            );
+        Ok(swept) => {
+            if swept.aborted > 0 {
+                tracing::info!(
+                    instance = name,
+                    aborted = swept.aborted,
+                    "aborted uploads that no backup needs"
+                );
+            }
+            Swept::Yes
         }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(instance = name, %error, "cannot sweep the store"),
+        Err(error) => {
+            tracing::warn!(instance = name, %error, "cannot sweep the store");
+            Swept::No
+        }
     }
 }
 
 /// Whether a backup that is not at its end uploads to this key.
-fn is_needed(backups: &[Backup], key: &str) -> bool {
-    backups.iter().any(|backup| {
+fn is_needed<'a>(mut backups: impl Iterator<Item = &'a Backup>, key: &str) -> bool {
+    backups.any(|backup| {
         let upload = backup.status.as_ref().and_then(|s| s.upload.as_ref());
         backup.is_active() && upload.is_some_and(|upload| upload.key == key)
     })
@@ -128,7 +157,7 @@ mod tests {
         ];
         let needed: Vec<_> = ["a", "b", "c", "d", "e"]
             .into_iter()
-            .filter(|key| is_needed(&all, key))
+            .filter(|key| is_needed(all.iter(), key))
             .collect();
         assert_eq!(needed, ["a", "b"]);
     }

@@ -1,10 +1,13 @@
 //! A Backup that has not begun: whether its turn has come, and if not, what it waits for.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::pass::{Obstacle, Pass};
 use super::prepare::{self, Prepared};
@@ -43,15 +46,21 @@ pub async fn look(pass: &Pass<'_>) -> Result<Box<Prepared>, Obstacle> {
 /// What the backup needs, if it is its turn among those of its Database.
 async fn ready(pass: &Pass<'_>) -> Result<(Box<Prepared>, Candidate), Obstacle> {
     let (database, finality) = named(pass).await?;
-    let siblings = subject::siblings(pass.context, &pass.backup);
-    let another = siblings.iter().find(|other| other.is_active());
-    if let Some(other) = another.filter(|_| !state::has_turn(true, another.is_some())) {
-        let message = format!("the backup {} of this Database is active", other.name_any());
+    if let Some(other) = active_sibling(pass).filter(|_| !state::has_turn(true, true)) {
+        let message = format!("the backup {other} of this Database is active");
         return Err(Obstacle::new(BackupReason::WaitingForTurn, message));
     }
     let wants = candidate(&pass.backup, &database, false);
     let prepared = prepare::prepare(pass, database, finality).await?;
     Ok((Box::new(prepared), wants))
+}
+
+/// The name of another backup of the Database that is active.
+fn active_sibling(pass: &Pass<'_>) -> Option<String> {
+    let all = subject::all(pass.context);
+    all.siblings(&pass.backup, &pass.context.namespace)
+        .find(|other| other.is_active())
+        .map(ResourceExt::name_any)
 }
 
 /// The Database, if it names this backup.
@@ -71,13 +80,39 @@ async fn named(pass: &Pass<'_>) -> Result<(Database, Finality), Obstacle> {
 
 /// Whether a Database may name this backup next.
 fn may_be_named(pass: &Pass<'_>, finality: Finality) -> bool {
-    let siblings = subject::siblings(pass.context, &pass.backup);
-    let line = siblings
-        .iter()
+    if finality == Finality::Final {
+        return true;
+    }
+    let all = subject::all(pass.context);
+    let line = all
+        .siblings(&pass.backup, &pass.context.namespace)
         .filter(|other| other.spec.database_ref.namespace.is_none())
         .chain([&pass.backup]);
-    finality == Finality::Final
-        || state::first_in_line(line).is_some_and(|first| first.uid() == pass.backup.uid())
+    state::first_in_line(line).is_some_and(|first| first.metadata.uid == pass.backup.metadata.uid)
+}
+
+/// Whether it may be next: no other backup of its Database waits longer (one may be active), or it was named already.
+fn may_be_next(pass: &Pass<'_>) -> bool {
+    is_named(pass.context, &pass.backup) || is_first(pass)
+}
+
+/// Whether the Database names it, as far as the cache shows.
+fn is_named(context: &Context, backup: &Backup) -> bool {
+    let is_final = backup.spec.database_ref.namespace.is_some();
+    cached(context, backup).is_some_and(|guarded| {
+        let database = guarded.0.as_ref();
+        database.is_ok_and(|database| turn::is_named(database, backup, is_final))
+    })
+}
+
+fn is_first(pass: &Pass<'_>) -> bool {
+    let all = subject::all(pass.context);
+    let mut siblings = all.siblings(&pass.backup, &pass.context.namespace);
+    !siblings.any(|other| {
+        other.spec.database_ref.namespace == pass.backup.spec.database_ref.namespace
+            && state::waits(other)
+            && state::is_older(other, &pass.backup)
+    })
 }
 
 async fn known(pass: &Pass<'_>, sight: Sight) -> Result<(Database, Finality), Obstacle> {
@@ -130,8 +165,8 @@ fn waits_for(database: &Database, finality: Finality) -> Obstacle {
 
 /// All Backups that run, or that wait for a place alone.
 fn candidates(context: &Context) -> Vec<Candidate> {
-    subject::all(context)
-        .iter()
+    let all = subject::all(context);
+    all.iter()
         .filter_map(|backup| {
             if backup.is_active() {
                 let instance = backup.status.as_ref()?.source.as_ref()?.instance.clone();
@@ -143,26 +178,22 @@ fn candidates(context: &Context) -> Vec<Candidate> {
                     active: true,
                 });
             }
-            let waits = backup.state().is_none() && backup.metadata.deletion_timestamp.is_none();
-            let obstructed = context
-                .backup
-                .memory
-                .is_obstructed(&backup.uid().unwrap_or_default());
-            if !waits || obstructed {
+            let obstructed = |uid: &str| context.backup.memory.is_obstructed(uid);
+            if !state::waits(backup) || obstructed(&backup.uid().unwrap_or_default()) {
                 return None;
             }
-            let database = cached(context, backup)?;
+            let guarded = cached(context, backup)?;
+            let database = guarded.0.as_ref().ok()?;
             let finality = Finality::of(backup, &context.namespace)?;
-            turn::is_named(&database, backup, finality == Finality::Final)
-                .then(|| candidate(backup, &database, false))
+            turn::is_named(database, backup, finality == Finality::Final)
+                .then(|| candidate(backup, database, false))
         })
         .collect()
 }
 
-fn cached(context: &Context, backup: &Backup) -> Option<Database> {
-    use kube::runtime::reflector::ObjectRef;
+fn cached(context: &Context, backup: &Backup) -> Option<Arc<DeserializeGuard<Database>>> {
     let key = ObjectRef::new(&backup.spec.database_ref.name).within(&backup.database_namespace()?);
-    context.databases.get()?.get(&key)?.0.as_ref().ok().cloned()
+    context.databases.get()?.get(&key)
 }
 
 fn candidate(backup: &Backup, database: &Database, active: bool) -> Candidate {
@@ -204,22 +235,81 @@ pub async fn report(pass: &mut Pass<'_>, obstacle: Option<Obstacle>) -> Result<E
     }
     match obstacle.retry {
         Some(error) => Err(*error),
-        None if waits_for_another => Ok(End::Again(SOON)),
+        None if waits_for_another && may_be_next(pass) => Ok(End::Again(SOON)),
+        // Those behind it are woken when it begins to be their turn.
         None => Ok(End::Waits),
     }
 }
 
-/// A place is free, or a Database's turn is: whoever waits looks.
+/// A place is free, or a Database's turn is: whoever may be next looks. Those behind have nothing to look for.
 pub fn wake_others(context: &Context) {
     let all = context.backups.get().map(Store::state).unwrap_or_default();
-    for guarded in &all {
+    let named = all.iter().map(AsRef::as_ref).filter(|guarded| {
+        let backup = guarded.0.as_ref();
+        backup.is_ok_and(|backup| state::waits(backup) && is_named(context, backup))
+    });
+    for guarded in first_of_each(&all).chain(named) {
+        let uid = guarded.uid().unwrap_or_default();
+        context.backup.memory.suspect(&uid);
+        context.backup_triggers.send(guarded);
+    }
+}
+
+/// The backup of each Database that waits longest, and all final ones: a Database has few, and asks for one by its name.
+fn first_of_each(
+    all: &[Arc<DeserializeGuard<Backup>>],
+) -> impl Iterator<Item = &DeserializeGuard<Backup>> {
+    let mut first = HashMap::new();
+    for guarded in all {
         let Ok(backup) = &guarded.0 else { continue };
-        if backup.state().is_none() {
-            context
-                .backup
-                .memory
-                .suspect(&backup.uid().unwrap_or_default());
-            context.backup_triggers.send(guarded);
+        if !state::waits(backup) {
+            continue;
         }
+        let reference = &backup.spec.database_ref;
+        let named = reference.namespace.as_deref();
+        let which = (
+            backup.metadata.namespace.as_deref(),
+            reference.name.as_str(),
+            named.map(|_| backup.metadata.name.as_deref()),
+        );
+        let known = first.entry(which).or_insert((backup, guarded.as_ref()));
+        if state::is_older(backup, known.0) {
+            *known = (backup, guarded.as_ref());
+        }
+    }
+    first.into_values().map(|(_, guarded)| guarded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn backup(name: &str, database: &Value, created: &str, state: &Value) -> Value {
+        json!({
+            "metadata": {"name": name, "namespace": "n", "creationTimestamp": created},
+            "spec": {"databaseRef": database}, "status": {"state": state},
+        })
+    }
+
+    #[test]
+    fn of_many_that_wait_only_the_first_of_each_database_is_woken() {
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z");
+        let orders = json!({"name": "orders"});
+        let of = |namespace| json!({"name": "orders", "namespace": namespace});
+        let all: Vec<Arc<DeserializeGuard<Backup>>> = [
+            backup("c", &orders, late, &Value::Null),
+            backup("b", &orders, early, &Value::Null),
+            backup("runs", &orders, early, &json!("BACKING_UP")),
+            backup("other", &json!({"name": "other"}), late, &Value::Null),
+            backup("final-1", &of("x"), early, &Value::Null),
+            backup("final-2", &of("y"), late, &Value::Null),
+        ]
+        .into_iter()
+        .map(|object| Arc::new(serde_json::from_value(object).unwrap()))
+        .collect();
+        let mut woken: Vec<_> = first_of_each(&all).map(ResourceExt::name_any).collect();
+        woken.sort();
+        assert_eq!(woken, ["b", "final-1", "final-2", "other"]);
     }
 }

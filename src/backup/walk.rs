@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::events::EventType;
 
 use super::finish::{self, Finished};
 use super::follow::{self, Followed, LOOK};
@@ -12,10 +10,10 @@ use super::judge::Ruin;
 use super::pass::{Obstacle, Pass};
 use super::prepare::Prepared;
 use super::start;
-use super::state::{self, Act, Cause, Seen, Step, Work};
+use super::state::{self, Act, Seen, Work};
+use super::step::take;
 use super::subject::{self, Finality, Sight, Subject};
 use super::{clean_up, wait};
-use crate::api::backup::Progress;
 use crate::api::{Backup, BackupReason, BackupState, FINALIZER, Reason};
 use crate::controller::Context;
 use crate::error::Error;
@@ -34,19 +32,26 @@ pub enum End {
 
 /// What a pass found out on its way.
 #[derive(Default)]
-struct Found {
+pub struct Found {
     /// What a backup that begins needs.
-    prepared: Option<Box<Prepared>>,
+    pub prepared: Option<Box<Prepared>>,
     /// Why it does not begin.
     wait: Option<Obstacle>,
-    ruin: Option<Ruin>,
-    finished: Option<Finished>,
+    /// Why it cannot become a backup any more.
+    pub ruin: Option<Ruin>,
+    /// What is in the store.
+    pub finished: Option<Finished>,
+    /// Why it cannot be said what is in the store.
+    unknown: Option<Obstacle>,
 }
 
 /// One pass: takes every step that follows, and does what the last state asks for.
 pub async fn walk(context: &Context, backup: &Backup) -> Result<End, Error> {
     let mut pass = Pass::new(context, backup);
     let (mut seen, mut found) = observe(&mut pass).await?;
+    if let Some(obstacle) = found.unknown.take() {
+        return stop(&mut pass, obstacle).await;
+    }
     loop {
         if let Some(step) = state::next(pass.state(), &seen) {
             if !take(&mut pass, step, &mut found).await? {
@@ -112,9 +117,13 @@ async fn observe(pass: &mut Pass<'_>) -> Result<(Seen, Found), Error> {
             let ends = seen.deleting || seen.cancelled;
             if ends && state == BackupState::BackingUp {
                 // A commit that was interrupted may have been done.
-                found.finished = finish::found(pass).await;
-                if found.finished.is_some() {
-                    seen.work = Work::Committed;
+                match finish::found(pass).await {
+                    Ok(None) => {}
+                    Ok(Some(finished)) => {
+                        found.finished = Some(finished);
+                        seen.work = Work::Committed;
+                    }
+                    Err(obstacle) => found.unknown = Some(obstacle),
                 }
             }
         }
@@ -145,145 +154,6 @@ async fn is_cancelled(pass: &Pass<'_>) -> Result<bool, Error> {
     )
 }
 
-/// Persists the state that follows; false when the object is gone.
-async fn take(pass: &mut Pass<'_>, step: Step, found: &mut Found) -> Result<bool, Error> {
-    let Some(to) = step.to else {
-        finalizer::remove(&pass.api(), &pass.backup).await?;
-        return Ok(false);
-    };
-    tracing::info!(
-        state = to.as_str(),
-        because = step.because.as_str(),
-        "state"
-    );
-    let taken = match to {
-        BackupState::Starting => begin(pass, found.prepared.take()).await,
-        BackupState::BackingUp => follow_on(pass).await,
-        BackupState::Completed => complete(pass, found.finished).await,
-        BackupState::Failed => fail(pass, step.because, found.ruin.take()).await,
-    };
-    taken?;
-    if to.is_terminal() {
-        let context = pass.context;
-        context.backup.windows.forget(&pass.uid());
-        context.backup.places.give_back(&pass.uid());
-        wait::wake_others(context);
-    }
-    pass.tell_database();
-    Ok(true)
-}
-
-/// Persists all that a start needs, before anything is begun: the key above all.
-async fn begin(pass: &mut Pass<'_>, prepared: Option<Box<Prepared>>) -> Result<(), Error> {
-    let begun = async {
-        let at = pass.state();
-        pass.backup = finalizer::add(&pass.api(), &pass.backup).await?;
-        if pass.state() != at || pass.is_deleting() {
-            let doing = "begin the backup";
-            return Err(Error::Changed { doing });
-        }
-        let started = whole_seconds(Timestamp::now());
-        let mut next = pass.status();
-        next.state = Some(BackupState::Starting);
-        next.started_at = Some(started);
-        if let Some(prepared) = prepared {
-            let upload = prepared.upload(pass, started);
-            next.destination = Some(prepared.destination.store.destination(&upload.key));
-            next.upload = Some(upload);
-            next.source = Some(prepared.source());
-        }
-        let reason = BackupReason::Starting;
-        pass.report(next, reason, reason.meaning()).await
-    };
-    let result = begun.await;
-    if result.is_err() {
-        pass.context.backup.places.give_back(&pass.uid());
-    }
-    result
-}
-
-async fn follow_on(pass: &mut Pass<'_>) -> Result<(), Error> {
-    let mut next = pass.status();
-    next.state = Some(BackupState::BackingUp);
-    if let Some(upload) = &mut next.upload {
-        upload.job_name = Some(pass.job_name());
-    }
-    let reason = BackupReason::BackingUp;
-    pass.report(next, reason, reason.meaning()).await
-}
-
-async fn complete(pass: &mut Pass<'_>, finished: Option<Finished>) -> Result<(), Error> {
-    let mut next = pass.status();
-    next.state = Some(BackupState::Completed);
-    let seconds = end(pass, &mut next);
-    let progress: &mut Progress = next.progress.get_or_insert_default();
-    progress.percent = Some(100);
-    if let Some(Finished(committed)) = finished {
-        next.stored_bytes = i64::try_from(committed.bytes).ok();
-        if let Some(upload) = &mut next.upload {
-            upload.parts = i32::try_from(committed.parts).ok();
-        }
-    }
-    let stored = next.stored_bytes.unwrap_or_default();
-    let destination = next.destination.clone().unwrap_or_default();
-    let reason = BackupReason::Completed;
-    let message = format!("{stored} bytes, whole and checked, are at {destination}");
-    pass.report(next, reason, message.clone()).await?;
-    pass.context
-        .metrics
-        .backed_up(reason, seconds, u64::try_from(stored).unwrap_or_default());
-    pass.tell(EventType::Normal, reason.as_str(), &message)
-        .await;
-    Ok(())
-}
-
-async fn fail(pass: &mut Pass<'_>, because: Cause, ruin: Option<Ruin>) -> Result<(), Error> {
-    let ruin = ruin.unwrap_or_else(|| {
-        let reason = match because {
-            Cause::DatabaseDeleted => BackupReason::DatabaseDeleted,
-            Cause::Turn
-            | Cause::JobRuns
-            | Cause::Committed
-            | Cause::WorkFailed
-            | Cause::Cancelled
-            | Cause::ObjectDeleted => BackupReason::Cancelled,
-        };
-        Ruin::new(reason, reason.meaning())
-    });
-    let mut next = pass.status();
-    next.state = Some(BackupState::Failed);
-    let seconds = end(pass, &mut next);
-    next.failure = Some(ruin.failure());
-    // What was noted for a commit that did not come about is not true of anything.
-    next.stored_bytes = None;
-    next.sha256 = None;
-    if let Some(upload) = &mut next.upload {
-        upload.parts = None;
-    }
-    if ruin.tool_version.is_some() {
-        next.tool_version = ruin.tool_version;
-    }
-    pass.report(next, ruin.reason, ruin.message.clone()).await?;
-    pass.context.metrics.backed_up(ruin.reason, seconds, 0);
-    pass.tell(EventType::Warning, ruin.reason.as_str(), &ruin.message)
-        .await;
-    Ok(())
-}
-
-/// Notes when it ended; returns how long it took, in seconds.
-fn end(pass: &Pass<'_>, next: &mut crate::api::BackupStatus) -> i64 {
-    let now = whole_seconds(Timestamp::now());
-    let seconds = now.duration_since(pass.started_at()).as_secs().max(0);
-    next.finished_at = Some(now);
-    next.duration_seconds = Some(seconds);
-    seconds
-}
-
-/// Kubernetes keeps whole seconds; so does the object's key.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
 /// Ends a pass over a backup that has begun before its aim was reached, and says why.
 async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
     if obstacle.is_final() {
@@ -306,11 +176,20 @@ async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error> {
     );
     if !conflict {
         let next = pass.status();
-        pass.report(next, obstacle.reason, obstacle.message).await?;
+        let reason = shown(pass.state(), obstacle.reason);
+        pass.report(next, reason, obstacle.message).await?;
     }
     match obstacle.retry {
         Some(error) => Err(*error),
         None => Ok(End::Again(LOOK)),
+    }
+}
+
+/// The API server's failures have no reason of their own: the state's is kept, with their words.
+fn shown(state: Option<BackupState>, reason: BackupReason) -> BackupReason {
+    match (state, reason) {
+        (Some(BackupState::BackingUp), BackupReason::Starting) => BackupReason::BackingUp,
+        (_, reason) => reason,
     }
 }
 
@@ -325,5 +204,21 @@ pub fn due(end: End, resync: Duration) -> Option<Instant> {
         End::Again(rest) => Some(now + rest),
         End::Waits => Some(now + resync),
         End::Over => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_server_that_fails_does_not_send_a_backup_back_to_its_start() {
+        let of = |state, reason| shown(Some(state), reason);
+        let (starting, running) = (BackupState::Starting, BackupState::BackingUp);
+        let own = BackupReason::Starting;
+        assert_eq!(of(starting, own), BackupReason::Starting);
+        assert_eq!(of(running, own), BackupReason::BackingUp);
+        let store = BackupReason::StoreUnreachable;
+        assert_eq!(of(running, store), store);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use futures::{Stream, TryStreamExt};
+use futures::{FutureExt, Stream, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
@@ -56,6 +56,15 @@ where
     (store, Box::pin(events))
 }
 
+/// Whether all objects of a kind were read once.
+pub(super) fn is_read<K>(store: Option<&Store<K>>) -> bool
+where
+    K: reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    store.is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))))
+}
+
 /// The Backup that an object is labelled with. What is remembered of it does not count any more.
 fn woken<K: Resource<DynamicType = ()>>(
     context: &Context,
@@ -73,6 +82,12 @@ fn woken<K: Resource<DynamicType = ()>>(
 }
 
 impl Work {
+    /// Whether all Jobs and pods are known: before that nothing can be said of a pod that is not shown.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        is_read(self.jobs.get()) && is_read(self.pods.get())
+    }
+
     /// The Job of this name; the API server is asked where the watch does not show it. Client required then.
     pub async fn job(
         &self,
@@ -102,5 +117,23 @@ impl Work {
             .filter(of_the_job)
             .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
             .map(|pod| pod.as_ref().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_known_when_both_kinds_were_read() {
+        let work = Work::default();
+        let (jobs, mut read_jobs) = reflector::store::<Job>();
+        let (pods, mut read_pods) = reflector::store::<Pod>();
+        assert!(!work.is_ready(), "nothing is watched");
+        let _ = (work.jobs.set(jobs), work.pods.set(pods));
+        read_jobs.apply_watcher_event(&watcher::Event::InitDone);
+        assert!(!work.is_ready(), "the Jobs are known, their pods are not");
+        read_pods.apply_watcher_event(&watcher::Event::InitDone);
+        assert!(work.is_ready());
     }
 }

@@ -79,11 +79,13 @@ impl From<ServerError> for Obstacle {
                 | ProviderError::Tls { .. }
                 | ProviderError::LoginRefused { .. }
                 | ProviderError::TooManyConnections { .. }
-                | ProviderError::ReadOnly { .. },
+                | ProviderError::ReadOnly { .. }
+                | ProviderError::IdentityChanged { .. },
             )
             | None => DatabaseReason::InstanceNotReady,
             Some(
                 ProviderError::Timeout { .. }
+                | ProviderError::AllInUse { .. }
                 | ProviderError::Busy { .. }
                 | ProviderError::ClaimMoved { .. }
                 | ProviderError::Unexpected { .. }

@@ -1,5 +1,6 @@
 //! What the operator asks of a backup pod, as one JSON file of a Secret that is mounted there.
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::parts::Schedule;
@@ -47,6 +48,15 @@ pub struct Errand {
     pub compression_level: i32,
     /// The dump fails when nothing moves for this time.
     pub stall_seconds: u64,
+    /// The dump fails when a part has no signed request for this time.
+    pub sign_seconds: u64,
+}
+
+/// How long a part waits for its signed request: a kubelet needs about two minutes to show a changed Secret, whatever
+/// `spec.stallSeconds` says.
+#[must_use]
+pub fn signed_within(stall: SignedDuration) -> SignedDuration {
+    stall.max(SignedDuration::from_mins(5))
 }
 
 /// The database that is dumped.

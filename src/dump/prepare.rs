@@ -126,9 +126,10 @@ fn uploader(folders: &Folders, errand: &Errand, meter: &Arc<Meter>) -> Result<Up
             .map_err(Failure::misconfigured)?,
         signatures: Signatures::new(
             folders.errand.join(paths::WINDOW_KEY),
-            stall,
+            Duration::from_secs(errand.sign_seconds),
             Arc::clone(meter),
         ),
+        stall,
         meter: Arc::clone(meter),
     })
 }

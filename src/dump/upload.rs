@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
@@ -15,6 +16,7 @@ use super::progress::Size;
 use super::report;
 use super::signatures::{NotSigned, Signatures};
 use super::store::{Failure, Store};
+use super::window::SignedPart;
 
 /// Attempts for a part: with the pauses between them a store may be away for more than a minute.
 const ATTEMPTS: u32 = 12;
@@ -58,6 +60,8 @@ pub struct Uploader {
     pub store: Store,
     /// Signs them.
     pub signatures: Signatures,
+    /// How long nothing may move.
+    pub stall: Duration,
     /// Counts them.
     pub meter: Arc<Meter>,
 }
@@ -120,30 +124,34 @@ impl Uploader {
                 }
                 Err(Failure::Forbidden(reply)) => {
                     log::say(format_args!("part {number}: {reply}"));
-                    signed = self.renewed(number, &signed.url, reply).await?;
+                    signed = self.renewed(number, &signed, reply).await?;
                 }
             }
         }
         unreachable!("the loop ends at the last attempt")
     }
 
-    /// A request that was signed anew. One that has ended is the operator's to renew; one that should work still may be
-    /// signed with keys that were changed meanwhile, or the store means what it says.
+    /// A request that was signed anew.
     async fn renewed(
         &self,
         number: u32,
-        refused: &str,
+        refused: &SignedPart,
         reply: String,
-    ) -> Result<super::window::SignedPart, UploadError> {
-        let renewed = self.signatures.wait(
-            number,
-            Some(refused),
-            RENEWED_WITHIN.min(self.signatures.limit()),
-        );
+    ) -> Result<SignedPart, UploadError> {
+        let has_ended = refused.expires_at <= Timestamp::now();
+        let limit = renewed_within(has_ended, self.signatures.limit(), self.stall);
+        let renewed = self.signatures.wait(number, Some(&refused.url), limit);
         renewed
             .await
             .map_err(|_| UploadError::Refused { number, reply })
     }
+}
+
+/// How long a renewal is waited for. A request that has ended is the operator's to renew; one that should work still may be
+/// signed with keys that were changed meanwhile, or the store means what it says.
+fn renewed_within(has_ended: bool, signed_within: Duration, stall: Duration) -> Duration {
+    let patience = if has_ended { signed_within } else { stall };
+    RENEWED_WITHIN.min(patience)
 }
 
 /// The pause after a failed attempt: doubled each time, and a random half of it less, so that parts do not return together.
@@ -157,6 +165,13 @@ fn pause(attempt: u32, random: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_has_ended_is_waited_for_as_long_as_a_kubelet_needs() {
+        let (signed_within, stall) = (Duration::from_mins(5), Duration::from_secs(30));
+        let within = |has_ended| renewed_within(has_ended, signed_within, stall);
+        assert_eq!((within(true), within(false)), (RENEWED_WITHIN, stall));
+    }
 
     #[test]
     fn pauses_grow_to_a_limit_and_are_not_all_alike() {

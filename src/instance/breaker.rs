@@ -2,9 +2,11 @@
 //!
 //! A server that is down must not be asked by each of its databases in turn: the first failures open the breaker,
 //! everything that needs the server is then refused at once and without a connection, and a single probe at a time
-//! finds out when it is back. Only failures of the *server* count (see `ProviderError::is_server_down`).
+//! finds out when it is back. Only failures of the *server* count (see `ProviderError::sign`).
 
 use std::time::{Duration, Instant};
+
+use crate::provider::Sign;
 
 /// Failures in a row after which the breaker opens.
 const TOLERATED: u32 = 3;
@@ -71,13 +73,31 @@ impl Breaker {
         }
     }
 
-    /// The server answered, be it with a refusal.
-    pub fn succeeded(&mut self) {
+    /// Counts what came of a call. `jitter` in `0.0..1.0` spreads the probes of many instances.
+    pub fn heard(&mut self, sign: Sign, now: Instant, jitter: f64) {
+        match sign {
+            Sign::Answers => self.succeeded(),
+            Sign::Down => self.failed(now, jitter),
+            Sign::Another => self.mistrust(now),
+            // A probe that learned nothing is followed by another like one that never reports.
+            Sign::Nothing => {}
+        }
+    }
+
+    fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// The server failed. `jitter` in `0.0..1.0` spreads the probes of many instances.
-    pub fn failed(&mut self, now: Instant, jitter: f64) {
+    /// Nobody works on the server until the next look at it, which may be now.
+    fn mistrust(&mut self, now: Instant) {
+        *self = Self::Open {
+            probe_at: now,
+            pause: FIRST_PAUSE,
+            probing: false,
+        };
+    }
+
+    fn failed(&mut self, now: Instant, jitter: f64) {
         match self {
             Self::Closed { failures } if *failures + 1 < TOLERATED => *failures += 1,
             Self::Closed { .. } => *self = Self::open(now, FIRST_PAUSE, jitter),
@@ -108,6 +128,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::ProviderError;
 
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::default();
@@ -167,6 +188,64 @@ mod tests {
         }
         assert_eq!(pauses[..2], [500, 1000].map(Duration::from_millis));
         assert!(pauses[2..].iter().all(|pause| *pause == LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn only_what_tells_of_the_server_counts() {
+        let now = Instant::now();
+        let server = "db:5432".to_owned();
+        let limit = Duration::from_secs(60);
+        let doing = "look at the catalog".to_owned();
+        let detail = String::new();
+        let no_turn = ProviderError::AllInUse { limit };
+        let silent = [
+            ProviderError::Timeout {
+                doing: doing.clone(),
+                limit,
+            },
+            ProviderError::Unreachable {
+                server,
+                detail: detail.clone(),
+            },
+        ];
+        for down in silent {
+            let mut breaker = Breaker::default();
+            for _ in 0..TOLERATED {
+                assert!(!breaker.is_open());
+                breaker.heard(down.sign(), now, 0.0);
+                // It waited in our own queue, which neither excuses the server nor speaks against it.
+                breaker.heard(no_turn.sign(), now, 0.0);
+            }
+            assert!(breaker.is_open(), "{down}");
+            let before = breaker.clone();
+            breaker.heard(no_turn.sign(), now, 0.0);
+            assert_eq!(breaker, before);
+            let refusal = ProviderError::Busy {
+                doing: doing.clone(),
+                detail: detail.clone(),
+            };
+            breaker.heard(refusal.sign(), now, 0.0);
+            assert!(!breaker.is_open(), "it answers");
+        }
+        let mut breaker = Breaker::default();
+        (0..50).for_each(|_| breaker.heard(no_turn.sign(), now, 0.0));
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn another_server_is_looked_at_before_anything_else() {
+        let now = Instant::now();
+        let changed = ProviderError::IdentityChanged {
+            known: "one".to_owned(),
+            found: "two".to_owned(),
+        };
+        let mut breaker = Breaker::default();
+        breaker.heard(changed.sign(), now, 0.0);
+        assert!(breaker.is_open());
+        assert_eq!(breaker.ask(now), Permit::Granted);
+        assert_eq!(breaker.ask(now), Permit::Refused(FIRST_PAUSE));
+        breaker.heard(Sign::Answers, now, 0.0);
+        assert!(!breaker.is_open());
     }
 
     #[test]

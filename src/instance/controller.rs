@@ -142,15 +142,18 @@ async fn look(
     if let Some(said) = context.connections.refusal(&name, &wishes, now) {
         return Ok(unusable(said));
     }
+    let acknowledged = instance
+        .annotations()
+        .get(ACKNOWLEDGE_IDENTITY)
+        .map(String::as_str);
+    provider.expect(verdict::expected(acknowledged, status));
     match inspect(&name, provider.as_ref(), &breaker, &context.metrics).await {
         Ok(found) => {
             handled(instance, status);
-            let acknowledged = instance
-                .annotations()
-                .get(ACKNOWLEDGE_IDENTITY)
-                .map(String::as_str);
             let verdict = verdict::of_inspection(&found, acknowledged, status);
             context.connections.note(&name, &verdict, wishes, now);
+            // What was acknowledged is known by now, or waits for the next look.
+            provider.expect(verdict::expected(None, status));
             if verdict.0 != InstanceReason::Connected {
                 context.connections.withdraw(&name);
                 return Ok(unusable(verdict));

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
-use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, SqlName, Survey};
+use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey};
 
 /// A server that was reached and may be used. Shared by everything that refers to its instance.
 pub struct Server {
@@ -92,10 +92,8 @@ pub async fn ask<'a, T>(
     let started = Instant::now();
     let answer = question(provider).await;
     let failure = answer.as_ref().err();
-    match failure {
-        Some(error) if error.is_server_down() => lock().failed(Instant::now(), rand::random()),
-        Some(_) | None => lock().succeeded(),
-    }
+    let sign = failure.map_or(Sign::Answers, ProviderError::sign);
+    lock().heard(sign, Instant::now(), rand::random());
     metrics.asked(
         instance,
         operation,

@@ -4,7 +4,7 @@ use crate::api::instance::{
     DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse,
 };
 use crate::api::{ACKNOWLEDGE_IDENTITY, InstanceReason};
-use crate::provider::{self, Inspection, ProviderError};
+use crate::provider::{self, Expected, Inspection, ProviderError};
 
 /// The reason and the message of an instance's conditions.
 pub type Verdict = (InstanceReason, String);
@@ -63,12 +63,23 @@ pub fn of_inspection(
     )
 }
 
+/// The servers that may be worked on, by what is known of an instance: its own, and one that is acknowledged.
+#[must_use]
+pub fn expected(acknowledged: Option<&str>, status: &DatabaseInstanceStatus) -> Expected {
+    let known = status
+        .identity
+        .as_ref()
+        .map(|identity| identity.known.as_str());
+    Expected::new(known, acknowledged)
+}
+
 /// What a failure to ask the server means.
 #[must_use]
 pub fn of_failure(error: &ProviderError) -> Verdict {
     let reason = match error {
         ProviderError::Unreachable { .. }
         | ProviderError::Timeout { .. }
+        | ProviderError::AllInUse { .. }
         | ProviderError::Busy { .. }
         | ProviderError::Unexpected { .. }
         | ProviderError::ClaimMoved { .. }
@@ -78,6 +89,7 @@ pub fn of_failure(error: &ProviderError) -> Verdict {
         ProviderError::LoginRefused { .. } => InstanceReason::LoginFailed,
         ProviderError::TooManyConnections { .. } => InstanceReason::TooManyConnections,
         ProviderError::ReadOnly { .. } => InstanceReason::ReadOnly,
+        ProviderError::IdentityChanged { .. } => InstanceReason::IdentityChanged,
         ProviderError::NotPermitted { .. } => InstanceReason::MissingPrivileges,
         ProviderError::Unsupported(_) => InstanceReason::UnsupportedVersion,
         ProviderError::InTheWay(_) => InstanceReason::ClaimsUnusable,
@@ -94,7 +106,7 @@ fn identity(
     let found = found?;
     let known = status.as_ref().map(|identity| identity.known.clone());
     match known {
-        Some(known) if known != found && acknowledged != Some(found) => {
+        Some(known) if !Expected::new(Some(&known), acknowledged).accepts(found) => {
             let message = format!(
                 "the server was {known} and is {found} now: if that is meant, set the annotation {ACKNOWLEDGE_IDENTITY}={found}; \
                  until then nothing is changed there"
@@ -189,6 +201,18 @@ mod tests {
             of_inspection(&found(), Some("two"), &mut status).0,
             InstanceReason::IdentityChanged
         );
+    }
+
+    #[test]
+    fn sessions_go_to_the_servers_of_the_instance_only() {
+        let mut status = DatabaseInstanceStatus::default();
+        assert!(expected(Some("two"), &status).is_any());
+        let _ = of_inspection(&found(), None, &mut status);
+        for (acknowledged, follows) in [(None, false), (Some("two"), true), (Some("one"), false)] {
+            let expected = expected(acknowledged, &status);
+            assert!(expected.accepts("one"));
+            assert_eq!(expected.accepts("two"), follows, "{acknowledged:?}");
+        }
     }
 
     #[test]

@@ -47,11 +47,29 @@ pub enum ProviderError {
         /// `host:port`.
         server: String,
     },
+    /// Another server answers than the one that is known. Nothing is changed there until somebody acknowledged it.
+    #[error(
+        "the server was {known} and is {found} now; nothing is changed there until that is acknowledged"
+    )]
+    IdentityChanged {
+        /// The identity that is known.
+        known: String,
+        /// The identity of the one that answered.
+        found: String,
+    },
     /// Something took longer than it may.
     #[error("{doing} took longer than {limit:?}")]
     Timeout {
         /// What was tried.
         doing: String,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// All connections that this process may have are in use. Says nothing of the server.
+    #[error(
+        "no connection came free within {limit:?}; all that spec.maxConnections allows are at work"
+    )]
+    AllInUse {
         /// How long it may take.
         limit: Duration,
     },
@@ -108,6 +126,19 @@ pub enum ProviderError {
     },
 }
 
+/// What the outcome of a call tells of the server as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It answered, be it with a refusal.
+    Answers,
+    /// It is out of order, or too slow to be asked.
+    Down,
+    /// It is not the one that is known.
+    Another,
+    /// It was not asked.
+    Nothing,
+}
+
 impl ProviderError {
     /// Whether trying again later, without anybody changing anything, may help. What is not is `Stalled`, except
     /// [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
@@ -119,7 +150,9 @@ impl ProviderError {
             | Self::LoginRefused { .. }
             | Self::TooManyConnections { .. }
             | Self::ReadOnly { .. }
+            | Self::IdentityChanged { .. }
             | Self::Timeout { .. }
+            | Self::AllInUse { .. }
             | Self::Busy { .. }
             | Self::ClaimMoved { .. }
             | Self::Unexpected { .. } => true,
@@ -131,17 +164,32 @@ impl ProviderError {
         }
     }
 
-    /// Whether the server as a whole is out of order, so that its circuit breaker opens.
+    /// What it tells of the server as a whole, for its circuit breaker.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::LoginRefused { .. }
+            | Self::TooManyConnections { .. }
+            | Self::ReadOnly { .. }
+            | Self::Timeout { .. } => Sign::Down,
+            Self::IdentityChanged { .. } => Sign::Another,
+            Self::AllInUse { .. } | Self::NotLeading => Sign::Nothing,
+            Self::Busy { .. }
+            | Self::Superseded { .. }
+            | Self::ClaimMoved { .. }
+            | Self::NotPermitted { .. }
+            | Self::Unsupported(_)
+            | Self::InTheWay(_)
+            | Self::Unexpected { .. } => Sign::Answers,
+        }
+    }
+
+    /// Whether the server as a whole is out of order, or is another one, so that its instance has to be looked at.
     #[must_use]
     pub fn is_server_down(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::Tls { .. }
-                | Self::LoginRefused { .. }
-                | Self::TooManyConnections { .. }
-                | Self::ReadOnly { .. }
-        )
+        matches!(self.sign(), Sign::Down | Sign::Another)
     }
 
     /// Whether this process has to end.
@@ -159,7 +207,9 @@ impl ProviderError {
             Self::LoginRefused { .. } => "LoginRefused",
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::ReadOnly { .. } => "ReadOnly",
+            Self::IdentityChanged { .. } => "IdentityChanged",
             Self::Timeout { .. } => "Timeout",
+            Self::AllInUse { .. } => "AllInUse",
             Self::Busy { .. } => "Busy",
             Self::Superseded { .. } => "Superseded",
             Self::NotLeading => "NotLeading",

@@ -46,6 +46,20 @@ pub enum Entry {
     },
 }
 
+/// What became of the epoch under which this process registers its sessions, where a server no longer takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenure {
+    /// It stands there as it was.
+    Held,
+    /// Another process raised it: this one has to end.
+    Superseded {
+        /// To this.
+        newer: i64,
+    },
+    /// The server is older than the epoch: it was made anew, or restored from a backup. To be entered again.
+    Forgotten,
+}
+
 impl Fence {
     /// A fence for this process. `held` says by the clock whether it leads at this moment.
     pub fn new(
@@ -92,6 +106,27 @@ impl Fence {
             },
         }
     }
+
+    /// What became of the epoch `mine`, from what the server holds now. Epochs only rise, so a lower one, or none, is
+    /// one of before.
+    #[must_use]
+    pub fn tenure(&self, mine: i64, standing: Option<&Epoch>) -> Tenure {
+        match standing {
+            None => Tenure::Forgotten,
+            Some(epoch) if epoch.process == self.process => {
+                if epoch.number == mine {
+                    Tenure::Held
+                } else {
+                    // Another connection of this process entered again already.
+                    Tenure::Forgotten
+                }
+            }
+            Some(epoch) if epoch.number < mine => Tenure::Forgotten,
+            Some(epoch) => Tenure::Superseded {
+                newer: epoch.number,
+            },
+        }
+    }
 }
 
 impl fmt::Debug for Fence {
@@ -131,6 +166,19 @@ mod tests {
             second.entry(Some(&standing(3, fence.process()))),
             Entry::Join(3)
         );
+    }
+
+    #[test]
+    fn only_an_epoch_that_rose_supersedes() {
+        let fence = Fence::new("c", || true);
+        let found = |number, process: &str| fence.tenure(5, Some(&standing(number, process)));
+        assert_eq!(found(5, fence.process()), Tenure::Held);
+        assert_eq!(found(6, "other"), Tenure::Superseded { newer: 6 });
+        assert_eq!(found(5, "other"), Tenure::Superseded { newer: 5 });
+        // A server that was restored from a backup, or made anew, and one that this process has entered again since.
+        assert_eq!(found(4, "other"), Tenure::Forgotten);
+        assert_eq!(found(4, fence.process()), Tenure::Forgotten);
+        assert_eq!(fence.tenure(5, None), Tenure::Forgotten);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | `verifier.rs` | the only place that turns a password into what a server stores |
 //! | `reserved.rs` | the names that are never created, adopted or altered |
 //! | `claim.rs` | who owns what on a server, decided without a server |
+//! | `identity.rs` | which server may be worked on |
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
 //! | `error.rs` | what can go wrong, and what to do about it |
@@ -22,6 +23,7 @@ pub mod claim;
 pub mod error;
 pub mod fence;
 pub mod ident;
+pub mod identity;
 mod mysql;
 mod pool;
 mod postgresql;
@@ -37,9 +39,10 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 pub use claim::{Claim, Claimant};
-pub use error::ProviderError;
+pub use error::{ProviderError, Sign};
 pub use fence::Fence;
 pub use ident::SqlName;
+pub use identity::Expected;
 pub use tls::{TlsConfig, TlsMode};
 pub use verifier::Verifier;
 
@@ -117,8 +120,12 @@ pub fn open(config: ServerConfig, fence: Fence) -> Arc<dyn Provider> {
 /// with the server's fence before its first other statement, and bounds every call in time.
 #[async_trait]
 pub trait Provider: Send + Sync {
+    /// Says which servers may be worked on. From now on a session is opened to no other one: that fails with
+    /// [`ProviderError::IdentityChanged`] before anything is written there.
+    fn expect(&self, expected: Expected);
+
     /// Looks at the server as a whole: version, flavour, identity, privileges. Makes the operator's own database
-    /// (`db_operator`) on the first call, unless the server is read-only.
+    /// (`db_operator`) on the first call, unless the server is read-only, or not one that may be worked on.
     async fn inspect(&self) -> Result<Inspection, ProviderError>;
 
     /// Everything claimed on this server by one catalog query: what a resync compares, for any number of databases.

@@ -22,11 +22,34 @@ pub(super) trait Session: Send + Sized + 'static {
     /// Whether it is between two statements, outside any transaction, so that somebody else may use it.
     fn is_reusable(&self) -> bool;
 
-    /// Whether the server still answers it.
-    fn is_alive(&mut self) -> impl Future<Output = bool> + Send;
+    /// Whether the server still answers it. Takes no longer than [`PING`].
+    fn pulse(&mut self) -> impl Future<Output = Pulse> + Send;
 
     /// Says goodbye to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a server in order is given to answer a ping.
+pub(super) const PING: Duration = Duration::from_secs(1);
+
+/// What came back when a session was asked for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pulse {
+    /// An answer.
+    Alive,
+    /// The session was ended.
+    Ended,
+    /// Nothing in time, which is to be expected of the others, too.
+    Silent,
+}
+
+/// The pulse, from what came of a ping.
+pub(super) async fn pulse<E>(ping: impl Future<Output = Result<(), E>>) -> Pulse {
+    match tokio::time::timeout(PING, ping).await {
+        Ok(Ok(())) => Pulse::Alive,
+        Ok(Err(_)) => Pulse::Ended,
+        Err(_) => Pulse::Silent,
+    }
 }
 
 /// The connections of one process to one server.
@@ -49,6 +72,8 @@ struct Idle<S> {
     /// The one used last is at the back.
     sessions: VecDeque<(S, Instant)>,
     reaper_runs: bool,
+    /// How often all sessions were given up.
+    generation: u64,
 }
 
 /// The right to have one connection open.
@@ -61,6 +86,8 @@ pub(super) struct Lease<S: Session> {
     /// `None` only while dropping.
     session: Option<S>,
     shared: Arc<Shared<S>>,
+    /// That of the pool when the session was taken or opened.
+    generation: u64,
     /// Given back after the session.
     _slot: Slot,
 }
@@ -80,6 +107,7 @@ impl<S: Session> Pool<S> {
             idle: Mutex::new(Idle {
                 sessions: VecDeque::new(),
                 reaper_runs: false,
+                generation: 0,
             }),
         };
         Self {
@@ -132,10 +160,7 @@ impl<S: Session> Pool<S> {
         match tokio::time::timeout(limit, Arc::clone(slots).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
             Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(ProviderError::Timeout {
-                doing: "waiting for a free connection".to_owned(),
-                limit,
-            }),
+            Err(_) => Err(ProviderError::AllInUse { limit }),
         }
     }
 
@@ -144,6 +169,7 @@ impl<S: Session> Pool<S> {
     where
         F: Future<Output = Result<S, ProviderError>> + Send,
     {
+        let generation = self.shared.lock().generation;
         let session = if let Some(session) = self.idle().await {
             session
         } else {
@@ -154,8 +180,16 @@ impl<S: Session> Pool<S> {
         Ok(Lease {
             session: Some(session),
             shared: Arc::clone(&self.shared),
+            generation,
             _slot: slot,
         })
+    }
+
+    /// Gives up all sessions: those that are idle now, those in use when they are given back. They may be with another
+    /// server than a new one.
+    pub(super) fn retire(&self) {
+        self.shared.lock().generation += 1;
+        self.shared.drop_idle();
     }
 
     /// Closes idle sessions until the holders of slots can each have a connection open within the limit.
@@ -184,8 +218,10 @@ impl<S: Session> Pool<S> {
         loop {
             let (mut session, _) = self.shared.lock().sessions.pop_back()?;
             // One round trip, and a session that the server or a new leader ended is nobody's error.
-            if session.is_alive().await {
-                return Some(session);
+            match session.pulse().await {
+                Pulse::Alive => return Some(session),
+                Pulse::Ended => {}
+                Pulse::Silent => self.shared.drop_idle(),
             }
         }
     }
@@ -232,6 +268,12 @@ impl<S> Shared<S> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes the sockets of all idle sessions, without a goodbye.
+    fn drop_idle(&self) {
+        let dropped = std::mem::take(&mut self.lock().sessions);
+        drop(dropped);
+    }
+
     fn expired(&self, limit: Duration) -> Option<S> {
         let mut idle = self.lock();
         match idle.sessions.front() {
@@ -271,10 +313,10 @@ impl<S: Session> Drop for Lease<S> {
         if let Some(session) = self.session.take().filter(Session::is_reusable)
             && !self.shared.slots.is_closed()
         {
-            self.shared
-                .lock()
-                .sessions
-                .push_back((session, Instant::now()));
+            let mut idle = self.shared.lock();
+            if idle.generation == self.generation {
+                idle.sessions.push_back((session, Instant::now()));
+            }
         }
     }
 }
@@ -287,53 +329,5 @@ fn closed() -> ProviderError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Sound;
-
-    impl Session for Sound {
-        fn is_reusable(&self) -> bool {
-            true
-        }
-
-        async fn is_alive(&mut self) -> bool {
-            true
-        }
-
-        async fn close(self) {}
-    }
-
-    #[tokio::test]
-    async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
-        let pool: Pool<Sound> = Pool::new(3, Timeouts::default());
-        let open = || async { Ok(Sound) };
-        let one = pool.session(pool.slot().await.unwrap(), open()).await;
-        let two = pool.session(pool.slot().await.unwrap(), open()).await;
-        assert_eq!(pool.shared.slots.available_permits(), 0);
-        let usage = |busy, idle| Usage {
-            busy,
-            idle,
-            limit: 3,
-        };
-        assert_eq!(pool.usage(), usage(2, 0));
-        drop((one.unwrap(), two.unwrap()));
-
-        let visit = pool.visit().await.unwrap();
-        assert_eq!(pool.usage(), usage(1, 2));
-        assert_eq!(pool.shared.lock().sessions.len(), 2);
-        let visits = pool.shared.visits.as_ref().unwrap();
-        assert_eq!(visits.available_permits(), 0);
-        drop(visit);
-    }
-
-    #[tokio::test]
-    async fn the_only_connection_is_given_up_for_a_visit() {
-        let pool: Pool<Sound> = Pool::new(1, Timeouts::default());
-        let slot = pool.slot().await.unwrap();
-        drop(pool.session(slot, async { Ok(Sound) }).await.unwrap());
-        let _visit = pool.visit().await.unwrap();
-        assert!(pool.shared.lock().sessions.is_empty());
-        assert!(pool.two_slots().await.is_err());
-    }
-}
+#[path = "pool_tests.rs"]
+mod tests;

@@ -26,10 +26,17 @@ pub enum CommitError {
         /// The difference.
         what: String,
     },
-    /// The store did not do what it was asked. Where this is retryable, the object may have come into being all the
-    /// same: call again, and before giving up, ask [`Store::head`].
+    /// The store did not do what it was asked, and there is no object of ours: that was looked for.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Refused(StoreError),
+    /// The store did not say whether the object is there: call again.
+    #[error(transparent)]
+    Unknown(StoreError),
+    /// The object is there, whole and ours; what is missing is its manifest: call again.
+    #[error(
+        "the object is in the object store, whole, but its manifest cannot be written beside it: {0}"
+    )]
+    NoManifest(StoreError),
 }
 
 impl CommitError {
@@ -38,7 +45,18 @@ impl CommitError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Mismatch { .. } => false,
-            Self::Store(error) => error.is_retryable(),
+            Self::Refused(error) => error.is_retryable(),
+            // Whoever gives up here may call a backup lost that is there, for everybody to see.
+            Self::Unknown(_) | Self::NoManifest(_) => true,
+        }
+    }
+
+    /// What the store said, if it is about that.
+    #[must_use]
+    pub fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Mismatch { .. } => None,
+            Self::Refused(error) | Self::Unknown(error) | Self::NoManifest(error) => Some(error),
         }
     }
 }
@@ -54,21 +72,7 @@ pub async fn commit(
     done: &Done,
     manifest: &Manifest,
 ) -> Result<Committed, CommitError> {
-    let object = match store.parts(key, upload_id).await {
-        Ok(parts) => {
-            compare(&parts, done)?;
-            // What cannot be looked at afterwards does not come into being: nobody would take it away again.
-            store.head(key).await?;
-            match store.complete(key, upload_id, &parts).await {
-                Ok(()) => shown(store, key).await?,
-                Err(error) => settle(store, key, done, manifest, error).await?,
-            }
-        }
-        Err(StoreError::NoUpload) => {
-            settle(store, key, done, manifest, StoreError::NoUpload).await?
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let object = complete(store, key, upload_id, done, manifest).await?;
     if object.size != done.bytes {
         let what = format!(
             "the completed object has {} bytes, {} were uploaded",
@@ -77,15 +81,50 @@ pub async fn commit(
         return Err(CommitError::Mismatch { what });
     }
     let text = manifest.to_json().map_err(|error| {
-        StoreError::Unexpected(format!("the manifest cannot be written as JSON: {error}"))
+        let what = format!("the manifest cannot be written as JSON: {error}");
+        CommitError::NoManifest(StoreError::Unexpected(what))
     })?;
     store
         .put(&Manifest::key(key), text, "application/json")
-        .await?;
+        .await
+        .map_err(CommitError::NoManifest)?;
     Ok(Committed {
         parts: done.parts,
         bytes: object.size,
     })
+}
+
+/// The object: made of the upload's parts, or the one that was made of them before.
+async fn complete(
+    store: &Store,
+    key: &str,
+    upload_id: &str,
+    done: &Done,
+    manifest: &Manifest,
+) -> Result<Object, CommitError> {
+    let parts = match store.parts(key, upload_id).await {
+        Ok(parts) => parts,
+        Err(StoreError::NoUpload) => {
+            return settle(store, key, done, manifest, StoreError::NoUpload).await;
+        }
+        Err(error) => return Err(unless_gone(error)),
+    };
+    compare(&parts, done)?;
+    // What cannot be looked at afterwards does not come into being: nobody would take it away again.
+    store.head(key).await.map_err(CommitError::Refused)?;
+    match store.complete(key, upload_id, &parts).await {
+        Ok(()) => shown(store, key).await.map_err(unless_gone),
+        Err(error) => settle(store, key, done, manifest, error).await,
+    }
+}
+
+/// With its bucket an object is gone; any other answer leaves open whether it is there.
+fn unless_gone(error: StoreError) -> CommitError {
+    if error == StoreError::NoBucket {
+        CommitError::Refused(error)
+    } else {
+        CommitError::Unknown(error)
+    }
 }
 
 /// What the store lists is what the pod reports, to the byte.
@@ -120,8 +159,8 @@ async fn settle(
     done: &Done,
     manifest: &Manifest,
     error: StoreError,
-) -> Result<Object, StoreError> {
-    match store.head(key).await? {
+) -> Result<Object, CommitError> {
+    match store.head(key).await.map_err(unless_gone)? {
         Some(object) if is_ours(&object, done, manifest) => {
             if error == StoreError::Exists {
                 // Made by another upload of this backup; this one stays open otherwise, and the sweeper would have it.
@@ -129,8 +168,8 @@ async fn settle(
             }
             Ok(object)
         }
-        Some(_) => Err(StoreError::Exists),
-        None => Err(error),
+        Some(_) => Err(CommitError::Refused(StoreError::Exists)),
+        None => Err(CommitError::Refused(error)),
     }
 }
 
@@ -187,6 +226,27 @@ mod tests {
             ..done
         };
         assert!(compare(&[], &nothing).is_err());
+    }
+
+    #[test]
+    fn only_what_is_known_not_to_be_there_is_given_up() {
+        let refused = || StoreError::Refused {
+            code: "AccessDenied".to_owned(),
+            message: String::new(),
+            status: 403,
+        };
+        let busy = StoreError::Unreachable(String::new());
+        for (error, again) in [
+            (CommitError::Refused(refused()), false),
+            (CommitError::Refused(StoreError::NoUpload), false),
+            (CommitError::Refused(busy), true),
+            (CommitError::Unknown(refused()), true),
+            (CommitError::NoManifest(refused()), true),
+            (unless_gone(refused()), true),
+            (unless_gone(StoreError::NoBucket), false),
+        ] {
+            assert_eq!(error.is_retryable(), again, "{error:?}");
+        }
     }
 
     #[test]

@@ -2,11 +2,16 @@
 
 use std::fs;
 
-use e2e::testing::{Server, eventually, in_bed};
+use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
+use e2e::testing::{Server, condition, eventually, in_bed};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::case::{BUCKET, Ground, LIMIT, all};
-use crate::front::{Call, Fault};
+use crate::front::{Call, Fault, Front};
 
 const MIB: u64 = 1 << 20;
 
@@ -39,6 +44,43 @@ async fn away(ground: &Ground<'_>) {
         _ => None,
     });
     let backup = case.back_up(json!({})).await;
+    case.completes(&backup).await;
+}
+
+/// The store goes when the object is there and its manifest is not, and stays away until the Job is gone, too.
+async fn away_for_longer_than_the_job(ground: &Ground<'_>) {
+    let case = ground.case("longer", MIB, Value::Null, Value::Null).await;
+    case.front
+        .plan(|call, _| (call == Call::Put).then_some(Fault::Answer(503, "SlowDown")));
+    let backup = case.back_up(json!({})).await;
+    asked(&case.front, Call::Put).await;
+    case.front.plan(|_, _| Some(Fault::Answer(503, "SlowDown")));
+    let job = case.job(&case.read(&backup).await).await.unwrap();
+    let bed = ground.bed;
+    let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let now = DeleteParams::background().grace_period(0);
+    jobs.delete(&job.name_any(), &now).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let mine = ListParams::default().labels(&format!("{BACKUP_LABEL}={backup}"));
+    eventually("its pod is gone", LIMIT, async || {
+        match pods.list(&mine).await.unwrap().items.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} are left")),
+        }
+    })
+    .await;
+    // It was looked for once more, in vain, and that is no verdict.
+    case.front.plan(|_, _| Some(Fault::Answer(503, "SlowDown")));
+    asked(&case.front, Call::Parts).await;
+    let away = |found: &Backup| {
+        let conditions = found.status.as_ref().map(|status| &status.conditions);
+        let why = conditions.and_then(|conditions| condition(conditions, "Reconciling"));
+        found.state() == Some(BackupState::BackingUp)
+            && why.is_some_and(|why| why.reason == "StoreUnreachable")
+    };
+    bed.backup_until(&backup, "waits for its store", LIMIT, away)
+        .await;
+    case.front.plan(|_, _| None);
     case.completes(&backup).await;
 }
 
@@ -86,7 +128,7 @@ async fn no_bucket(ground: &Ground<'_>) {
     let case = own.case("bucket", MIB, Value::Null, Value::Null).await;
     let holder = case.hold().await;
     let backup = case.back_up(json!({})).await;
-    begun(&case.front, &backup).await;
+    asked(&case.front, Call::Begin).await;
     let bucket = own.server.object_path(BUCKET, "");
     fs::remove_dir_all(&bucket).unwrap();
     holder.close().await;
@@ -103,7 +145,7 @@ async fn no_keys(ground: &Ground<'_>) {
     let case = ground.case("keys", MIB, Value::Null, Value::Null).await;
     let holder = case.hold().await;
     let backup = case.back_up(json!({"stallSeconds": 30})).await;
-    begun(&case.front, &backup).await;
+    asked(&case.front, Call::Begin).await;
     case.front
         .plan(|_, _| Some(Fault::Answer(403, "InvalidAccessKeyId")));
     holder.close().await;
@@ -115,11 +157,11 @@ async fn no_keys(ground: &Ground<'_>) {
     case.next_works().await;
 }
 
-async fn begun(front: &crate::front::Front, backup: &str) {
+async fn asked(front: &Front, what: Call) {
     eventually(
-        &format!("{backup} begins its upload"),
+        &format!("the store is asked: {what:?}"),
         LIMIT,
-        async || match front.asked(Call::Begin) {
+        async || match front.asked(what) {
             0 => Err("not yet".to_owned()),
             _ => Ok(()),
         },
@@ -144,6 +186,7 @@ async fn what_passes_is_overcome() {
         all(vec![
             Box::pin(passing(ground)),
             Box::pin(away(ground)),
+            Box::pin(away_for_longer_than_the_job(ground)),
             Box::pin(completion(ground)),
             Box::pin(few_parts(ground)),
         ])

@@ -1,9 +1,10 @@
 //! The dump tool.
 
+use db_operator::api::{Backup, BackupState};
 use e2e::testing::{Bed, Server, in_bed};
 use serde_json::{Value, json};
 
-use crate::case::{Case, Ground, all, process};
+use crate::case::{Case, Ground, LIMIT, all, process};
 use crate::template;
 
 const MIB: u64 = 1 << 20;
@@ -136,6 +137,7 @@ async fn a_tool_that_needs_too_much_or_never_ends_is_stopped() {
             Box::pin(with_tool(ground, &endless)),
             Box::pin(with_tool(ground, &large)),
             Box::pin(stalled(ground)),
+            Box::pin(noisy(ground)),
         ])
         .await;
     })
@@ -165,4 +167,22 @@ async fn mariadbs_tool_that_ends_too_early_is_known_by_its_output() {
         Box::pin(with_tool(ground, &early)).await;
     })
     .await;
+}
+
+/// A tool that says so much that no line about progress can be seen: what the store has is shown.
+async fn noisy(ground: &Ground<'_>) {
+    let does = "( while :; do i=0; while [ $i -lt 60 ]; do echo noise >&2; i=$((i + 1)); done; sleep 0.2; done ) &\n\
+        head -c 20000000 /dev/urandom; sleep 30; kill $!; exit 3";
+    let job = ground.tool("noisy", "pg_dump", does).await;
+    let case = ground.case("noisy", MIB, job, Value::Null).await;
+    let backup = case.back_up(json!({})).await;
+    let shown = |found: &Backup| {
+        let progress = found.status.as_ref().and_then(|s| s.progress.as_ref());
+        found.state() == Some(BackupState::BackingUp)
+            && progress.is_some_and(|progress| progress.bytes_uploaded >= 16 << 20)
+    };
+    let bed = ground.bed;
+    bed.backup_until(&backup, "two parts are shown", LIMIT, shown)
+        .await;
+    case.fails(&backup, "DumpFailed", &["exit status 3"]).await;
 }

@@ -233,6 +233,7 @@ fn errand(flavour: Flavour, destination: String) -> Errand {
         uploads: 4,
         compression_level: 1,
         stall_seconds: 60,
+        sign_seconds: 60,
     }
 }
 

@@ -22,6 +22,8 @@ fn parts_that_are_not_signed_yet_are_waited_for_and_that_is_no_stall() {
         let pod = bed.start(&[&tool]);
         pod.says("part 3 waits for the operator to sign its request")
             .await;
+        // Longer than anything else may stand still.
+        tokio::time::sleep(Duration::from_secs(6)).await;
         bed.sign(1, 100, HOUR).await;
         pod.says("part 3 has its signed request").await;
         bed.complete(&pod.ended().await.done()).await;
@@ -32,7 +34,7 @@ fn parts_that_are_not_signed_yet_are_waited_for_and_that_is_no_stall() {
 fn an_operator_that_never_signs_is_told_apart_from_a_stall() {
     run(async {
         let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.stall_seconds = 4;
+        bed.errand.sign_seconds = 4;
         bed.sign(1, 2, HOUR).await;
         let tool = bed.tool(MYSQLDUMP, FORTY);
         let failed = bed.run(&[&tool]).await.failed(Cause::NoProgress);

@@ -242,14 +242,20 @@ pub async fn an_account_at_another_host_is_in_the_way(context: Arc<Context>) {
         .unwrap();
     assert_eq!(provider.observe(&names).await.unwrap().role, None);
     let verifier = provider.verifier(&context.password());
-    let refused = provider
-        .ensure_role(&desired(&names), Some(&verifier))
-        .await
-        .unwrap_err();
-    let ProviderError::InTheWay(sentence) = refused else {
-        panic!("{refused:?}");
-    };
-    assert!(sentence.contains("10.0.0.%"), "{sentence}");
+    let wanted = desired(&names);
+    // Before anything is made, and where somebody was faster.
+    for refused in [
+        provider.validate(&wanted).await.unwrap_err(),
+        provider
+            .ensure_role(&wanted, Some(&verifier))
+            .await
+            .unwrap_err(),
+    ] {
+        let ProviderError::InTheWay(sentence) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(sentence.contains("10.0.0.%"), "{sentence}");
+    }
     context
         .server
         .run(&[format!("DROP USER {account}")])

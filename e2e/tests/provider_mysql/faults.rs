@@ -297,27 +297,3 @@ pub async fn a_restarted_server_is_worked_with_again(context: Arc<Context>) {
         Some("0")
     );
 }
-
-pub async fn a_server_that_forgot_everything_is_begun_again(context: Arc<Context>) {
-    let administrator = context.administrator().await;
-    let fence = context.fence();
-    let provider = open(context.config(&administrator), fence);
-    let names = context.names("forgot");
-    let before = provider.inspect().await.unwrap().identity;
-    context
-        .server
-        .run(&["DROP DATABASE db_operator"])
-        .await
-        .unwrap();
-    // An open session notices when it needs a table; a retry makes all of it again.
-    let mut outcome = provider.survey().await;
-    for _ in 0..3 {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = provider.survey().await;
-    }
-    assert!(outcome.unwrap().claims.is_empty());
-    assert_ne!(provider.inspect().await.unwrap().identity, before);
-    create(provider.as_ref(), &desired(&names), &context.password()).await;
-}

@@ -193,6 +193,41 @@ pub async fn one_process_enters_once_however_often_it_meets_the_server(context: 
     }
 }
 
+/// A backup holds an epoch of then, which nobody takes for a newer leader's.
+pub async fn a_server_that_was_restored_is_entered_again(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let names = context.names("restored");
+    let fence = context.fence();
+    let cluster = fence.cluster_id().to_owned();
+    let former = open(
+        context.config(&administrator),
+        Fence::new(&cluster, || true),
+    );
+    former.observe(&names).await.unwrap();
+    former.close().await;
+    let mut config = context.config(&administrator);
+    config.max_connections = 4;
+    let leader = open(config, fence.clone());
+    leader.observe(&names).await.unwrap();
+    let restored = format!(
+        "UPDATE db_operator.epochs SET epoch = 1, process = 'another' WHERE cluster_id = '{cluster}'"
+    );
+    context.server.run(&[restored]).await.unwrap();
+    // One session is open; another one has to be registered.
+    for answer in futures::future::join_all((0..2).map(|_| leader.observe(&names))).await {
+        answer.unwrap();
+    }
+    leader.close().await;
+    let again = open(context.config(&administrator), fence);
+    again.observe(&names).await.unwrap();
+    again.close().await;
+    let epoch = format!("SELECT epoch FROM db_operator.epochs WHERE cluster_id = '{cluster}'");
+    assert_eq!(
+        context.server.value(&epoch).await.unwrap().as_deref(),
+        Some("2")
+    );
+}
+
 /// Whoever rolled back too far is told so, and changes nothing.
 pub async fn tables_of_a_newer_version_are_left_alone(context: Arc<Context>) {
     let administrator = context.administrator().await;

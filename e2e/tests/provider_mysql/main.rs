@@ -17,6 +17,7 @@ mod context;
 mod drift;
 mod faults;
 mod fence;
+mod identity;
 mod life;
 mod names;
 mod removal;
@@ -93,7 +94,9 @@ const ALONE: &[Scenario] = scenarios![
     faults::a_read_only_server_is_told,
     faults::the_procedure_of_a_managed_server_ends_sessions,
     faults::a_restarted_server_is_worked_with_again,
-    faults::a_server_that_forgot_everything_is_begun_again,
+    identity::a_server_that_forgot_everything_is_begun_again,
+    identity::another_server_is_left_alone_until_it_is_acknowledged,
+    fence::a_server_that_was_restored_is_entered_again,
 ];
 
 /// Scenarios at a time on one server: as many as an operator's workers would be, not as a crowd of clients.

@@ -101,7 +101,7 @@ pub async fn the_limit_is_never_exceeded(bed: &mut Bed) {
     let names = desired("limit-0").names;
     let (one, other) = tokio::join!(provider.observe(&names), provider.observe(&names));
     let late = one.err().or(other.err()).unwrap();
-    assert!(matches!(late, ProviderError::Timeout { .. }), "{late}");
+    assert!(matches!(late, ProviderError::AllInUse { .. }), "{late}");
     provider.close().await;
 }
 

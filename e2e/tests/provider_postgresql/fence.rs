@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_operator::provider::{Fence, Login, ProviderError, open};
+use db_operator::provider::{Expected, Fence, Login, ProviderError, open};
 
-use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, names, password};
+use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, eventually, names, password};
 
 /// What a process may do on a server that somebody else has taken over: read the epoch, and ask to be registered,
 /// which changes nothing.
@@ -134,6 +134,111 @@ pub async fn connections_of_one_process_share_an_epoch(bed: &mut Bed) {
     assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
     first.close().await;
     second.close().await;
+}
+
+/// A server that was made anew has no database of the operator's, one that was restored an older epoch.
+pub async fn a_server_that_forgot_everything_is_begun_again(bed: &mut Bed) {
+    let first = bed.provider("forgot");
+    first.inspect().await.unwrap();
+    first.close().await;
+    let provider = bed.provider("forgot");
+    let wanted = desired("forgot");
+    provider.inspect().await.unwrap();
+
+    // Another leader's, of the time of the backup.
+    let restored =
+        "UPDATE db_operator.epochs SET epoch = 1, process = 'another' WHERE cluster_id = 'forgot'";
+    bed.run("db_operator", restored).await;
+    end_sessions(bed).await;
+    eventually("it goes on", async || {
+        provider.observe(&wanted.names).await.is_ok()
+    })
+    .await;
+    let epoch = "SELECT epoch::text FROM db_operator.epochs WHERE cluster_id = 'forgot'";
+    assert_eq!(bed.ask("db_operator", epoch).await, ["2"]);
+
+    // Under an open session, which is no longer used then.
+    bed.run("db_operator", "DROP SCHEMA db_operator CASCADE")
+        .await;
+    provider.survey().await.unwrap_err();
+    assert!(provider.survey().await.unwrap().claims.is_empty());
+
+    bed.run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
+        .await;
+    provider.inspect().await.unwrap();
+    assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
+    bed.make(&*provider, "forgot", &wanted, &password("forgot"))
+        .await;
+    provider.close().await;
+}
+
+/// The server behind an address may be another one at any time.
+pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed) {
+    let provider = bed.provider("moved");
+    let wanted = desired("moved");
+    let identity = provider.inspect().await.unwrap().identity.unwrap();
+    provider.expect(Expected::new(Some(&identity), None));
+    provider.observe(&wanted.names).await.unwrap();
+
+    // This server is the other one now, and has no database of the operator's.
+    bed.run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
+        .await;
+    let known = "7000000000000000000";
+    provider.expect(Expected::new(Some(known), None));
+    let home = "SELECT count(*)::text FROM pg_database WHERE datname = 'db_operator'";
+    for _ in 0..2 {
+        let error = provider.observe(&wanted.names).await.unwrap_err();
+        assert_eq!(
+            error,
+            ProviderError::IdentityChanged {
+                known: known.to_owned(),
+                found: identity.clone(),
+            }
+        );
+        let found = provider.inspect().await.unwrap();
+        assert_eq!(found.identity.as_ref(), Some(&identity));
+        assert_eq!(bed.ask("postgres", home).await, ["0"], "something was made");
+    }
+
+    provider.expect(Expected::new(Some(known), Some(&identity)));
+    provider.inspect().await.unwrap();
+    provider.expect(Expected::new(Some(&identity), None));
+    bed.make(&*provider, "moved", &wanted, &password("moved"))
+        .await;
+
+    // Not even a session that is open is used for long, nor a claim of another server read.
+    provider.expect(Expected::new(Some(known), None));
+    let mark = bed.mark();
+    let refused = [
+        provider.observe(&wanted.names).await.map(|_| ()),
+        provider.survey().await.map(|_| ()),
+        provider.ensure_database(&wanted).await.map(|_| ()),
+        provider
+            .write_claim(&claim("moved", &names("late", "late")), None)
+            .await,
+    ];
+    for result in refused {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(error, ProviderError::IdentityChanged { .. }),
+            "{error}"
+        );
+    }
+    for statement in bed.statements_since(mark) {
+        assert!(
+            statement.starts_with("SELECT system_identifier"),
+            "on another server it ran: {statement}"
+        );
+    }
+    provider.close().await;
+}
+
+/// Ends all sessions of the administrator, as a restart would.
+async fn end_sessions(bed: &Bed) {
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{ADMINISTRATOR}'"
+    );
+    bed.run("postgres", &end).await;
 }
 
 pub async fn others_are_left_alone(bed: &mut Bed) {

@@ -212,6 +212,9 @@ pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(bed:
     for (encoding, locale, extensions) in [
         (Some("UTF9"), None, vec![]),
         (None, Some("xx_XX.UTF-8"), vec![]),
+        // Each of which the server has, but not together; its own locale is C.UTF-8.
+        (Some("LATIN1"), Some("C.UTF-8"), vec![]),
+        (Some("LATIN1"), None, vec![]),
         (None, None, vec![extension("no_such_extension")]),
         (None, None, vec![extension("pageinspect")]),
     ] {
@@ -234,6 +237,16 @@ pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(bed:
     fine.postgresql.extensions = vec![extension("pg_trgm"), extension("pageinspect")];
     fine.postgresql.allowed_extensions = vec!["pageinspect".to_owned()];
     provider.validate(&fine).await.unwrap();
+    for (encoding, locale) in [
+        (None, Some("C.UTF-8")),
+        (Some("utf-8"), None),
+        (Some("LATIN1"), Some("POSIX")),
+        (None, Some("C")),
+    ] {
+        fine.postgresql.encoding = encoding.map(str::to_owned);
+        fine.postgresql.locale = locale.map(str::to_owned);
+        provider.validate(&fine).await.unwrap();
+    }
     assert_eq!(
         bed.ask(
             "postgres",
@@ -264,7 +277,7 @@ pub async fn encoding_and_locale_are_as_asked(bed: &mut Bed) {
         ("LATIN1", "C")
     );
 
-    // Only CREATE DATABASE itself can say that the two do not go together.
+    // The same is said by CREATE DATABASE itself, of locales that do not tell their encoding.
     let mut wanted = desired("mismatch");
     wanted.postgresql.encoding = Some("LATIN1".to_owned());
     wanted.postgresql.locale = Some("C.UTF-8".to_owned());

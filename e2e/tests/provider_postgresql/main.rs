@@ -17,6 +17,7 @@ mod hostile;
 mod lifecycle;
 mod privileges;
 mod removal;
+mod silence;
 
 use std::time::Instant;
 
@@ -76,10 +77,13 @@ fn run(series: u32) {
             fence::who_does_not_lead_does_not_enter,
             fence::connections_of_one_process_share_an_epoch,
             fence::others_are_left_alone,
+            fence::a_server_that_forgot_everything_is_begun_again,
+            fence::another_server_is_left_alone_until_it_is_acknowledged,
             connections::the_limit_is_never_exceeded,
             connections::a_limited_role_counts_as_a_working_login,
             connections::a_restart_is_survived,
             connections::a_rotated_password_is_followed,
+            silence::a_silent_server_is_given_up_soon,
             hostile::no_log_holds_a_password,
         }
     });

@@ -218,9 +218,33 @@ fn a_completion_that_failed_is_not_taken_for_one_and_can_be_tried_again() {
             message: "this fault is a test".to_owned(),
             status: 403,
         };
-        assert_eq!(error, CommitError::Store(refused));
+        assert_eq!(error, CommitError::Refused(refused));
         let _ = faults.disarm();
         uploaded.assert_open(&server).await;
+        uploaded.commit().await.unwrap();
+        uploaded.assert_committed(&server).await;
+    });
+}
+
+#[test]
+fn an_object_that_is_there_is_not_given_up_for_its_manifest() {
+    let server = server();
+    run(async {
+        let faults = Faults::new(|| ());
+        let writes = |method: &http::Method, uri: &http::Uri| {
+            *method == http::Method::PUT && !uri.query().unwrap_or_default().contains("uploadId")
+        };
+        let proxy = S3Proxy::to(&server, faults.clone(), writes).await.unwrap();
+        let endpoint = proxy.endpoint();
+        let store = store_of(s3_at(&endpoint, BUCKET).unwrap(), None).await;
+        let uploaded = Uploaded::to(store, anybody(&server, &endpoint)).await;
+        faults.arm(Some(at_completion(Moment::Before, Effect::Answer(403))));
+        let error = uploaded.commit().await.unwrap_err();
+        assert!(faults.happened());
+        let _ = faults.disarm();
+        assert!(matches!(error, CommitError::NoManifest(_)), "{error:?}");
+        assert!(error.is_retryable(), "{error:?}");
+        assert!(uploaded.store.head(KEY).await.unwrap().is_some());
         uploaded.commit().await.unwrap();
         uploaded.assert_committed(&server).await;
     });
@@ -273,7 +297,7 @@ fn an_object_that_is_there_is_not_overwritten() {
             .await
             .unwrap();
         let error = uploaded.commit().await.unwrap_err();
-        assert_eq!(error, CommitError::Store(StoreError::Exists));
+        assert_eq!(error, CommitError::Refused(StoreError::Exists));
         let content = std::fs::read(server.object_path(BUCKET, KEY)).unwrap();
         assert_eq!(content, b"somebody else's");
         assert!(!server.object_path(BUCKET, &Manifest::key(KEY)).exists());
@@ -314,7 +338,7 @@ fn an_upload_that_is_gone_without_an_object_is_an_error() {
             .await
             .unwrap();
         let error = uploaded.commit().await.unwrap_err();
-        assert_eq!(error, CommitError::Store(StoreError::NoUpload));
+        assert_eq!(error, CommitError::Refused(StoreError::NoUpload));
 
         // An object of another backup is not this one's, whatever its size.
         let metadata = BTreeMap::from([(UID_METADATA.to_owned(), "another".to_owned())]);
@@ -324,6 +348,6 @@ fn an_upload_that_is_gone_without_an_object_is_an_error() {
         let parts = uploaded.store.parts(KEY, &other).await.unwrap();
         uploaded.store.complete(KEY, &other, &parts).await.unwrap();
         let error = uploaded.commit().await.unwrap_err();
-        assert_eq!(error, CommitError::Store(StoreError::Exists));
+        assert_eq!(error, CommitError::Refused(StoreError::Exists));
     });
 }

@@ -1,8 +1,10 @@
 //! The operator's memory and its queue: a flood of objects that cannot work.
 
+use std::time::Duration;
+
 use db_operator::api::Database;
 use e2e::servers::OPERATOR_NAMESPACE;
-use e2e::testing::{Bed, Server};
+use e2e::testing::{BACKED_UP, Bed, Server, eventually};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
@@ -34,21 +36,39 @@ fn restarts(pods: &[Pod]) -> i32 {
         .sum()
 }
 
-/// The most that a replica has resident, in bytes.
-async fn resident(bed: &Bed) -> f64 {
-    let mut most = 0.0_f64;
+/// What each replica says of itself, line by line.
+async fn metrics(bed: &Bed) -> Vec<String> {
+    let mut all = Vec::new();
     for pod in operators(bed).await {
         let name = pod.metadata.name.unwrap();
         let path =
             format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{name}:8080/proxy/metrics");
         let (status, text) = bed.ask("GET", &path, &Value::Null).await;
         assert_eq!(status, 200, "{text}");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
-        most = most.max(line.unwrap().parse().unwrap());
+        all.extend(text.as_str().lines().map(ToOwned::to_owned));
     }
-    most
+    all
+}
+
+/// The figures of all lines that begin so.
+async fn figures(bed: &Bed, begin: &str) -> Vec<f64> {
+    let lines = metrics(bed).await;
+    let found = lines.iter().filter(|line| line.starts_with(begin));
+    found
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
+        .collect()
+}
+
+/// The most that a replica has resident, in bytes.
+async fn resident(bed: &Bed) -> f64 {
+    let all = figures(bed, "process_resident_memory_bytes ").await;
+    all.into_iter().fold(0.0, f64::max)
+}
+
+/// How often Backups were looked at.
+async fn looks_at_backups(bed: &Bed) -> f64 {
+    let all = figures(bed, "db_operator_reconciles_total{kind=\"Backup\"").await;
+    all.into_iter().sum()
 }
 
 /// What nobody can make is looked at once, and waits; it delays no other team, and does not fill the operator's memory.
@@ -99,6 +119,61 @@ async fn a_flood_of_what_cannot_be_made_delays_nobody() {
         api.delete_collection(&all, &ListParams::default())
             .await
             .unwrap();
+    })
+    .await;
+}
+
+/// Backups that wait for one of their Database are not looked at again and again, and delay no other team.
+#[tokio::test]
+async fn a_queue_of_backups_delays_nobody() {
+    played(Server::Postgres, async |scene| {
+        let own = scene
+            .team
+            .make_usable("queued", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let holder = scene.admin.hold_up(&own).await;
+        let first = scene.team.back_up("first", &own, json!({})).await;
+        scene.team.backing_up(&first).await;
+        let queue = (0..FLOOD).map(|number| {
+            let name = format!("q{number}");
+            let (team, own) = (&scene.team, &own);
+            async move { team.back_up(&name, own, json!({})).await }
+        });
+        let queue = futures::future::join_all(queue).await;
+        for name in [&queue[0], &queue[FLOOD - 1]] {
+            scene
+                .team
+                .waits(name, "Reconciling", "WaitingForTurn")
+                .await;
+        }
+
+        // Another team's turn comes at once.
+        let backup = scene.rival.back_up("b", &scene.owner, json!({})).await;
+        scene.rival.completed(&backup).await;
+
+        // One look each in so much time would be three hundred; one waits in front, and others of the cluster run.
+        let before = looks_at_backups(scene.rival).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let looks = looks_at_backups(scene.rival).await - before;
+        println!("{looks} looks at Backups in 6 s, with {FLOOD} in a queue");
+        assert!(looks < 200.0, "{looks}");
+
+        let mine = ListParams::default();
+        let all = kube::api::DeleteParams::default();
+        scene
+            .admin
+            .backups()
+            .delete_collection(&all, &mine)
+            .await
+            .unwrap();
+        holder.close().await;
+        eventually("the queue is gone", BACKED_UP, async || {
+            match scene.admin.backups().list(&mine).await.unwrap().items.len() {
+                0 => Ok(()),
+                left => Err(format!("{left} are left")),
+            }
+        })
+        .await;
     })
     .await;
 }

@@ -1,7 +1,5 @@
 //! How far a `Backup` is and what became of it, and the words for it.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -72,10 +70,6 @@ pub struct BackupStatus {
     /// The metadata.generation that was last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-
-    /// Annotations that ask for something, and the value of each that was done last.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub handled: BTreeMap<String, String>,
 
     /// Where the backup goes, for example `s3://backups/prod/…/orders.dump.zst`. Nothing is there before COMPLETED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +187,10 @@ pub struct Upload {
     /// How many parts the object has, once it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<i32>,
+
+    /// The digest over the parts that the Job reported, from its report until the object is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts_digest: Option<String>,
 }
 
 /// Why a backup failed.

@@ -1,9 +1,9 @@
 //! The sessions of one provider: the first contact with a server, and each session's registration with the fence.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::super::pool::{Lease, Pool, Slot};
-use super::super::{Fence, Flavour, ProviderError, ServerConfig, TlsMode, Usage};
+use super::super::{Expected, Fence, Flavour, ProviderError, ServerConfig, TlsMode, Usage};
 use super::dialect::Dialect;
 use super::grants::{self, Held};
 use super::session::{self, Session};
@@ -24,6 +24,13 @@ pub(super) struct Contact {
     pub(super) grant: Arc<str>,
 }
 
+/// Which server these sessions are with.
+struct Identity {
+    expected: Expected,
+    /// What a server that has no identity is given.
+    proposed: String,
+}
+
 /// The administrator's sessions on one server.
 pub(super) struct Sessions {
     pub(super) config: ServerConfig,
@@ -32,6 +39,7 @@ pub(super) struct Sessions {
     fence: Fence,
     pool: Pool<Session>,
     contact: tokio::sync::Mutex<Option<Arc<Contact>>>,
+    identity: Mutex<Identity>,
     /// Why this process has to end. Until it does, it opens no session any more.
     superseded: OnceLock<ProviderError>,
 }
@@ -42,10 +50,47 @@ impl Sessions {
             server: Arc::from(format!("{}:{}", config.host, config.port)),
             pool: Pool::new(config.max_connections, config.timeouts),
             contact: tokio::sync::Mutex::new(None),
+            identity: Mutex::new(Identity {
+                expected: Expected::default(),
+                proposed: session::token(),
+            }),
             superseded: OnceLock::new(),
             config,
             fence,
         }
+    }
+
+    /// Says which servers may be worked on.
+    pub(super) fn expect(&self, expected: Expected) {
+        let mut identity = self.identity();
+        let differs = identity.expected.differs(&expected);
+        identity.expected = expected;
+        drop(identity);
+        if differs {
+            self.pool.retire();
+        }
+    }
+
+    fn identity(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a server may be worked on that has this identity, or none yet. If not, the sessions that are open are
+    /// given up: they may be with the former one.
+    pub(super) fn recognize(&self, found: Option<&str>) -> Result<(), ProviderError> {
+        let accepted = match found {
+            Some(found) => self.identity().expected.check(found),
+            None => self.founding().map(|_| ()),
+        };
+        accepted.inspect_err(|_| self.pool.retire())
+    }
+
+    /// The identity for a server that has none yet, if it may be worked on.
+    fn founding(&self) -> Result<String, ProviderError> {
+        let identity = self.identity();
+        identity
+            .expected
+            .founding(&identity.proposed, session::is_token)
     }
 
     /// A session that is registered with the fence, and what is known of its server.
@@ -99,6 +144,10 @@ impl Sessions {
     /// Connects and registers. The first to come makes the contact; the others wait for it.
     async fn open(&self) -> Result<Session, ProviderError> {
         let mut session = Session::open(&self.config, &self.server, session::token()).await?;
+        if !self.identity().expected.is_any() {
+            let found = home::identity(&mut session).await?;
+            self.recognize(found.as_deref())?;
+        }
         let mut known = self.contact.lock().await;
         // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
         for _ in 0..2 {
@@ -125,7 +174,10 @@ impl Sessions {
         session.set_grant(&grant);
         if home::identity(session).await?.is_none() {
             self.fence.check_held()?;
-            home::make(session, &dialect, &session::token()).await?;
+            let identity = self.founding()?;
+            home::make(session, &dialect, &identity).await?;
+            // Another server, or this one made anew, is another one.
+            self.identity().proposed = session::token();
         }
         let epoch = fence::enter(session, &self.fence, self.config.timeouts.statement).await?;
         Ok(Contact {

@@ -7,6 +7,7 @@ use super::contact::Contact;
 use super::error;
 use super::facts::{self, Fit};
 use super::session::Session;
+use super::validate;
 
 /// Makes the account, or changes what differs about it.
 pub(super) async fn role(
@@ -20,13 +21,7 @@ pub(super) async fn role(
     let limit = desired.connection_limit.unwrap_or(0);
     let accounts = catalog::accounts(session, dialect, Some(user)).await?;
     let Some(account) = accounts.iter().find(|account| account.host == ANY_HOST) else {
-        if let Some(other) = accounts.first() {
-            return Err(ProviderError::InTheWay(format!(
-                "the server has the account {user:?} at host {:?}, which would answer in the place of {user:?} at any \
-                 host; drop or rename it, or choose another user name",
-                other.host
-            )));
-        }
+        validate::no_other_host(&accounts, user)?;
         let Some(verifier) = verifier else {
             return Err(ProviderError::Unexpected {
                 doing: format!("creating the user {user:?}"),

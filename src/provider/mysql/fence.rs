@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::ProviderError;
-use super::super::fence::{Entry, Fence};
+use super::super::fence::{Entry, Fence, Tenure};
 use super::session::Session;
 use super::{error, home};
 
@@ -63,8 +63,8 @@ pub(super) async fn enter(
 }
 
 /// Registers a session under the epoch of this process, before its first other statement. The shared lock on the
-/// epoch's row makes this and a raise by another process wait for each other. Says `false` where the server has no
-/// epoch of this cluster any more.
+/// epoch's row makes this and a raise by another process wait for each other. Says `false` where the server has
+/// forgotten that epoch.
 pub(super) async fn register(
     session: &mut Session,
     fence: &Fence,
@@ -87,20 +87,21 @@ pub(super) async fn register(
             session.set_registered();
             Ok(true)
         }
-        Ok(_) => match home::epoch(session, fence.cluster_id()).await? {
-            Some(standing) if standing.number == epoch && standing.process == fence.process() => {
-                Err(ProviderError::Unexpected {
+        Ok(_) => {
+            let standing = home::epoch(session, fence.cluster_id()).await?;
+            match fence.tenure(epoch, standing.as_ref()) {
+                Tenure::Held => Err(ProviderError::Unexpected {
                     doing: doing.to_owned(),
                     detail: "the server did not give the session its named lock (GET_LOCK)"
                         .to_owned(),
-                })
+                }),
+                Tenure::Superseded { newer } => Err(ProviderError::Superseded {
+                    mine: Some(epoch),
+                    newer,
+                }),
+                Tenure::Forgotten => Ok(false),
             }
-            Some(standing) => Err(ProviderError::Superseded {
-                mine: Some(epoch),
-                newer: standing.number,
-            }),
-            None => Ok(false),
-        },
+        }
         Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
             Ok(false)
         }

@@ -26,8 +26,13 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
     super::super::pool::Session::close(session).await;
     drop(slot);
     if !inspection.read_only {
-        match sessions.registered().await {
-            Ok((mut session, _)) => inspection.identity = home::identity(&mut session).await?,
+        match register(sessions, inspection.identity.as_deref()).await {
+            Ok(identity) => inspection.identity = identity,
+            // Nothing is made there, and nothing learned from it.
+            Err(ProviderError::IdentityChanged { found, .. }) => {
+                inspection.identity = Some(found);
+                return Ok(inspection);
+            }
             // What is missing is told by the inspection, with the SQL that grants it.
             Err(ProviderError::NotPermitted { .. }) if !inspection.missing.is_empty() => {}
             Err(error) => return Err(error),
@@ -35,6 +40,17 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
     }
     sessions.learn(dialect, held, kills_by_procedure).await;
     Ok(inspection)
+}
+
+/// Makes what is missing of the operator's own on a server that was found with this identity, and says which it has
+/// then.
+async fn register(
+    sessions: &Sessions,
+    found: Option<&str>,
+) -> Result<Option<String>, ProviderError> {
+    sessions.recognize(found)?;
+    let (mut session, _) = sessions.registered().await?;
+    home::identity(&mut session).await
 }
 
 /// The protocol and cipher of this session.

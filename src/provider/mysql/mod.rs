@@ -42,8 +42,9 @@ use secrecy::{ExposeSecret, SecretString};
 use self::contact::Sessions;
 use self::facts::Catalog;
 use super::{
-    Assessment, Change, Claim, Desired, Fence, Flavour, Inspection, Login, Names, Observed,
-    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Expected, Fence, Flavour, Inspection, Login, Names,
+    Observed, Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier,
+    reserved,
 };
 
 /// One MySQL or MariaDB server.
@@ -85,6 +86,10 @@ impl Mysql {
 
 #[async_trait]
 impl Provider for Mysql {
+    fn expect(&self, expected: Expected) {
+        self.sessions.expect(expected);
+    }
+
     async fn inspect(&self) -> Result<Inspection, ProviderError> {
         inspect::inspect(&self.sessions).await
     }
@@ -143,6 +148,11 @@ impl Provider for Mysql {
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
+        let user = &desired.names.role;
+        let mut accounts = catalog::accounts(&mut session, &contact.dialect, Some(user)).await?;
+        // A role of MariaDB is a name that is never touched, as observing it says.
+        accounts.retain(|account| !account.is_role);
+        validate::no_other_host(&accounts, user)?;
         validate::text_settings(&mut session, &contact.dialect, desired).await
     }
 

@@ -74,8 +74,8 @@ impl pool::Session for Session {
         self.sound
     }
 
-    async fn is_alive(&mut self) -> bool {
-        matches!(timeout(GOODBYE, self.connection.ping()).await, Ok(Ok(())))
+    async fn pulse(&mut self) -> pool::Pulse {
+        pool::pulse(self.connection.ping()).await
     }
 
     /// Takes back the registration first. If that fails, the next session of this process does it.
@@ -240,6 +240,11 @@ impl Session {
 /// 128 random bits as text.
 pub(super) fn token() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// Whether a text may be one of [`token`].
+pub(super) fn is_token(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The name of the lock that a session holds as long as it lives; at most 64 characters on MySQL.

@@ -1,6 +1,7 @@
 //! What a server cannot hold is refused before anything is made.
 
-use super::super::{Desired, Names, ProviderError};
+use super::super::{Desired, Names, ProviderError, SqlName};
+use super::catalog::{ANY_HOST, Account};
 use super::dialect::Dialect;
 use super::session::Session;
 
@@ -55,6 +56,21 @@ pub(super) fn names(dialect: &Dialect, names: &Names) -> Result<(), ProviderErro
 /// Whether a change of case changes the name. What has no lower-case form of its own cannot meet another.
 fn folds(name: &str) -> bool {
     name.to_lowercase() != name
+}
+
+/// Whether an account of this name at some host stands in the way of a new one at any host.
+pub(super) fn no_other_host(accounts: &[Account], user: &SqlName) -> Result<(), ProviderError> {
+    if accounts.iter().any(|account| account.host == ANY_HOST) {
+        return Ok(());
+    }
+    match accounts.first() {
+        None => Ok(()),
+        Some(other) => Err(ProviderError::InTheWay(format!(
+            "the server has the account {user:?} at host {:?}, which would answer in the place of {user:?} at any \
+             host; drop or rename it, or choose another user name",
+            other.host
+        ))),
+    }
 }
 
 /// Whether the character set and the collation exist on this server, and belong together.
@@ -121,7 +137,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::provider::SqlName;
 
     fn refusal(version: &str, folds_names: bool, database: &str, role: &str) -> Option<String> {
         let dialect = Dialect::new(version, "", folds_names, false).unwrap();

@@ -114,7 +114,7 @@ impl From<Failure> for ProviderError {
             "25006" => Self::ReadOnly { server },
             // admin_shutdown, crash_shutdown, cannot_connect_now
             "57P01" | "57P02" | "57P03" => Self::Unreachable { server, detail },
-            // query_canceled by statement_timeout
+            // query_canceled by somebody; by statement_timeout it is a Timeout already
             "57014" => Self::Busy { doing, detail },
             // lock_not_available, deadlock_detected, serialization_failure, object_in_use, duplicate_database,
             // duplicate_object: somebody else is at it
@@ -149,6 +149,12 @@ impl From<sqlx::Error> for Kind {
             error => Self::Driver(error.to_string()),
         }
     }
+}
+
+/// There are no tables of the operator's own (undefined_table, invalid_schema_name): every other relation that a
+/// session in `db_operator` asks for is the server's.
+pub(super) fn is_nothing_there(failure: &Failure) -> bool {
+    matches!(failure.code(), Some("42P01" | "3F000"))
 }
 
 fn server(error: &PgDatabaseError) -> Kind {

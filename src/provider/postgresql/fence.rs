@@ -2,10 +2,11 @@
 
 use sqlx::postgres::PgRow;
 
+use super::failure::is_nothing_there;
 use super::home::{SCHEMA_VERSION, column, unexpected};
 use super::session::Session;
 use super::{Postgresql, quoted};
-use crate::provider::fence::{Entry, Epoch};
+use crate::provider::fence::{Entry, Epoch, Tenure};
 use crate::provider::{ProviderError, pool::Session as _};
 
 pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
@@ -49,14 +50,14 @@ AND NOT EXISTS (SELECT FROM pg_stat_activity a
   WHERE a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true))";
 
 impl Postgresql {
-    /// A session in another database, registered with the fence before its first other statement but the one that
-    /// asks who it is.
+    /// A session in another database, registered with the fence before its first other statement but those that
+    /// ask who the server is, and who it is itself.
     pub(super) async fn open_visit(
         &self,
         home: &mut Session,
         database: &str,
     ) -> Result<Session, ProviderError> {
-        let mut visit = self.connect(database).await?;
+        let mut visit = self.connect_to_known(database).await?;
         match self.register_visit(home, &mut visit).await {
             Ok(()) => Ok(visit),
             Err(error) => {
@@ -76,35 +77,31 @@ impl Postgresql {
         Ok(())
     }
 
-    /// Registers a session, entering the epoch first where this process has not done so yet.
+    /// Registers a session, entering the epoch first where this process has not done so yet. Once superseded, always
+    /// superseded: this process must not enter a second time.
     pub(super) async fn pass_fence(&self, session: &mut Session) -> Result<(), ProviderError> {
+        if let Some(error) = self.superseded.get() {
+            return Err(error.clone());
+        }
+        let passed = self.register_or_enter(session).await;
+        if let Err(error @ ProviderError::Superseded { .. }) = &passed {
+            // Whoever was first to be told says the same.
+            let _ = self.superseded.set(error.clone());
+        }
+        passed
+    }
+
+    async fn register_or_enter(&self, session: &mut Session) -> Result<(), ProviderError> {
         let mut mine = self.epoch.lock().await;
         if let Some(epoch) = *mine {
             if self.register(session, epoch).await? {
                 return Ok(());
             }
-            if let Some(now) = self.read_epoch(session).await?
-                && now.process != self.fence.process()
-                && now.number > epoch
-            {
-                return Err(ProviderError::Superseded {
-                    mine: Some(epoch),
-                    newer: now.number,
-                });
-            }
-            // The row is older than this process: the server was restored from a backup.
             *mine = None;
         }
         let epoch = self.enter(session).await?;
         if !self.register(session, epoch).await? {
-            let newer = self
-                .read_epoch(session)
-                .await?
-                .map_or(epoch, |now| now.number);
-            return Err(ProviderError::Superseded {
-                mine: Some(epoch),
-                newer,
-            });
+            return Err(forgotten());
         }
         self.end_predecessors(session, epoch).await?;
         *mine = Some(epoch);
@@ -157,19 +154,35 @@ impl Postgresql {
         session: &mut Session,
     ) -> Result<Option<Epoch>, ProviderError> {
         let read = sqlx::query(READ_EPOCH).bind(self.fence.cluster_id());
-        match session.row("read the epoch", read).await? {
-            Some(row) => epoch_of(&row),
-            None => Ok(None),
+        match session.row("read the epoch", read).await {
+            Ok(Some(row)) => epoch_of(&row),
+            Ok(None) => Ok(None),
+            Err(failure) if is_nothing_there(&failure) => Ok(None),
+            Err(failure) => Err(failure.into()),
         }
     }
 
-    /// Says whether the epoch was still this one.
+    /// Registers the session under this epoch. Says `false` where the server has forgotten it.
     async fn register(&self, session: &mut Session, epoch: i64) -> Result<bool, ProviderError> {
         let query = sqlx::query(REGISTER)
             .bind(self.fence.cluster_id())
             .bind(epoch)
             .bind(self.fence.process());
-        Ok(session.execute("register a session", query).await? == 1)
+        match session.execute("register a session", query).await {
+            Ok(1) => return Ok(true),
+            Ok(_) => {}
+            Err(failure) if is_nothing_there(&failure) => return Ok(false),
+            Err(failure) => return Err(failure.into()),
+        }
+        let standing = self.read_epoch(session).await?;
+        match self.fence.tenure(epoch, standing.as_ref()) {
+            Tenure::Superseded { newer } => Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer,
+            }),
+            // Held: it was written again between the two statements, and is entered again like a lost one.
+            Tenure::Held | Tenure::Forgotten => Ok(false),
+        }
     }
 
     async fn register_visit(
@@ -177,7 +190,10 @@ impl Postgresql {
         home: &mut Session,
         visit: &mut Session,
     ) -> Result<(), ProviderError> {
-        let epoch = *self.epoch.lock().await;
+        let Some(epoch) = *self.epoch.lock().await else {
+            // The server was made anew under the session `home`.
+            return Err(forgotten());
+        };
         let row = visit
             .row("ask for the session's own id", sqlx::query(WHO_AM_I))
             .await?;
@@ -202,8 +218,14 @@ impl Postgresql {
         if home.execute("register a visit", query).await? == 1 {
             return Ok(());
         }
-        let newer = self.read_epoch(home).await?.map_or(0, |now| now.number);
-        Err(ProviderError::Superseded { mine: epoch, newer })
+        let standing = self.read_epoch(home).await?;
+        match self.fence.tenure(epoch, standing.as_ref()) {
+            Tenure::Superseded { newer } => Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer,
+            }),
+            Tenure::Held | Tenure::Forgotten => Err(forgotten()),
+        }
     }
 
     /// Ends what former processes of this cluster left connected. Nobody else's sessions are in the table.
@@ -240,6 +262,14 @@ impl Postgresql {
             .await?;
         Ok(())
     }
+}
+
+/// The next session begins anew with the server, and finds out what is wrong.
+fn forgotten() -> ProviderError {
+    unexpected(
+        "register a session",
+        "the server has forgotten what was written to db_operator",
+    )
 }
 
 pub(super) fn epoch_of(row: &PgRow) -> Result<Option<Epoch>, ProviderError> {

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::failure::Failure;
+use super::failure::{Failure, is_nothing_there};
 use super::fence::{READ_EPOCH, epoch_of};
 use super::membership::lend;
 use super::session::{Login, Session};
@@ -69,17 +69,19 @@ impl Postgresql {
             }
             Err(failure) => return Err(self.may_not_enter(failure).await),
         };
-        let passed = match check_version(session.version()) {
-            Ok(()) => self.pass_fence(&mut session).await,
-            Err(error) => Err(error),
-        };
-        match passed {
+        match self.enter_server(&mut session).await {
             Ok(()) => Ok(session),
             Err(error) => {
                 session.close().await;
                 Err(error)
             }
         }
+    }
+
+    async fn enter_server(&self, session: &mut Session) -> Result<(), ProviderError> {
+        check_version(session.version())?;
+        self.recognize(session).await?;
+        self.pass_fence(session).await
     }
 
     async fn enter_home(&self) -> Result<Session, ProviderError> {
@@ -139,7 +141,7 @@ impl Postgresql {
     async fn make_home(&self) -> Result<(), ProviderError> {
         self.fence.check_held()?;
         let mut session = self
-            .connect(self.config.maintenance_database.as_str())
+            .connect_to_known(self.config.maintenance_database.as_str())
             .await?;
         check_version(session.version())?;
         let doing = "make the operator's own database db_operator";
@@ -174,8 +176,7 @@ impl Postgresql {
             Ok(Some(row)) => return epoch_of(&row),
             // The tables were made, but their version was not written: no version of the operator does so.
             Ok(None) => {}
-            // undefined_table, invalid_schema_name
-            Err(failure) if matches!(failure.code(), Some("42P01" | "3F000")) => {}
+            Err(failure) if is_nothing_there(&failure) => {}
             Err(failure) => return Err(self.may_not_enter(failure).await),
         }
         self.fence.check_held()?;

@@ -1,35 +1,21 @@
-//! The server as a whole, and whether it can hold what is wanted.
+//! The server as a whole.
 
 use serde::Deserialize;
 
+use super::identity::identity;
 use super::session::Session;
 use super::{Postgresql, quoted};
 use crate::provider::pool::Session as _;
-use crate::provider::{Desired, Flavour, Inspection, MissingPrivilege, ProviderError};
+use crate::provider::{Flavour, Inspection, MissingPrivilege, ProviderError};
 
-/// `$1` says whether the server's identity may be read: its function can be taken away from ordinary users.
 const FACTS: &str = "SELECT json_build_object(
   'version', current_setting('server_version'),
   'number', current_setting('server_version_num')::int,
   'tls', (SELECT s.version || ' ' || s.cipher FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid() AND s.ssl),
   'read_only', pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool,
-  'may_identify', has_function_privilege('pg_control_system()', 'EXECUTE'),
   'superuser', r.rolsuper, 'creates_databases', r.rolcreatedb, 'creates_roles', r.rolcreaterole,
   'inherits', r.rolinherit)::text
 FROM pg_roles r WHERE r.rolname = current_user";
-
-const IDENTITY: &str =
-    "SELECT json_build_object('identity', system_identifier::text)::text FROM pg_control_system()";
-
-/// `lc_monetary` takes any locale that the server's operating system has and refuses others.
-const TRY_LOCALE: &str = "SELECT to_json(set_config('lc_monetary', $1, true))::text";
-
-const OFFERS: &str = "SELECT json_build_object(
-  'encoding', $1::text IS NULL OR pg_char_to_encoding($1) >= 0,
-  'extensions', (SELECT coalesce(json_object_agg(x.name, coalesce(v.trusted, false) OR NOT coalesce(v.superuser, true)), '{}')
-    FROM pg_available_extensions x
-    LEFT JOIN pg_available_extension_versions v ON v.name = x.name AND v.version = x.default_version
-    WHERE x.name = ANY ($2)))::text";
 
 #[derive(Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "a row of the catalog")]
@@ -38,23 +24,10 @@ struct Facts {
     number: u32,
     tls: Option<String>,
     read_only: bool,
-    may_identify: bool,
     superuser: bool,
     creates_databases: bool,
     creates_roles: bool,
     inherits: bool,
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    identity: String,
-}
-
-#[derive(Deserialize)]
-struct Offers {
-    encoding: bool,
-    /// Whether it is trusted, by extension.
-    extensions: std::collections::HashMap<String, bool>,
 }
 
 impl Postgresql {
@@ -64,8 +37,12 @@ impl Postgresql {
                 self.forget_ended(&mut home).await?;
                 self.examine(&mut home).await
             }
-            // Where the operator's own database cannot be made there is no fence, and nothing is written.
-            Err(reason @ (ProviderError::ReadOnly { .. } | ProviderError::NotPermitted { .. })) => {
+            // Where the operator's own database cannot be made, or must not, there is no fence, and nothing is written.
+            Err(
+                reason @ (ProviderError::ReadOnly { .. }
+                | ProviderError::NotPermitted { .. }
+                | ProviderError::IdentityChanged { .. }),
+            ) => {
                 let _slot = self.pool.visit().await?;
                 let mut session = self
                     .connect(self.config.maintenance_database.as_str())
@@ -82,19 +59,11 @@ impl Postgresql {
         let facts: Facts = session
             .json("look at the server", sqlx::query(FACTS))
             .await?;
-        let identity = if facts.may_identify {
-            let found: Identity = session
-                .json("ask for the server's identity", sqlx::query(IDENTITY))
-                .await?;
-            Some(found.identity)
-        } else {
-            None
-        };
         Ok(Inspection {
             flavour: Flavour::Postgresql,
             series: (facts.number / 10_000).to_string(),
             tls: facts.tls.clone(),
-            identity,
+            identity: identity(session).await?,
             read_only: facts.read_only,
             missing: self.missing(&facts),
             // "15.18 (Debian 15.18-0+deb12u1)"
@@ -144,83 +113,4 @@ impl Postgresql {
         }
         inspection
     }
-
-    pub(super) async fn check(&self, desired: &Desired) -> Result<(), ProviderError> {
-        self.refuse_reserved(&desired.names)?;
-        refuse_scram_unsafe(desired.names.role.as_str())?;
-        let wanted = &desired.postgresql;
-        if wanted.encoding.is_none() && wanted.locale.is_none() && wanted.extensions.is_empty() {
-            return Ok(());
-        }
-        let mut home = self.home().await?;
-        if wanted.encoding.is_some() || !wanted.extensions.is_empty() {
-            let names: Vec<&str> = wanted
-                .extensions
-                .iter()
-                .map(|extension| extension.name.as_str())
-                .collect();
-            let query = sqlx::query(OFFERS)
-                .bind(wanted.encoding.as_deref())
-                .bind(names);
-            let offers: Offers = home.json("ask what the server offers", query).await?;
-            compare(desired, &offers)?;
-        }
-        if let Some(locale) = &wanted.locale {
-            let query = sqlx::query(TRY_LOCALE).bind(locale);
-            match home.json::<String>("try a locale", query).await {
-                Ok(_) => {}
-                Err(failure) if failure.code() == Some("22023") => {
-                    return Err(ProviderError::Unsupported(format!(
-                        "the server's operating system has no locale {locale:?}: choose one of `locale -a` there"
-                    )));
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn compare(desired: &Desired, offers: &Offers) -> Result<(), ProviderError> {
-    let wanted = &desired.postgresql;
-    if !offers.encoding {
-        return Err(ProviderError::Unsupported(format!(
-            "the server has no encoding {:?}: use UTF8, or see \"Character Set Support\" in its manual",
-            wanted.encoding.as_deref().unwrap_or_default()
-        )));
-    }
-    for extension in &wanted.extensions {
-        let name = extension.name.as_str();
-        match offers.extensions.get(name) {
-            Some(true) => {}
-            Some(false)
-                if wanted
-                    .allowed_extensions
-                    .iter()
-                    .any(|allowed| allowed == name) => {}
-            Some(false) => {
-                return Err(ProviderError::Unsupported(format!(
-                    "the extension {name:?} is not trusted by the server: have the platform team list it in the \
-                     instance's spec.postgresql.allowedExtensions, or take it out of spec.postgresql.extensions"
-                )));
-            }
-            None => {
-                return Err(ProviderError::Unsupported(format!(
-                    "the server has no extension {name:?}: install its package there, or take it out of \
-                     spec.postgresql.extensions"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The login of the driver puts the user's name into a SCRAM message as it is, where a comma ends it.
-fn refuse_scram_unsafe(role: &str) -> Result<(), ProviderError> {
-    if role.contains(',') || stringprep::saslprep(role).is_err() {
-        return Err(ProviderError::Unsupported(format!(
-            "the user name {role:?} cannot log in with SCRAM: leave out commas and what SASLprep (RFC 4013) prohibits"
-        )));
-    }
-    Ok(())
 }

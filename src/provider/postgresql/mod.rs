@@ -7,10 +7,12 @@
 //! | `assess.rs` | what a dump will be like |
 //! | `visit.rs` | sessions inside a tenant's database |
 //! | `home.rs` | the operator's own database |
+//! | `identity.rs` | whether a session is with the server that is known |
 //! | `fence.rs` | how a session gets in through the fence |
 //! | `catalog.rs` | what stands there, in one query |
 //! | `claims.rs` | the claim table |
 //! | `membership.rs` | rights borrowed for the length of one transaction |
+//! | `validate.rs` | what a server cannot hold |
 //! | `role.rs` `database.rs` `contents.rs` | what is made |
 //! | `remove.rs` | what is taken away |
 //! | `login.rs` | logging in as the tenant |
@@ -24,13 +26,17 @@ mod database;
 mod failure;
 mod fence;
 mod home;
+mod identity;
 mod inspect;
 mod login;
 mod membership;
 mod remove;
 mod role;
 mod session;
+mod validate;
 mod visit;
+
+use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -38,8 +44,8 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::pool::{Lease, Pool};
 use super::{
-    Assessment, Change, Claim, Desired, Fence, Inspection, Login, Names, Observed, Provider,
-    ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
+    Assessment, Change, Claim, Desired, Expected, Fence, Inspection, Login, Names, Observed,
+    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
 };
 use session::Session;
 use visit::Doors;
@@ -52,8 +58,11 @@ pub(super) struct Postgresql {
     config: ServerConfig,
     fence: Fence,
     pool: Pool<Session>,
+    expected: std::sync::Mutex<Expected>,
     /// The epoch of this process on this server, once it has been there.
     epoch: Mutex<Option<i64>>,
+    /// Why this process has to end. Until it does, it opens no session any more.
+    superseded: OnceLock<ProviderError>,
     lanes: Semaphore,
     doors: Doors,
 }
@@ -62,7 +71,9 @@ impl Postgresql {
     pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
         Self {
             pool: Pool::new(config.max_connections, config.timeouts),
+            expected: std::sync::Mutex::default(),
             epoch: Mutex::new(None),
+            superseded: OnceLock::new(),
             lanes: Semaphore::new(CREATE_LANES),
             doors: Doors::new(),
             config,
@@ -84,6 +95,10 @@ impl Postgresql {
 
 #[async_trait]
 impl Provider for Postgresql {
+    fn expect(&self, expected: Expected) {
+        self.set_expected(expected);
+    }
+
     async fn inspect(&self) -> Result<Inspection, ProviderError> {
         self.find_out().await
     }

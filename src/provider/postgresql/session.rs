@@ -3,7 +3,7 @@
 //! Settings are pinned in the startup packet, so there is no moment at which a setting of the role or the database
 //! (which a tenant may own) is in force.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMo
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
 
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, Kind, is_nothing_there};
 use crate::provider::{ServerConfig, TlsMode, pool};
 
 /// Our side waits this much longer than the server, which gives the better answer.
@@ -24,9 +24,12 @@ pub(super) const APPLICATION: &str = "db-operator";
 pub(super) struct Session {
     connection: PgConnection,
     server: String,
+    /// What the server gives a statement.
     limit: Duration,
     /// In the middle of a statement or of a transaction.
     busy: bool,
+    /// When the latest statement began.
+    since: Instant,
 }
 
 /// As whom to log in.
@@ -47,8 +50,9 @@ impl Session {
             Ok(Ok(connection)) => Ok(Self {
                 connection,
                 server,
-                limit: config.timeouts.statement + PATIENCE,
+                limit: config.timeouts.statement,
                 busy: false,
+                since: Instant::now(),
             }),
             Ok(Err(error)) => Err(Failure::new(&doing, &server, error)),
             Err(_) => {
@@ -73,8 +77,8 @@ impl Session {
         doing: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<u64, Failure> {
-        self.busy = true;
-        let result = within(self.limit, query.execute(&mut self.connection)).await;
+        self.begin();
+        let result = within(self.limit + PATIENCE, query.execute(&mut self.connection)).await;
         self.settle(doing, result).map(|done| done.rows_affected())
     }
 
@@ -84,8 +88,12 @@ impl Session {
         doing: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Option<PgRow>, Failure> {
-        self.busy = true;
-        let result = within(self.limit, query.fetch_optional(&mut self.connection)).await;
+        self.begin();
+        let result = within(
+            self.limit + PATIENCE,
+            query.fetch_optional(&mut self.connection),
+        )
+        .await;
         self.settle(doing, result)
     }
 
@@ -95,8 +103,8 @@ impl Session {
         doing: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, Failure> {
-        self.busy = true;
-        let result = within(self.limit, query.fetch_all(&mut self.connection)).await;
+        self.begin();
+        let result = within(self.limit + PATIENCE, query.fetch_all(&mut self.connection)).await;
         self.settle(doing, result)
     }
 
@@ -130,7 +138,8 @@ impl Session {
     ) -> Result<(), Failure> {
         let script = format!("BEGIN;\n{};\nCOMMIT", statements.join(";\n"));
         let result = self.script(doing, script).await;
-        if matches!(&result, Err(failure) if failure.code().is_some()) {
+        // After an answer of the server, which has the transaction open still.
+        if result.is_err() && !self.busy {
             self.script("roll back", "ROLLBACK".to_owned()).await?;
         }
         result
@@ -139,10 +148,15 @@ impl Session {
     /// The only place where text that was put together becomes a statement. All parts of it that came from outside
     /// were quoted by `ident.rs`.
     async fn script(&mut self, doing: &str, sql: String) -> Result<(), Failure> {
-        self.busy = true;
+        self.begin();
         let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
-        let result = within(self.limit, run).await;
+        let result = within(self.limit + PATIENCE, run).await;
         self.settle(doing, result).map(|_| ())
+    }
+
+    fn begin(&mut self) {
+        self.busy = true;
+        self.since = Instant::now();
     }
 
     /// After an answer of the server the session may be used again; after anything else it may not.
@@ -154,7 +168,7 @@ impl Session {
             }
             Err(stopped) => stopped,
         };
-        let failure = match stopped {
+        let mut failure = match stopped {
             Stopped::Late => {
                 let kind = Kind::Timeout(self.limit);
                 Failure {
@@ -165,8 +179,14 @@ impl Session {
             }
             Stopped::Failed(error) => Failure::new(doing, &self.server, error),
         };
-        // Class 57P is the server saying goodbye.
-        self.busy = failure.code().is_none_or(|code| code.starts_with("57P"));
+        // Class 57P is the server saying goodbye. A session that misses db_operator may be one of before the server was
+        // made anew: begin with a new one.
+        self.busy =
+            failure.code().is_none_or(|code| code.starts_with("57P")) || is_nothing_there(&failure);
+        // query_canceled by statement_timeout, and not by somebody
+        if failure.code() == Some("57014") && self.since.elapsed() >= self.limit {
+            failure.kind = Kind::Timeout(self.limit);
+        }
         Err(failure)
     }
 }
@@ -176,8 +196,8 @@ impl pool::Session for Session {
         !self.busy
     }
 
-    async fn is_alive(&mut self) -> bool {
-        within(self.limit, self.connection.ping()).await.is_ok()
+    async fn pulse(&mut self) -> pool::Pulse {
+        pool::pulse(self.connection.ping()).await
     }
 
     async fn close(self) {

@@ -113,6 +113,7 @@ impl Pod {
             uploads: UPLOADS,
             compression_level: level,
             stall_seconds: 600,
+            sign_seconds: 600,
         };
         let pod = Self {
             folder: target.folder.join("pod"),

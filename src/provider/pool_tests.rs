@@ -1,0 +1,110 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+struct Sound;
+
+impl Session for Sound {
+    fn is_reusable(&self) -> bool {
+        true
+    }
+
+    async fn pulse(&mut self) -> Pulse {
+        Pulse::Alive
+    }
+
+    async fn close(self) {}
+}
+
+#[tokio::test]
+async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
+    let pool: Pool<Sound> = Pool::new(3, Timeouts::default());
+    let open = || async { Ok(Sound) };
+    let one = pool.session(pool.slot().await.unwrap(), open()).await;
+    let two = pool.session(pool.slot().await.unwrap(), open()).await;
+    assert_eq!(pool.shared.slots.available_permits(), 0);
+    let usage = |busy, idle| Usage {
+        busy,
+        idle,
+        limit: 3,
+    };
+    assert_eq!(pool.usage(), usage(2, 0));
+    drop((one.unwrap(), two.unwrap()));
+
+    let visit = pool.visit().await.unwrap();
+    assert_eq!(pool.usage(), usage(1, 2));
+    assert_eq!(pool.shared.lock().sessions.len(), 2);
+    let visits = pool.shared.visits.as_ref().unwrap();
+    assert_eq!(visits.available_permits(), 0);
+    drop(visit);
+}
+
+/// A session with a server from which nothing comes back.
+struct Mute(Arc<AtomicUsize>);
+
+impl Session for Mute {
+    fn is_reusable(&self) -> bool {
+        true
+    }
+
+    async fn pulse(&mut self) -> Pulse {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        pulse(std::future::pending::<Result<(), ()>>()).await
+    }
+
+    async fn close(self) {}
+}
+
+#[tokio::test]
+async fn a_silent_server_is_pinged_once_and_not_for_each_idle_session() {
+    let pool: Pool<Mute> = Pool::new(5, Timeouts::default());
+    let pings = Arc::new(AtomicUsize::new(0));
+    let mut leases = Vec::new();
+    for _ in 0..4 {
+        let slot = pool.slot().await.unwrap();
+        let open = async { Ok(Mute(Arc::clone(&pings))) };
+        leases.push(pool.session(slot, open).await.unwrap());
+    }
+    drop(leases);
+    assert_eq!(pool.usage().idle, 4);
+
+    let started = Instant::now();
+    let slot = pool.slot().await.unwrap();
+    let refused = async {
+        Err(ProviderError::Unreachable {
+            server: "db:5432".to_owned(),
+            detail: String::new(),
+        })
+    };
+    let error = pool.session(slot, refused).await.err().unwrap();
+    assert!(error.is_server_down(), "{error}");
+    assert_eq!(pings.load(Ordering::Relaxed), 1);
+    assert!(started.elapsed() < PING * 2, "{:?}", started.elapsed());
+    assert_eq!(pool.usage().idle, 0);
+}
+
+#[tokio::test]
+async fn sessions_that_were_given_up_do_not_come_back() {
+    let pool: Pool<Sound> = Pool::new(3, Timeouts::default());
+    let open = || async { Ok(Sound) };
+    let idle = pool.session(pool.slot().await.unwrap(), open()).await;
+    let used = pool.session(pool.slot().await.unwrap(), open()).await;
+    drop(idle.unwrap());
+    pool.retire();
+    assert_eq!(pool.usage().idle, 0);
+    drop(used.unwrap());
+    assert_eq!(pool.usage().idle, 0);
+    let new = pool.session(pool.slot().await.unwrap(), open()).await;
+    drop(new.unwrap());
+    assert_eq!(pool.usage().idle, 1);
+}
+
+#[tokio::test]
+async fn the_only_connection_is_given_up_for_a_visit() {
+    let pool: Pool<Sound> = Pool::new(1, Timeouts::default());
+    let slot = pool.slot().await.unwrap();
+    drop(pool.session(slot, async { Ok(Sound) }).await.unwrap());
+    let _visit = pool.visit().await.unwrap();
+    assert!(pool.shared.lock().sessions.is_empty());
+    assert!(pool.two_slots().await.is_err());
+}

@@ -1,0 +1,67 @@
+//! Whether a session is with the server that is known.
+
+use std::sync::PoisonError;
+
+use super::Postgresql;
+use super::home::column;
+use super::session::Session;
+use crate::provider::pool::Session as _;
+use crate::provider::{Expected, ProviderError};
+
+/// PostgreSQL's own number for its data, which a standby and a physical copy share.
+const IDENTITY: &str = "SELECT system_identifier::text AS identity FROM pg_control_system()";
+
+impl Postgresql {
+    pub(super) fn set_expected(&self, expected: Expected) {
+        let mut current = self.expectation();
+        let differs = current.differs(&expected);
+        *current = expected;
+        drop(current);
+        if differs {
+            self.pool.retire();
+        }
+    }
+
+    /// A session as the administrator, with a server that may be worked on. Nothing was written in it yet, and it is
+    /// not registered with the fence.
+    pub(super) async fn connect_to_known(&self, database: &str) -> Result<Session, ProviderError> {
+        let mut session = self.connect(database).await?;
+        match self.recognize(&mut session).await {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                session.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Refuses a session with another server, and gives up those that are open: they may be with the former one.
+    pub(super) async fn recognize(&self, session: &mut Session) -> Result<(), ProviderError> {
+        let expected = self.expectation().clone();
+        if expected.is_any() {
+            return Ok(());
+        }
+        let Some(found) = identity(session).await? else {
+            return Ok(());
+        };
+        expected.check(&found).inspect_err(|_| self.pool.retire())
+    }
+
+    fn expectation(&self) -> std::sync::MutexGuard<'_, Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The server's identity, unless the right to ask for it was taken away from ordinary users.
+pub(super) async fn identity(session: &mut Session) -> Result<Option<String>, ProviderError> {
+    match session
+        .row("ask for the server's identity", sqlx::query(IDENTITY))
+        .await
+    {
+        Ok(Some(row)) => Ok(Some(column(&row, "identity")?)),
+        Ok(None) => Ok(None),
+        // insufficient_privilege
+        Err(failure) if failure.code() == Some("42501") => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
