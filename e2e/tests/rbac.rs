@@ -1,4 +1,4 @@
-//! What the operator is granted, beside what it asked for since the cluster came up, by the API server's own audit log.
+//! What the operator is granted, beside what it asked for since it was installed, by the API server's own audit log.
 //! The other tests have to have run before: together they make it use all that it has.
 #![allow(
     clippy::unwrap_used,
@@ -77,6 +77,6 @@ fn each_right_is_used_and_none_is_missing() {
     let unused: Vec<_> = granted.iter().filter(|right| !used(right)).collect();
     assert!(
         unused.is_empty(),
-        "nothing used this since the cluster came up; if all other tests ran, take it away: {unused:#?}"
+        "nothing used this since the operator was installed; if all other tests ran, take it away: {unused:#?}"
     );
 }

@@ -190,22 +190,6 @@ fn what_a_team_commits_is_what_it_has() {
     }
 }
 
-/// The platform's folder itself; `kustomize.rs` has the team's. The instances are the demo's, with another manager.
-#[test]
-fn productions_own_platform_is_accepted() {
-    let folder = platform("production");
-    let dry = [
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--dry-run=server",
-        "--warnings-as-errors",
-        "-k",
-        &folder,
-    ];
-    kubectl(&dry).unwrap();
-}
-
 #[test]
 fn every_overlay_is_valid_and_renders_the_same_twice() {
     for environment in ["development", "staging", "production"] {

@@ -65,6 +65,11 @@ async fn a_finalizer_is_removed_from_a_list_that_moved() {
     in_namespace(&client, "writes-remove", async |namespace| {
         let (api, seen) = config_map(&client, namespace, &[FINALIZER]).await;
         set_finalizers(&api, json!(["e2e.example/other", FINALIZER])).await;
+        let moved = finalizer::remove(&api, &seen).await.unwrap_err();
+        assert!(matches!(moved, Error::Changed { .. }), "{moved}");
+        // Whoever is told so looks again.
+        let seen = api.get("x").await.unwrap();
+        assert_eq!(seen.finalizers(), ["e2e.example/other", FINALIZER]);
         finalizer::remove(&api, &seen).await.unwrap();
         let left = api.get("x").await.unwrap();
         assert_eq!(left.finalizers(), ["e2e.example/other"]);
@@ -84,7 +89,8 @@ async fn removing_from_what_is_gone_is_done_and_spares_its_successor() {
         assert!(api.get_opt("x").await.unwrap().is_none());
 
         let (_, _) = config_map(&client, namespace, &[FINALIZER]).await;
-        finalizer::remove(&api, &seen).await.unwrap();
+        let other = finalizer::remove(&api, &seen).await.unwrap_err();
+        assert!(matches!(other, Error::Changed { .. }), "{other}");
         let successor = api.get("x").await.unwrap();
         assert_eq!(successor.finalizers(), [FINALIZER]);
         set_finalizers(&api, json!(null)).await;

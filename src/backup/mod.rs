@@ -15,7 +15,7 @@
 //! | `judge.rs`, `ended.rs`, `pod.rs`, `refusal.rs` | what became of it; what an ended pod means; what a pod says; why there is none (all pure) |
 //! | `finish.rs`, `verdict.rs` | from the Job's report to an object that counts; what a commit that did not come about means (pure) |
 //! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
-//! | `watching.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what need not be looked at again yet; the operator's own image |
+//! | `watching.rs`, `last_words.rs`, `memory.rs`, `image.rs` | the Jobs and pods; what those said that are gone; what need not be looked at again yet; the operator's own image |
 
 mod clean_up;
 pub mod controller;
@@ -25,6 +25,7 @@ mod follow;
 pub mod image;
 pub mod job;
 pub mod judge;
+mod last_words;
 pub mod memory;
 mod pass;
 pub mod pod;

@@ -11,6 +11,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 
+use super::last_words::LastWords;
 use crate::api::{BACKUP_LABEL, Backup};
 use crate::controller::Context;
 use crate::error::Error;
@@ -20,6 +21,7 @@ use crate::error::Error;
 pub struct Work {
     jobs: OnceLock<Store<Job>>,
     pods: OnceLock<Store<Pod>>,
+    last_words: LastWords,
 }
 
 /// Has a controller of Backups woken by their Jobs and pods.
@@ -27,8 +29,11 @@ pub fn attach(
     controller: Controller<DeserializeGuard<Backup>>,
     context: &Arc<Context>,
 ) -> Controller<DeserializeGuard<Backup>> {
-    let (jobs, job_events) = watch::<Job>(context);
-    let (pods, pod_events) = watch::<Pod>(context);
+    let (jobs, job_events) = watch::<Job>(context, |_| {});
+    let listener = Arc::clone(context);
+    let (pods, pod_events) = watch::<Pod>(context, move |event| {
+        listener.backup.work.last_words.hear(event);
+    });
     // Set once, before anything is read from them.
     let _ = context.backup.work.jobs.set(jobs);
     let _ = context.backup.work.pods.set(pods);
@@ -40,7 +45,10 @@ pub fn attach(
 
 type Events<K> = std::pin::Pin<Box<dyn Stream<Item = Result<K, watcher::Error>> + Send>>;
 
-fn watch<K>(context: &Context) -> (Store<K>, Events<K>)
+fn watch<K>(
+    context: &Context,
+    hear: impl Fn(&watcher::Event<K>) + Send + 'static,
+) -> (Store<K>, Events<K>)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
     K: serde::de::DeserializeOwned,
@@ -50,6 +58,7 @@ where
     let events = watcher(Api::<K>::all(context.client.clone()), labelled)
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
+        .inspect_ok(hear)
         .reflect(writer)
         .touched_objects()
         .inspect_err(|error| tracing::debug!(%error, "watching the work of backups"));
@@ -103,10 +112,10 @@ impl Work {
         jobs.get_opt(name).await.map_err(Error::api("read the Job"))
     }
 
-    /// The pod of a Backup's Job: the youngest, should there be several.
+    /// The pod of a Backup's Job: the youngest, should there be several; where there is none any more, the one that ended.
     pub fn pod(&self, backup: &Backup, job: &str) -> Option<Pod> {
         let pods = self.pods.get().map(Store::state).unwrap_or_default();
-        let of_the_job = |pod: &&Arc<Pod>| {
+        let of_the_job = |pod: &Pod| {
             pod.namespace() == backup.namespace()
                 && pod
                     .owner_references()
@@ -114,9 +123,10 @@ impl Work {
                     .any(|owner| owner.kind == "Job" && owner.name == job)
         };
         pods.iter()
-            .filter(of_the_job)
+            .filter(|pod| of_the_job(pod))
             .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
             .map(|pod| pod.as_ref().clone())
+            .or_else(|| self.last_words.find(of_the_job))
     }
 }
 

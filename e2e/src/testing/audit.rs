@@ -24,6 +24,7 @@ struct Entry {
     response_status: Option<Status>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+    request_received_timestamp: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,9 +62,11 @@ pub struct Request {
     pub denied: bool,
 }
 
-/// All kinds of requests that the operator in the cluster made since the cluster came up.
+/// All kinds of requests that the operator in the cluster made since it was installed: another installation before it may
+/// have had other rights, and lost them while it still ran.
 #[must_use]
 pub fn requests(cluster: &Cluster) -> BTreeSet<Request> {
+    let since = installed_at(cluster);
     let operator = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{DEPLOYMENT}");
     let file = std::fs::File::open(cluster.audit_log()).unwrap();
     std::io::BufReader::new(file)
@@ -73,6 +76,8 @@ pub fn requests(cluster: &Cluster) -> BTreeSet<Request> {
         // The last line may be half written.
         .filter_map(|line| serde_json::from_str::<Entry>(&line).ok())
         .filter(|entry| entry.user.username == operator)
+        // Both are RFC 3339 in UTC, so their order is that of their letters; the log's has fractions of a second.
+        .filter(|entry| entry.request_received_timestamp.as_str() >= since.as_str())
         .filter_map(|entry| {
             let denied = entry
                 .annotations
@@ -93,6 +98,21 @@ pub fn requests(cluster: &Cluster) -> BTreeSet<Request> {
             })
         })
         .collect()
+}
+
+/// When the operator's Deployment was made, without the letter that ends a time of UTC.
+fn installed_at(cluster: &Cluster) -> String {
+    let mut get = cluster.kubectl();
+    get.args([
+        "get",
+        "deployment",
+        DEPLOYMENT,
+        "--namespace",
+        OPERATOR_NAMESPACE,
+    ])
+    .args(["--output", "jsonpath={.metadata.creationTimestamp}"]);
+    let time = command::output(&mut get).unwrap();
+    time.trim_end_matches('Z').to_owned()
 }
 
 /// The operator's writes in a namespace so far that the API server did, in order: `patch databases/status orders`.

@@ -180,6 +180,8 @@ async fn sessions(stage: &Stage, epoch: u32) -> HashSet<String> {
 /// where it is still the same.
 fn is_a_look_at_the_epoch(statement: &str) -> bool {
     [
+        // Which server it is comes before its epoch: another one's would mean nothing.
+        "SELECT system_identifier::text AS identity",
         "SELECT m.schema_version, e.epoch",
         "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)",
         "SELECT a.pid, a.backend_start::text",

@@ -197,7 +197,7 @@ async fn neither_the_administrators_password_nor_the_stores_key_is_anywhere_to_b
         all += &readable(scene).await;
         // What must be there shows that it was looked for in the right places.
         let secret = scene.admin.secret(&own).await;
-        for expected in [&secret["password"], &own, "X-Amz-Signature", "SHA-256"] {
+        for expected in [&secret["password"], &own, "X-Amz-Credential", "SHA-256"] {
             assert!(all.contains(expected), "{expected}");
         }
         let secrets: Api<Secret> = Api::namespaced(scene.admin.client.clone(), OPERATOR_NAMESPACE);

@@ -66,7 +66,6 @@ fn hostile_templates() -> Vec<(String, &'static str)> {
         ("{{lookup this \"../env\"}}".to_owned(), ""),
         ("{{log password}}".to_owned(), "log"),
         ("{{exec \"id\"}}".to_owned(), "exec"),
-        ("{{../../password}}".to_owned(), ""),
         ("{{env.PATH}}".to_owned(), "env"),
         ("{{@root.admin}}".to_owned(), ""),
         ("{{#*inline \"a\"}}{{> a}}{{/inline}}{{> a}}".to_owned(), ""),
