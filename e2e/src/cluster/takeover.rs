@@ -76,6 +76,8 @@ impl Cluster {
                     .map_or(definition, |(_, name)| name),
             )?;
         }
+        // Tests of the finalizer put it on these.
+        self.release_objects("configmaps")?;
         for definition in &definitions {
             self.delete(&[definition, "--timeout=60s"])?;
         }
@@ -116,9 +118,9 @@ impl Cluster {
         )
     }
 
-    /// Strips the finalizers of all objects of a kind: who would have acted on them is gone.
+    /// Strips the finalizers of all objects of a kind that have any: who would have acted on them is gone.
     fn release_objects(&self, definition: &str) -> Result<()> {
-        let template = "{range .items[*]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+        let template = "{range .items[?(@.metadata.finalizers)]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
         let objects = command::output(self.kubectl().args([
             "get",
             definition,
