@@ -119,7 +119,14 @@ async fn signed_requests_write_the_parts_of_their_own_upload_and_nothing_else() 
         let failure = scene.team.failed(&backup, BACKED_UP).await;
         assert_eq!(failure.reason, "UploadMismatch", "{}", failure.message);
         assert_eq!(bucket.keys(&key).await, Vec::<String>::new());
-        // Once it is over, they are good for nothing.
+        // Once it is over, they are good for nothing. What failed is said before the upload is aborted.
+        eventually("the upload is aborted", BACKED_UP, async || {
+            match bucket.uploads(&key).await.len() {
+                0 => Ok(()),
+                open => Err(format!("{open} are open")),
+            }
+        })
+        .await;
         let (status, words) = bucket.send("PUT", &url, &[], b"x").await;
         assert_eq!(status, 404, "{words}");
     })
