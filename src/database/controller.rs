@@ -125,6 +125,7 @@ impl Reconcile for Database {
             deep_due: looked_deep.then_some(next_deep),
             first_deep,
             anew,
+            oldest: now.checked_sub(context.resync * 2).unwrap_or(now),
         };
         context.memory.note(&uid, note, Instant::now());
         result.map(|_| Action::requeue(turn::rest(self, rest)))

@@ -54,6 +54,8 @@ pub struct Note {
     pub first_deep: Instant,
     /// The server was looked at or changed for this Database alone. Otherwise an older view of it is still good.
     pub anew: bool,
+    /// The oldest view that is good for a Database that this process changed nothing of yet.
+    pub oldest: Instant,
 }
 
 /// Everything from outside that a pass depends on and that announces its changes.
@@ -142,9 +144,11 @@ impl Memory {
         let suspected = self.suspicions(uid) != note.suspicions;
         let mut passes = self.lock();
         let before = passes.get(uid);
-        let settled = before
-            .filter(|_| !note.anew)
-            .map_or(now, |known| known.settled);
+        let settled = if note.anew {
+            now
+        } else {
+            before.map_or(note.oldest, |known| known.settled)
+        };
         let deep_due = note
             .deep_due
             .or_else(|| before.map(|known| known.deep_due))
@@ -237,6 +241,7 @@ mod tests {
             deep_due: None,
             first_deep: Instant::now(),
             anew,
+            oldest: Instant::now(),
         }
     }
 
@@ -246,13 +251,20 @@ mod tests {
     fn an_older_view_stays_good_until_something_is_done() {
         let memory = Memory::default();
         let now = Instant::now();
+        let oldest = now.checked_sub(REST).unwrap();
         let settled = |anew, at| {
-            memory.note("a", note(0, anew), at);
+            let note = Note {
+                oldest,
+                ..note(0, anew)
+            };
+            memory.note("a", note, at);
             memory.settled("a").unwrap()
         };
-        assert_eq!(settled(false, now), now);
-        assert_eq!(settled(false, now + REST), now);
+        // What a process that just began was told by its first survey, the same survey tells again.
+        assert_eq!(settled(false, now), oldest);
+        assert_eq!(settled(false, now + REST), oldest);
         assert_eq!(settled(true, now + REST), now + REST);
+        assert_eq!(settled(false, now + REST * 2), now + REST);
     }
 
     #[test]
