@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +13,21 @@ use crate::{Error, Result, command};
 
 /// Who manages what is applied here.
 const MANAGER: &str = "--field-manager=db-operator-e2e";
+
+/// How long a new definition may take until it is served.
+const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
+
+/// Waits until all CustomResourceDefinitions are served. `kubectl` makes a command for the cluster in question.
+pub fn wait_until_established(kubectl: impl Fn() -> Command) -> Result<()> {
+    let what = "The definitions are served";
+    command::wait_until(what, ESTABLISHED_WITHIN, None, || {
+        let mut wait = kubectl();
+        wait.args(["wait", "--for=condition=Established", "--timeout=10s"])
+            .args(["customresourcedefinition", "--all"]);
+        // Of one that is so new that it has no conditions yet, kubectl says that it cannot read them.
+        Ok(command::output(&mut wait).is_ok())
+    })
+}
 
 /// The objects in a YAML text of one or more documents, which came from `path`.
 pub fn parse(text: &str, path: &Path) -> Result<Vec<Value>> {

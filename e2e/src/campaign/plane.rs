@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::eventually;
 use crate::cluster::{Authority, Cluster, signing_key};
-use crate::{Error, Result, clone_root, command, kubeconfig};
+use crate::{Error, Result, clone_root, command, kubeconfig, objects};
 
 /// How long an API server may take to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -176,21 +176,17 @@ impl Plane {
     }
 
     fn define(&self, cluster: &Cluster) -> Result<()> {
-        let mut kubectl = Command::new(cluster.tools_dir().join("kubectl"));
-        kubectl.arg("--kubeconfig").arg(self.kubeconfig());
-        let mut apply = kubectl;
+        let kubectl = || {
+            let mut kubectl = Command::new(cluster.tools_dir().join("kubectl"));
+            kubectl.arg("--kubeconfig").arg(self.kubeconfig());
+            kubectl
+        };
+        let mut apply = kubectl();
         apply
             .args(["apply", "--server-side", "--kustomize"])
             .arg(clone_root().join("crds"));
         command::output(&mut apply)?;
-        let mut wait = Command::new(cluster.tools_dir().join("kubectl"));
-        wait.arg("--kubeconfig").arg(self.kubeconfig()).args([
-            "wait",
-            "crd",
-            "--all",
-            "--for=condition=Established",
-        ]);
-        command::output(&mut wait).map(|_| ())
+        objects::wait_until_established(kubectl)
     }
 }
 

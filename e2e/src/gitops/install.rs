@@ -40,17 +40,7 @@ pub(super) fn install(cluster: &Cluster) -> Result<()> {
         .into_iter()
         .partition(|object| object["kind"] == "CustomResourceDefinition");
     objects::apply(cluster, &definitions)?;
-    kubectl(
-        cluster,
-        &[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "customresourcedefinition",
-            APPLICATIONS,
-            &format!("appprojects{GROUP}"),
-        ],
-    )?;
+    objects::wait_until_established(|| cluster.kubectl())?;
     let (namespaces, rest): (Vec<_>, Vec<_>) = rest
         .into_iter()
         .partition(|object| object["kind"] == "Namespace");
