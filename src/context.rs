@@ -7,7 +7,7 @@ use futures::FutureExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
@@ -85,12 +85,8 @@ impl Context {
     /// Every Database, also those that cannot be read; none before they were read since this process leads.
     #[must_use]
     pub fn all_databases(&self) -> Option<Vec<Arc<DeserializeGuard<Database>>>> {
-        let store = self.databases.get()?;
-        match store.wait_until_ready().now_or_never()? {
-            Ok(()) => Some(store.state()),
-            // Their controller ended, maybe before it read them.
-            Err(_) => None,
-        }
+        let store = self.databases.get();
+        store.filter(|store| is_read(Some(store))).map(Store::state)
     }
 
     /// The Databases that refer to an instance.
@@ -131,11 +127,10 @@ impl Context {
     /// # Errors
     /// [`Error::NotRead`] shortly after the start, and for an object that cannot be read.
     pub fn instance_object(&self, name: &str) -> Result<Option<DatabaseInstance>, Error> {
-        let store = self.instance_objects.get().ok_or(Error::NotRead)?;
-        match store.wait_until_ready().now_or_never() {
-            Some(Ok(())) => {}
-            Some(Err(_)) | None => return Err(Error::NotRead),
-        }
+        let store = self.instance_objects.get();
+        let store = store
+            .filter(|store| is_read(Some(store)))
+            .ok_or(Error::NotRead)?;
         match store.get(&ObjectRef::new(name)).as_deref() {
             Some(DeserializeGuard(Ok(instance))) => Ok(Some(instance.clone())),
             Some(DeserializeGuard(Err(_))) => Err(Error::NotRead),
@@ -184,4 +179,14 @@ impl Context {
     pub fn at_resync(&self) -> Action {
         Action::requeue(backoff::spread_evenly(self.resync, rand::random()))
     }
+}
+
+/// Whether all objects of a kind were read once. Not where their controller ended, maybe before it read them.
+#[must_use]
+pub fn is_read<K>(store: Option<&Store<K>>) -> bool
+where
+    K: reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    store.is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))))
 }

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::tell_database;
 use super::walk::{self, End, walk};
-use super::watching::is_read;
 use super::{sweep, watching};
 use crate::api::{Backup, BackupState, FINALIZER};
 use crate::backoff;
+use crate::context::is_read;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use futures::{FutureExt, Stream, TryStreamExt};
+use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
@@ -13,7 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::last_words::LastWords;
 use crate::api::{BACKUP_LABEL, Backup};
-use crate::controller::Context;
+use crate::context::{Context, is_read};
 use crate::error::Error;
 
 /// What was heard of the Jobs of backups.
@@ -63,15 +63,6 @@ where
         .touched_objects()
         .inspect_err(|error| tracing::debug!(%error, "watching the work of backups"));
     (store, Box::pin(events))
-}
-
-/// Whether all objects of a kind were read once.
-pub(super) fn is_read<K>(store: Option<&Store<K>>) -> bool
-where
-    K: reflector::Lookup + Clone + 'static,
-    K::DynamicType: Eq + std::hash::Hash + Clone,
-{
-    store.is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))))
 }
 
 /// The Backup that an object is labelled with. What is remembered of it does not count any more.

@@ -9,7 +9,8 @@ async fn nothing_is_left(bed: &Bed) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-async fn write(bed: &Bed, name: &str) -> String {
+/// Makes a table with a row in it. Returns the password.
+pub async fn write(bed: &Bed, name: &str) -> String {
     let secret = bed.secret(name).await;
     let mut session = Session::open(&bed.client, &secret).await.unwrap();
     session.run("CREATE TABLE kept (x INT)").await.unwrap();

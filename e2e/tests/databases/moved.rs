@@ -6,15 +6,7 @@ use e2e::testing::{Bed, History, SOON, Session, on_every_server, password};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-/// Makes a table with a row in it. Returns the password.
-async fn write(bed: &Bed, name: &str) -> String {
-    let secret = bed.secret(name).await;
-    let mut session = Session::open(&bed.client, &secret).await.unwrap();
-    session.run("CREATE TABLE kept (x INT)").await.unwrap();
-    session.run("INSERT INTO kept VALUES (7)").await.unwrap();
-    session.close().await;
-    password(&secret)
-}
+use crate::deletion::write;
 
 /// Whether the Secret logs in where the row is.
 async fn has_the_row(bed: &Bed, name: &str) {
