@@ -71,6 +71,7 @@ fn run(series: u32) {
             removal::everything_goes,
             removal::sessions_are_ended_or_named,
             removal::prepared_transactions_are_named,
+            removal::a_vacuum_at_work_does_not_keep_a_database,
             removal::leftovers_are_named,
             removal::it_goes_on_after_a_crash,
             fence::a_former_leader_can_do_nothing,

@@ -165,6 +165,50 @@ pub async fn prepared_transactions_are_named(bed: &mut Bed) {
     provider.close().await;
 }
 
+/// A worker of autovacuum belongs to no role of ours, and FORCE is refused while it is at work; a table that was just
+/// filled keeps one busy for minutes.
+pub async fn a_vacuum_at_work_does_not_keep_a_database(bed: &mut Bed) {
+    let provider = bed.provider("vacuumed");
+    bed.make(
+        &*provider,
+        "vacuumed",
+        &desired("vacuumed"),
+        &password("vacuumed"),
+    )
+    .await;
+    for setting in [
+        "ALTER SYSTEM SET autovacuum_naptime = '1s'",
+        "SELECT pg_reload_conf()",
+    ] {
+        bed.run("postgres", setting).await;
+    }
+    // As slow as it can be set: a page, and then a tenth of a second.
+    bed.run(
+        "vacuumed",
+        "CREATE TABLE t WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1) \
+         AS SELECT n, repeat('x', 500) FROM generate_series(1, 20000) AS n",
+    )
+    .await;
+    bed.run("vacuumed", "DELETE FROM t").await;
+    let at_work = "SELECT pid::text FROM pg_stat_activity \
+                   WHERE backend_type = 'autovacuum worker' AND datname = 'vacuumed'";
+    eventually("a vacuum is at work in it", async || {
+        !bed.ask("postgres", at_work).await.is_empty()
+    })
+    .await;
+    assert_eq!(
+        provider.remove(&everything("vacuumed")).await.unwrap(),
+        Removed::Done
+    );
+    for setting in [
+        "ALTER SYSTEM RESET autovacuum_naptime",
+        "SELECT pg_reload_conf()",
+    ] {
+        bed.run("postgres", setting).await;
+    }
+    provider.close().await;
+}
+
 pub async fn leftovers_are_named(bed: &mut Bed) {
     let provider = bed.provider("leftovers");
     bed.make(

@@ -12,6 +12,11 @@ use super::{Postgresql, quoted};
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{ProviderError, Removal, Removed};
 
+/// A session that the administrator may not end.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// A prepared transaction or a replication slot, which FORCE does not end.
+const OBJECT_IN_USE: &str = "55006";
+
 /// How long one session may take to end, in milliseconds.
 const END_WITHIN: u32 = 3000;
 
@@ -217,17 +222,27 @@ impl Postgresql {
             .await?;
         }
         let doing = format!("drop the database {:?}", row.name);
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&row.name));
-        let Err(failure) = home.statement(&doing, sql).await else {
+        let plain = format!("DROP DATABASE IF EXISTS {}", quoted(&row.name));
+        let forced = format!("{plain} WITH (FORCE)");
+        let Err(failure) = home.statement(&doing, forced).await else {
             return Ok(None);
         };
         match failure.code() {
-            // insufficient_privilege: a session that we may not end; object_in_use: a prepared transaction, a slot
-            Some("42501" | "55006") => match self.blocked_by_sessions(home, row).await? {
-                Some(blocked) => Ok(Some(blocked)),
-                None => Ok(Some(in_use(&failure))),
-            },
-            Some(_) | None => Err(failure.into()),
+            Some(INSUFFICIENT_PRIVILEGE | OBJECT_IN_USE) => {}
+            Some(_) | None => return Err(failure.into()),
+        }
+        if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
+            return Ok(Some(blocked));
+        }
+        if failure.code() == Some(OBJECT_IN_USE) {
+            return Ok(Some(in_use(&failure)));
+        }
+        // No client holds it, so what FORCE was not allowed to end is a worker of autovacuum. The plain statement
+        // cancels those itself, whoever runs it (CountOtherDBBackends in procarray.c, for up to 5 s).
+        match home.statement(&doing, plain).await {
+            Ok(()) => Ok(None),
+            Err(failure) if failure.code() == Some(OBJECT_IN_USE) => Ok(Some(in_use(&failure))),
+            Err(failure) => Err(failure.into()),
         }
     }
 
