@@ -142,8 +142,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Task::Load => {
             let _lock = cluster.lock()?;
             let cache = Cache::open()?;
-            up(&cluster, &cache)?;
-            load(&cluster, &cache)?;
+            ready(&cluster, &cache)?;
         }
         Task::Test => test(&cluster)?,
         Task::Campaign(Campaign::Databases {
@@ -152,7 +151,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             seed,
             slice,
         }) => {
-            operator::build(&Cache::open()?)?;
+            let cache = Cache::open()?;
+            {
+                let _lock = cluster.lock()?;
+                up(&cluster, &cache)?;
+            }
+            operator::build(&cache)?;
             let options = campaign::Options {
                 only: only.clone(),
                 errors: *errors,
@@ -169,7 +173,8 @@ fn run(arguments: &Arguments) -> Result<()> {
             slice,
         }) => {
             let _lock = cluster.lock()?;
-            operator::build(&Cache::open()?)?;
+            let cache = Cache::open()?;
+            ready(&cluster, &cache)?;
             let options = campaign::backups::Options {
                 only: only.clone(),
                 tool: *tool,
@@ -181,11 +186,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         Task::Campaign(Campaign::Data) => {
             let _lock = cluster.lock()?;
+            let cache = Cache::open()?;
+            ready(&cluster, &cache)?;
             suite::big(&cluster)?;
         }
         Task::Bench(Bench::Databases(plan)) => {
             let _lock = cluster.lock()?;
-            println!("{}", bench::databases(&cluster, &Cache::open()?, plan)?);
+            let cache = Cache::open()?;
+            ready(&cluster, &cache)?;
+            println!("{}", bench::databases(&cluster, &cache, plan)?);
         }
         Task::Bench(Bench::Backup(plan)) => {
             println!(
@@ -235,6 +244,12 @@ fn up(cluster: &Cluster, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
+/// The cluster with its servers, and in it the operator of these sources; the caller holds the lock.
+fn ready(cluster: &Cluster, cache: &Cache) -> Result<()> {
+    up(cluster, cache)?;
+    load(cluster, cache)
+}
+
 fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
     let load = operator::load(cluster, cache)?;
     servers::apply_instances(cluster)?;
@@ -267,8 +282,7 @@ fn gitops(cluster: &Cluster, only: Option<&str>) -> Result<()> {
     let cache = Cache::open()?;
     gitops::build(&cache)?;
     let _lock = cluster.lock()?;
-    up(cluster, &cache)?;
-    load(cluster, &cache)?;
+    ready(cluster, &cache)?;
     let mut tally = Tally::default();
     let result = gitops::run(cluster, &cache, only, &mut tally);
     println!("\n{tally}");
@@ -283,8 +297,7 @@ fn test(cluster: &Cluster) -> Result<()> {
     let mut tally = Tally::default();
     let result = check::without_cluster(&cache, &mut tally).and_then(|()| {
         let _lock = cluster.lock()?;
-        up(cluster, &cache)?;
-        load(cluster, &cache)?;
+        ready(cluster, &cache)?;
         suite::with_cluster(cluster, &cache, &mut tally)
     });
     println!("\n{tally}");
