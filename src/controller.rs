@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +41,19 @@ pub trait Reconcile:
 /// Objects are watched behind a guard, so that one that cannot be read does not stop the others.
 #[must_use]
 pub fn watching<K: Reconcile>(context: &Context) -> Controller<DeserializeGuard<K>> {
-    Controller::new(Api::all(context.client.clone()), watcher::Config::default())
+    let (store, writer) = reflector::store();
+    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    let objects = watcher(api, watcher::Config::default())
+        .modify(forget_managers)
+        .reflect(writer)
+        .applied_objects();
+    Controller::for_stream(objects, store)
         .with_config(controller::Config::default().concurrency(context.concurrency))
+}
+
+/// Who set which field is nearly all of an object's memory, and nobody here asks for it.
+pub fn forget_managers<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
 }
 
 /// Runs a controller until `stop`; what has begun by then is finished.

@@ -10,6 +10,7 @@
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
+//! | `front.rs` | a proxy before an object store, in which things go wrong |
 //! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@ mod backups;
 mod bed;
 mod bucket;
 pub mod canary;
+pub mod front;
 mod history;
 mod instances;
 mod objects;

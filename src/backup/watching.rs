@@ -14,6 +14,7 @@ use kube::{Api, Resource, ResourceExt};
 use super::last_words::LastWords;
 use crate::api::{BACKUP_LABEL, Backup};
 use crate::context::{Context, is_read};
+use crate::controller::forget_managers;
 use crate::error::Error;
 
 /// What was heard of the Jobs of backups.
@@ -57,7 +58,7 @@ where
     let labelled = watcher::Config::default().labels(BACKUP_LABEL);
     let events = watcher(Api::<K>::all(context.client.clone()), labelled)
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
+        .modify(forget_managers)
         .inspect_ok(hear)
         .reflect(writer)
         .touched_objects()

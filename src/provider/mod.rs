@@ -17,9 +17,11 @@
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
 //! | `error.rs` | what can go wrong, and what to do about it |
+//! | `dial.rs` | connecting, without a delay of the driver's |
 //! | `tls.rs` | how a connection is protected |
 
 pub mod claim;
+pub mod dial;
 pub mod error;
 pub mod fence;
 pub mod ident;

@@ -1,9 +1,9 @@
 //! Few connections, each bounded in time.
 //!
 //! `max_connections` counts everything that this process holds open on a server: sessions at work, visits to other
-//! databases, logins, and idle sessions kept for later. A slot is the right to have one connection open. One of two
-//! or more is for visits and logins alone: they follow every session's work, and would otherwise close an idle one
-//! that is opened again at once.
+//! databases, logins, and idle sessions kept for later. A slot is the right to have one connection open. Half of the
+//! slots are for visits and logins alone: each new database needs one of either kind for about as long, and a visit
+//! in a session's slot would close an idle one that is opened again at once.
 //!
 //! A library's pool was not used because the reason why a session could not be opened (superseded, read-only,
 //! refused, no slot on the server) has to arrive as it was, and because visits to other databases share the limit.
@@ -64,6 +64,8 @@ struct Shared<S> {
     size: usize,
     /// For connections that are not kept; none where there is only one connection for everything.
     visits: Option<Arc<Semaphore>>,
+    /// How many of those there are.
+    visitors: usize,
     timeouts: Timeouts,
     idle: Mutex<Idle<S>>,
 }
@@ -98,11 +100,12 @@ impl<S: Session> Pool<S> {
         let size = usize::try_from(size)
             .unwrap_or(usize::MAX)
             .clamp(1, Semaphore::MAX_PERMITS);
-        let visits = usize::from(size > 1);
+        let visitors = size / 2;
         let shared = Shared {
-            slots: Arc::new(Semaphore::new(size - visits)),
-            size: size - visits,
-            visits: (visits > 0).then(|| Arc::new(Semaphore::new(visits))),
+            slots: Arc::new(Semaphore::new(size - visitors)),
+            size: size - visitors,
+            visits: (visitors > 0).then(|| Arc::new(Semaphore::new(visitors))),
+            visitors,
             timeouts,
             idle: Mutex::new(Idle {
                 sessions: VecDeque::new(),
@@ -121,9 +124,9 @@ impl<S: Session> Pool<S> {
         let visits = self.shared.visits.as_deref();
         Usage {
             busy: taken(&self.shared.slots, self.shared.size)
-                + visits.map_or(0, |visits| taken(visits, 1)),
+                + visits.map_or(0, |visits| taken(visits, self.shared.visitors)),
             idle: self.shared.lock().sessions.len(),
-            limit: self.shared.size + visits.map_or(0, |_| 1),
+            limit: self.shared.size + self.shared.visitors,
         }
     }
 

@@ -60,13 +60,13 @@ async fn a_silent_server_is_pinged_once_and_not_for_each_idle_session() {
     let pool: Pool<Mute> = Pool::new(5, Timeouts::default());
     let pings = Arc::new(AtomicUsize::new(0));
     let mut leases = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         let slot = pool.slot().await.unwrap();
         let open = async { Ok(Mute(Arc::clone(&pings))) };
         leases.push(pool.session(slot, open).await.unwrap());
     }
     drop(leases);
-    assert_eq!(pool.usage().idle, 4);
+    assert_eq!(pool.usage().idle, 3);
 
     let started = Instant::now();
     let slot = pool.slot().await.unwrap();
@@ -107,4 +107,20 @@ async fn the_only_connection_is_given_up_for_a_visit() {
     let _visit = pool.visit().await.unwrap();
     assert!(pool.shared.lock().sessions.is_empty());
     assert!(pool.two_slots().await.is_err());
+}
+
+#[tokio::test]
+async fn half_of_the_connections_are_for_visits() {
+    for (limit, sessions, visits) in [(2, 1, 1), (3, 2, 1), (4, 2, 2), (5, 3, 2)] {
+        let pool: Pool<Sound> = Pool::new(limit, Timeouts::default());
+        assert_eq!(pool.shared.slots.available_permits(), sessions, "{limit}");
+        let mut held = Vec::new();
+        for _ in 0..visits {
+            held.push(pool.visit().await.unwrap());
+        }
+        let all = pool.shared.visits.as_ref().unwrap();
+        assert_eq!(all.available_permits(), 0, "{limit}");
+        assert_eq!(pool.usage().busy, visits, "{limit}");
+        assert_eq!(pool.usage().limit, sessions + visits, "{limit}");
+    }
 }

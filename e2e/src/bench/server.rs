@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use db_operator::provider::SqlName;
+use db_operator::provider::{SqlName, dial};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::{Api, Client};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
@@ -107,7 +107,7 @@ impl Server {
                     .ssl_mode(PgSslMode::VerifyCa)
                     .ssl_root_cert_from_pem(self.ca.clone())
                     .disable_statement_logging();
-                let connection = options.connect().await.map_err(doing())?;
+                let connection = dial::postgresql(&options).await.map_err(doing())?;
                 Ok(Session::Postgres(Box::new(connection)))
             }
             Engine::Mariadb => {
@@ -127,7 +127,7 @@ impl Server {
                     Some(database) => options.database(database),
                     None => options,
                 };
-                let connection = options.connect().await.map_err(doing())?;
+                let connection = dial::mysql(&options).await.map_err(doing())?;
                 Ok(Session::Mariadb(Box::new(connection)))
             }
         }

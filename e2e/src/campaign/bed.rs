@@ -60,6 +60,7 @@ impl Bed {
             arguments: ["--lease-ttl", "6s", "--lease-renew", "2s"]
                 .map(str::to_owned)
                 .to_vec(),
+            environment: Vec::new(),
             folder: folder.clone(),
         };
         let operator = Operator::new(start.clone());

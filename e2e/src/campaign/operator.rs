@@ -25,6 +25,8 @@ pub struct Start {
     pub cluster_id: String,
     /// More arguments: the lease's times, mostly.
     pub arguments: Vec<String>,
+    /// More of its environment, which is empty but for the way to the API server.
+    pub environment: Vec<(String, String)>,
     /// Where its log goes.
     pub folder: PathBuf,
 }
@@ -117,6 +119,7 @@ impl Operator {
         dying_with_us(&binary()?)
             .env("KUBECONFIG", &start.kubeconfig)
             .env("DB_OPERATOR_LOG", "info,db_operator=debug")
+            .envs(start.environment.iter().cloned())
             .args(["run", "--namespace", NAMESPACE])
             .args(["--identity", &start.identity])
             .args(["--cluster-id", &start.cluster_id])

@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::front::Front;
+use e2e::testing::front::Front;
 
 /// One store starts at a time.
 static STARTING: Mutex<()> = Mutex::new(());

@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::case::{BUCKET, Ground, LIMIT, all};
-use crate::front::{Call, Fault, Front};
+use e2e::testing::front::{Call, Fault, Front};
 
 const MIB: u64 = 1 << 20;
 

@@ -84,6 +84,7 @@ impl Stage {
             identity: identity.to_owned(),
             cluster_id: self.prefix.clone(),
             arguments: arguments.into_iter().map(str::to_owned).collect(),
+            environment: Vec::new(),
             folder: self.folder.clone(),
         });
         operator.ensure().unwrap();

@@ -1,10 +1,10 @@
 //! Logging in as a database's own user, with nothing but what its Secret holds.
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 use tokio::time::timeout;
 
-use super::super::{Login, Names, ProviderError};
+use super::super::{Login, Names, ProviderError, dial};
 use super::contact::Sessions;
 use super::error::{self, Site};
 use super::session;
@@ -25,7 +25,7 @@ pub(super) async fn login(
         .password(password.expose_secret())
         .database(names.database.as_str());
     let limit = sessions.config.timeouts.connect;
-    let failure = match timeout(limit, options.connect()).await {
+    let failure = match timeout(limit, dial::mysql(&options)).await {
         Ok(Ok(connection)) => {
             // The answer is known; the connection ends with this value, whatever the server says to the goodbye.
             let _ = timeout(limit, connection.close()).await;

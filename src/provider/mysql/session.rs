@@ -7,10 +7,10 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySql, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, MySql, Row as _};
 use tokio::time::timeout;
 
-use super::super::{ProviderError, ServerConfig, TlsMode, pool};
+use super::super::{ProviderError, ServerConfig, TlsMode, dial, pool};
 use super::error::{self, Site};
 use super::{dialect, fence};
 
@@ -105,7 +105,7 @@ impl Session {
             limit: limits.connect,
             grant: "",
         };
-        let connection = match timeout(limits.connect, options.connect()).await {
+        let connection = match timeout(limits.connect, dial::mysql(&options)).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(error::connecting(&error, &site)),
             Err(_) => {

@@ -12,7 +12,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
 
 use super::failure::{Failure, Kind, is_nothing_there};
-use crate::provider::{ServerConfig, TlsMode, pool};
+use crate::provider::{ServerConfig, TlsMode, dial, pool};
 
 /// Our side waits this much longer than the server, which gives the better answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ impl Session {
         let doing = format!("connect to database {:?}", login.database);
         let limit = config.timeouts.connect;
         let connecting = options(config, &login);
-        match tokio::time::timeout(limit, connecting.connect()).await {
+        match tokio::time::timeout(limit, dial::postgresql(&connecting)).await {
             Ok(Ok(connection)) => Ok(Self {
                 connection,
                 server,

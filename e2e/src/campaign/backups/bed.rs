@@ -48,8 +48,8 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Makes it. To be called on a thread that lives as long as the bed is needed.
-    pub async fn start(cluster: &Cluster) -> Result<Self> {
+    /// Makes it; the operator has this `environment` besides. To be called on a thread that lives as long as the bed is needed.
+    pub async fn start(cluster: &Cluster, environment: Vec<(String, String)>) -> Result<Self> {
         let name = format!("trial{}", std::process::id());
         let folder = std::env::temp_dir().join(format!("db-operator-{name}"));
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
@@ -74,6 +74,7 @@ impl Bed {
             ]
             .map(str::to_owned)
             .to_vec(),
+            environment,
             folder,
         };
         let operator = Operator::new(start.clone());

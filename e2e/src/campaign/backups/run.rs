@@ -33,7 +33,7 @@ pub struct Options {
 
 /// Runs the trials on a bed of their own. What did not pass is in the tally; an error is of the test bed.
 pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
-    let bed = Bed::start(cluster).await?;
+    let bed = Bed::start(cluster, Vec::new()).await?;
     let ran = trials(&bed, options, &mut Store::default()).await;
     let failed = !ran.as_ref().is_ok_and(|tally| tally.failures.is_empty());
     if failed {

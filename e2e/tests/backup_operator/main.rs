@@ -7,19 +7,30 @@
     reason = "a failed test may panic"
 )]
 
+mod keys;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use db_operator::api::BackupState;
+use db_operator::api::{BackupState, DatabaseInstance};
 use e2e::campaign::backups::bed::LIMIT;
 use e2e::campaign::backups::{Bed, Options, Store, trials};
 use e2e::campaign::eventually;
 use e2e::cluster::Cluster;
+use e2e::sql_servers::Scratch;
+use e2e::testing::front::Front;
 use e2e::testing::{Session, catch};
+use keys::Giver;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 /// The installed operator rests once, for all of it.
 #[tokio::test]
 async fn a_backup_survives_its_operator() {
-    let bed = Bed::start(&Cluster::main()).await.unwrap();
+    let folder = Scratch::new("keys").unwrap();
+    let giver = Giver::start(folder.path()).await;
+    let bed = Bed::start(&Cluster::main(), giver.environment()).await;
+    let bed = bed.unwrap();
     let result = catch(async {
         let mut store = Store::default();
         Box::pin(a_part_of_the_campaign_that_changes_with_the_date(
@@ -28,6 +39,7 @@ async fn a_backup_survives_its_operator() {
         .await;
         Box::pin(another_leader(&bed, &mut store)).await;
         Box::pin(no_api_server(&bed, &mut store)).await;
+        Box::pin(keys_that_end(&bed, &mut store, &giver)).await;
     })
     .await;
     if result.is_err() {
@@ -113,4 +125,29 @@ async fn no_api_server(bed: &Bed, store: &mut Store) {
     // The kubelet would start it again.
     bed.operator.kill();
     completes(bed, store, "away").await;
+}
+
+/// The operator's own keys are temporary, and end while a dump waits: what it signed with them is refused by the store,
+/// and the pod goes on with what it signed with the next.
+async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver) {
+    let front = Front::before(&bed.server).await;
+    let instances: Api<DatabaseInstance> = Api::all(bed.client.clone());
+    let own_identity = json!({"spec": {"backup": {"s3": {
+        "endpoint": front.endpoint(), "credentialsSecretRef": null}}}});
+    let as_is = PatchParams::default();
+    let patch = Patch::Merge(own_identity);
+    instances.patch(&bed.name, &as_is, &patch).await.unwrap();
+    let holder = held(bed, "keys").await;
+    let given = giver.given();
+    assert!(given > 0, "the keys are the giver's");
+    front.expire_tokens();
+    holder.close().await;
+    eventually("a part is refused", LIMIT, async || {
+        bed.operator.ensure()?;
+        Ok((front.refused() > 0).then_some(()))
+    })
+    .await
+    .unwrap();
+    completes(bed, store, "keys").await;
+    assert!(giver.given() > given, "others were asked for");
 }

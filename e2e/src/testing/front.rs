@@ -1,6 +1,6 @@
 //! A proxy before the store, where the operator and the pods reach it: what goes wrong with which request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -8,13 +8,14 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use e2e::cluster::Settings;
-use e2e::s3::S3Server;
 use futures::StreamExt;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::cluster::Settings;
+use crate::s3::S3Server;
 
 /// What is asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,7 @@ pub enum Call {
     Head,
     /// An object in one piece: a manifest.
     Put,
+    /// Something else.
     Other,
 }
 
@@ -54,6 +56,7 @@ pub enum Fault {
 /// What goes wrong with a call, at which attempt, counted from one.
 type Plan = fn(Call, u32) -> Option<Fault>;
 
+/// The proxy. It ends with this value.
 pub struct Front {
     address: SocketAddr,
     task: JoinHandle<std::io::Result<()>>,
@@ -63,6 +66,27 @@ pub struct Front {
 struct Calls {
     plan: Plan,
     seen: BTreeMap<Call, u32>,
+    tokens: Tokens,
+}
+
+/// Session tokens of temporary keys.
+#[derive(Default)]
+struct Tokens {
+    seen: BTreeSet<String>,
+    /// Parts are not taken with these any more.
+    expired: BTreeSet<String>,
+    refused: u32,
+}
+
+impl Tokens {
+    /// Whether a request has to be refused.
+    fn meet(&mut self, call: Call, token: Option<String>) -> bool {
+        let Some(token) = token else { return false };
+        let expired = matches!(call, Call::Part(_)) && self.expired.contains(&token);
+        self.refused += u32::from(expired);
+        self.seen.insert(token);
+        expired
+    }
 }
 
 #[derive(Clone)]
@@ -80,6 +104,7 @@ impl Front {
         let state = Arc::new(Mutex::new(Calls {
             plan: |_, _| None,
             seen: BTreeMap::new(),
+            tokens: Tokens::default(),
         }));
         let way = Way {
             client: Client::try_from(Config::new(server.endpoint().parse().unwrap())).unwrap(),
@@ -96,16 +121,32 @@ impl Front {
 
     /// From now on this goes wrong; attempts are counted anew.
     pub fn plan(&self, plan: Plan) {
-        let seen = BTreeMap::new();
-        *self.state.lock().unwrap() = Calls { plan, seen };
+        let mut calls = self.state.lock().unwrap();
+        calls.plan = plan;
+        calls.seen.clear();
     }
 
     /// How often this was asked.
+    #[must_use]
     pub fn asked(&self, call: Call) -> u32 {
         let state = self.state.lock().unwrap();
         state.seen.get(&call).copied().unwrap_or_default()
     }
 
+    /// From now on parts are refused that come with a session token which was seen until now.
+    pub fn expire_tokens(&self) {
+        let tokens = &mut self.state.lock().unwrap().tokens;
+        tokens.expired = tokens.seen.clone();
+    }
+
+    /// How many parts were refused for their session token.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.state.lock().unwrap().tokens.refused
+    }
+
+    /// Where it listens.
+    #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -140,14 +181,31 @@ fn call(method: &Method, uri: &Uri) -> Call {
     }
 }
 
+/// That of a header, or of a signed URL.
+fn token(request: &Request) -> Option<String> {
+    if let Some(value) = request.headers().get("x-amz-security-token") {
+        return value.to_str().ok().map(str::to_owned);
+    }
+    let query = request.uri().query()?;
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("X-Amz-Security-Token="))
+        .map(str::to_owned)
+}
+
 async fn pass(State(way): State<Way>, request: Request) -> Response {
     let call = call(request.method(), request.uri());
+    let token = token(&request);
     let fault = {
         let mut state = way.state.lock().unwrap();
         let attempt = state.seen.entry(call).or_default();
         *attempt += 1;
         let attempt = *attempt;
-        (state.plan)(call, attempt)
+        if state.tokens.meet(call, token) {
+            Some(Fault::Answer(400, "ExpiredToken"))
+        } else {
+            (state.plan)(call, attempt)
+        }
     };
     match fault {
         None => forward(&way.client, request).await,

@@ -1,0 +1,207 @@
+//! Connecting to a server, without the 40 ms that sqlx 0.9.0 would wait each time.
+//!
+//! That release leaves Nagle's algorithm on (transact-rs/sqlx#4335, mended after it): the end of a TLS handshake is a
+//! small packet that no answer follows, so the login behind it is held back until the server's delayed acknowledgement
+//! (RFC 896; Linux delays it by 40 ms). sqlx takes no socket of its caller's, but it takes the name of a Unix socket:
+//! so the TCP connection is made here, with `TCP_NODELAY`, and sqlx speaks through a Unix socket of this process to
+//! it. TLS is sqlx's as before, from end to end, for the host that the options name.
+//!
+//! With the next release of sqlx this file goes, and its callers call `options.connect()`: see
+//! `doc/decisions/0020-a-connection-that-sends-at-once.md`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// sqlx takes up its end with its first step; later than this it was given up.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Logs in to PostgreSQL.
+///
+/// # Errors
+///
+/// Those of [`sqlx::ConnectOptions::connect`].
+pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let port = options.get_port();
+    let far = reach(options.get_host(), port).await?;
+    let directory = fresh_name();
+    // What libpq calls the socket in a directory, and sqlx after it.
+    relay(
+        &format!("{directory}/.s.PGSQL.{port}"),
+        far,
+        TAKEN_UP_WITHIN,
+    )?;
+    let path = abstract_path(&directory);
+    options.clone().socket(as_path(&path)).connect().await
+}
+
+/// Logs in to MySQL or MariaDB.
+///
+/// # Errors
+///
+/// Those of [`sqlx::ConnectOptions::connect`].
+pub async fn mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+    let far = reach(options.get_host(), options.get_port()).await?;
+    let name = fresh_name();
+    relay(&name, far, TAKEN_UP_WITHIN)?;
+    let path = abstract_path(&name);
+    options.clone().socket(as_path(&path)).connect().await
+}
+
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let far = TcpStream::connect((host, port)).await?;
+    far.set_nodelay(true)?;
+    Ok(far)
+}
+
+/// A name in Linux's abstract namespace (unix(7)): no file, and gone with its socket.
+fn fresh_name() -> String {
+    format!("db-operator/{:032x}", rand::random::<u128>())
+}
+
+/// How a path says that it is such a name.
+fn abstract_path(name: &str) -> Vec<u8> {
+    [b"\0", name.as_bytes()].concat()
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+/// Listens under a name, and joins the one connection that comes from this process `within` this time to the server.
+fn relay(name: &str, far: TcpStream, within: Duration) -> io::Result<()> {
+    let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    tokio::spawn(async move {
+        if let Ok(Ok(near)) = tokio::time::timeout(within, accept(listener)).await {
+            carry(near, far).await;
+        }
+    });
+    Ok(())
+}
+
+/// The first connection of this process; those of others, who share its network, are closed.
+async fn accept(listener: UnixListener) -> io::Result<UnixStream> {
+    loop {
+        let (near, _) = listener.accept().await?;
+        if is_ours(near.peer_cred()?.pid()) {
+            return Ok(near);
+        }
+    }
+}
+
+fn is_ours(peer: Option<i32>) -> bool {
+    peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
+}
+
+/// Until our side ends. That the server did is passed on, and sqlx may still write: to a server that has answered the
+/// goodbye it says another one, of TLS.
+async fn carry(mut near: UnixStream, mut far: TcpStream) {
+    let (mut from_near, mut to_near) = near.split();
+    let (mut from_far, mut to_far) = far.split();
+    // How either ended, sqlx hears from the end itself.
+    let hear = async {
+        let _ = tokio::io::copy(&mut from_far, &mut to_near).await;
+        let _ = to_near.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+        () = hear => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server, our end of the connection to it, and sqlx's.
+    async fn joined() -> (TcpStream, UnixStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let far = reach("localhost", port).await.unwrap();
+        assert!(far.nodelay().unwrap(), "it sends at once");
+        let (server, _) = listener.accept().await.unwrap();
+        let name = fresh_name();
+        relay(&name, far, TAKEN_UP_WITHIN).unwrap();
+        let near = UnixStream::connect(as_path(&abstract_path(&name))).await;
+        (server, near.unwrap())
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways() {
+        let (mut server, mut near) = joined().await;
+        let mut read = [0; 4];
+        near.write_all(b"ping").await.unwrap();
+        server.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"ping");
+        server.write_all(b"pong").await.unwrap();
+        near.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"pong");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_before_it_hangs_up_arrives() {
+        let (mut server, mut near) = joined().await;
+        server.write_all(b"too many connections").await.unwrap();
+        drop(server);
+        let mut said = String::new();
+        near.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, "too many connections");
+        near.write_all(b"goodbye").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_hears_that_we_left_and_what_we_said_before() {
+        let (mut server, mut near) = joined().await;
+        near.write_all(b"goodbye").await.unwrap();
+        drop(near);
+        let mut heard = String::new();
+        server.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "goodbye");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_sqlx_gave_up_is_closed() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let far = reach("127.0.0.1", port).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        relay(&fresh_name(), far, Duration::ZERO).unwrap();
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_an_error_of_the_network() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(port);
+        let error = postgresql(&options).await.err().unwrap();
+        assert!(matches!(error, sqlx::Error::Io(_)), "{error}");
+    }
+
+    #[test]
+    fn only_this_process_is_let_in() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(is_ours(Some(own)));
+        assert!(!is_ours(Some(own + 1)));
+        assert!(!is_ours(None));
+    }
+}
