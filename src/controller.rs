@@ -36,6 +36,10 @@ pub trait Reconcile:
     fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
 }
 
+/// Objects that are read at a time at the beginning. With all that is not kept they are ten times as large, and memory that
+/// was needed once is not given back.
+const PAGE: u32 = 100;
+
 /// The controller of a kind, with concurrency and limits set; what else it watches is added to it.
 ///
 /// Objects are watched behind a guard, so that one that cannot be read does not stop the others.
@@ -43,7 +47,7 @@ pub trait Reconcile:
 pub fn watching<K: Reconcile>(context: &Context) -> Controller<DeserializeGuard<K>> {
     let (store, writer) = reflector::store();
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
-    let objects = watcher(api, watcher::Config::default())
+    let objects = watcher(api, watcher::Config::default().page_size(PAGE))
         .modify(forget_managers)
         .reflect(writer)
         .applied_objects();
