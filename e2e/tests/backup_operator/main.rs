@@ -14,12 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use db_operator::api::{BackupState, DatabaseInstance};
 use e2e::campaign::backups::bed::LIMIT;
 use e2e::campaign::backups::{Bed, Options, Store, trials};
-use e2e::campaign::eventually;
+use e2e::campaign::{Operator, eventually};
 use e2e::cluster::Cluster;
 use e2e::sql_servers::Scratch;
 use e2e::testing::front::Front;
 use e2e::testing::{Session, catch};
-use keys::Giver;
+use keys::{Giver, Identity};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -29,7 +29,7 @@ use serde_json::json;
 async fn a_backup_survives_its_operator() {
     let folder = Scratch::new("keys").unwrap();
     let giver = Giver::start(folder.path()).await;
-    let bed = Bed::start(&Cluster::main(), giver.environment()).await;
+    let bed = Bed::start(&Cluster::main(), giver.environment(Identity::Pod)).await;
     let bed = bed.unwrap();
     let result = catch(async {
         let mut store = Store::default();
@@ -39,7 +39,7 @@ async fn a_backup_survives_its_operator() {
         .await;
         Box::pin(another_leader(&bed, &mut store)).await;
         Box::pin(no_api_server(&bed, &mut store)).await;
-        Box::pin(keys_that_end(&bed, &mut store, &giver)).await;
+        Box::pin(own_identity(&bed, &mut store, &giver)).await;
     })
     .await;
     if result.is_err() {
@@ -92,18 +92,21 @@ async fn completes(bed: &Bed, store: &mut Store, name: &str) {
     store.check(bed, &backup).await.unwrap();
 }
 
+async fn leads(operator: &Operator) {
+    let leading = eventually("it leads", LIMIT, async || {
+        operator.ensure()?;
+        Ok(operator.log().contains("leading lease=").then_some(()))
+    });
+    leading.await.unwrap();
+}
+
 /// The leader dies, and another one that stood by finishes what it began.
 async fn another_leader(bed: &Bed, store: &mut Store) {
-    let second = bed.another("second");
+    let second = bed.another("second", Vec::new());
     second.ensure().unwrap();
     let holder = held(bed, "leader").await;
     bed.operator.kill();
-    eventually("the second leads", LIMIT, async || {
-        second.ensure()?;
-        Ok(second.log().contains("leading lease=").then_some(()))
-    })
-    .await
-    .unwrap();
+    leads(&second).await;
     holder.close().await;
     completes(bed, store, "leader").await;
     second.kill();
@@ -127,9 +130,8 @@ async fn no_api_server(bed: &Bed, store: &mut Store) {
     completes(bed, store, "away").await;
 }
 
-/// The operator's own keys are temporary, and end while a dump waits: what it signed with them is refused by the store,
-/// and the pod goes on with what it signed with the next.
-async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver) {
+/// A store for which the operator has no keys but those of where it runs.
+async fn own_identity(bed: &Bed, store: &mut Store, giver: &Giver) {
     let front = Front::before(&bed.server).await;
     let instances: Api<DatabaseInstance> = Api::all(bed.client.clone());
     let own_identity = json!({"spec": {"backup": {"s3": {
@@ -137,8 +139,24 @@ async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver) {
     let as_is = PatchParams::default();
     let patch = Patch::Merge(own_identity);
     instances.patch(&bed.name, &as_is, &patch).await.unwrap();
+    Box::pin(keys_that_end(bed, store, giver, &front)).await;
+    for identity in [Identity::Web, Identity::Instance] {
+        let name = format!("{identity:?}").to_lowercase();
+        let operator = bed.another(&name, giver.environment(identity));
+        bed.operator.kill();
+        leads(&operator).await;
+        bed.back_up(&name).await.unwrap();
+        completes(bed, store, &name).await;
+        assert!(giver.given(identity) > 0, "{identity:?}");
+        operator.kill();
+    }
+}
+
+/// The keys are temporary, and end while a dump waits: what the operator signed with them is refused by the store, and the
+/// pod goes on with what it signed with the next.
+async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver, front: &Front) {
     let holder = held(bed, "keys").await;
-    let given = giver.given();
+    let given = giver.given(Identity::Pod);
     assert!(given > 0, "the keys are the giver's");
     front.expire_tokens();
     holder.close().await;
@@ -149,5 +167,5 @@ async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver) {
     .await
     .unwrap();
     completes(bed, store, "keys").await;
-    assert!(giver.given() > given, "others were asked for");
+    assert!(giver.given(Identity::Pod) > given, "others were asked for");
 }

@@ -135,9 +135,10 @@ impl Bed {
 
     /// Another operator, which does not run yet, on the same way.
     #[must_use]
-    pub fn another(&self, identity: &str) -> Operator {
+    pub fn another(&self, identity: &str, environment: Vec<(String, String)>) -> Operator {
         Operator::new(Start {
             identity: format!("{}-{identity}", self.name),
+            environment,
             ..self.start.clone()
         })
     }
