@@ -1,0 +1,97 @@
+//! What each test has for itself: a namespace, a lease, and processes that may use it.
+
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::support::access::Access;
+use crate::support::eventually;
+use crate::support::operator::{LIMIT, Operator, Start};
+use crate::support::proxy::Proxy;
+use crate::{LEASE, RENEW, TTL};
+
+/// A namespace, its lease, and a folder for kubeconfigs and logs.
+pub struct Scene<'a> {
+    pub namespace: &'a str,
+    pub leases: Api<Lease>,
+    pub access: Access,
+    pub folder: PathBuf,
+}
+
+impl<'a> Scene<'a> {
+    pub async fn new(client: &Client, namespace: &'a str) -> Self {
+        let access = Access::to_leases(client, namespace).await;
+        Self::with(client, namespace, access)
+    }
+
+    pub fn with(client: &Client, namespace: &'a str, access: Access) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(namespace);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self {
+            namespace,
+            leases: Api::namespaced(client.clone(), namespace),
+            access,
+            folder,
+        }
+    }
+
+    pub fn start(&self, identity: &str) -> Operator {
+        self.start_behind(identity, None)
+    }
+
+    pub fn start_behind(&self, identity: &str, proxy: Option<&Proxy>) -> Operator {
+        let proxy = proxy.map(Proxy::address);
+        Operator::start(&Start {
+            folder: &self.folder,
+            kubeconfig: &self.access.kubeconfig(&self.folder, identity, proxy),
+            namespace: self.namespace,
+            identity,
+            ttl: TTL,
+            renew: RENEW,
+        })
+    }
+
+    /// A leader `a` and a standby `b`.
+    pub async fn pair(&self) -> (Operator, Operator) {
+        let a = self.start("a");
+        a.leading().await;
+        let b = self.start("b");
+        b.standing_by().await;
+        eventually("the standby is ready", LIMIT, async || {
+            b.is_ready().await.then_some(())
+        })
+        .await;
+        (a, b)
+    }
+
+    pub async fn holder(&self) -> Option<String> {
+        let lease = self.leases.get_opt(LEASE).await.unwrap()?;
+        lease.spec?.holder_identity
+    }
+
+    pub async fn transitions(&self) -> i32 {
+        let lease = self.leases.get(LEASE).await.unwrap();
+        lease.spec.unwrap().lease_transitions.unwrap_or(0)
+    }
+
+    pub async fn write(&self, spec: Value) {
+        let lease = json!({"metadata": {"name": LEASE}, "spec": spec});
+        let lease = serde_json::from_value(lease).unwrap();
+        self.leases
+            .create(&PostParams::default(), &lease)
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        // The logs of a failed test stay.
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
