@@ -3,7 +3,8 @@
 //! | file | what it is about |
 //! |---|---|
 //! | `key.rs` | where an object goes |
-//! | `calls.rs` | what is asked of the store |
+//! | `multipart.rs` | uploads in parts: begun, looked at, completed, aborted |
+//! | `objects.rs` | single objects |
 //! | `sign.rs`, `presign.rs` | signed requests for a backup pod, which has no keys |
 //! | `commit.rs` | from uploaded parts to an object that counts |
 //! | `manifest.rs` | what is written beside it, for a day without the cluster |
@@ -18,13 +19,14 @@ use jiff::Timestamp;
 
 use crate::api::destination::S3;
 
-mod calls;
 mod client;
 mod commit;
 mod error;
 mod key;
 mod keys;
 mod manifest;
+mod multipart;
+mod objects;
 mod presign;
 mod sign;
 mod sweep;

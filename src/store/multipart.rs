@@ -1,26 +1,21 @@
-//! What is asked of the store.
+//! Multipart uploads: begun, looked at, completed, aborted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::time::Duration;
 
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{Builder, Credentials};
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, MultipartUpload, Part as SdkPart,
-    ServerSideEncryption as SdkEncryption,
 };
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use md5::{Digest, Md5};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::client::limits;
-use super::{Object, OpenUpload, Store, StoreError, keys};
-use crate::api::destination::ServerSideEncryption;
+use super::objects::{missing, unquoted};
+use super::{OpenUpload, Store, StoreError};
 use crate::dump::report::Part;
 
 /// A completion. A store that copies the parts together takes its time for it.
@@ -131,90 +126,6 @@ impl Store {
         Ok(())
     }
 
-    /// An object, if it is there. "I could not look" is an error.
-    pub async fn head(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        let found = self
-            .client
-            .head_object()
-            .bucket(&self.s3.bucket)
-            .key(key)
-            .send()
-            .await;
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => {
-                let status = error
-                    .raw_response()
-                    .map_or(0, |answer| answer.status().as_u16());
-                if (300..500).contains(&status) {
-                    self.why_not(key).await?;
-                }
-                if status == 404 {
-                    return Ok(None);
-                }
-                return Err(StoreError::from_sdk(&error));
-            }
-        };
-        let size = found
-            .content_length()
-            .and_then(|size| u64::try_from(size).ok());
-        let metadata = found.metadata().into_iter().flatten();
-        Ok(Some(Object {
-            size: size.ok_or_else(|| missing("the object's size"))?,
-            etag: unquoted(found.e_tag()),
-            metadata: metadata
-                .map(|(name, value)| (name.to_lowercase(), value.clone()))
-                .collect(),
-        }))
-    }
-
-    /// A refused HEAD has no words: with 404, the object may be missing, the bucket, or (versitygw) our keys. A list that
-    /// is refused has them; one that is not shows that the object is missing.
-    async fn why_not(&self, key: &str) -> Result<(), StoreError> {
-        let list = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.s3.bucket)
-            .prefix(key)
-            .max_keys(1)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk(&error))?;
-        if list
-            .contents()
-            .iter()
-            .any(|object| object.key() == Some(key))
-        {
-            return Err(StoreError::Busy {
-                code: "NotVisible".to_owned(),
-                message: "it lists an object that it does not show".to_owned(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes a small object, over one that is there.
-    pub async fn put(
-        &self,
-        key: &str,
-        body: Vec<u8>,
-        content_type: &str,
-    ) -> Result<(), StoreError> {
-        self.client
-            .put_object()
-            .bucket(&self.s3.bucket)
-            .key(key)
-            .content_type(content_type)
-            .content_md5(BASE64_STANDARD.encode(Md5::digest(&body)))
-            .set_server_side_encryption(self.encryption())
-            .set_ssekms_key_id(self.s3.kms_key_id.clone())
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk(&error))?;
-        Ok(())
-    }
-
     /// Ends an upload and removes its parts. One that is gone already is fine.
     ///
     /// A part that is being uploaded at that time may be left: stop who uploads first, or abort twice.
@@ -295,22 +206,6 @@ impl Store {
             .await
             .map_err(|error| StoreError::from_sdk(&error))
     }
-
-    /// Keys that are valid now.
-    pub(super) async fn valid_keys(&self) -> Result<Credentials, StoreError> {
-        self.keys
-            .keys()
-            .await
-            .map_err(|error| keys::explain(&error))
-    }
-
-    fn encryption(&self) -> Option<SdkEncryption> {
-        Some(match self.s3.server_side_encryption? {
-            ServerSideEncryption::Aes256 => SdkEncryption::Aes256,
-            ServerSideEncryption::Kms => SdkEncryption::AwsKms,
-            ServerSideEncryption::KmsDsse => SdkEncryption::AwsKmsDsse,
-        })
-    }
 }
 
 /// Where a list of uploads goes on.
@@ -364,16 +259,8 @@ fn read_upload(upload: &MultipartUpload) -> Result<OpenUpload, StoreError> {
     })
 }
 
-fn unquoted(etag: Option<&str>) -> String {
-    etag.unwrap_or_default().trim_matches('"').to_owned()
-}
-
 fn header_safe(value: &str) -> String {
     utf8_percent_encode(value, NOT_IN_A_HEADER).to_string()
-}
-
-fn missing(what: &str) -> StoreError {
-    StoreError::Unexpected(format!("{what} is missing"))
 }
 
 #[cfg(test)]

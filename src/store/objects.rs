@@ -1,0 +1,121 @@
+//! Single objects, and with which keys and which encryption all calls are made.
+
+use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption as SdkEncryption;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use md5::{Digest, Md5};
+
+use super::{Object, Store, StoreError, keys};
+use crate::api::destination::ServerSideEncryption;
+
+impl Store {
+    /// An object, if it is there. "I could not look" is an error.
+    pub async fn head(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let found = self
+            .client
+            .head_object()
+            .bucket(&self.s3.bucket)
+            .key(key)
+            .send()
+            .await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let status = error
+                    .raw_response()
+                    .map_or(0, |answer| answer.status().as_u16());
+                if (300..500).contains(&status) {
+                    self.why_not(key).await?;
+                }
+                if status == 404 {
+                    return Ok(None);
+                }
+                return Err(StoreError::from_sdk(&error));
+            }
+        };
+        let size = found
+            .content_length()
+            .and_then(|size| u64::try_from(size).ok());
+        let metadata = found.metadata().into_iter().flatten();
+        Ok(Some(Object {
+            size: size.ok_or_else(|| missing("the object's size"))?,
+            etag: unquoted(found.e_tag()),
+            metadata: metadata
+                .map(|(name, value)| (name.to_lowercase(), value.clone()))
+                .collect(),
+        }))
+    }
+
+    /// A refused HEAD has no words: with 404, the object may be missing, the bucket, or (versitygw) our keys. A list that
+    /// is refused has them; one that is not shows that the object is missing.
+    async fn why_not(&self, key: &str) -> Result<(), StoreError> {
+        let list = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.s3.bucket)
+            .prefix(key)
+            .max_keys(1)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk(&error))?;
+        if list
+            .contents()
+            .iter()
+            .any(|object| object.key() == Some(key))
+        {
+            return Err(StoreError::Busy {
+                code: "NotVisible".to_owned(),
+                message: "it lists an object that it does not show".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes a small object, over one that is there.
+    pub async fn put(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        content_type: &str,
+    ) -> Result<(), StoreError> {
+        self.client
+            .put_object()
+            .bucket(&self.s3.bucket)
+            .key(key)
+            .content_type(content_type)
+            .content_md5(BASE64_STANDARD.encode(Md5::digest(&body)))
+            .set_server_side_encryption(self.encryption())
+            .set_ssekms_key_id(self.s3.kms_key_id.clone())
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk(&error))?;
+        Ok(())
+    }
+
+    /// Keys that are valid now.
+    pub(super) async fn valid_keys(&self) -> Result<Credentials, StoreError> {
+        self.keys
+            .keys()
+            .await
+            .map_err(|error| keys::explain(&error))
+    }
+
+    pub(super) fn encryption(&self) -> Option<SdkEncryption> {
+        Some(match self.s3.server_side_encryption? {
+            ServerSideEncryption::Aes256 => SdkEncryption::Aes256,
+            ServerSideEncryption::Kms => SdkEncryption::AwsKms,
+            ServerSideEncryption::KmsDsse => SdkEncryption::AwsKmsDsse,
+        })
+    }
+}
+
+pub(super) fn unquoted(etag: Option<&str>) -> String {
+    etag.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+pub(super) fn missing(what: &str) -> StoreError {
+    StoreError::Unexpected(format!("{what} is missing"))
+}
