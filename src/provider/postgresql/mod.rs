@@ -15,6 +15,7 @@
 //! | `validate.rs` | what a server cannot hold |
 //! | `role.rs` `database.rs` `contents.rs` | what is made |
 //! | `remove.rs` | what is taken away |
+//! | `obstacles.rs` | sessions that are in the way of that |
 //! | `login.rs` | logging in as the tenant |
 //! | `inspect.rs` | the server as a whole |
 
@@ -30,6 +31,7 @@ mod identity;
 mod inspect;
 mod login;
 mod membership;
+mod obstacles;
 mod remove;
 mod role;
 mod session;

@@ -1,0 +1,138 @@
+//! Sessions that are in the way of a removal: found, ended where the administrator may, named where not.
+
+use super::catalog::DatabaseRow;
+use super::home::column;
+use super::membership::{Right, borrow, give_back};
+use super::session::Session;
+use super::{Postgresql, quoted};
+use crate::provider::ident::postgresql_literal;
+use crate::provider::{ProviderError, Removed};
+
+/// How long one session may take to end, in milliseconds.
+const END_WITHIN: u32 = 3000;
+
+/// Sessions in the database `$1` or of the role `$2`, and how their role is reached. Workers of the server itself have
+/// no role and are ended by the server.
+const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname,
+  pg_has_role(r.oid, 'USAGE') OR (NOT r.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')) AS reachable,
+  NOT r.rolsuper AND CASE WHEN current_setting('server_version_num')::int < 160000 THEN me.rolcreaterole
+    ELSE pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS borrowable
+FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid CROSS JOIN pg_roles me
+WHERE me.rolname = current_user AND a.pid <> pg_backend_pid() AND (a.datname = $1 OR r.rolname = $2)
+ORDER BY a.pid";
+
+/// One session in the way.
+struct Obstacle {
+    pid: i32,
+    role: String,
+    application: String,
+    database: String,
+    reachable: bool,
+    borrowable: bool,
+}
+
+impl Postgresql {
+    /// Ends what may be ended; who stays is for the caller to find.
+    pub(super) async fn end_sessions(
+        &self,
+        home: &mut Session,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<(), ProviderError> {
+        let version = home.version();
+        let mut sessions = self.sessions(home, database, role).await?;
+        sessions.sort_by(|one, other| one.role.cmp(&other.role));
+        for of_one_role in sessions.chunk_by(|one, other| one.role == other.role) {
+            let [first, ..] = of_one_role else { continue };
+            let pids: Vec<String> = of_one_role
+                .iter()
+                .map(|session| session.pid.to_string())
+                .collect();
+            // The role is compared again: by now the process id may be somebody else's.
+            let end = format!(
+                "SELECT pg_terminate_backend(pid, {END_WITHIN}) FROM pg_stat_activity \
+                 WHERE pid IN ({}) AND usename = {}",
+                pids.join(", "),
+                postgresql_literal(&first.role)
+            );
+            let statements = match (first.reachable, first.borrowable) {
+                (true, _) => vec![end],
+                (false, true) => vec![
+                    borrow(&first.role, Right::Assume, version),
+                    format!("SET LOCAL ROLE {}", quoted(&first.role)),
+                    end,
+                    "RESET ROLE".to_owned(),
+                    give_back(&first.role, version),
+                ],
+                (false, false) => continue,
+            };
+            home.transaction(
+                &format!("end the sessions of the user {:?}", first.role),
+                &statements,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn sessions(
+        &self,
+        home: &mut Session,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<Vec<Obstacle>, ProviderError> {
+        let rows = home
+            .rows(
+                "list sessions",
+                sqlx::query(SESSIONS).bind(database).bind(role),
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Obstacle {
+                    pid: column(row, "pid")?,
+                    role: column(row, "rolname")?,
+                    application: column::<Option<String>>(row, "application_name")?
+                        .unwrap_or_default(),
+                    database: column::<Option<String>>(row, "datname")?.unwrap_or_default(),
+                    reachable: column(row, "reachable")?,
+                    borrowable: column(row, "borrowable")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Those that nobody but a superuser may end, if there are any.
+    pub(super) async fn blocked_by_sessions(
+        &self,
+        home: &mut Session,
+        row: &DatabaseRow,
+    ) -> Result<Option<Removed>, ProviderError> {
+        let mut left = self.sessions(home, Some(&row.name), None).await?;
+        // FORCE ends what the administrator may end directly.
+        left.retain(|session| !session.reachable);
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let named: Vec<String> = left
+            .iter()
+            .map(|session| {
+                format!(
+                    "process {} (user {:?}, application {:?})",
+                    session.pid, session.role, session.application
+                )
+            })
+            .collect();
+        let end: Vec<String> = left
+            .iter()
+            .map(|session| format!("SELECT pg_terminate_backend({})", session.pid))
+            .collect();
+        Ok(Some(Removed::Blocked(format!(
+            "database {:?} is in use by sessions that the administrator may not end: {}; as a superuser, run: {}",
+            left.first()
+                .map_or(row.name.as_str(), |session| session.database.as_str()),
+            named.join(", "),
+            end.join("; ")
+        ))))
+    }
+}
