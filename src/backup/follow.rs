@@ -14,7 +14,7 @@ use super::judge::{self, Evidence, Ruin, Verdict};
 use super::pass::{Obstacle, Pass};
 use super::pod::{MAIN, is_running};
 use super::window::{self, Lack};
-use super::{refusal, start};
+use super::{refusal, secret};
 use crate::api::backup::Progress as ProgressStatus;
 use crate::api::{BackupReason, Reason};
 use crate::dump::progress::Progress;
@@ -258,7 +258,7 @@ async fn keep_window(pass: &Pass<'_>, job: &Job) -> Result<(), Obstacle> {
         return Ok(());
     };
     let (Lack::More(range) | Lack::Fresher(range)) = lack;
-    let batch = start::sign(pass, &upload_id, range)
+    let batch = secret::sign(pass, &upload_id, range)
         .await
         .inspect_err(|_| pass.suspect_keys())?;
     let Some((known, max_parts)) = context.backup.windows.get(&uid) else {
@@ -270,7 +270,7 @@ async fn keep_window(pass: &Pass<'_>, job: &Job) -> Result<(), Obstacle> {
             count = range.count,
             "signing further parts"
         );
-        start::write_window(pass, job, &window).await?;
+        secret::write_window(pass, job, &window).await?;
         context.backup.windows.put(&uid, window, max_parts);
     }
     Ok(())
@@ -278,7 +278,7 @@ async fn keep_window(pass: &Pass<'_>, job: &Job) -> Result<(), Obstacle> {
 
 /// After a restart: what the Job has. Nothing to keep where its Secret is gone.
 async fn read_window(pass: &Pass<'_>, uid: &str) -> Result<(), Obstacle> {
-    let handed = start::read_window(pass).await?;
+    let handed = secret::read_window(pass).await?;
     let (window, max_parts): (Window, u32) = handed.unwrap_or_default();
     pass.context.backup.windows.put(uid, window, max_parts);
     Ok(())
