@@ -4,7 +4,8 @@
 //! small packet that no answer follows, so the login behind it is held back until the server's delayed acknowledgement
 //! (RFC 896; Linux delays it by 40 ms). sqlx takes no socket of its caller's, but it takes the name of a Unix socket:
 //! so the TCP connection is made here, with `TCP_NODELAY`, and sqlx speaks through a Unix socket of this process to
-//! it. TLS is sqlx's as before, from end to end, for the host that the options name.
+//! it. TLS is sqlx's as before, from end to end, for the host that the options name. Where a container may have no such
+//! socket, sqlx connects by itself, and is only slower.
 //!
 //! With the next release of sqlx this file goes, and its callers call `options.connect()`: see
 //! `doc/decisions/0020-a-connection-that-sends-at-once.md`.
@@ -36,11 +37,10 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
     let far = reach(options.get_host(), port).await?;
     let directory = fresh_name();
     // What libpq calls the socket in a directory, and sqlx after it.
-    relay(
-        &format!("{directory}/.s.PGSQL.{port}"),
-        far,
-        TAKEN_UP_WITHIN,
-    )?;
+    let name = format!("{directory}/.s.PGSQL.{port}");
+    if relay(&name, far, TAKEN_UP_WITHIN).is_err() {
+        return options.connect().await;
+    }
     let path = abstract_path(&directory);
     options.clone().socket(as_path(&path)).connect().await
 }
@@ -53,7 +53,9 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
 pub async fn mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     let far = reach(options.get_host(), options.get_port()).await?;
     let name = fresh_name();
-    relay(&name, far, TAKEN_UP_WITHIN)?;
+    if relay(&name, far, TAKEN_UP_WITHIN).is_err() {
+        return options.connect().await;
+    }
     let path = abstract_path(&name);
     options.clone().socket(as_path(&path)).connect().await
 }
