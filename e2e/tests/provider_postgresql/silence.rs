@@ -51,6 +51,8 @@ pub async fn a_silent_server_is_given_up_soon(bed: &mut Bed) {
     let way = Way::to(bed.server.port).await;
     let mut config = bed.config();
     config.port = way.port;
+    // Half of them are for sessions that are kept.
+    config.max_connections = 6;
     config.timeouts.connect = Duration::from_secs(5);
     let provider = open(config, Fence::new("silent", || true));
     let names = desired("silent").names;
