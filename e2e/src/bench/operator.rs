@@ -65,6 +65,8 @@ impl Operator {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("KUBECONFIG", how.kubeconfig)
+            // As the Deployment has it.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
