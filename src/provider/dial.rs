@@ -16,6 +16,8 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
@@ -38,11 +40,12 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
     let directory = fresh_name();
     // What libpq calls the socket in a directory, and sqlx after it.
     let name = format!("{directory}/.s.PGSQL.{port}");
-    if relay(&name, far, TAKEN_UP_WITHIN).is_err() {
+    let Ok(end) = relay(&name, far, TAKEN_UP_WITHIN) else {
         return options.connect().await;
-    }
+    };
     let path = abstract_path(&directory);
-    options.clone().socket(as_path(&path)).connect().await
+    let connected = options.clone().socket(as_path(&path)).connect().await;
+    connected.map_err(|error| end.explain(error))
 }
 
 /// Logs in to MySQL or MariaDB.
@@ -53,11 +56,12 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
 pub async fn mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     let far = reach(options.get_host(), options.get_port()).await?;
     let name = fresh_name();
-    if relay(&name, far, TAKEN_UP_WITHIN).is_err() {
+    let Ok(end) = relay(&name, far, TAKEN_UP_WITHIN) else {
         return options.connect().await;
-    }
+    };
     let path = abstract_path(&name);
-    options.clone().socket(as_path(&path)).connect().await
+    let connected = options.clone().socket(as_path(&path)).connect().await;
+    connected.map_err(|error| end.explain(error))
 }
 
 async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -80,17 +84,39 @@ fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
+/// Whether the server has hung up.
+#[derive(Clone, Debug, Default)]
+struct End(Arc<AtomicBool>);
+
+impl End {
+    fn has_come(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Where sqlx waits for a single byte, it takes the end of the connection for a byte that it does not know.
+    fn explain(&self, error: sqlx::Error) -> sqlx::Error {
+        match error {
+            sqlx::Error::Protocol(_) if self.has_come() => {
+                sqlx::Error::Io(io::ErrorKind::UnexpectedEof.into())
+            }
+            error => error,
+        }
+    }
+}
+
 /// Listens under a name, and joins the one connection that comes from this process `within` this time to the server.
-fn relay(name: &str, far: TcpStream, within: Duration) -> io::Result<()> {
+fn relay(name: &str, far: TcpStream, within: Duration) -> io::Result<End> {
     let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
+    let end = End::default();
+    let told = end.clone();
     tokio::spawn(async move {
         if let Ok(Ok(near)) = tokio::time::timeout(within, accept(listener)).await {
-            carry(near, far).await;
+            carry(near, far, &told).await;
         }
     });
-    Ok(())
+    Ok(end)
 }
 
 /// The first connection of this process; those of others, who share its network, are closed.
@@ -109,12 +135,14 @@ fn is_ours(peer: Option<i32>) -> bool {
 
 /// Until our side ends. That the server did is passed on, and sqlx may still write: to a server that has answered the
 /// goodbye it says another one, of TLS.
-async fn carry(mut near: UnixStream, mut far: TcpStream) {
+async fn carry(mut near: UnixStream, mut far: TcpStream, end: &End) {
     let (mut from_near, mut to_near) = near.split();
     let (mut from_far, mut to_far) = far.split();
     // How either ended, sqlx hears from the end itself.
     let hear = async {
         let _ = tokio::io::copy(&mut from_far, &mut to_near).await;
+        // Before sqlx can see it.
+        end.0.store(true, Ordering::SeqCst);
         let _ = to_near.shutdown().await;
         std::future::pending::<()>().await;
     };
@@ -197,6 +225,24 @@ mod tests {
             .port(port);
         let error = postgresql(&options).await.err().unwrap();
         assert!(matches!(error, sqlx::Error::Io(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_is_an_error_of_the_network() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut session, _) = listener.accept().await.unwrap();
+            // PostgreSQL's SSLRequest, which is answered with one byte.
+            session.read_exact(&mut [0; 8]).await.unwrap();
+        });
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(port)
+            .ssl_mode(sqlx::postgres::PgSslMode::Require);
+        let error = postgresql(&options).await.err().unwrap();
+        assert!(matches!(error, sqlx::Error::Io(_)), "{error}");
+        server.await.unwrap();
     }
 
     #[test]
