@@ -129,8 +129,9 @@ async fn accept(listener: UnixListener) -> io::Result<UnixStream> {
     }
 }
 
+/// Whoever is nobody that the kernel knows is taken for us: where it does not tell, nobody would be let in.
 fn is_ours(peer: Option<i32>) -> bool {
-    peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
+    peer.is_none_or(|pid| u32::try_from(pid) == Ok(std::process::id()))
 }
 
 /// Until our side ends. That the server did is passed on, and sqlx may still write: to a server that has answered the
@@ -250,6 +251,6 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(is_ours(Some(own)));
         assert!(!is_ours(Some(own + 1)));
-        assert!(!is_ours(None));
+        assert!(is_ours(None));
     }
 }
