@@ -129,7 +129,7 @@ async fn accept(listener: UnixListener) -> io::Result<UnixStream> {
     }
 }
 
-/// Whoever is nobody that the kernel knows is taken for us: where it does not tell, nobody would be let in.
+/// Where the kernel does not tell who it is, it is taken for us: otherwise nobody would ever be let in.
 fn is_ours(peer: Option<i32>) -> bool {
     peer.is_none_or(|pid| u32::try_from(pid) == Ok(std::process::id()))
 }
