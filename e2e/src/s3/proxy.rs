@@ -124,7 +124,8 @@ async fn happens(effect: Effect, faults: &Faults) -> Option<Response> {
     }
 }
 
-async fn forward(client: &Client, request: Request) -> Response {
+/// Passes a request on as it is, and its answer back.
+pub async fn forward(client: &Client, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
         parts.headers.remove(name);
@@ -144,7 +145,8 @@ async fn forward(client: &Client, request: Request) -> Response {
 }
 
 /// An answer that breaks off.
-fn broken() -> Response {
+#[must_use]
+pub fn broken() -> Response {
     let nothing = futures::stream::iter([Err::<Bytes, _>("broken off")]);
     Response::new(Body::from_stream(nothing))
 }

@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::cluster::Settings;
 use crate::s3::presign::{Keys, presign};
+use crate::s3::proxy::{broken, forward};
 use crate::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 
 /// What is asked of a store.
@@ -219,14 +220,9 @@ fn without_token(request: Request) -> Request {
     parts.uri = signed.parse().unwrap();
     parts.headers.remove(header::AUTHORIZATION);
     // Those would have to be signed, too.
-    let theirs = |name: &HeaderName| name.as_str().starts_with("x-amz-");
-    let names: Vec<_> = parts
-        .headers
-        .keys()
-        .filter(|&name| theirs(name))
-        .cloned()
-        .collect();
-    for name in names {
+    let theirs = parts.headers.keys();
+    let theirs = theirs.filter(|name| name.as_str().starts_with("x-amz-"));
+    for name in theirs.cloned().collect::<Vec<_>>() {
         parts.headers.remove(name);
     }
     Request::from_parts(parts, body)
@@ -273,31 +269,6 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
             answer
         }
     }
-}
-
-async fn forward(client: &Client, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
-        parts.headers.remove(name);
-    }
-    let Ok(body) = to_bytes(body, usize::MAX).await else {
-        return broken();
-    };
-    let request = Request::from_parts(parts, kube::client::Body::from(body));
-    match client.send(request).await {
-        Ok(answer) => {
-            let (mut parts, body) = answer.into_parts();
-            parts.headers.remove(header::TRANSFER_ENCODING);
-            Response::from_parts(parts, Body::new(body))
-        }
-        Err(_) => broken(),
-    }
-}
-
-/// An answer that breaks off.
-fn broken() -> Response {
-    let nothing = futures::stream::iter([Err::<Bytes, _>("broken off")]);
-    Response::new(Body::from_stream(nothing))
 }
 
 fn refusal(status: u16, code: &str) -> Response {

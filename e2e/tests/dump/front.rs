@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use e2e::s3::S3Server;
+use e2e::s3::proxy::{broken, forward};
 use futures::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use kube::{Client, Config};
@@ -101,7 +102,7 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         (way.plan)(number, *attempt)
     });
     match fault {
-        None => forward(&way.client, request, false).await,
+        None => forward(&way.client, request).await,
         Some(Fault::Answer(status, code)) => {
             // Like a store that reads first.
             let _ = to_bytes(request.into_body(), usize::MAX).await;
@@ -113,11 +114,11 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
             broken()
         }
         Some(Fault::Lost) => {
-            forward(&way.client, request, false).await;
+            forward(&way.client, request).await;
             broken()
         }
         Some(Fault::Named(name)) => {
-            let mut answer = forward(&way.client, request, false).await;
+            let mut answer = forward(&way.client, request).await;
             answer.headers_mut().remove(header::ETAG);
             if let Some(name) = name {
                 let name = HeaderValue::from_static(name);
@@ -127,39 +128,20 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         }
         Some(Fault::Slow(time)) => {
             sleep(time).await;
-            forward(&way.client, request, false).await
+            forward(&way.client, request).await
         }
-        Some(Fault::Flipped) => forward(&way.client, request, true).await,
+        Some(Fault::Flipped) => forward(&way.client, flipped(request).await).await,
     }
 }
 
-async fn forward(client: &Client, request: Request, flip: bool) -> Response {
-    let (mut parts, body) = request.into_parts();
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
-        parts.headers.remove(name);
-    }
-    let Ok(body) = to_bytes(body, usize::MAX).await else {
-        return broken();
-    };
-    let mut body = Vec::from(body);
-    if flip && let Some(byte) = body.first_mut() {
+/// With another first byte.
+async fn flipped(request: Request) -> Request {
+    let (parts, body) = request.into_parts();
+    let mut body = Vec::from(to_bytes(body, usize::MAX).await.unwrap());
+    if let Some(byte) = body.first_mut() {
         *byte ^= 1;
     }
-    let request = Request::from_parts(parts, kube::client::Body::from(body));
-    match client.send(request).await {
-        Ok(answer) => {
-            let (mut parts, body) = answer.into_parts();
-            parts.headers.remove(header::TRANSFER_ENCODING);
-            Response::from_parts(parts, Body::new(body))
-        }
-        Err(_) => broken(),
-    }
-}
-
-/// An answer that breaks off.
-fn broken() -> Response {
-    let nothing = futures::stream::iter([Err::<Bytes, _>("broken off")]);
-    Response::new(Body::from_stream(nothing))
+    Request::from_parts(parts, Body::from(body))
 }
 
 fn refusal(status: u16, code: &str) -> Response {
