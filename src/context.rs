@@ -85,8 +85,7 @@ impl Context {
     /// Every Database, also those that cannot be read; none before they were read since this process leads.
     #[must_use]
     pub fn all_databases(&self) -> Option<Vec<Arc<DeserializeGuard<Database>>>> {
-        let store = self.databases.get();
-        store.filter(|store| is_read(Some(store))).map(Store::state)
+        read(self.databases.get()).map(Store::state)
     }
 
     /// The Databases that refer to an instance.
@@ -127,10 +126,7 @@ impl Context {
     /// # Errors
     /// [`Error::NotRead`] shortly after the start, and for an object that cannot be read.
     pub fn instance_object(&self, name: &str) -> Result<Option<DatabaseInstance>, Error> {
-        let store = self.instance_objects.get();
-        let store = store
-            .filter(|store| is_read(Some(store)))
-            .ok_or(Error::NotRead)?;
+        let store = read(self.instance_objects.get()).ok_or(Error::NotRead)?;
         match store.get(&ObjectRef::new(name)).as_deref() {
             Some(DeserializeGuard(Ok(instance))) => Ok(Some(instance.clone())),
             Some(DeserializeGuard(Err(_))) => Err(Error::NotRead),
@@ -181,12 +177,12 @@ impl Context {
     }
 }
 
-/// Whether all objects of a kind were read once. Not where their controller ended, maybe before it read them.
+/// The objects of a kind once all were read; none where their controller ended, maybe before it read them.
 #[must_use]
-pub fn is_read<K>(store: Option<&Store<K>>) -> bool
+pub fn read<K>(store: Option<&Store<K>>) -> Option<&Store<K>>
 where
     K: reflector::Lookup + Clone + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone,
 {
-    store.is_some_and(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))))
+    store.filter(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))))
 }

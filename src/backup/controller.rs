@@ -12,7 +12,7 @@ use super::walk::{self, End, walk};
 use super::{sweep, watching};
 use crate::api::{Backup, BackupState, FINALIZER};
 use crate::backoff;
-use crate::context::is_read;
+use crate::context::read;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
 
@@ -86,5 +86,5 @@ fn is_instance_unseen(context: &Context, backup: &Backup) -> bool {
 /// places, nor about what became of a backup.
 fn is_ready(context: &Context) -> bool {
     let (databases, backups) = (context.databases.get(), context.backups.get());
-    is_read(databases) && is_read(backups) && context.backup.work.is_ready()
+    read(databases).is_some() && read(backups).is_some() && context.backup.work.is_ready()
 }

@@ -13,7 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::last_words::LastWords;
 use crate::api::{BACKUP_LABEL, Backup};
-use crate::context::{Context, is_read};
+use crate::context::{Context, read};
 use crate::controller::forget_managers;
 use crate::error::Error;
 
@@ -86,7 +86,7 @@ impl Work {
     /// Whether all Jobs and pods are known: before that nothing can be said of a pod that is not shown.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        is_read(self.jobs.get()) && is_read(self.pods.get())
+        read(self.jobs.get()).is_some() && read(self.pods.get()).is_some()
     }
 
     /// The Job of this name; the API server is asked where the watch does not show it. Client required then.
