@@ -62,9 +62,9 @@ struct Shared<S> {
     slots: Arc<Semaphore>,
     /// How many of these there are.
     size: usize,
-    /// For connections that are not kept; none where there is only one connection for everything.
-    visits: Option<Arc<Semaphore>>,
-    /// How many of those there are.
+    /// For connections that are not kept.
+    visits: Arc<Semaphore>,
+    /// How many of those there are; none where there is only one connection for everything.
     visitors: usize,
     timeouts: Timeouts,
     idle: Mutex<Idle<S>>,
@@ -104,7 +104,7 @@ impl<S: Session> Pool<S> {
         let shared = Shared {
             slots: Arc::new(Semaphore::new(size - visitors)),
             size: size - visitors,
-            visits: (visitors > 0).then(|| Arc::new(Semaphore::new(visitors))),
+            visits: Arc::new(Semaphore::new(visitors)),
             visitors,
             timeouts,
             idle: Mutex::new(Idle {
@@ -121,10 +121,9 @@ impl<S: Session> Pool<S> {
     /// What is open at the moment.
     pub(super) fn usage(&self) -> Usage {
         let taken = |slots: &Semaphore, size: usize| size.saturating_sub(slots.available_permits());
-        let visits = self.shared.visits.as_deref();
         Usage {
             busy: taken(&self.shared.slots, self.shared.size)
-                + visits.map_or(0, |visits| taken(visits, self.shared.visitors)),
+                + taken(&self.shared.visits, self.shared.visitors),
             idle: self.shared.lock().sessions.len(),
             limit: self.shared.size + self.shared.visitors,
         }
@@ -137,8 +136,8 @@ impl<S: Session> Pool<S> {
 
     /// A slot for a connection that is closed after use; waits its turn.
     pub(super) async fn visit(&self) -> Result<Slot, ProviderError> {
-        if let Some(visits) = &self.shared.visits {
-            return self.permit(visits).await;
+        if self.shared.visitors > 0 {
+            return self.permit(&self.shared.visits).await;
         }
         let slot = self.slot().await?;
         self.make_room().await;
@@ -147,7 +146,7 @@ impl<S: Session> Pool<S> {
 
     /// One of each, for a visit that needs a session beside it.
     pub(super) async fn two_slots(&self) -> Result<(Slot, Slot), ProviderError> {
-        if self.shared.visits.is_none() {
+        if self.shared.visitors == 0 {
             return Err(ProviderError::Unsupported(
                 "extensions, schemas and backups need two connections: set the instance's spec.maxConnections to 2 or more"
                     .to_owned(),
@@ -205,9 +204,7 @@ impl<S: Session> Pool<S> {
     /// Closes the idle sessions and refuses everything from now on.
     pub(super) async fn close(&self) {
         self.shared.slots.close();
-        if let Some(visits) = &self.shared.visits {
-            visits.close();
-        }
+        self.shared.visits.close();
         loop {
             let session = self.shared.lock().sessions.pop_front();
             match session {

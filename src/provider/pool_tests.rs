@@ -34,7 +34,7 @@ async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
     let visit = pool.visit().await.unwrap();
     assert_eq!(pool.usage(), usage(1, 2));
     assert_eq!(pool.shared.lock().sessions.len(), 2);
-    let visits = pool.shared.visits.as_ref().unwrap();
+    let visits = &pool.shared.visits;
     assert_eq!(visits.available_permits(), 0);
     drop(visit);
 }
@@ -118,7 +118,7 @@ async fn half_of_the_connections_are_for_visits() {
         for _ in 0..visits {
             held.push(pool.visit().await.unwrap());
         }
-        let all = pool.shared.visits.as_ref().unwrap();
+        let all = &pool.shared.visits;
         assert_eq!(all.available_permits(), 0, "{limit}");
         assert_eq!(pool.usage().busy, visits, "{limit}");
         assert_eq!(pool.usage().limit, sessions + visits, "{limit}");
