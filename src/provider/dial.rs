@@ -10,17 +10,14 @@
 //! With the next release of sqlx this file goes, and its callers call `options.connect()`: see
 //! `doc/decisions/0020-a-connection-that-sends-at-once.md`.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
+use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::io::AsyncWriteExt as _;
@@ -40,12 +37,8 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
     let directory = fresh_name();
     // What libpq calls the socket in a directory, and sqlx after it.
     let name = format!("{directory}/.s.PGSQL.{port}");
-    let Ok(end) = relay(&name, far, TAKEN_UP_WITHIN) else {
-        return options.connect().await;
-    };
-    let path = abstract_path(&directory);
-    let connected = options.clone().socket(as_path(&path)).connect().await;
-    connected.map_err(|error| end.explain(error))
+    let through = options.clone().socket(abstract_path(&directory));
+    connect(far, &name, &through, options).await
 }
 
 /// Logs in to MySQL or MariaDB.
@@ -56,12 +49,24 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
 pub async fn mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     let far = reach(options.get_host(), options.get_port()).await?;
     let name = fresh_name();
-    let Ok(end) = relay(&name, far, TAKEN_UP_WITHIN) else {
-        return options.connect().await;
-    };
-    let path = abstract_path(&name);
-    let connected = options.clone().socket(as_path(&path)).connect().await;
-    connected.map_err(|error| end.explain(error))
+    let through = options.clone().socket(abstract_path(&name));
+    connect(far, &name, &through, options).await
+}
+
+/// Through a socket of this name to the connection that was made, else without either.
+async fn connect<O>(
+    far: TcpStream,
+    name: &str,
+    through: &O,
+    directly: &O,
+) -> Result<O::Connection, sqlx::Error>
+where
+    O: ConnectOptions<Connection: Sized>,
+{
+    match relay(name, far, TAKEN_UP_WITHIN) {
+        Ok(end) => through.connect().await.map_err(|error| end.explain(error)),
+        Err(_) => directly.connect().await,
+    }
 }
 
 async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -76,12 +81,8 @@ fn fresh_name() -> String {
 }
 
 /// How a path says that it is such a name.
-fn abstract_path(name: &str) -> Vec<u8> {
-    [b"\0", name.as_bytes()].concat()
-}
-
-fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
+fn abstract_path(name: &str) -> String {
+    format!("\0{name}")
 }
 
 /// Whether the server has hung up.
@@ -169,7 +170,7 @@ mod tests {
         let (server, _) = listener.accept().await.unwrap();
         let name = fresh_name();
         relay(&name, far, TAKEN_UP_WITHIN).unwrap();
-        let near = UnixStream::connect(as_path(&abstract_path(&name))).await;
+        let near = UnixStream::connect(abstract_path(&name)).await;
         (server, near.unwrap())
     }
 
