@@ -1,5 +1,7 @@
 //! Deleted while it runs: a Backup, or its Database.
 
+use std::time::Duration;
+
 use db_operator::api::{Backup, Database, DatabaseState};
 use e2e::testing::{Bed, Bucket, SOON, eventually, on_every_server};
 use k8s_openapi::api::batch::v1::Job;
@@ -9,6 +11,9 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+
+/// The grace of a backup's pod: one that was asked to end before its process listened to signals stays that long.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// Where a Backup's object would be, without the part that tells backups of a Database apart.
 fn folder(backup: &Backup) -> String {
@@ -38,7 +43,7 @@ where
 {
     let api: Api<K> = Api::namespaced(bed.client.clone(), &bed.namespace);
     let kind = K::kind(&()).into_owned();
-    eventually(&format!("no {kind} is left"), SOON, async || {
+    eventually(&format!("no {kind} is left"), GRACE + SOON, async || {
         let left = api.list(&ListParams::default()).await.unwrap().items;
         let mut left = left.iter().map(ResourceExt::name_any);
         left.find(|name| name.starts_with("backup-"))

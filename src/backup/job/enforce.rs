@@ -18,8 +18,9 @@ use crate::api::{BACKUP_LABEL, DATABASE_LABEL, DATABASE_NAMESPACE_LABEL};
 
 /// Where the pod is, in the Job.
 const POD: &str = "spec.template.spec";
-/// Long enough to stop the dump tool and to say so.
-const GRACE_SECONDS: i64 = 30;
+/// Long enough to stop the dump tool and to say so. It is also how long a pod stays that is asked to end in its first
+/// milliseconds: the kernel drops the signals that a container's first process does not listen to yet.
+const GRACE_SECONDS: i64 = 15;
 /// Annotations that once took a container's AppArmor profile away.
 const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 

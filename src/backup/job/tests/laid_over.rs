@@ -85,7 +85,7 @@ const UNCHANGED: &[(&str, &str)] = &[
         "ephemeralContainers: [{name: x, image: y}]",
     ),
     (
-        "terminationGracePeriodSeconds: 30",
+        "terminationGracePeriodSeconds: 15",
         "terminationGracePeriodSeconds: 0",
     ),
     (
