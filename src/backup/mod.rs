@@ -9,7 +9,7 @@
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
 //! | `wait.rs`, `turn.rs` | before the beginning: whose turn it is (pure), and what is waited for |
 //! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
-//! | `start.rs`, `secret.rs`, `window.rs` | the upload and the Job; what the Job's Secret holds; the signed parts that it has (pure) |
+//! | `start.rs`, `plan.rs`, `secret.rs`, `window.rs` | the upload and the Job; how large it becomes, in which parts (pure); what the Job's Secret holds; the signed parts that it has (pure) |
 //! | `job/` | from a template to the Job |
 //! | `follow.rs` | how far the Job is |
 //! | `judge.rs`, `ended.rs`, `pod.rs`, `refusal.rs` | what became of it; what an ended pod means; what a pod says; why there is none (all pure) |
@@ -28,6 +28,7 @@ pub mod judge;
 mod last_words;
 pub mod memory;
 mod pass;
+mod plan;
 pub mod pod;
 mod prepare;
 mod refusal;

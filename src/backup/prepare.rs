@@ -11,13 +11,13 @@ use kube::{Api, ResourceExt};
 
 use super::job::{self, Order};
 use super::pass::{Obstacle, Pass};
+use super::plan::Plan;
 use super::subject::{self, Finality};
 use crate::api::backup::{Source as SourceStatus, Upload};
 use crate::api::references::ConfigMapKeyRef;
 use crate::api::{ACKNOWLEDGE_IDENTITY, BackupReason, Database, DatabaseInstance, Reason};
 use crate::database;
 use crate::dump::errand::{Errand, Flavour, Source, signed_within};
-use crate::dump::parts::Schedule;
 use crate::error::Error;
 use crate::instance::destination::Destination;
 use crate::instance::registry::Standing;
@@ -232,7 +232,7 @@ impl Prepared {
     }
 
     /// What the pod is asked to do.
-    pub fn errand(&self, pass: &Pass<'_>, estimated_bytes: u64, schedule: Schedule) -> Errand {
+    pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Errand {
         let spec = &self.instance.spec;
         let stall = SignedDuration::from_secs(pass.backup.spec.stall_seconds);
         let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
@@ -247,8 +247,8 @@ impl Prepared {
                 database: self.names.database.to_string(),
             },
             destination: pass.status().destination.unwrap_or_default(),
-            estimated_bytes,
-            schedule,
+            estimated_bytes: plan.dumped,
+            schedule: plan.schedule.clone(),
             uploads: UPLOADS,
             compression_level: COMPRESSION_LEVEL,
             stall_seconds: seconds(stall),
@@ -257,8 +257,8 @@ impl Prepared {
     }
 
     /// Memory that the pod needs with these parts, in bytes.
-    pub fn memory(schedule: &Schedule) -> u64 {
-        TOOL_MEMORY + schedule.memory(UPLOADS)
+    pub fn memory(plan: &Plan) -> u64 {
+        TOOL_MEMORY + plan.schedule.memory(UPLOADS)
     }
 
     /// The Job.

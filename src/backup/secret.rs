@@ -11,12 +11,12 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 
 use super::pass::{Obstacle, Pass};
+use super::plan::Plan;
 use super::prepare::Prepared;
-use super::start::{COMPRESSION, refusal};
+use super::start::refusal;
 use super::window;
 use crate::api::BACKUP_LABEL;
 use crate::dump::errand::{Errand, paths};
-use crate::dump::parts::Schedule;
 use crate::dump::window::{Batch, Window};
 use crate::error::Error;
 
@@ -36,22 +36,18 @@ pub async fn is_there(pass: &Pass<'_>, job: &Job) -> Result<bool, Error> {
     }))
 }
 
-/// What the pod mounts for a dump of about so many bytes, with the first window of signed parts.
+/// What the pod mounts for a dump as it is planned, with the first window of signed parts.
 pub async fn fill(
     pass: &Pass<'_>,
     prepared: &Prepared,
-    estimate: u64,
-    schedule: &Schedule,
+    plan: &Plan,
     upload_id: &str,
 ) -> Result<(BTreeMap<String, ByteString>, Window), Obstacle> {
-    let expected = (estimate > 0)
-        .then(|| schedule.parts(estimate / COMPRESSION))
-        .flatten();
-    let range = window::first(expected, schedule.max_parts);
+    let range = window::first(plan.parts(), plan.schedule.max_parts);
     let window = Window {
         batches: vec![sign(pass, upload_id, range).await?],
     };
-    let errand = prepared.errand(pass, estimate, schedule.clone());
+    let errand = prepared.errand(pass, plan);
     let mut data = BTreeMap::from([
         (paths::ERRAND_KEY.to_owned(), encode(&errand)?),
         (paths::WINDOW_KEY.to_owned(), encode(&window)?),

@@ -7,18 +7,16 @@ use kube::Api;
 use kube::api::PostParams;
 
 use super::pass::{Obstacle, Pass};
+use super::plan::Plan;
 use super::prepare::{self, Prepared};
 use super::subject::{self, Sight, Subject};
 use super::{job, secret};
 use crate::api::BackupReason;
-use crate::dump::parts::Schedule;
 use crate::error::Error;
 use crate::provider::Assessment;
 
 /// How much of what may not be read a message names.
 const NAMED: usize = 10;
-/// What is assumed of the size of a compressed dump: half of what was dumped. Rows compress better, images do not.
-pub const COMPRESSION: u64 = 2;
 
 /// Brings the Job about. When it is done the Job is there, with all that its pod needs.
 pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
@@ -45,11 +43,7 @@ pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
             .await?
     };
     check_readable(&assessment)?;
-    let s3 = &prepared.destination.s3;
-    let max_parts = u32::try_from(s3.max_parts).unwrap_or(1);
-    let stored = assessment.bytes / COMPRESSION;
-    let schedule = Schedule::plan(stored, max_parts, s3.equal_parts)
-        .map_err(|error| Obstacle::new(BackupReason::TooLarge, error.to_string()))?;
+    let plan = Plan::of(assessment.bytes, &prepared.destination.s3)?;
 
     let upload_id = begin(pass, &prepared).await?;
     let job = existing_job(pass).await?;
@@ -59,15 +53,14 @@ pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
         return Ok(());
     }
     // All is at hand before the Job is: a pod that does not find its Secret looks again ever more rarely.
-    let (data, window) =
-        secret::fill(pass, &prepared, assessment.bytes, &schedule, &upload_id).await?;
+    let (data, window) = secret::fill(pass, &prepared, &plan, &upload_id).await?;
     let job = match job {
         Some(job) => job,
-        None => create_job(pass, &prepared, &schedule).await?,
+        None => create_job(pass, &prepared, &plan).await?,
     };
     secret::write(pass, &job, data).await?;
     let windows = &pass.context.backup.windows;
-    windows.put(&pass.uid(), window, schedule.max_parts);
+    windows.put(&pass.uid(), window, plan.schedule.max_parts);
     Ok(())
 }
 
@@ -137,12 +130,8 @@ async fn existing_job(pass: &Pass<'_>) -> Result<Option<Job>, Obstacle> {
     }
 }
 
-async fn create_job(
-    pass: &Pass<'_>,
-    prepared: &Prepared,
-    schedule: &Schedule,
-) -> Result<Job, Obstacle> {
-    let job = prepared.job(pass, Prepared::memory(schedule))?;
+async fn create_job(pass: &Pass<'_>, prepared: &Prepared, plan: &Plan) -> Result<Job, Obstacle> {
+    let job = prepared.job(pass, Prepared::memory(plan))?;
     let jobs: Api<Job> = pass.api();
     jobs.create(&PostParams::default(), &job)
         .await
