@@ -1,8 +1,9 @@
 //! Which server may be worked on: the one that is known, or the one that somebody acknowledged.
 //!
 //! What answers at an address can change at any moment (a name in DNS, a server made anew), so each session is asked
-//! when it is opened, before anything is written in it. Whoever looks only now and then makes claims on a server that
-//! is nobody's, and takes a database that is still on the other one for gone.
+//! when it is opened, before anything is written in it but its registration with the fence, which needs an epoch that
+//! this process wrote there. Whoever looks only now and then makes claims on a server that is nobody's, and takes a
+//! database that is still on the other one for gone.
 
 use super::ProviderError;
 

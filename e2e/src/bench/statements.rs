@@ -88,13 +88,14 @@ impl Statements {
 }
 
 fn on_postgres(log: &str) -> Asked {
-    let entry = format!(" as {APPLICATION}: LOG:  ");
+    let session = format!(" as {APPLICATION}");
     let login = format!("application_name={APPLICATION}");
     let mut asked = Asked::default();
     for line in log.lines() {
         if line.contains("connection authorized") && line.contains(&login) {
             asked.connections += 1;
-        } else if let Some((_, message)) = line.split_once(&entry)
+        } else if let Some((_, rest)) = line.split_once(&session)
+            && let Some((_, message)) = rest.split_once(": LOG:  ")
             && (message.starts_with("execute ") || message.starts_with("statement: "))
         {
             asked.statements += 1;
@@ -131,11 +132,12 @@ mod tests {
 \tFROM x
 2026-11-23 23:22:24 GMT [1] a@b from 10.0.0.1(1) as db-operator: DETAIL:  Parameters: $1 = NULL
 2026-11-23 23:22:24 GMT [1] a@b from 10.0.0.1(1) as db-operator: LOG:  statement: BEGIN;
+2026-11-23 23:22:24 GMT [4] a@b from 10.0.0.1(1) as db-operator visit 0123456789abcdef: LOG:  execute sqlx_s_1: SELECT 1
 2026-11-23 23:22:24 GMT [2] a@b from 10.0.0.1(1) as psql: LOG:  statement: SELECT 2
 2026-11-23 23:22:24 GMT [3] a@b from 10.0.0.1(1) as [unknown]: LOG:  connection authorized: user=a application_name=db-operator SSL enabled
 ";
         let expected = Asked {
-            statements: 2,
+            statements: 3,
             connections: 1,
         };
         assert_eq!(on_postgres(log), expected);

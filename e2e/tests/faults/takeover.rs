@@ -180,11 +180,8 @@ async fn sessions(stage: &Stage, epoch: u32) -> HashSet<String> {
 /// where it is still the same.
 fn is_a_look_at_the_epoch(statement: &str) -> bool {
     [
-        // Which server it is comes before its epoch: another one's would mean nothing.
-        "SELECT system_identifier::text AS identity",
-        "SELECT m.schema_version, e.epoch",
+        "SELECT m.schema_version, e.epoch, e.process",
         "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)",
-        "SELECT a.pid, a.backend_start::text",
     ]
     .iter()
     .any(|look| statement.starts_with(look))
@@ -270,7 +267,7 @@ impl Log {
 
     /// The administrator's sessions that began after this position and that the new leader did not register.
     fn strangers(&self, cluster_id: &str, after: usize) -> HashSet<String> {
-        let mut began = HashSet::new();
+        let mut began: HashMap<&str, &str> = HashMap::new();
         let mut by_new_leader = HashSet::new();
         let mut registers: HashMap<&str, bool> = HashMap::new();
         for (place, entry) in self.0.iter().enumerate() {
@@ -279,7 +276,7 @@ impl Log {
                 && entry.text.contains("application_name=db-operator")
                 && entry.text.contains("user=dboperator_admin")
             {
-                began.insert(entry.pid.clone());
+                began.insert(&entry.pid, &entry.text);
             }
             if entry.text.contains("LOG:  ") {
                 let is = entry.text.contains("INSERT INTO db_operator.sessions");
@@ -290,11 +287,19 @@ impl Log {
                 let is_former =
                     parameters.first() == Some(&cluster_id) && parameters.get(1) == Some(&"1");
                 if !is_former {
-                    by_new_leader.insert(entry.pid.clone());
-                    by_new_leader.extend(parameters.get(3).map(|pid| (*pid).to_owned()));
+                    by_new_leader.insert(entry.pid.as_str());
+                    // A visit is registered by another session, which knows it by its name.
+                    if let Some(name) = parameters.get(3) {
+                        let visits = began.iter().filter(|(_, text)| text.contains(name));
+                        by_new_leader.extend(visits.map(|(pid, _)| *pid));
+                    }
                 }
             }
         }
-        began.difference(&by_new_leader).cloned().collect()
+        began
+            .into_keys()
+            .filter(|pid| !by_new_leader.contains(pid))
+            .map(str::to_owned)
+            .collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_operator::provider::{Fence, ProviderError, open};
+use db_operator::provider::{Expected, Fence, ProviderError, open};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::context::{Context, desired};
@@ -17,6 +17,8 @@ pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
         (context.administrator().await, context.administrator().await);
     let first = open(context.config(&first_admin), Fence::new(&cluster, || true));
     let verifier = first.verifier(&context.password());
+    let identity = first.inspect().await.unwrap().identity.unwrap();
+    first.expect(Expected::new(Some(&identity), None));
     first.ensure_role(&wanted, Some(&verifier)).await.unwrap();
 
     let second = open(context.config(&second_admin), Fence::new(&cluster, || true));

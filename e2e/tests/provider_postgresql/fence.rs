@@ -17,6 +17,8 @@ fn is_harmless(statement: &str) -> bool {
 pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
     let former = bed.provider("fence");
     let wanted = desired("fenced");
+    let identity = former.inspect().await.unwrap().identity.unwrap();
+    former.expect(Expected::new(Some(&identity), None));
     bed.make(&*former, "fence", &wanted, &password("fenced"))
         .await;
     // Several sessions.
@@ -206,7 +208,8 @@ pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed
     bed.make(&*provider, "moved", &wanted, &password("moved"))
         .await;
 
-    // Not even a session that is open is used for long, nor a claim of another server read.
+    // Not even a session that is open is used for long, nor a claim of another server read. It is registered, because
+    // this process has entered there.
     provider.expect(Expected::new(Some(known), None));
     let mark = bed.mark();
     let refused = [
@@ -226,7 +229,7 @@ pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed
     }
     for statement in bed.statements_since(mark) {
         assert!(
-            statement.starts_with("SELECT system_identifier"),
+            statement.starts_with("SELECT system_identifier") || is_harmless(&statement),
             "on another server it ran: {statement}"
         );
     }

@@ -141,13 +141,10 @@ impl Sessions {
         self.pool.close().await;
     }
 
-    /// Connects and registers. The first to come makes the contact; the others wait for it.
+    /// Connects and registers, which writes nothing where this process was superseded. The first to come makes the
+    /// contact, after a look at which server it is; the others wait for it.
     async fn open(&self) -> Result<Session, ProviderError> {
         let mut session = Session::open(&self.config, &self.server, session::token()).await?;
-        if !self.identity().expected.is_any() {
-            let found = home::identity(&mut session).await?;
-            self.recognize(found.as_deref())?;
-        }
         let mut known = self.contact.lock().await;
         // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
         for _ in 0..2 {
@@ -157,8 +154,12 @@ impl Sessions {
                 None => Arc::new(self.first_contact(&mut session).await?),
             };
             *known = Some(Arc::clone(&contact));
-            if fence::register(&mut session, &self.fence, contact.epoch).await? {
+            let recognize = |found: Option<&str>| self.recognize(found);
+            if fence::register(&mut session, &self.fence, contact.epoch, recognize).await? {
                 drop(known);
+                if !self.identity().expected.is_any() {
+                    self.recognize(home::identity(&mut session).await?.as_deref())?;
+                }
                 fence::forget_lost(&mut session, &self.fence, contact.epoch).await?;
                 return Ok(session);
             }
@@ -168,11 +169,13 @@ impl Sessions {
     }
 
     async fn first_contact(&self, session: &mut Session) -> Result<Contact, ProviderError> {
+        let found = home::identity(session).await?;
+        self.recognize(found.as_deref())?;
         let dialect = dialect(session, self.config.tls.mode).await?;
         let (account, held) = privileges(session).await?;
         let grant = Arc::from(grants::everything(&dialect, &account));
         session.set_grant(&grant);
-        if home::identity(session).await?.is_none() {
+        if found.is_none() {
             self.fence.check_held()?;
             let identity = self.founding()?;
             home::make(session, &dialect, &identity).await?;

@@ -22,7 +22,7 @@ pub(super) async fn enter(
     fence: &Fence,
     patience: Duration,
 ) -> Result<i64, ProviderError> {
-    let standing = home::epoch(session, fence.cluster_id()).await?;
+    let standing = home::standing(session, fence.cluster_id()).await?.epoch;
     let entry = fence.entry(standing.as_ref());
     // After the answer: a process that was paused before or while it asked finds its lease gone here.
     fence.check_held()?;
@@ -64,11 +64,12 @@ pub(super) async fn enter(
 
 /// Registers a session under the epoch of this process, before its first other statement. The shared lock on the
 /// epoch's row makes this and a raise by another process wait for each other. Says `false` where the server has
-/// forgotten that epoch.
+/// forgotten that epoch, and what `recognize` says where it is another server.
 pub(super) async fn register(
     session: &mut Session,
     fence: &Fence,
     epoch: i64,
+    recognize: impl Fn(Option<&str>) -> Result<(), ProviderError>,
 ) -> Result<bool, ProviderError> {
     let insert = sqlx::query(
         "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
@@ -88,8 +89,9 @@ pub(super) async fn register(
             Ok(true)
         }
         Ok(_) => {
-            let standing = home::epoch(session, fence.cluster_id()).await?;
-            match fence.tenure(epoch, standing.as_ref()) {
+            let standing = home::standing(session, fence.cluster_id()).await?;
+            recognize(standing.identity.as_deref())?;
+            match fence.tenure(epoch, standing.epoch.as_ref()) {
                 Tenure::Held => Err(ProviderError::Unexpected {
                     doing: doing.to_owned(),
                     detail: "the server did not give the session its named lock (GET_LOCK)"
@@ -220,7 +222,7 @@ async fn end_older(
 /// The epoch that somebody wrote first: this process's own where that was another provider of it, none where it was
 /// a successor.
 async fn entered_meanwhile(session: &mut Session, fence: &Fence) -> Result<i64, ProviderError> {
-    match home::epoch(session, fence.cluster_id()).await? {
+    match home::standing(session, fence.cluster_id()).await?.epoch {
         Some(epoch) if epoch.process == fence.process() => Ok(epoch.number),
         standing => Err(ProviderError::Superseded {
             mine: None,

@@ -12,23 +12,36 @@ use super::session::{Row, Session, Statement};
 /// The layout of these tables; a later version of the operator finds it in `meta` and migrates.
 const LAYOUT: &str = "1";
 
-/// The epoch of a cluster, `None` when it has none yet.
-pub(super) async fn epoch(
+/// What the operator's own schema says of a server and of a cluster on it.
+#[derive(Default)]
+pub(super) struct Standing {
+    /// Which server it is.
+    pub(super) identity: Option<String>,
+    /// The epoch of the cluster, `None` when it has none yet.
+    pub(super) epoch: Option<Epoch>,
+}
+
+/// Both in one answer: the epoch on another server says nothing about this one. Nothing where there is no schema.
+pub(super) async fn standing(
     session: &mut Session,
     cluster_id: &str,
-) -> Result<Option<Epoch>, ProviderError> {
+) -> Result<Standing, ProviderError> {
     let query = sqlx::query(
-        "SELECT CAST(e.epoch AS SIGNED) AS epoch, e.process, m.value AS layout FROM db_operator.meta m \
+        "SELECT CAST(e.epoch AS SIGNED) AS epoch, e.process, m.value AS layout, i.value AS identity \
+         FROM db_operator.meta m LEFT JOIN db_operator.meta i ON i.name = 'identity' \
          LEFT JOIN db_operator.epochs e ON e.cluster_id = ? WHERE m.name = 'layout'",
     )
     .bind(cluster_id);
     match session.rows("reading the epoch", query).await {
         Ok(rows) => match rows.first() {
-            Some(row) => read_epoch(row),
-            None => Ok(None),
+            Some(row) => Ok(Standing {
+                identity: row.optional_text("identity")?,
+                epoch: read_epoch(row)?,
+            }),
+            None => Ok(Standing::default()),
         },
         Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
-            Ok(None)
+            Ok(Standing::default())
         }
         Err(failure) => Err(failure.error),
     }

@@ -4,13 +4,18 @@ use sqlx::postgres::PgRow;
 
 use super::failure::is_nothing_there;
 use super::home::{SCHEMA_VERSION, column, unexpected};
-use super::session::Session;
+use super::session::{APPLICATION, Session};
 use super::{Postgresql, quoted};
 use crate::provider::fence::{Entry, Epoch, Tenure};
 use crate::provider::{ProviderError, pool::Session as _};
 
 pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
 FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
+
+/// Both in one answer: the epoch on another server says nothing about this one.
+const READ_EPOCH_AND_IDENTITY: &str =
+    "SELECT m.schema_version, e.epoch, e.process, s.system_identifier::text AS identity
+FROM pg_control_system() s, db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
 
 const FOUND_EPOCH: &str =
     "INSERT INTO db_operator.epochs (cluster_id, epoch, process) VALUES ($1, $2, $3)
@@ -28,11 +33,8 @@ WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 FOR SHARE OF e";
 
 const REGISTER_VISIT: &str =
     "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)
-SELECT e.cluster_id, e.epoch, $4, $5::text::timestamptz FROM db_operator.epochs e
-WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 FOR SHARE OF e";
-
-const WHO_AM_I: &str =
-    "SELECT a.pid, a.backend_start::text FROM pg_stat_get_activity(pg_backend_pid()) a";
+SELECT e.cluster_id, e.epoch, a.pid, a.backend_start FROM db_operator.epochs e, pg_stat_activity a
+WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 AND a.application_name = $4 FOR SHARE OF e";
 
 /// Asks sessions of the same cluster with an older epoch to end and waits for each, 5 s at most. A process id that
 /// was given to somebody else since then has another start. A start that is hidden from this administrator (a former
@@ -50,15 +52,20 @@ AND NOT EXISTS (SELECT FROM pg_stat_activity a
   WHERE a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true))";
 
 impl Postgresql {
-    /// A session in another database, registered with the fence before its first other statement but those that
-    /// ask who the server is, and who it is itself.
+    /// A session in another database. `home` registers it with the fence before its first statement, and knows it by
+    /// the name that it was opened with.
     pub(super) async fn open_visit(
         &self,
         home: &mut Session,
         database: &str,
     ) -> Result<Session, ProviderError> {
-        let mut visit = self.connect_to_known(database).await?;
-        match self.register_visit(home, &mut visit).await {
+        let name = format!("{APPLICATION} visit {:016x}", rand::random::<u64>());
+        let mut visit = self.connect_as(&name, database).await?;
+        let entered = async {
+            self.register_visit(home, &name).await?;
+            self.recognize(&mut visit).await
+        };
+        match entered.await {
             Ok(()) => Ok(visit),
             Err(error) => {
                 visit.close().await;
@@ -91,14 +98,17 @@ impl Postgresql {
         passed
     }
 
+    /// Where this process has entered before, it registers first, which writes nothing where it was superseded. On a
+    /// server that it does not know it asks first which one that is.
     async fn register_or_enter(&self, session: &mut Session) -> Result<(), ProviderError> {
         let mut mine = self.epoch.lock().await;
         if let Some(epoch) = *mine {
             if self.register(session, epoch).await? {
-                return Ok(());
+                return self.recognize(session).await;
             }
             *mine = None;
         }
+        self.recognize(session).await?;
         let epoch = self.enter(session).await?;
         if !self.register(session, epoch).await? {
             return Err(forgotten());
@@ -174,8 +184,7 @@ impl Postgresql {
             Err(failure) if is_nothing_there(&failure) => return Ok(false),
             Err(failure) => return Err(failure.into()),
         }
-        let standing = self.read_epoch(session).await?;
-        match self.fence.tenure(epoch, standing.as_ref()) {
+        match self.tenure(session, epoch).await? {
             Tenure::Superseded { newer } => Err(ProviderError::Superseded {
                 mine: Some(epoch),
                 newer,
@@ -185,46 +194,46 @@ impl Postgresql {
         }
     }
 
-    async fn register_visit(
-        &self,
-        home: &mut Session,
-        visit: &mut Session,
-    ) -> Result<(), ProviderError> {
+    /// What became of this epoch on the server that is known.
+    async fn tenure(&self, session: &mut Session, epoch: i64) -> Result<Tenure, ProviderError> {
+        let read = sqlx::query(READ_EPOCH_AND_IDENTITY).bind(self.fence.cluster_id());
+        let standing = match session.row("read the epoch", read).await {
+            Ok(Some(row)) => {
+                self.accept(&column::<String>(&row, "identity")?)?;
+                epoch_of(&row)?
+            }
+            Ok(None) => None,
+            Err(failure) if is_nothing_there(&failure) => None,
+            // insufficient_privilege: the right to ask for the identity was taken away from ordinary users
+            Err(failure) if failure.code() == Some("42501") => self.read_epoch(session).await?,
+            Err(failure) => return Err(failure.into()),
+        };
+        Ok(self.fence.tenure(epoch, standing.as_ref()))
+    }
+
+    async fn register_visit(&self, home: &mut Session, name: &str) -> Result<(), ProviderError> {
         let Some(epoch) = *self.epoch.lock().await else {
             // The server was made anew under the session `home`.
             return Err(forgotten());
-        };
-        let row = visit
-            .row("ask for the session's own id", sqlx::query(WHO_AM_I))
-            .await?;
-        let (pid, start) = match row {
-            Some(row) => (
-                column::<i32>(&row, "pid")?,
-                column::<String>(&row, "backend_start")?,
-            ),
-            None => {
-                return Err(unexpected(
-                    "ask for the session's own id",
-                    "no row came back",
-                ));
-            }
         };
         let query = sqlx::query(REGISTER_VISIT)
             .bind(self.fence.cluster_id())
             .bind(epoch)
             .bind(self.fence.process())
-            .bind(pid)
-            .bind(start);
+            .bind(name);
         if home.execute("register a visit", query).await? == 1 {
             return Ok(());
         }
-        let standing = self.read_epoch(home).await?;
-        match self.fence.tenure(epoch, standing.as_ref()) {
+        match self.tenure(home, epoch).await? {
             Tenure::Superseded { newer } => Err(ProviderError::Superseded {
                 mine: Some(epoch),
                 newer,
             }),
-            Tenure::Held | Tenure::Forgotten => Err(forgotten()),
+            Tenure::Held => Err(unexpected(
+                "register a visit",
+                "the server does not show the session: are there several servers behind its address?",
+            )),
+            Tenure::Forgotten => Err(forgotten()),
         }
     }
 

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use super::failure::{Failure, is_nothing_there};
 use super::fence::{READ_EPOCH, epoch_of};
 use super::membership::lend;
-use super::session::{Login, Session};
+use super::session::{APPLICATION, Login, Session};
 use super::{Postgresql, quoted};
 use crate::provider::fence::Epoch;
 use crate::provider::{ProviderError, pool::Session as _};
@@ -80,7 +80,6 @@ impl Postgresql {
 
     async fn enter_server(&self, session: &mut Session) -> Result<(), ProviderError> {
         check_version(session.version())?;
-        self.recognize(session).await?;
         self.pass_fence(session).await
     }
 
@@ -128,10 +127,16 @@ impl Postgresql {
 
     /// A connection as the administrator, without any statement.
     pub(super) async fn connect(&self, database: &str) -> Result<Session, Failure> {
+        self.connect_as(APPLICATION, database).await
+    }
+
+    /// The same, with a name that it has in `pg_stat_activity`.
+    pub(super) async fn connect_as(&self, name: &str, database: &str) -> Result<Session, Failure> {
         let login = Login {
             user: &self.config.username,
             password: &self.config.password,
             database,
+            application: name,
         };
         Session::open(&self.config, login).await
     }

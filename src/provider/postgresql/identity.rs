@@ -35,16 +35,21 @@ impl Postgresql {
         }
     }
 
-    /// Refuses a session with another server, and gives up those that are open: they may be with the former one.
+    /// Refuses a session with another server.
     pub(super) async fn recognize(&self, session: &mut Session) -> Result<(), ProviderError> {
-        let expected = self.expectation().clone();
-        if expected.is_any() {
+        if self.expectation().is_any() {
             return Ok(());
         }
-        let Some(found) = identity(session).await? else {
-            return Ok(());
-        };
-        expected.check(&found).inspect_err(|_| self.pool.retire())
+        match identity(session).await? {
+            Some(found) => self.accept(&found),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses another server, and gives up the sessions that are open: they may be with the former one.
+    pub(super) fn accept(&self, identity: &str) -> Result<(), ProviderError> {
+        let accepted = self.expectation().check(identity);
+        accepted.inspect_err(|_| self.pool.retire())
     }
 
     fn expectation(&self) -> std::sync::MutexGuard<'_, Expected> {

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Postgresql;
 use super::failure::{Failure, Kind};
-use super::session::{Login as As, Session};
+use super::session::{APPLICATION, Login as As, Session};
 use crate::provider::pool::Session as _;
 use crate::provider::{Login, Names, ProviderError};
 
@@ -21,6 +21,7 @@ impl Postgresql {
             user: names.role.as_str(),
             password,
             database: names.database.as_str(),
+            application: APPLICATION,
         };
         let result = match Session::open(&self.config, login).await {
             Ok(session) => {

@@ -17,7 +17,7 @@ use crate::provider::{ServerConfig, TlsMode, dial, pool};
 /// Our side waits this much longer than the server, which gives the better answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How the operator's sessions show in `pg_stat_activity`.
+/// How the operator's sessions show in `pg_stat_activity`: so, or with more behind it.
 pub(super) const APPLICATION: &str = "db-operator";
 
 /// A session with the server.
@@ -37,6 +37,8 @@ pub(super) struct Login<'a> {
     pub(super) user: &'a str,
     pub(super) password: &'a SecretString,
     pub(super) database: &'a str,
+    /// How the session shows in `pg_stat_activity`.
+    pub(super) application: &'a str,
 }
 
 impl Session {
@@ -235,7 +237,7 @@ fn options(config: &ServerConfig, login: &Login<'_>) -> PgConnectOptions {
         .password(login.password.expose_secret())
         .database(login.database)
         .ssl_mode(mode)
-        .application_name(APPLICATION)
+        .application_name(login.application)
         .options([
             ("search_path", "pg_catalog".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
