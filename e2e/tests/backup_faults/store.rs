@@ -128,7 +128,7 @@ async fn no_bucket(ground: &Ground<'_>) {
     let case = own.case("bucket", MIB, Value::Null, Value::Null).await;
     let holder = case.hold().await;
     let backup = case.back_up(json!({})).await;
-    asked(&case.front, Call::Begin).await;
+    ground.bed.backing_up(&backup).await;
     let bucket = own.server.object_path(BUCKET, "");
     fs::remove_dir_all(&bucket).unwrap();
     holder.close().await;
@@ -145,7 +145,7 @@ async fn no_keys(ground: &Ground<'_>) {
     let case = ground.case("keys", MIB, Value::Null, Value::Null).await;
     let holder = case.hold().await;
     let backup = case.back_up(json!({"stallSeconds": 30})).await;
-    asked(&case.front, Call::Begin).await;
+    ground.bed.backing_up(&backup).await;
     case.front
         .plan(|_, _| Some(Fault::Answer(403, "InvalidAccessKeyId")));
     holder.close().await;
