@@ -2,6 +2,8 @@
 //! server of its own, so that the operator of the cluster does not meddle, and one runs at a time, because they measure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may end with a panic
 
+#[path = "faults/identity.rs"]
+mod identity;
 #[path = "faults/restart.rs"]
 mod restart;
 #[path = "faults/stage.rs"]

@@ -9,11 +9,15 @@ use tokio::sync::watch;
 use super::{Effect, Faults, Moment};
 use crate::{Error, Result};
 
-/// Passes bytes on between clients and one server. It ends with this value.
+/// Passes bytes on between clients and one server at a time. It ends with this value.
 pub struct Tunnel {
     address: SocketAddr,
-    open: watch::Sender<bool>,
+    server: SocketAddr,
+    way: watch::Sender<Way>,
 }
+
+/// Where connections lead now; nowhere while the tunnel is cut.
+type Way = Option<SocketAddr>;
 
 impl Tunnel {
     /// Listens on a port of its own. `name` is what its requests are called.
@@ -22,21 +26,25 @@ impl Tunnel {
             .await
             .map_err(Error::trial("listen"))?;
         let address = listener.local_addr().map_err(Error::trial("listen"))?;
-        let (open, state) = watch::channel(true);
+        let (way, now) = watch::channel(Some(server));
         tokio::spawn(async move {
-            let mut ended = state.clone();
+            let mut ended = now.clone();
             let accept = async {
                 while let Ok((client, _)) = listener.accept().await {
-                    if *state.borrow() {
-                        let (state, faults) = (state.clone(), faults.clone());
-                        tokio::spawn(pass(client, server, name, state, faults));
-                    }
+                    let Some(server) = *now.borrow() else {
+                        continue;
+                    };
+                    tokio::spawn(pass(client, server, name, now.clone(), faults.clone()));
                 }
             };
             let gone = async { while ended.changed().await.is_ok() {} };
             tokio::select! { () = accept => {}, () = gone => {} }
         });
-        Ok(Self { address, open })
+        Ok(Self {
+            address,
+            server,
+            way,
+        })
     }
 
     /// Where clients connect to.
@@ -47,12 +55,17 @@ impl Tunnel {
 
     /// Ends all connections, and ends new ones at once.
     pub fn cut(&self) {
-        self.open.send_replace(false);
+        self.way.send_replace(None);
     }
 
-    /// Lets connections through again.
+    /// Lets connections through again, to the server that it was made for.
     pub fn mend(&self) {
-        self.open.send_replace(true);
+        self.lead_to(self.server);
+    }
+
+    /// Ends all connections to another server than this one, and leads new ones to it.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.way.send_replace(Some(server));
     }
 }
 
@@ -61,15 +74,15 @@ async fn pass(
     client: TcpStream,
     server: SocketAddr,
     name: &'static str,
-    mut open: watch::Receiver<bool>,
+    mut now: watch::Receiver<Way>,
     faults: Faults,
 ) {
-    let Ok(server) = TcpStream::connect(server).await else {
+    let Ok(stream) = TcpStream::connect(server).await else {
         return;
     };
     tokio::select! {
-        _ = relay(client, server, name, &faults) => {}
-        _ = open.wait_for(|open| !open) => {}
+        _ = relay(client, stream, name, &faults) => {}
+        _ = now.wait_for(|now| *now != Some(server)) => {}
     }
 }
 

@@ -168,7 +168,7 @@ impl Stage {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
-    fn databases(&self) -> Api<Database> {
+    pub fn databases(&self) -> Api<Database> {
         Api::namespaced(self.client.clone(), TENANT)
     }
 }

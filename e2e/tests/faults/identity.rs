@@ -1,0 +1,204 @@
+//! Another server answers where the known one was: nothing is made there, and nothing there is believed, until somebody
+//! says that it is meant.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use db_operator::api::{
+    ACKNOWLEDGE_IDENTITY, Condition, ConditionStatus, Database, DatabaseInstance,
+};
+use e2e::campaign::server::text;
+use e2e::campaign::{Engine, eventually};
+use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+
+use super::stage::Stage;
+use super::{STORM, TURN};
+
+/// What there is on a server besides what it came with: databases and roles.
+const MADE: &str = "SELECT datname::text FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')
+    UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND NOT rolsuper ORDER BY 1";
+
+#[tokio::test]
+async fn another_server_at_the_same_address_is_left_alone_until_it_is_acknowledged() {
+    let _turn = TURN.lock().await;
+    let stage = Stage::with(Engine::Postgres).await;
+    let scene = Scene::of(&stage);
+    // The other server has a certificate of its own.
+    scene
+        .patch(json!({"spec": {"tls": {"mode": "require", "ca": null}}}))
+        .await;
+    let operator = stage.operator("operator", stage.plane.kubeconfig());
+    stage.apply(0..2).await;
+    stage.until_created(2, STORM).await;
+    let first = scene.identity().await;
+
+    let other = Postgresql::start(15).unwrap();
+    let mut person = person(&other).await;
+    let (name, password) = (
+        text(&stage.server.admin, "username"),
+        text(&stage.server.admin, "password"),
+    );
+    let quoted = password.replace('\'', "''");
+    ask(
+        &mut person,
+        &format!("CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}'"),
+    )
+    .await;
+    let system = ask(
+        &mut person,
+        "SELECT system_identifier::text FROM pg_control_system()",
+    )
+    .await;
+    let second = system.concat();
+
+    stage
+        .tunnel
+        .lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, other.port)));
+    stage.apply(2..3).await;
+    let said = scene.stalled("IdentityChanged").await;
+    assert!(said.contains(&first) && said.contains(&second), "{said}");
+    scene.waits("db-2", "Reconciling", "InstanceNotReady").await;
+    assert_eq!(ask(&mut person, MADE).await, [name]);
+
+    stage.tunnel.mend();
+    stage.until_created(3, STORM).await;
+    stage.check_all(3).await;
+
+    // It is meant now. What was on the first server is missing here, and is not made again as if it were nothing.
+    stage
+        .tunnel
+        .lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, other.port)));
+    scene.acknowledge(&second).await;
+    scene.connected(&second).await;
+    scene.look_at("db-0").await;
+    scene.waits("db-0", "Stalled", "DatabaseMissing").await;
+    assert_eq!(ask(&mut person, MADE).await, ["db_operator", name]);
+
+    // And back. The operator goes on where it was.
+    stage.tunnel.mend();
+    scene.acknowledge(&first).await;
+    scene.connected(&first).await;
+    scene.look_at("db-0").await;
+    stage.until_created(3, STORM).await;
+    stage.check_all(3).await;
+    stage.delete_all(STORM).await;
+    operator.ensure().unwrap();
+    drop((operator, person, other));
+    stage.clear().await;
+}
+
+/// The objects that the test looks at.
+struct Scene {
+    instances: Api<DatabaseInstance>,
+    databases: Api<Database>,
+}
+
+impl Scene {
+    fn of(stage: &Stage) -> Self {
+        Self {
+            instances: Api::all(stage.client.clone()),
+            databases: stage.databases(),
+        }
+    }
+
+    async fn patch(&self, change: Value) {
+        self.instances
+            .patch("server", &PatchParams::default(), &Patch::Merge(change))
+            .await
+            .unwrap();
+    }
+
+    async fn acknowledge(&self, identity: &str) {
+        self.patch(json!({"metadata": {"annotations": {ACKNOWLEDGE_IDENTITY: identity}}}))
+            .await;
+    }
+
+    /// Which server the instance is said to be.
+    async fn identity(&self) -> String {
+        let status = self.instances.get("server").await.unwrap().status;
+        status.unwrap().identity.unwrap().known
+    }
+
+    /// Waits until the instance says this, and returns its message.
+    async fn stalled(&self, reason: &str) -> String {
+        eventually(&format!("the instance is {reason}"), STORM, async || {
+            let status = self.instances.get("server").await.unwrap().status;
+            Ok(message(
+                &status.unwrap_or_default().conditions,
+                "Stalled",
+                reason,
+            ))
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn connected(&self, identity: &str) {
+        eventually("the instance is connected", STORM, async || {
+            let status = self.instances.get("server").await.unwrap().status;
+            let status = status.unwrap_or_default();
+            let ready = message(&status.conditions, "Ready", "Connected");
+            let known = status.identity.is_some_and(|it| it.known == identity);
+            Ok(ready.filter(|_| known))
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Asks for a look at a Database now.
+    async fn look_at(&self, name: &str) {
+        let now = jiff::Timestamp::now().to_string();
+        let annotations = json!({db_operator::api::RECONCILE_REQUESTED_AT: now});
+        let change = json!({"metadata": {"annotations": annotations}});
+        self.databases
+            .patch(name, &PatchParams::default(), &Patch::Merge(change))
+            .await
+            .unwrap();
+    }
+
+    async fn waits(&self, name: &str, kind: &str, reason: &str) {
+        eventually(&format!("{name} is {reason}"), STORM, async || {
+            let status = self.databases.get(name).await.unwrap().status;
+            Ok(message(
+                &status.unwrap_or_default().conditions,
+                kind,
+                reason,
+            ))
+        })
+        .await
+        .unwrap();
+    }
+}
+
+/// What a condition says that is true for this reason.
+fn message(conditions: &[Condition], kind: &str, reason: &str) -> Option<String> {
+    conditions
+        .iter()
+        .find(|it| it.type_ == kind && it.status == ConditionStatus::True && it.reason == reason)
+        .map(|it| it.message.clone())
+}
+
+async fn person(server: &Postgresql) -> PgConnection {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(server.port)
+        .username(SUPERUSER)
+        .password(SUPERUSER_PASSWORD)
+        .database("postgres")
+        .connect()
+        .await
+        .unwrap()
+}
+
+/// The first column of the answer.
+async fn ask(person: &mut PgConnection, sql: &str) -> Vec<String> {
+    let rows = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(person)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
