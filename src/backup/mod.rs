@@ -11,7 +11,7 @@
 //! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
 //! | `start.rs`, `plan.rs`, `secret.rs`, `window.rs` | the upload and the Job; how large it becomes, in which parts (pure); what the Job's Secret holds; the signed parts that it has (pure) |
 //! | `job/` | from a template to the Job |
-//! | `follow.rs` | how far the Job is |
+//! | `follow.rs`, `progress.rs` | how far the Job is, and how far its dump |
 //! | `judge.rs`, `ended.rs`, `pod.rs`, `refusal.rs` | what became of it; what an ended pod means; what a pod says; why there is none (all pure) |
 //! | `finish.rs`, `verdict.rs` | from the Job's report to an object that counts; what a commit that did not come about means (pure) |
 //! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
@@ -31,6 +31,7 @@ mod pass;
 mod plan;
 pub mod pod;
 mod prepare;
+mod progress;
 mod refusal;
 mod secret;
 mod start;
