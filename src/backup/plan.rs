@@ -32,3 +32,29 @@ impl Plan {
             .flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(dumped: u64, max_parts: i32) -> Result<Plan, Obstacle> {
+        let s3 = json!({"bucket": "b", "maxParts": max_parts, "equalParts": true});
+        Plan::of(dumped, &serde_json::from_value(s3).unwrap())
+    }
+
+    #[test]
+    fn how_many_parts_is_known_where_the_size_is() {
+        assert_eq!(plan(0, 1000).unwrap().parts(), None);
+        let large = plan(100 << 30, 1000).unwrap();
+        let expected = (50_u64 << 30).div_ceil(large.schedule.first);
+        assert_eq!(large.parts().map(u64::from), Some(expected));
+        assert!((2..=1000).contains(&expected), "{expected}");
+    }
+
+    #[test]
+    fn what_no_store_can_hold_is_too_large() {
+        let refused = plan(1 << 50, 10).err().unwrap();
+        assert_eq!(refused.reason, BackupReason::TooLarge);
+    }
+}
