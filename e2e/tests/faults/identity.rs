@@ -7,13 +7,12 @@ use db_operator::api::{
     ACKNOWLEDGE_IDENTITY, Condition, ConditionStatus, Database, DatabaseInstance,
 };
 use e2e::campaign::server::text;
-use e2e::campaign::{Engine, eventually};
+use e2e::campaign::{Engine, Server, eventually};
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD};
+use e2e::testing::condition;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 use super::stage::Stage;
 use super::{STORM, TURN};
@@ -37,46 +36,38 @@ async fn another_server_at_the_same_address_is_left_alone_until_it_is_acknowledg
     let first = scene.identity().await;
 
     let other = Postgresql::start(15).unwrap();
-    let mut person = person(&other).await;
+    let there = There::of(&stage, &other);
     let (name, password) = (
         text(&stage.server.admin, "username"),
         text(&stage.server.admin, "password"),
     );
     let quoted = password.replace('\'', "''");
-    ask(
-        &mut person,
-        &format!("CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}'"),
-    )
-    .await;
-    let system = ask(
-        &mut person,
-        "SELECT system_identifier::text FROM pg_control_system()",
-    )
-    .await;
-    let second = system.concat();
+    there
+        .ask(&format!(
+            "CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD '{quoted}'"
+        ))
+        .await;
+    let system = "SELECT system_identifier::text FROM pg_control_system()";
+    let second = there.ask(system).await.concat();
 
-    stage
-        .tunnel
-        .lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, other.port)));
+    stage.tunnel.lead_to(there.0.address);
     stage.apply(2..3).await;
     let said = scene.stalled("IdentityChanged").await;
     assert!(said.contains(&first) && said.contains(&second), "{said}");
     scene.waits("db-2", "Reconciling", "InstanceNotReady").await;
-    assert_eq!(ask(&mut person, MADE).await, [name]);
+    assert_eq!(there.ask(MADE).await, [name]);
 
     stage.tunnel.mend();
     stage.until_created(3, STORM).await;
     stage.check_all(3).await;
 
     // It is meant now. What was on the first server is missing here, and is not made again as if it were nothing.
-    stage
-        .tunnel
-        .lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, other.port)));
+    stage.tunnel.lead_to(there.0.address);
     scene.acknowledge(&second).await;
     scene.connected(&second).await;
     scene.look_at("db-0").await;
     scene.waits("db-0", "Stalled", "DatabaseMissing").await;
-    assert_eq!(ask(&mut person, MADE).await, ["db_operator", name]);
+    assert_eq!(there.ask(MADE).await, ["db_operator", name]);
 
     // And back. The operator goes on where it was.
     stage.tunnel.mend();
@@ -87,8 +78,28 @@ async fn another_server_at_the_same_address_is_left_alone_until_it_is_acknowledg
     stage.check_all(3).await;
     stage.delete_all(STORM).await;
     operator.ensure().unwrap();
-    drop((operator, person, other));
+    drop((operator, other));
     stage.clear().await;
+}
+
+/// The other server, past all tunnels.
+struct There(Server);
+
+impl There {
+    fn of(stage: &Stage, other: &Postgresql) -> Self {
+        let mut server = stage.server.clone();
+        server.address = SocketAddr::from((Ipv4Addr::LOCALHOST, other.port));
+        Self(server)
+    }
+
+    /// What its superuser is told.
+    async fn ask(&self, sql: &str) -> Vec<String> {
+        let superuser = [("username", SUPERUSER), ("password", SUPERUSER_PASSWORD)];
+        let superuser = superuser.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let there = self.0.entrance();
+        let said = self.0.ask_as(&superuser.into(), there, sql).await;
+        said.unwrap()
+    }
 }
 
 /// The objects that the test looks at.
@@ -176,29 +187,7 @@ impl Scene {
 
 /// What a condition says that is true for this reason.
 fn message(conditions: &[Condition], kind: &str, reason: &str) -> Option<String> {
-    conditions
-        .iter()
-        .find(|it| it.type_ == kind && it.status == ConditionStatus::True && it.reason == reason)
+    condition(conditions, kind)
+        .filter(|it| it.status == ConditionStatus::True && it.reason == reason)
         .map(|it| it.message.clone())
-}
-
-async fn person(server: &Postgresql) -> PgConnection {
-    PgConnectOptions::new_without_pgpass()
-        .host("127.0.0.1")
-        .port(server.port)
-        .username(SUPERUSER)
-        .password(SUPERUSER_PASSWORD)
-        .database("postgres")
-        .connect()
-        .await
-        .unwrap()
-}
-
-/// The first column of the answer.
-async fn ask(person: &mut PgConnection, sql: &str) -> Vec<String> {
-    let rows = sqlx::query(AssertSqlSafe(sql.to_owned()))
-        .fetch_all(person)
-        .await
-        .unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
 }
