@@ -148,6 +148,7 @@ impl Sessions {
         let mut known = self.contact.lock().await;
         // Twice: a server that was rebuilt, or restored from a backup, has forgotten the epoch that we know.
         for _ in 0..2 {
+            let was_known = known.is_some();
             // What is known stays when this fails: a process that was superseded must not enter a second time.
             let contact = match known.as_ref() {
                 Some(contact) => Arc::clone(contact),
@@ -157,7 +158,8 @@ impl Sessions {
             let recognize = |found: Option<&str>| self.recognize(found);
             if fence::register(&mut session, &self.fence, contact.epoch, recognize).await? {
                 drop(known);
-                if !self.identity().expected.is_any() {
+                // A first contact has looked already.
+                if was_known && !self.identity().expected.is_any() {
                     self.recognize(home::identity(&mut session).await?.as_deref())?;
                 }
                 fence::forget_lost(&mut session, &self.fence, contact.epoch).await?;
