@@ -6,8 +6,8 @@ use super::failure::is_nothing_there;
 use super::home::{SCHEMA_VERSION, column, unexpected};
 use super::session::{APPLICATION, Session};
 use super::{Postgresql, quoted};
+use crate::provider::ProviderError;
 use crate::provider::fence::{Entry, Epoch, Tenure};
-use crate::provider::{ProviderError, pool::Session as _};
 
 pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
 FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
@@ -65,13 +65,8 @@ impl Postgresql {
             self.register_visit(home, &name).await?;
             self.recognize(&mut visit).await
         };
-        match entered.await {
-            Ok(()) => Ok(visit),
-            Err(error) => {
-                visit.close().await;
-                Err(error)
-            }
-        }
+        let entered = entered.await;
+        visit.kept_if(entered).await
     }
 
     /// Forgets sessions of this cluster that are gone.
@@ -184,18 +179,13 @@ impl Postgresql {
             Err(failure) if is_nothing_there(&failure) => return Ok(false),
             Err(failure) => return Err(failure.into()),
         }
-        match self.tenure(session, epoch).await? {
-            Tenure::Superseded { newer } => Err(ProviderError::Superseded {
-                mine: Some(epoch),
-                newer,
-            }),
-            // Held: it was written again between the two statements, and is entered again like a lost one.
-            Tenure::Held | Tenure::Forgotten => Ok(false),
-        }
+        // Held: it was written again between the two statements, and is entered again like a lost one.
+        self.is_held(session, epoch).await?;
+        Ok(false)
     }
 
-    /// What became of this epoch on the server that is known.
-    async fn tenure(&self, session: &mut Session, epoch: i64) -> Result<Tenure, ProviderError> {
+    /// Whether this epoch still stands on the server that is known. Says `false` where that has forgotten it.
+    async fn is_held(&self, session: &mut Session, epoch: i64) -> Result<bool, ProviderError> {
         let read = sqlx::query(READ_EPOCH_AND_IDENTITY).bind(self.fence.cluster_id());
         let standing = match session.row("read the epoch", read).await {
             Ok(Some(row)) => {
@@ -208,7 +198,14 @@ impl Postgresql {
             Err(failure) if failure.code() == Some("42501") => self.read_epoch(session).await?,
             Err(failure) => return Err(failure.into()),
         };
-        Ok(self.fence.tenure(epoch, standing.as_ref()))
+        match self.fence.tenure(epoch, standing.as_ref()) {
+            Tenure::Held => Ok(true),
+            Tenure::Forgotten => Ok(false),
+            Tenure::Superseded { newer } => Err(ProviderError::Superseded {
+                mine: Some(epoch),
+                newer,
+            }),
+        }
     }
 
     async fn register_visit(&self, home: &mut Session, name: &str) -> Result<(), ProviderError> {
@@ -224,17 +221,13 @@ impl Postgresql {
         if home.execute("register a visit", query).await? == 1 {
             return Ok(());
         }
-        match self.tenure(home, epoch).await? {
-            Tenure::Superseded { newer } => Err(ProviderError::Superseded {
-                mine: Some(epoch),
-                newer,
-            }),
-            Tenure::Held => Err(unexpected(
-                "register a visit",
-                "the server does not show the session: are there several servers behind its address?",
-            )),
-            Tenure::Forgotten => Err(forgotten()),
+        if !self.is_held(home, epoch).await? {
+            return Err(forgotten());
         }
+        Err(unexpected(
+            "register a visit",
+            "the server does not show the session: are there several servers behind its address?",
+        ))
     }
 
     /// Ends what former processes of this cluster left connected. Nobody else's sessions are in the table.

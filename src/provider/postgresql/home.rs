@@ -69,13 +69,8 @@ impl Postgresql {
             }
             Err(failure) => return Err(self.may_not_enter(failure).await),
         };
-        match self.enter_server(&mut session).await {
-            Ok(()) => Ok(session),
-            Err(error) => {
-                session.close().await;
-                Err(error)
-            }
-        }
+        let entered = self.enter_server(&mut session).await;
+        session.kept_if(entered).await
     }
 
     async fn enter_server(&self, session: &mut Session) -> Result<(), ProviderError> {

@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 use super::Postgresql;
 use super::home::column;
 use super::session::Session;
-use crate::provider::pool::Session as _;
 use crate::provider::{Expected, ProviderError};
 
 /// PostgreSQL's own number for its data, which a standby and a physical copy share.
@@ -26,13 +25,8 @@ impl Postgresql {
     /// not registered with the fence.
     pub(super) async fn connect_to_known(&self, database: &str) -> Result<Session, ProviderError> {
         let mut session = self.connect(database).await?;
-        match self.recognize(&mut session).await {
-            Ok(()) => Ok(session),
-            Err(error) => {
-                session.close().await;
-                Err(error)
-            }
-        }
+        let known = self.recognize(&mut session).await;
+        session.kept_if(known).await
     }
 
     /// Refuses a session with another server.

@@ -12,7 +12,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
 
 use super::failure::{Failure, Kind, is_nothing_there};
-use crate::provider::{ServerConfig, TlsMode, dial, pool};
+use crate::provider::{ProviderError, ServerConfig, TlsMode, dial, pool};
 
 /// Our side waits this much longer than the server, which gives the better answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -64,6 +64,20 @@ impl Session {
                     server,
                     kind: Kind::Network(text),
                 })
+            }
+        }
+    }
+
+    /// This session where it was let in; else it is closed, and why it was not is the error.
+    pub(super) async fn kept_if(
+        self,
+        let_in: Result<(), ProviderError>,
+    ) -> Result<Self, ProviderError> {
+        match let_in {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                pool::Session::close(self).await;
+                Err(error)
             }
         }
     }
