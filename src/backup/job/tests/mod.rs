@@ -41,6 +41,7 @@ fn order(backup: &Backup, flavour: Flavour) -> Order<'_> {
         image: None,
         operator_image: "registry.example/db-operator:0.1.0",
         credentials_secret: "orders",
+        limits: TimeLimits::of(backup, None),
         memory_bytes: 268_435_456,
         keep_seconds: 86_400,
         template: None,
