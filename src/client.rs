@@ -10,6 +10,7 @@ use kube::{Client, Config};
 use tower::util::MapRequestLayer;
 
 mod led;
+pub mod lenient;
 mod timed;
 
 use crate::leader::{Leadership, Precondition};
