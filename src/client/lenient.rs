@@ -96,7 +96,7 @@ where
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(read(&text).map_err(Box::new)))
+        Ok(Self(read(&text)))
     }
 }
 
@@ -157,17 +157,19 @@ fn fields(text: &RawValue) -> serde_json::Result<Fields<'_>> {
 }
 
 /// Decodes an object. The fields of its text are passed on as they are: nothing large is held twice.
-fn read<K>(text: &RawValue) -> Result<K, Unreadable>
+fn read<K>(text: &RawValue) -> Result<K, Box<Unreadable>>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     let mut fields = fields(text).unwrap_or_default();
     let (metadata, invalid) = metadata::read(fields.get("metadata").copied());
-    let unreadable = |part, why: &dyn fmt::Display, fields: &Fields<'_>| Unreadable {
-        metadata: named(&metadata),
-        part,
-        why: brief(&why.to_string()),
-        refers_to: References::of(fields),
+    let unreadable = |part, why: &dyn fmt::Display, fields: &Fields<'_>| {
+        Box::new(Unreadable {
+            metadata: named(&metadata),
+            part,
+            why: brief(&why.to_string()),
+            refers_to: References::of(fields),
+        })
     };
     if let Some(why) = invalid {
         return Err(unreadable(Part::Metadata, &why, &fields));

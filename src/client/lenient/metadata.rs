@@ -36,7 +36,7 @@ pub(super) fn read(text: Option<&RawValue>) -> (ObjectMeta, Option<String>) {
         deletion_timestamp: reader.field("deletionTimestamp"),
         labels: reader.picked("labels", ours),
         annotations: reader.picked("annotations", ours),
-        finalizers: reader.picked("finalizers", finalizers),
+        finalizers: reader.picked("finalizers", |all: Vec<_>| Ok(finalizers(&all))),
         owner_references: reader.picked("ownerReferences", controller),
         ..ObjectMeta::default()
     };
@@ -87,12 +87,12 @@ fn ours(all: Fields<'_>) -> serde_json::Result<BTreeMap<String, String>> {
 
 /// Our finalizer at its place in the list, which its removal has to name. Those of others are empty, and none is behind it.
 /// Where ours is not, all that counts is whether there are others.
-fn finalizers(all: Vec<&RawValue>) -> serde_json::Result<Vec<String>> {
+fn finalizers(all: &[&RawValue]) -> Vec<String> {
     let ours = format!("\"{FINALIZER}\"");
     let place = all.iter().position(|text| text.get() == ours);
     let mut list = vec![String::new(); place.unwrap_or(all.len().min(1))];
     list.extend(place.map(|_| FINALIZER.to_owned()));
-    Ok(list)
+    list
 }
 
 /// The owner that controls the object: the API server lets there be one.

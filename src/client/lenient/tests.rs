@@ -12,9 +12,9 @@ use crate::projection;
 /// Go reads this time; our type of a time ends a few hours before.
 const TOO_LATE: &str = "9999-12-31T23:59:59Z";
 
-fn object(spec: &Value) -> Value {
+fn object<K: Resource<DynamicType = ()>>(spec: &Value) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "Thing",
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()),
         "metadata": {
             "name": "a", "namespace": "team", "uid": "u", "resourceVersion": "5",
             "creationTimestamp": "2026-01-01T00:00:00Z",
@@ -60,7 +60,7 @@ fn survives<K>(spec: &Value)
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
 {
-    let plain = object(spec);
+    let plain = object::<K>(spec);
     let odd = dated(plain.clone());
     assert!(
         serde_json::from_value::<K>(odd.clone()).is_err(),
@@ -75,7 +75,7 @@ fn a_date_in_the_managed_fields_hides_nothing() {
     survives::<Database>(&json!({"instanceRef": {"name": "main"}}));
     survives::<Backup>(&json!({"databaseRef": {"name": "orders"}}));
     survives::<DatabaseInstance>(&json!({
-        "provider": "PostgreSQL", "host": "db", "adminSecretRef": {"name": "s"},
+        "provider": "postgresql", "host": "db", "adminSecretRef": {"name": "s"},
         "allowedNamespaces": {"all": true},
     }));
     survives::<Job>(&json!({"template": {}}));
@@ -85,7 +85,7 @@ fn a_date_in_the_managed_fields_hides_nothing() {
 
 /// A Database whose field at this path, with `/` between its parts, is something else.
 fn spoiled(path: &str, value: Value) -> Readable<Database> {
-    let mut plain = object(&json!({"instanceRef": {"name": "main"}}));
+    let mut plain = object::<Database>(&json!({"instanceRef": {"name": "main"}}));
     plain["status"] = json!({"state": "CREATED"});
     let mut odd = plain.clone();
     let mut at = &mut odd;
@@ -179,7 +179,7 @@ fn a_status_that_lost_only_what_is_said_again_is_read() {
         assert_eq!(status.observed_generation, None);
         assert!(status.conditions.is_empty());
     }
-    let plain = object(&json!({"databaseRef": {"name": "orders"}}));
+    let plain = object::<Backup>(&json!({"databaseRef": {"name": "orders"}}));
     let mut odd = plain.clone();
     odd["status"] = json!({"state": "BACKING_UP", "progress": {"lastAdvance": TOO_LATE}});
     let backup = between::<Backup>(&odd, &plain).0.unwrap();
@@ -188,7 +188,7 @@ fn a_status_that_lost_only_what_is_said_again_is_read() {
 
 #[test]
 fn conditions_of_other_kinds_are_what_is_decided_from() {
-    let plain = object(&json!({"template": {}}));
+    let plain = object::<Job>(&json!({"template": {}}));
     let mut odd = plain.clone();
     odd["status"] =
         json!({"conditions": [{"type": "Complete", "status": "True", "lastProbeTime": TOO_LATE}]});
@@ -198,7 +198,7 @@ fn conditions_of_other_kinds_are_what_is_decided_from() {
 
 #[test]
 fn of_half_a_megabyte_of_others_only_what_is_ours_is_kept() {
-    let mut odd = object(&json!({"instanceRef": {"name": "main"}}));
+    let mut odd = object::<Database>(&json!({"instanceRef": {"name": "main"}}));
     let many = |value: &dyn Fn(usize) -> Value| -> Vec<Value> { (0..20_000).map(value).collect() };
     let map = |own: &str| -> Value {
         let mut map: serde_json::Map<String, Value> = (0..20_000)
@@ -260,7 +260,7 @@ fn a_projection_keeps_what_it_names() {
     }
     projection!(View, Job);
 
-    let plain = object(&json!({"backoffLimit": 3}));
+    let plain = object::<Job>(&json!({"backoffLimit": 3}));
     let mut odd = plain.clone();
     odd["spec"]["template"] = json!("x".repeat(500_000));
     odd["metadata"]["ownerReferences"] = json!([
