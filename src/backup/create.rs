@@ -91,8 +91,10 @@ mod tests {
     #[test]
     fn a_job_that_cannot_go_is_named_with_what_holds_it() {
         let job = |deleting: Option<&str>| -> Job {
-            serde_json::from_value(json!({"metadata": {"name": "backup-u", "deletionTimestamp": deleting,
-                "finalizers": ["team.example/mine"]}}))
+            serde_json::from_value(
+                json!({"metadata": {"name": "backup-u", "deletionTimestamp": deleting,
+                "finalizers": ["team.example/mine"]}}),
+            )
             .unwrap()
         };
         assert_eq!(held_up(&job(None)), None);

@@ -221,7 +221,9 @@ fn cut(mut text: String) -> String {
 /// A time; one that is no time for us is none.
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
-    Ok(text.and_then(|text| text.parse::<Timestamp>().ok()).map(Time))
+    Ok(text
+        .and_then(|text| text.parse::<Timestamp>().ok())
+        .map(Time))
 }
 
 /// The first of a list.
@@ -279,7 +281,11 @@ is_what_the_api_server_calls!(Pod, core::v1::Pod);
 /// The UID of an object's controller; an owner that is none does not count, nor does anybody's name.
 #[must_use]
 pub fn controller_uid<K: Resource>(object: &K) -> Option<&str> {
-    let owners = object.meta().owner_references.as_deref().unwrap_or_default();
+    let owners = object
+        .meta()
+        .owner_references
+        .as_deref()
+        .unwrap_or_default();
     owners
         .iter()
         .find(|owner| owner.controller == Some(true))
@@ -297,9 +303,7 @@ mod tests {
         let many: Vec<_> = (0..1_000)
             .map(|n| json!({"name": format!("c{n}"), "image": long.get(..1_000)}))
             .collect();
-        let owner = |uid: &str, controller: bool| {
-            json!({"apiVersion": "batch/v1", "kind": "Job", "name": long, "uid": uid, "controller": controller})
-        };
+        let owner = |uid: &str, controller: bool| json!({"apiVersion": "batch/v1", "kind": "Job", "name": long, "uid": uid, "controller": controller});
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {
                 "name": "p", "uid": "u", "annotations": {"a": long},

@@ -20,12 +20,11 @@ impl Neighbours {
     /// Notes that a namespace has a database on an instance.
     pub fn add(&mut self, instance: &str, namespace: &str) {
         insert(&mut self.everywhere, namespace);
-        match self.by_instance.get_mut(instance) {
-            Some(known) => insert(known, namespace),
-            None => {
-                let first = HashSet::from([namespace.to_owned()]);
-                self.by_instance.insert(instance.to_owned(), first);
-            }
+        if let Some(known) = self.by_instance.get_mut(instance) {
+            insert(known, namespace);
+        } else {
+            let first = HashSet::from([namespace.to_owned()]);
+            self.by_instance.insert(instance.to_owned(), first);
         }
     }
 }

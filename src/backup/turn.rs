@@ -154,14 +154,19 @@ impl Given {
         if self.held.contains_key(&wants.uid) {
             return true;
         }
-        let unseen: Vec<_> = self.held.iter().filter(|(uid, _)| !shown.contains(uid.as_str())).map(|(uid, held)| Candidate {
-            uid: uid.clone(),
-            namespace: held.namespace.clone(),
-            instance: held.instance.clone(),
-            created: None,
-            name: String::new(),
-            active: true,
-        }).collect();
+        let unseen: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(uid, _)| !shown.contains(uid.as_str()))
+            .map(|(uid, held)| Candidate {
+                uid: uid.clone(),
+                namespace: held.namespace.clone(),
+                instance: held.instance.clone(),
+                created: None,
+                name: String::new(),
+                active: true,
+            })
+            .collect();
         let is_shown = shown.contains(wants.uid.as_str());
         // One that handed its place back is nobody whom others wait for, until it asks itself.
         known.retain(|c| c.uid == wants.uid || !self.handed_back.contains(&c.uid));

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::pass::{Obstacle, Pass};
@@ -17,6 +16,7 @@ use super::turn::{self, Candidate, Limits, Places};
 use super::walk::{End, FIRST_LOOK};
 use super::{start, state};
 use crate::api::{Backup, BackupReason, Database, DatabaseState};
+use crate::client::lenient::Readable;
 use crate::controller::Context;
 use crate::error::Error;
 use crate::provider::Assessment;
@@ -254,7 +254,7 @@ fn candidates(context: &Context) -> Vec<Candidate> {
         .collect()
 }
 
-fn cached(context: &Context, backup: &Backup) -> Option<Arc<DeserializeGuard<Database>>> {
+fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>> {
     let key = ObjectRef::new(&backup.spec.database_ref.name).within(&backup.database_namespace()?);
     context.databases.get()?.get(&key)
 }
@@ -329,9 +329,7 @@ pub fn wake_others(context: &Context) {
 }
 
 /// The backup of each Database that waits longest, and all final ones: a Database has few, and asks for one by its name.
-fn first_of_each(
-    all: &[Arc<DeserializeGuard<Backup>>],
-) -> impl Iterator<Item = &DeserializeGuard<Backup>> {
+fn first_of_each(all: &[Arc<Readable<Backup>>]) -> impl Iterator<Item = &Readable<Backup>> {
     let mut first = HashMap::new();
     for guarded in all {
         let Ok(backup) = &guarded.0 else { continue };
@@ -370,7 +368,7 @@ mod tests {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z");
         let orders = json!({"name": "orders"});
         let of = |namespace| json!({"name": "orders", "namespace": namespace});
-        let all: Vec<Arc<DeserializeGuard<Backup>>> = [
+        let all: Vec<Arc<Readable<Backup>>> = [
             backup("c", &orders, late, &Value::Null),
             backup("b", &orders, early, &Value::Null),
             backup("runs", &orders, early, &json!("BACKING_UP")),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
-use kube::core::DeserializeGuard;
+use kube::core::ObjectMeta;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -13,12 +13,13 @@ use super::job;
 use super::last_words::LastWords;
 use super::observed::{Job, Pod, controller_uid};
 use crate::api::{BACKUP_LABEL, Backup};
+use crate::client::lenient::Readable;
 use crate::context::{Context, read};
 use crate::error::Error;
 
 /// Objects that are read at a time at the beginning. What is kept of one is small, but all of a page is in memory for a
 /// moment, and a team decides how large its Jobs and pods are.
-const PAGE: u32 = 10;
+const PAGE: u32 = 4;
 
 /// What was heard of the Jobs of backups.
 #[derive(Default)]
@@ -30,9 +31,9 @@ pub struct Work {
 
 /// Has a controller of Backups woken by their Jobs and pods.
 pub fn attach(
-    controller: Controller<DeserializeGuard<Backup>>,
+    controller: Controller<Readable<Backup>>,
     context: &Arc<Context>,
-) -> Controller<DeserializeGuard<Backup>> {
+) -> Controller<Readable<Backup>> {
     let (jobs, job_events) = watch::<Job>(context, |_| {});
     let listener = Arc::clone(context);
     let (pods, pod_events) = watch::<Pod>(context, move |event| {
@@ -50,23 +51,49 @@ pub fn attach(
 type Events<K> = std::pin::Pin<Box<dyn Stream<Item = Result<K, watcher::Error>> + Send>>;
 
 /// Work of a backup, as a watch shows it.
-trait Watched: Resource<DynamicType = ()> + Clone + std::fmt::Debug + PartialEq + Send + Sync {
+trait Watched:
+    Resource<DynamicType = ()> + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static
+{
+    /// The kind, as metrics and logs name it.
+    const KIND: &'static str;
+
     /// Whether it may be the work of this Backup. Whether it is, only its UID says.
     fn may_be_of(&self, backup: &Backup) -> bool;
+
+    /// What is known of one that cannot be read.
+    fn named(metadata: ObjectMeta) -> Self;
 }
 
 impl Watched for Job {
+    const KIND: &'static str = "Job";
+
     fn may_be_of(&self, backup: &Backup) -> bool {
         self.metadata.name.as_deref() == Some(&job::name(backup))
+    }
+
+    fn named(metadata: ObjectMeta) -> Self {
+        Self {
+            metadata,
+            ..Self::default()
+        }
     }
 }
 
 impl Watched for Pod {
+    const KIND: &'static str = "Pod";
+
     fn may_be_of(&self, backup: &Backup) -> bool {
         let name = job::name(backup);
         self.owner_references()
             .iter()
             .any(|owner| owner.kind == "Job" && owner.name == name)
+    }
+
+    fn named(metadata: ObjectMeta) -> Self {
+        Self {
+            metadata,
+            ..Self::default()
+        }
     }
 }
 
@@ -76,71 +103,77 @@ fn watch<K>(
     hear: impl Fn(&watcher::Event<K>) + Send + 'static,
 ) -> (Store<K>, Events<K>)
 where
-    K: Watched + serde::de::DeserializeOwned + 'static,
+    K: Watched + serde::de::DeserializeOwned,
 {
     let (store, writer) = reflector::store();
     let labelled = watcher::Config::default()
         .labels(BACKUP_LABEL)
         .page_size(PAGE);
-    let api = Api::<K>::all(context.client.clone());
+    let source = crate::watch::objects::<K>(context, K::KIND, labelled);
     let backups = context.backups.get().cloned();
     // What no Backup is known for is not kept: so they are known first.
     let known = async move {
         if let Some(backups) = backups {
             let _ = backups.wait_until_ready().await;
         }
+        None
     };
     let owners = Arc::clone(context);
     let seen = store.clone();
     let events = stream::once(known)
-        .flat_map(move |()| watcher(api.clone(), labelled.clone()).default_backoff())
-        .map_ok(without_version)
+        .chain(source.map(Some))
+        .filter_map(future::ready)
+        .try_filter_map(|event| future::ready(Ok(kept(event))))
         .try_filter(move |event| future::ready(concerns(&owners, &seen, event)))
         .inspect_ok(hear)
         .reflect(writer)
-        .touched_objects()
-        .inspect_err(|error| tracing::debug!(%error, "watching the work of backups"));
+        .touched_objects();
     (store, Box::pin(events))
 }
 
-/// A version changes with every label and annotation, which nothing here depends on.
-fn without_version<K: Resource>(mut event: watcher::Event<K>) -> watcher::Event<K> {
-    match &mut event {
-        watcher::Event::Apply(object)
-        | watcher::Event::Delete(object)
-        | watcher::Event::InitApply(object) => object.meta_mut().resource_version = None,
-        watcher::Event::Init | watcher::Event::InitDone => {}
-    }
-    event
+/// An event without what cannot be read, which the watch has named. A version is not kept: it changes with every label and
+/// annotation, which nothing here depends on.
+fn kept<K: Watched>(event: watcher::Event<Readable<K>>) -> Option<watcher::Event<K>> {
+    let without_version = |mut object: K| {
+        object.meta_mut().resource_version = None;
+        object
+    };
+    Some(match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::InitApply(object) => {
+            watcher::Event::InitApply(without_version(object.0.ok()?))
+        }
+        watcher::Event::Apply(object) => watcher::Event::Apply(without_version(object.0.ok()?)),
+        watcher::Event::Delete(Readable(Ok(object))) => {
+            watcher::Event::Delete(without_version(object))
+        }
+        watcher::Event::Delete(Readable(Err(odd))) => {
+            watcher::Event::Delete(without_version(K::named(odd.metadata)))
+        }
+    })
 }
 
 /// Whether an event is about the work of a Backup, and says anything new of it.
-fn concerns<K: Watched>(context: &Context, seen: &Store<K>, event: &watcher::Event<K>) -> bool
-where
-    K: 'static,
-{
+fn concerns<K: Watched>(context: &Context, seen: &Store<K>, event: &watcher::Event<K>) -> bool {
     let object = match event {
         watcher::Event::Init | watcher::Event::InitDone | watcher::Event::Delete(_) => return true,
         watcher::Event::Apply(object) | watcher::Event::InitApply(object) => object,
     };
+    let is_first_list = matches!(event, watcher::Event::InitApply(_));
+    if let Some(known) = seen
+        .get(&ObjectRef::from_obj(object))
+        .filter(|_| !is_first_list)
+    {
+        return *known != *object;
+    }
     let backup = key_of(object).and_then(|key| context.backups.get()?.get(&key));
-    let of_a_backup = backup
-        .and_then(|guarded| Some(object.may_be_of(guarded.0.as_ref().ok()?)))
-        .unwrap_or_default();
-    if let watcher::Event::InitApply(_) = event {
-        return of_a_backup;
-    }
-    let known = seen.get(&ObjectRef::from_obj(object));
-    match known {
-        Some(known) => *known != *object,
-        None => of_a_backup,
-    }
+    let backup = backup.as_ref().and_then(|guarded| guarded.ok());
+    backup.is_some_and(|backup| object.may_be_of(backup))
 }
 
 /// The Backup that an object is labelled with.
-fn key_of<K: Resource<DynamicType = ()>>(
-    object: &K,
-) -> Option<ObjectRef<DeserializeGuard<Backup>>> {
+fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> Option<ObjectRef<Readable<Backup>>> {
     let name = object.labels().get(BACKUP_LABEL)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }
@@ -149,7 +182,7 @@ fn key_of<K: Resource<DynamicType = ()>>(
 fn woken<K: Resource<DynamicType = ()>>(
     context: &Context,
     object: &K,
-) -> Option<ObjectRef<DeserializeGuard<Backup>>> {
+) -> Option<ObjectRef<Readable<Backup>>> {
     let key = key_of(object)?;
     let store = context.backups.get()?;
     let backup = store.get(&key)?;

@@ -116,7 +116,9 @@ impl Work<'_> {
                 if let Some(line) = said.lock(self.errand.source.flavour) {
                     return Err(Failure::new(
                         Cause::NoProgress,
-                        format!("{name} waited too long for a lock that another session holds in the database: {line}"),
+                        format!(
+                            "{name} waited too long for a lock that another session holds in the database: {line}"
+                        ),
                     ));
                 }
                 let last = said

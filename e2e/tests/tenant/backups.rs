@@ -110,10 +110,7 @@ fn forged_report() -> String {
 
 /// A container that leaves a report as its last words.
 fn reporting() -> Value {
-    let script = format!(
-        "printf '%s' '{}' > /dev/termination-log",
-        forged_report()
-    );
+    let script = format!("printf '%s' '{}' > /dev/termination-log", forged_report());
     json!({"name": "dump", "image": "docker.io/library/postgres:17", "imagePullPolicy": "Never",
         "command": ["sh", "-c", script]})
 }
@@ -137,7 +134,10 @@ fn own_job(name: &str, backup: &Backup) -> Job {
 #[tokio::test]
 async fn work_made_beforehand_is_replaced() {
     played(Server::Postgres, async |scene| {
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         let holder = scene.admin.hold_up(&own).await;
         let first = scene.team.back_up("first", &own, json!({})).await;
         scene.team.backing_up(&first).await;
@@ -145,39 +145,75 @@ async fn work_made_beforehand_is_replaced() {
         let waiting = scene.team.backups().get(&second).await.unwrap();
         let name = format!("backup-{}", Bed::uid(&waiting));
         let jobs = scene.team.api::<Job>();
-        let made = jobs.create(&PostParams::default(), &own_job(&name, &waiting)).await.unwrap();
+        let made = jobs
+            .create(&PostParams::default(), &own_job(&name, &waiting))
+            .await
+            .unwrap();
         let labels = BTreeMap::from([("db-operator.dev/backup", &second)]);
-        let secret: Secret = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels},
-            "stringData": {"errand.json": "{}", "store-ca.crt": "mine"}})).unwrap();
-        scene.team.secrets().create(&PostParams::default(), &secret).await.unwrap();
+        let secret: Secret =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels},
+            "stringData": {"errand.json": "{}", "store-ca.crt": "mine"}}))
+            .unwrap();
+        scene
+            .team
+            .secrets()
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
         // Its report is there before the backup's turn comes.
-        eventually("the Job that was made beforehand is complete", BACKED_UP, async || {
-            let found = jobs.get(&name).await.unwrap();
-            match found.status.and_then(|status| status.succeeded) {
-                Some(1) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
+        eventually(
+            "the Job that was made beforehand is complete",
+            BACKED_UP,
+            async || {
+                let found = jobs.get(&name).await.unwrap();
+                match found.status.and_then(|status| status.succeeded) {
+                    Some(1) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
         .await;
         holder.close().await;
 
         scene.team.completed(&first).await;
         let done = scene.team.completed(&second).await.status.unwrap();
-        assert!(done.stored_bytes > Some(24) && done.sha256 != Some("0".repeat(64)), "{done:?}");
+        assert!(
+            done.stored_bytes > Some(24) && done.sha256 != Some("0".repeat(64)),
+            "{done:?}"
+        );
         let job_uid = done.upload.unwrap().job_uid;
         assert_ne!(job_uid, made.uid());
         assert_eq!(jobs.get(&name).await.unwrap().uid(), job_uid);
         // The pods of the other one went with it, and what was in the Secret.
         eventually("only the operator's pod is left", BACKED_UP, async || {
-            let pods = scene.team.api::<Pod>().list(&ListParams::default()).await.unwrap();
-            let others: Vec<_> = pods.iter().filter(|pod| {
-                pod.owner_references().iter().any(|owner| Some(&owner.uid) == made.uid().as_ref())
-            }).map(ResourceExt::name_any).collect();
-            if others.is_empty() { Ok(()) } else { Err(others.join(", ")) }
+            let pods = scene
+                .team
+                .api::<Pod>()
+                .list(&ListParams::default())
+                .await
+                .unwrap();
+            let others: Vec<_> = pods
+                .iter()
+                .filter(|pod| {
+                    pod.owner_references()
+                        .iter()
+                        .any(|owner| Some(&owner.uid) == made.uid().as_ref())
+                })
+                .map(ResourceExt::name_any)
+                .collect();
+            if others.is_empty() {
+                Ok(())
+            } else {
+                Err(others.join(", "))
+            }
         })
         .await;
         let left = scene.team.secrets().get(&name).await.unwrap().data.unwrap();
-        assert!(!left.values().any(|value| value.0 == b"mine"), "{:?}", left.keys());
+        assert!(
+            !left.values().any(|value| value.0 == b"mine"),
+            "{:?}",
+            left.keys()
+        );
 
         // With another one in its place at the same moment again and again, it comes to its end all the same.
         let third = scene.team.back_up("third", &own, json!({})).await;
@@ -202,15 +238,24 @@ async fn backups_that_hold_their_slots_keep_no_other_namespace_waiting() {
             flood.push(scene.team.back_up(name, &own, limits).await);
         }
         scene.team.backing_up(&flood[0]).await;
-        let message = scene.team.waits(&flood[1], "Reconciling", "WaitingForTurn").await;
+        let message = scene
+            .team
+            .waits(&flood[1], "Reconciling", "WaitingForTurn")
+            .await;
         assert!(message.contains(&instance), "{message}");
 
         let backup = scene.rival.back_up("quiet", &quiet, json!({})).await;
         let begun = |backup: &Backup| backup.state().is_some();
-        scene.rival.backup_until(&backup, "begun", BEGUN_WITHIN, begun).await;
+        scene
+            .rival
+            .backup_until(&backup, "begun", BEGUN_WITHIN, begun)
+            .await;
         scene.rival.completed(&backup).await;
         // The place is kept for the next one, too.
-        scene.team.waits(&flood[1], "Reconciling", "WaitingForTurn").await;
+        scene
+            .team
+            .waits(&flood[1], "Reconciling", "WaitingForTurn")
+            .await;
         for holder in holders {
             holder.close().await;
         }
@@ -225,17 +270,35 @@ async fn backups_that_hold_their_slots_keep_no_other_namespace_waiting() {
 #[tokio::test]
 async fn the_instances_limit_ends_a_backup_that_asks_for_more() {
     played(Server::Postgres, async |scene| {
-        let shared = scene.rival.instances().get(scene.rival.server.instance()).await.unwrap();
+        let shared = scene
+            .rival
+            .instances()
+            .get(scene.rival.server.instance())
+            .await
+            .unwrap();
         let mut backup = serde_json::to_value(shared.spec.backup).unwrap();
         backup["job"]["maxStallSeconds"] = json!(30);
-        let instance = scene.rival.make_instance("limits", json!({"backup": backup})).await;
+        let instance = scene
+            .rival
+            .make_instance("limits", json!({"backup": backup}))
+            .await;
         let spec = json!({"deletionPolicy": "Delete", "instanceRef": {"name": instance}});
         let own = scene.team.make_usable("own", spec).await;
         let holder = scene.admin.hold_up(&own).await;
-        let backup = scene.team.back_up("b", &own, json!({"deadlineSeconds": 604_800, "stallSeconds": 86_400})).await;
+        let backup = scene
+            .team
+            .back_up(
+                "b",
+                &own,
+                json!({"deadlineSeconds": 604_800, "stallSeconds": 86_400}),
+            )
+            .await;
         let failure = scene.team.failed(&backup, BACKED_UP).await;
         assert_eq!(failure.reason, "NoProgress", "{}", failure.message);
-        for words in ["LOCK TABLE public.locked", "maxStallSeconds of the instance (30 s)"] {
+        for words in [
+            "LOCK TABLE public.locked",
+            "maxStallSeconds of the instance (30 s)",
+        ] {
             assert!(failure.message.contains(words), "{}", failure.message);
         }
         holder.close().await;
