@@ -14,8 +14,6 @@ use super::start::refusal;
 use crate::api::BackupReason;
 use crate::error::Error;
 
-/// How often a Job that is in the way is removed in one pass: whoever makes them in a loop waits for the next.
-const ATTEMPTS: u32 = 3;
 /// Characters of a name that a message shows.
 const SHOWN: usize = 60;
 
@@ -23,26 +21,27 @@ const SHOWN: usize = 60;
 pub async fn job(pass: &Pass<'_>, prepared: &Prepared, plan: &Plan) -> Result<String, Obstacle> {
     let job = prepared.job(pass, Prepared::memory(plan))?;
     let jobs: Api<batch::v1::Job> = pass.api();
-    for _ in 0..ATTEMPTS {
-        match jobs.create(&PostParams::default(), &job).await {
-            Ok(created) => return Ok(created.uid().unwrap_or_default()),
-            Err(kube::Error::Api(status)) if status.code == 409 => clear_the_way(pass).await?,
-            Err(error) => return Err(refusal("create the Job")(error)),
+    match jobs.create(&PostParams::default(), &job).await {
+        Ok(created) => Ok(created.uid().unwrap_or_default()),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let message = format!(
+                "somebody made a Job {} at this moment: that name is the backup's own",
+                pass.job_name()
+            );
+            Err(Obstacle::new(BackupReason::Starting, message))
         }
+        Err(error) => Err(refusal("create the Job")(error)),
     }
-    let name = pass.job_name();
-    let message = format!("somebody makes a Job {name} again and again: that is the backup's own");
-    Err(Obstacle::new(BackupReason::Starting, message))
 }
 
-/// Removes a Job of our name whose UID the status does not know, with its pods.
-async fn clear_the_way(pass: &Pass<'_>) -> Result<(), Obstacle> {
+/// Removes a Job of our name whose UID nobody knows, with its pods; tells whether there was one.
+pub async fn clear_the_way(pass: &Pass<'_>) -> Result<bool, Obstacle> {
     const DOING: &str = "delete a Job that is in the way";
     let jobs: Api<Job> = pass.api();
     let name = pass.job_name();
     let found = jobs.get_opt(&name).await.map_err(Error::api(DOING))?;
     let Some(other) = found else {
-        return Ok(());
+        return Ok(false);
     };
     if let Some(message) = held_up(&other) {
         return Err(Obstacle::new(BackupReason::Starting, message));
@@ -60,9 +59,9 @@ async fn clear_the_way(pass: &Pass<'_>) -> Result<(), Obstacle> {
         ..DeleteParams::background()
     };
     match jobs.delete(&name, &parameters).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         // It is gone, or another one is there by now.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(true),
         Err(error) => Err(Error::api(DOING)(error).into()),
     }
 }

@@ -47,12 +47,15 @@ pub async fn start(
     wait::take_again(pass, &prepared.database)?;
     let plan = Plan::of(assessment.bytes, &prepared.destination.s3)?;
 
-    let upload_id = begin(pass, &prepared).await?;
     let (memory, uid) = (&pass.context.backup.memory, pass.uid());
     let made = memory.job(&uid);
     if let Some(made) = made.as_ref().filter(|made| made.has_secret) {
         return Ok(made.uid.clone());
     }
+    if made.is_none() && create::clear_the_way(pass).await? {
+        abandon(pass).await?;
+    }
+    let upload_id = begin(pass, &prepared).await?;
     // All is at hand before the Job is: a pod that does not find its Secret looks again ever more rarely.
     let (data, window) = secret::fill(pass, &prepared, &plan, &upload_id).await?;
     let job_uid = match made {
@@ -106,6 +109,20 @@ fn check_readable(assessment: &Assessment) -> Result<(), Obstacle> {
         named.join("; ")
     );
     Err(Obstacle::new(BackupReason::MissingPrivileges, message))
+}
+
+/// Gives an upload up that the pod of another Job may have signed requests for.
+async fn abandon(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
+    let mut upload = pass.upload()?;
+    let Some(upload_id) = upload.upload_id.take() else {
+        return Ok(());
+    };
+    pass.check_leadership()?;
+    let store = pass.destination().await?.store;
+    store.abort(&upload.key, &upload_id).await?;
+    let mut next = pass.status();
+    next.upload = Some(upload);
+    Ok(pass.persist(next).await?)
 }
 
 /// The upload, begun and persisted.

@@ -248,7 +248,7 @@ mod tests {
         assert!(work.is_ready());
     }
 
-    fn pod(uid: &str, owner: serde_json::Value) -> Pod {
+    fn pod(uid: &str, owner: &serde_json::Value) -> Pod {
         serde_json::from_value(serde_json::json!({
             "metadata": {"name": uid, "namespace": "n", "uid": uid, "ownerReferences": [owner],
                          "labels": {"db-operator.dev/backup": "b"}},
@@ -270,10 +270,10 @@ mod tests {
             ("posing", owner("Job", "job", false)),
             ("former", owner("Job", "other", true)),
         ] {
-            read_pods.apply_watcher_event(&watcher::Event::Apply(pod(name, owner)));
+            read_pods.apply_watcher_event(&watcher::Event::Apply(pod(name, &owner)));
         }
         assert_eq!(work.pod("job").map(|pod| pod.name_any()), None);
-        let own = pod("own", owner("Job", "job", true));
+        let own = pod("own", &owner("Job", "job", true));
         read_pods.apply_watcher_event(&watcher::Event::Apply(own));
         assert_eq!(
             work.pod("job").map(|pod| pod.name_any()).as_deref(),
@@ -295,7 +295,7 @@ mod tests {
         let of = |kind: &str, name: &str| {
             let owner = serde_json::json!({"apiVersion": "batch/v1", "kind": kind, "name": name, "uid": "x",
                                            "controller": true});
-            pod("p", owner).may_be_of(&backup)
+            pod("p", &owner).may_be_of(&backup)
         };
         assert!(of("Job", "backup-u"));
         assert!(!of("Job", "own") && !of("ReplicaSet", "backup-u"));
