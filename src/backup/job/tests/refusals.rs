@@ -21,7 +21,9 @@ const FROM_SECRET: &str =
     "env: [{name: A, valueFrom: {secretKeyRef: {name: orders, key: password}}}]";
 const COMMAND: &str =
     "            - /db-operator/bin/db-operator\n            - dump\n            - \"--\"\n";
-const TOOL: &str = "            - pg_dump\n            - --format=custom\n            - --compress=0\n            - --no-password\n";
+const TOOL: &str = "            - pg_dump\n            - --format=custom\n            - --compress=0\n            - --no-password\n            \
+    # In milliseconds. Who waits for a table's lock so long says which one it is, and ends.\n            \
+    - --lock-wait-timeout={{json lockWaitSeconds}}000\n";
 const WORK: &str = "- {name: work, mountPath: /db-operator/work}";
 
 /// Where, what, the field that is named, and what is said of it.
