@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use db_operator::api::Backup;
 use db_operator::backup::job::{self, Order};
+use db_operator::backup::time_limit::TimeLimits;
 use db_operator::dump::errand::Flavour;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
@@ -92,6 +93,7 @@ fn build(namespace: &str, flavour: Flavour, template: Option<&str>) -> Job {
         image: None,
         operator_image: "db-operator.dev/db-operator:1",
         credentials_secret: "orders",
+        limits: TimeLimits::of(&backup, None),
         // No power of two: this is how the API server writes it, too.
         memory_bytes: 268_435_457,
         keep_seconds: 86_400,
