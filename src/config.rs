@@ -45,7 +45,10 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_name = "TIME", value_parser = duration)]
     pub deep_resync: Duration,
 
-    /// How many objects of one kind are worked on at the same time; the Databases of one instance get half of that.
+    /// How many objects of one kind are worked on at the same time.
+    ///
+    /// The Databases of one instance get half of that, and so do those of one namespace. While other namespaces wait,
+    /// one gets a quarter, of the whole and of its instance's half.
     #[arg(long, env = "DB_OPERATOR_CONCURRENCY", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,

@@ -15,7 +15,6 @@ use crate::api::{Backup, Database, DatabaseInstance};
 use crate::backoff::{self, Failures};
 use crate::backup;
 use crate::database::memory::Memory;
-use crate::database::share::Shares;
 use crate::error::Error;
 use crate::health::Health;
 use crate::instance::connections::Connections;
@@ -25,6 +24,7 @@ use crate::instance::server::ServerError;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::provider::{Fence, ProviderError};
+use crate::queue::Queues;
 use crate::trigger::Trigger;
 
 /// What every reconcile has at hand.
@@ -59,8 +59,8 @@ pub struct Context {
     pub connections: Connections,
     /// What is remembered of each Database.
     pub memory: Memory,
-    /// How many passes over Databases each instance has.
-    pub shares: Shares,
+    /// Whose turn it is to be worked on.
+    pub queues: Queues,
     /// The object stores that are open.
     pub destinations: Destinations,
     /// What all passes over Backups share.

@@ -113,6 +113,38 @@ impl Error {
         }
     }
 
+    /// Whether somebody's lock or session was in the way, and a place was held for nothing meanwhile.
+    #[must_use]
+    pub fn has_waited(&self) -> bool {
+        match self {
+            Self::Server(error) => matches!(error.provider(), Some(ProviderError::Busy { .. })),
+            Self::Blocked { .. } => true,
+            Self::Api { .. }
+            | Self::Encode { .. }
+            | Self::Store(_)
+            | Self::LoginFailed { .. }
+            | Self::NotLeading
+            | Self::NotRead
+            | Self::Changed { .. } => false,
+        }
+    }
+
+    /// Whether the server as a whole is out of order, which is no namespace's doing.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        match self {
+            Self::Server(error) => error.provider().is_none_or(ProviderError::is_server_down),
+            Self::Api { .. }
+            | Self::Encode { .. }
+            | Self::Store(_)
+            | Self::LoginFailed { .. }
+            | Self::NotLeading
+            | Self::NotRead
+            | Self::Blocked { .. }
+            | Self::Changed { .. } => false,
+        }
+    }
+
     /// Whether the same again may work by itself. What is not retryable is looked at again at the
     /// next resync, or when something changes.
     #[must_use]

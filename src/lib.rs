@@ -10,6 +10,7 @@
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`dump`]: what runs inside the backup pod.
 //! - [`store`]: where backups go.
+//! - [`queue`]: who is next, where namespaces share something that there is little of.
 //! - [`template`]: texts that users may shape.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -29,6 +30,7 @@ pub mod instance;
 pub mod leader;
 pub mod metrics;
 pub mod provider;
+pub mod queue;
 pub mod run;
 pub mod status;
 pub mod store;

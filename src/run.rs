@@ -19,7 +19,6 @@ use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::controller::Context;
 use crate::database::memory::Memory;
-use crate::database::share::Shares;
 use crate::health::{self, Health, ListenError};
 use crate::instance::connections::Connections;
 use crate::instance::destination::Destinations;
@@ -27,6 +26,7 @@ use crate::instance::registry::Instances;
 use crate::leader::{Elector, Leadership, LostLease, Precondition, Settings};
 use crate::metrics::Metrics;
 use crate::provider::Fence;
+use crate::queue::Queues;
 use crate::trigger::Trigger;
 
 /// The name under which Events are reported.
@@ -164,7 +164,7 @@ async fn operate(
             OwnImage::new(config.image.clone(), config.identity.clone()),
         ),
         memory: Memory::default(),
-        shares: Shares::of(config.concurrency),
+        queues: Queues::new(config.concurrency),
         instance_triggers: Trigger::default(),
         database_triggers: Trigger::default(),
         backup_triggers: Trigger::default(),

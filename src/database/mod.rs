@@ -16,8 +16,9 @@
 //! | `give_up.rs` | release or drop |
 //! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
 //! | `memory.rs` | what need not be looked at again yet |
-//! | `share.rs` | how many passes one instance may have at a time |
+//! | `allowance.rs` | how often somebody may ask for a look (pure) |
 
+mod allowance;
 pub mod controller;
 mod credentials;
 mod desired;
@@ -34,7 +35,6 @@ mod observe;
 mod pass;
 mod report;
 pub mod secret;
-pub mod share;
 pub mod state;
 mod turn;
 mod walk;

@@ -1,6 +1,5 @@
 //! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,8 @@ use tokio::sync::OwnedMutexGuard;
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
 use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey};
+use crate::queue::caller::Caller;
+use crate::queue::keyed::Keyed;
 
 /// A server that was reached and may be used. Shared by everything that refers to its instance.
 pub struct Server {
@@ -21,7 +22,7 @@ pub struct Server {
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
-    guards: Mutex<HashMap<SqlName, Arc<tokio::sync::Mutex<()>>>>,
+    guards: Keyed<(Arc<str>, SqlName)>,
     metrics: Metrics,
 }
 
@@ -127,7 +128,7 @@ impl Server {
             provider,
             breaker,
             survey: Mutex::default(),
-            guards: Mutex::default(),
+            guards: Keyed::default(),
             metrics,
         }
     }
@@ -175,14 +176,13 @@ impl Server {
         self.provider.as_ref()
     }
 
-    /// Waits until nobody else of this process works on this database, and keeps it so. What one does there for a moment
-    /// (a privilege that a session inside needs) another one would take for drift.
+    /// Waits until nobody else works on this database for the same namespace, and keeps it so. What one does there for a
+    /// moment (a privilege that a session inside needs) another one would take for drift.
+    ///
+    /// An object of another namespace that names it is refused by its claim, and must not be waited for.
     pub async fn alone(&self, names: &Names) -> OwnedMutexGuard<()> {
-        let guard = {
-            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(guards.entry(names.database.clone()).or_default())
-        };
-        guard.lock_owned().await
+        let tenant = Arc::clone(Caller::current().tenant());
+        self.guards.lock((tenant, names.database.clone())).await
     }
 
     /// Asks the server, unless its breaker is open. `operation` is the metric's label.

@@ -16,6 +16,7 @@
 //! | `identity.rs` | which server may be worked on |
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
+//! | `places.rs` | whose turn it is at them |
 //! | `error.rs` | what can go wrong, and what to do about it |
 //! | `dial.rs` | connecting, without a delay of the driver's |
 //! | `tls.rs` | how a connection is protected |
@@ -27,6 +28,7 @@ pub mod fence;
 pub mod ident;
 pub mod identity;
 mod mysql;
+mod places;
 mod pool;
 mod postgresql;
 pub mod reserved;
@@ -89,7 +91,7 @@ pub struct Timeouts {
     pub acquire: Duration,
     /// One statement, on the server and on our side.
     pub statement: Duration,
-    /// Waiting for a lock of another session.
+    /// Waiting for a lock of another session. A connection is held meanwhile, and the lock may be anybody's.
     pub lock: Duration,
     /// A session that was not used for so long is closed.
     pub idle: Duration,
@@ -101,7 +103,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             acquire: Duration::from_secs(30),
             statement: Duration::from_mins(1),
-            lock: Duration::from_secs(5),
+            lock: Duration::from_secs(2),
             idle: Duration::from_mins(1),
         }
     }
