@@ -19,6 +19,10 @@ use crate::{Error, Result};
 /// Sessions that hold a lock at a time: a server has a hundred connections for everybody.
 const SESSIONS: usize = 48;
 
+/// So many Databases of a flood have a database of their own, which takes 8 MB on the server. The others name one that is
+/// taken: each look finds that out again.
+const REAL: u32 = 200;
+
 /// Databases with the largest templates.
 const LARGE: u32 = 32;
 
@@ -91,7 +95,7 @@ impl Flood {
 }
 
 async fn locks(place: &Place, count: u32) -> Result<Begun> {
-    let names = place.databases(count, &json!({})).await?;
+    let mut names = place.databases(count.min(REAL), &json!({})).await?;
     let mut begun = Begun::default();
     for name in names.iter().take(SESSIONS) {
         let lock = "BEGIN; CREATE SCHEMA s1";
@@ -99,6 +103,12 @@ async fn locks(place: &Place, count: u32) -> Result<Begun> {
     }
     let schemas = json!({"spec": {"postgresql": {"schemas": [{"name": "s1"}]}}});
     place.objects.merge::<Database>(&names, &schemas).await?;
+    let taken = json!({"name": names.first()});
+    let rivals: Vec<String> = (REAL..count)
+        .map(|number| place.objects.name(number))
+        .collect();
+    each(&rivals, |name| place.objects.database(name, taken.clone())).await?;
+    names.extend(rivals);
     begun
         .repeats
         .push(change_each_second::<Database>(&place.objects, names));
