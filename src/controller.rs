@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::backoff::{self, Key};
+use crate::client::lenient::Readable;
 pub use crate::context::Context;
 use crate::error::Error;
 use crate::queue::caller::Caller;
 use crate::queue::turns::{Key as Waiting, Place, Turns, Want};
+use crate::watch;
 
 /// A kind that has a controller.
 pub trait Reconcile:
@@ -49,19 +50,11 @@ pub trait Reconcile:
     fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
 }
 
-/// Objects that are read at a time at the beginning. With all that is not kept they are ten times as large, and memory that
-/// was needed once is not given back.
-const PAGE: u32 = 100;
-
 /// The controller of a kind, with concurrency and limits set; what else it watches is added to it.
-///
-/// Objects are watched behind a guard, so that one that cannot be read does not stop the others.
 #[must_use]
-pub fn watching<K: Reconcile>(context: &Context) -> Controller<DeserializeGuard<K>> {
+pub fn watching<K: Reconcile>(context: &Context) -> Controller<Readable<K>> {
     let (store, writer) = reflector::store();
-    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
-    let objects = watcher(api, watcher::Config::default().page_size(PAGE))
-        .modify(forget_managers)
+    let objects = watch::objects::<K>(context, K::KIND, watcher::Config::default())
         .reflect(writer)
         .applied_objects();
     let controller = Controller::for_stream(objects, store);
@@ -84,13 +77,11 @@ pub fn forget_managers<K: Resource>(object: &mut K) {
 
 /// Runs a controller until `stop`; what has begun by then is finished.
 pub async fn run<K: Reconcile>(
-    controller: Controller<DeserializeGuard<K>>,
+    controller: Controller<Readable<K>>,
     context: Arc<Context>,
     stop: CancellationToken,
 ) {
-    context.health.reading(K::KIND);
     let objects = controller.store();
-    let health = context.health.clone();
     let results = controller
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
@@ -109,12 +100,7 @@ pub async fn run<K: Reconcile>(
     let stopped_before_reading = async {
         tokio::select! {
             () = stop.cancelled() => {}
-            read = objects.wait_until_ready() => {
-                if read.is_ok() {
-                    health.read(K::KIND);
-                }
-                std::future::pending::<()>().await;
-            }
+            _ = objects.wait_until_ready() => std::future::pending::<()>().await,
         }
     };
     tokio::select! {
@@ -125,7 +111,7 @@ pub async fn run<K: Reconcile>(
 
 /// One reconcile, counted and with a span for its log lines.
 async fn reconcile_one<K: Reconcile>(
-    guarded: Arc<DeserializeGuard<K>>,
+    guarded: Arc<Readable<K>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
     let span = tracing::info_span!(
@@ -137,12 +123,9 @@ async fn reconcile_one<K: Reconcile>(
     async {
         // Whoever was called and does not need its place gives it to the next.
         let called = called::<K>(&context, guarded.as_ref());
-        let object = match &guarded.0 {
-            Ok(object) => object,
-            Err(invalid) => {
-                tracing::error!(error = %invalid, "the object cannot be read: is its CustomResourceDefinition of this version?");
-                return Ok(Action::await_change());
-            }
+        let Some(object) = guarded.ok() else {
+            // Its watch has said so.
+            return Ok(Action::await_change());
         };
         let started = Instant::now();
         let (result, looked) = match object.not_yet(&context) {
@@ -223,11 +206,7 @@ async fn pass<K: Reconcile>(
 }
 
 /// When to look again at an object that failed.
-fn on_error<K: Reconcile>(
-    object: &DeserializeGuard<K>,
-    error: &Error,
-    context: &Context,
-) -> Action {
+fn on_error<K: Reconcile>(object: &Readable<K>, error: &Error, context: &Context) -> Action {
     let failures = context.failures.failed(key::<K>(object));
     if error.is_retryable() {
         Action::requeue(backoff::delay(failures, rand::random()))
@@ -262,30 +241,10 @@ fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, contex
             tracing::warn!(kind = K::KIND, namespace = object.namespace, name = object.name, reason = error.reason(), %error, "failed, trying again");
         }
         controller::Error::QueueError(error) => {
-            tracing::warn!(kind = K::KIND, error = %watch_failure(error), "cannot watch, trying again");
+            tracing::warn!(kind = K::KIND, %error, "cannot watch, trying again");
         }
         controller::Error::RunnerError(error) => {
             tracing::warn!(kind = K::KIND, %error, "the queue failed, trying again");
         }
     }
-}
-
-/// The API server's own words where it has spoken, and what to do about the usual cause.
-fn watch_failure(error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        watcher::Error::InitialListFailed(_)
-        | watcher::Error::WatchStartFailed(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => return error.to_string(),
-    };
-    let hint = match status.code {
-        404 => " (are the CustomResourceDefinitions installed? kubectl apply -k kustomize/crds)",
-        403 => " (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
-        _ => "",
-    };
-    format!("{}{hint}", status.message)
 }

@@ -4,8 +4,8 @@
 //!
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
-//! - [`controller`]: what all controllers share, with its [`Context`](controller::Context), [`error`], [`backoff`], [`finalizer`],
-//!   [`status`] and [`trigger`].
+//! - [`controller`]: what all controllers share, with its [`Context`](controller::Context), [`watch`], [`error`], [`backoff`],
+//!   [`finalizer`], [`status`] and [`trigger`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`dump`]: what runs inside the backup pod.
@@ -37,6 +37,7 @@ pub mod store;
 pub mod telemetry;
 pub mod template;
 pub mod trigger;
+pub mod watch;
 
 #[cfg(test)]
 mod diagram;

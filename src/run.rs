@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::provider::Fence;
 use crate::queue::Queues;
 use crate::trigger::Trigger;
+use crate::watch::unreadable::UnreadableObjects;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "db-operator";
@@ -153,6 +154,7 @@ async fn operate(
         leadership,
         metrics: metrics.clone(),
         health,
+        unreadable: UnreadableObjects::default(),
         failures: Arc::new(Failures::default()),
         concurrency: config.concurrency,
         instances: Instances::default(),

@@ -7,6 +7,7 @@
 //! | `backups.rs` | Backups, also those before a deletion |
 //! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
 //! | `history.rs` | everything that an object was, one version after the other |
+//! | `leader.rs` | the process that leads, and its end |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
@@ -28,6 +29,7 @@ pub mod canary;
 pub mod front;
 mod history;
 mod instances;
+mod leader;
 mod objects;
 mod restore;
 mod server;

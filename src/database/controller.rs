@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher;
-use kube::{Api, ResourceExt};
+use kube::runtime::{WatchStreamExt, watcher};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{About, Note};
@@ -17,9 +17,11 @@ use super::turn::{self, Told};
 use super::walk::{End, walk};
 use crate::api::{Database, DatabaseState};
 use crate::backoff;
+use crate::client::lenient::Readable;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
 use crate::queue::turns::{Turns, Want};
+use crate::watch;
 
 /// An object whose instance is about to be looked at is not looked at before.
 const UNSEEN_REST: Duration = Duration::from_secs(1);
@@ -30,12 +32,13 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let store = controller.store();
     // Set once, before anything is read from it.
     let _ = context.databases.set(store.clone());
-    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(context.client.clone());
+    let every = watcher::Config::default();
+    let namespaces = watch::objects::<PartialObjectMeta<Namespace>>(&context, "Namespace", every);
     let known = Arc::clone(&context);
     let controller = controller
         .reconcile_on(context.database_triggers.stream())
         // A label of a namespace may give or take the permission to use an instance.
-        .watches(namespaces, watcher::Config::default(), move |namespace| {
+        .watches_stream(namespaces.touched_objects(), move |namespace| {
             judged_by_labels(&known, &store, &namespace.name_any())
         });
     controller::run(controller, context, stop).await;
@@ -45,9 +48,9 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
 /// any more.
 fn judged_by_labels(
     context: &Context,
-    store: &Store<DeserializeGuard<Database>>,
+    store: &Store<Readable<Database>>,
     namespace: &str,
-) -> Vec<ObjectRef<DeserializeGuard<Database>>> {
+) -> Vec<ObjectRef<Readable<Database>>> {
     let databases = store.state();
     let judged = databases.iter().filter(|guarded| {
         guarded.namespace().as_deref() == Some(namespace)
