@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, DynamicObject};
 use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ use tracing::Instrument;
 use crate::backoff::{self, Key};
 pub use crate::context::Context;
 use crate::error::Error;
+use crate::watchdog;
 
 /// A kind that has a controller.
 pub trait Reconcile:
@@ -112,7 +114,9 @@ async fn reconcile_one<K: Reconcile>(
         namespace = guarded.namespace().unwrap_or_default(),
         name = guarded.name_any()
     );
-    async {
+    let metrics = context.metrics.clone();
+    let log = span.clone();
+    let pass = async {
         let object = match &guarded.0 {
             Ok(object) => object,
             Err(invalid) => {
@@ -121,7 +125,9 @@ async fn reconcile_one<K: Reconcile>(
             }
         };
         let started = Instant::now();
-        let (result, looked) = match object.not_yet(&context) {
+        let key = key::<K>(guarded.as_ref());
+        let too_soon = || context.failures.rest(&key, started).map(Action::requeue);
+        let (result, looked) = match object.not_yet(&context).or_else(too_soon) {
             Some(action) => (Ok(action), false),
             None => (object.reconcile(&context).await, true),
         };
@@ -130,11 +136,17 @@ async fn reconcile_one<K: Reconcile>(
             .metrics
             .reconciled(K::KIND, started.elapsed(), failure);
         if looked && result.is_ok() {
-            context.failures.forget(&key::<K>(guarded.as_ref()));
+            context.failures.worked(&key);
+            context.failure_log.worked(&key);
         }
         result
-    }
-    .instrument(span)
+    };
+    watchdog::watched(pass.instrument(span), |longest| {
+        metrics.polled(K::KIND, longest);
+        if longest > watchdog::LIMIT {
+            log.in_scope(|| tracing::warn!(?longest, "a reconcile held a thread for too long"));
+        }
+    })
     .await
 }
 
@@ -161,17 +173,28 @@ pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
     )
 }
 
+/// The same of an object that is only named.
+fn key_of<K: Reconcile>(object: &ObjectRef<DynamicObject>) -> Key {
+    (
+        K::KIND,
+        object.namespace.clone().unwrap_or_default(),
+        object.name.clone(),
+    )
+}
+
 /// Logs what a controller could not do.
 fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, context: &Context) {
     match error {
         // It was deleted between being queued and being looked at.
-        controller::Error::ObjectNotFound(object) => context.failures.forget(&(
-            K::KIND,
-            object.namespace.clone().unwrap_or_default(),
-            object.name.clone(),
-        )),
+        controller::Error::ObjectNotFound(object) => {
+            let key = key_of::<K>(object);
+            context.failures.forget(&key);
+            context.failure_log.forget(&key);
+        }
         controller::Error::ReconcilerFailed(error, object) => {
-            tracing::warn!(kind = K::KIND, namespace = object.namespace, name = object.name, reason = error.reason(), %error, "failed, trying again");
+            context
+                .failure_log
+                .failed(&key_of::<K>(object), error.reason(), error);
         }
         controller::Error::QueueError(error) => {
             tracing::warn!(kind = K::KIND, error = %watch_failure(error), "cannot watch, trying again");
