@@ -114,8 +114,9 @@ pub struct LeaseConfig {
 
     /// How long a lease is good for after its last renewal; whole seconds.
     ///
-    /// After a leader died without a word, this is how long nobody leads.
-    #[arg(id = "lease_ttl", long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "10s", value_name = "TIME", value_parser = whole_seconds)]
+    /// After a leader's node died without a word, this is how long nobody leads. The API server may take a seventh of it
+    /// for each answer, again and again, before the lease is lost.
+    #[arg(id = "lease_ttl", long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "30s", value_name = "TIME", value_parser = whole_seconds)]
     pub ttl: Duration,
 
     /// How often the leader renews its lease; at most a third of its time to live.
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(config.validate(), Ok(()));
         assert_eq!(config.resync, Duration::from_mins(5));
         assert_eq!(config.deep_resync, Duration::from_hours(6));
-        assert_eq!(config.lease.ttl, Duration::from_secs(10));
+        assert_eq!(config.lease.ttl, Duration::from_secs(30));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +24,8 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::provider::{Fence, ProviderError};
 use crate::queue::Queues;
+use crate::telemetry::events::Events;
+use crate::telemetry::failures::FailureLog;
 use crate::trigger::Trigger;
 use crate::watch::unreadable::UnreadableObjects;
 
@@ -33,7 +34,7 @@ pub struct Context {
     /// Sends nothing once this process does not lead any more.
     pub client: Client,
     /// Publishes Events. A reconcile never fails because an Event was not published.
-    pub events: Recorder,
+    pub events: Events,
     /// Where the administrators' Secrets live.
     pub namespace: String,
     /// Under which id databases are claimed.
@@ -54,6 +55,8 @@ pub struct Context {
     pub unreadable: UnreadableObjects,
     /// How often each object failed in a row.
     pub failures: Arc<Failures>,
+    /// Where failures of objects are written.
+    pub failure_log: FailureLog,
     /// How many objects of one kind are worked on at a time.
     pub concurrency: u16,
     /// What is known of the servers.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
+use kube::core::DynamicObject;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::queue::caller::Caller;
 use crate::queue::turns::{Key as Waiting, Place, Turns, Want};
 use crate::watch;
+use crate::watchdog;
 
 /// A kind that has a controller.
 pub trait Reconcile:
@@ -120,7 +122,9 @@ async fn reconcile_one<K: Reconcile>(
         namespace = guarded.namespace().unwrap_or_default(),
         name = guarded.name_any()
     );
-    async {
+    let metrics = context.metrics.clone();
+    let log = span.clone();
+    let pass = async {
         // Whoever was called and does not need its place gives it to the next.
         let called = called::<K>(&context, guarded.as_ref());
         let Some(object) = guarded.ok() else {
@@ -128,7 +132,9 @@ async fn reconcile_one<K: Reconcile>(
             return Ok(Action::await_change());
         };
         let started = Instant::now();
-        let (result, looked) = match object.not_yet(&context) {
+        let key = key::<K>(guarded.as_ref());
+        let too_soon = || context.failures.rest(&key, started).map(Action::requeue);
+        let (result, looked) = match object.not_yet(&context).or_else(too_soon) {
             Some(action) => (Ok(action), false),
             None => match turn(object, &context, called) {
                 // The call that follows is a reconcile of its own.
@@ -141,11 +147,17 @@ async fn reconcile_one<K: Reconcile>(
             .metrics
             .reconciled(K::KIND, started.elapsed(), failure);
         if looked && result.is_ok() {
-            context.failures.forget(&key::<K>(guarded.as_ref()));
+            context.failures.worked(&key);
+            context.failure_log.worked(&key);
         }
         result
-    }
-    .instrument(span)
+    };
+    watchdog::watched(pass.instrument(span), |longest| {
+        metrics.polled(K::KIND, longest);
+        if longest > watchdog::LIMIT {
+            log.in_scope(|| tracing::warn!(?longest, "a reconcile held a thread for too long"));
+        }
+    })
     .await
 }
 
@@ -224,21 +236,30 @@ pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
     )
 }
 
+/// The same of an object that is only named.
+fn key_of<K: Reconcile>(object: &ObjectRef<DynamicObject>) -> Key {
+    (
+        K::KIND,
+        object.namespace.clone().unwrap_or_default(),
+        object.name.clone(),
+    )
+}
+
 /// Logs what a controller could not do.
 fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, context: &Context) {
     match error {
         // It was deleted between being queued and being looked at.
         controller::Error::ObjectNotFound(object) => {
-            context.failures.forget(&(
-                K::KIND,
-                object.namespace.clone().unwrap_or_default(),
-                object.name.clone(),
-            ));
+            let key = key_of::<K>(object);
+            context.failures.forget(&key);
+            context.failure_log.forget(&key);
             let gone = waiting(object.namespace.clone(), &object.name);
             drop(K::turns(context).and_then(|turns| turns.come(&gone)));
         }
         controller::Error::ReconcilerFailed(error, object) => {
-            tracing::warn!(kind = K::KIND, namespace = object.namespace, name = object.name, reason = error.reason(), %error, "failed, trying again");
+            context
+                .failure_log
+                .failed(&key_of::<K>(object), error.reason(), error);
         }
         controller::Error::QueueError(error) => {
             tracing::warn!(kind = K::KIND, %error, "cannot watch, trying again");

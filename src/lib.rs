@@ -5,7 +5,7 @@
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
 //! - [`controller`]: what all controllers share, with its [`Context`](controller::Context), [`watch`], [`error`], [`backoff`],
-//!   [`finalizer`], [`status`] and [`trigger`].
+//!   [`finalizer`], [`status`], [`trigger`] and [`watchdog`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`dump`]: what runs inside the backup pod.
@@ -38,6 +38,7 @@ pub mod telemetry;
 pub mod template;
 pub mod trigger;
 pub mod watch;
+pub mod watchdog;
 
 #[cfg(test)]
 mod diagram;
