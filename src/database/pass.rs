@@ -84,7 +84,8 @@ impl From<ServerError> for Obstacle {
             )
             | None => DatabaseReason::InstanceNotReady,
             Some(
-                ProviderError::Timeout { .. }
+                ProviderError::InDatabase { .. }
+                | ProviderError::Timeout { .. }
                 | ProviderError::AllInUse { .. }
                 | ProviderError::Busy { .. }
                 | ProviderError::ClaimMoved { .. }

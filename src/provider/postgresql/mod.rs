@@ -3,6 +3,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `session.rs` | one session: how it is opened, how a statement runs in it |
+//! | `pinned.rs` | the settings that go with its startup packet |
 //! | `failure.rs` | what the server said, and which error that is |
 //! | `assess.rs` | what a dump will be like |
 //! | `visit.rs` | sessions inside a tenant's database |
@@ -32,6 +33,7 @@ mod inspect;
 mod login;
 mod membership;
 mod obstacles;
+mod pinned;
 mod remove;
 mod role;
 mod session;
