@@ -84,8 +84,7 @@ impl From<ServerError> for Obstacle {
             )
             | None => DatabaseReason::InstanceNotReady,
             Some(
-                ProviderError::InDatabase { .. }
-                | ProviderError::Timeout { .. }
+                ProviderError::Timeout { .. }
                 | ProviderError::AllInUse { .. }
                 | ProviderError::Busy { .. }
                 | ProviderError::ClaimMoved { .. }

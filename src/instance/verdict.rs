@@ -78,7 +78,6 @@ pub fn expected(acknowledged: Option<&str>, status: &DatabaseInstanceStatus) -> 
 pub fn of_failure(error: &ProviderError) -> Verdict {
     let reason = match error {
         ProviderError::Unreachable { .. }
-        | ProviderError::InDatabase { .. }
         | ProviderError::Timeout { .. }
         | ProviderError::AllInUse { .. }
         | ProviderError::Busy { .. }

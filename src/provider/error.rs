@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::SqlName;
-
 /// Why a provider could not do what it was asked. No message ever holds a password or a statement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
@@ -48,17 +46,6 @@ pub enum ProviderError {
     ReadOnly {
         /// `host:port`.
         server: String,
-    },
-    /// It failed inside one database, by what its users set or do there. Says nothing of the server, which answers.
-    #[error(
-        "inside database {database:?}: {detail}; look for what its users have set there (ALTER DATABASE … SET, \
-         ALTER ROLE … SET) and for sessions that hold locks"
-    )]
-    InDatabase {
-        /// The database.
-        database: String,
-        /// What went wrong there.
-        detail: String,
     },
     /// Another server answers than the one that is known. Nothing is changed there until somebody acknowledged it.
     #[error(
@@ -163,7 +150,6 @@ impl ProviderError {
             | Self::LoginRefused { .. }
             | Self::TooManyConnections { .. }
             | Self::ReadOnly { .. }
-            | Self::InDatabase { .. }
             | Self::IdentityChanged { .. }
             | Self::Timeout { .. }
             | Self::AllInUse { .. }
@@ -189,7 +175,7 @@ impl ProviderError {
             | Self::ReadOnly { .. }
             | Self::Timeout { .. } => Sign::Down,
             Self::IdentityChanged { .. } => Sign::Another,
-            Self::AllInUse { .. } | Self::NotLeading | Self::InDatabase { .. } => Sign::Nothing,
+            Self::AllInUse { .. } | Self::NotLeading => Sign::Nothing,
             Self::Busy { .. }
             | Self::Superseded { .. }
             | Self::ClaimMoved { .. }
@@ -197,34 +183,6 @@ impl ProviderError {
             | Self::Unsupported(_)
             | Self::InTheWay(_)
             | Self::Unexpected { .. } => Sign::Answers,
-        }
-    }
-
-    /// The same, told as what it is where the server itself is in order: something inside this database. What no user of
-    /// a database can bring about stays as it is.
-    #[must_use]
-    pub fn in_database(self, database: &SqlName) -> Self {
-        let detail = match self {
-            Self::Unreachable { detail, .. } => detail,
-            Self::ReadOnly { .. } => "it is read-only".to_owned(),
-            Self::Timeout { .. } | Self::Unexpected { .. } => self.to_string(),
-            Self::InDatabase { .. }
-            | Self::Tls { .. }
-            | Self::LoginRefused { .. }
-            | Self::TooManyConnections { .. }
-            | Self::IdentityChanged { .. }
-            | Self::AllInUse { .. }
-            | Self::Busy { .. }
-            | Self::Superseded { .. }
-            | Self::NotLeading
-            | Self::ClaimMoved { .. }
-            | Self::NotPermitted { .. }
-            | Self::Unsupported(_)
-            | Self::InTheWay(_) => return self,
-        };
-        Self::InDatabase {
-            database: database.to_string(),
-            detail,
         }
     }
 
@@ -249,7 +207,6 @@ impl ProviderError {
             Self::LoginRefused { .. } => "LoginRefused",
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::ReadOnly { .. } => "ReadOnly",
-            Self::InDatabase { .. } => "InDatabase",
             Self::IdentityChanged { .. } => "IdentityChanged",
             Self::Timeout { .. } => "Timeout",
             Self::AllInUse { .. } => "AllInUse",
