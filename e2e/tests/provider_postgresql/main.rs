@@ -67,6 +67,7 @@ fn run(series: u32) {
             claims::what_stands_there_is_adopted_with_its_data,
             claims::the_survey_says_what_observing_says,
             contents::schemas_and_extensions_are_the_owners,
+            contents::the_schema_public_is_like_any_other,
             assess::what_a_dump_cannot_read_is_named_with_its_grant,
             assess::the_size_of_a_dump_is_estimated,
             removal::everything_goes,
