@@ -112,7 +112,20 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
         database: claim.may_drop_database(),
         role: claim.may_drop_role(),
     };
-    remove(&server, &removal).await?;
+    if let Some(left) = remove(&server, &removal).await? {
+        // Kept as released, so that nobody is given the name of a user on which others have hung something.
+        let released = Claim {
+            released: true,
+            ..claim.clone()
+        };
+        server
+            .ask("release", |provider| {
+                provider.write_claim(&released, Some(claim))
+            })
+            .await?;
+        pass.tell(EventType::Warning, "LeftOver", left).await;
+        return Ok(());
+    }
     server
         .ask("forget", |provider| provider.forget_claim(claim))
         .await?;
@@ -121,12 +134,14 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
     Ok(())
 }
 
-async fn remove(server: &Server, removal: &Removal) -> Result<(), Obstacle> {
+/// What was left over, if anything was.
+async fn remove(server: &Server, removal: &Removal) -> Result<Option<String>, Obstacle> {
     match server
         .ask("remove", |provider| provider.remove(removal))
         .await?
     {
-        Removed::Done => Ok(()),
+        Removed::Done => Ok(None),
+        Removed::LeftOver(what) => Ok(Some(what)),
         Removed::Blocked(what) => Err(Obstacle {
             reason: DatabaseReason::DeletionBlocked,
             retry: Some(Box::new(crate::error::Error::Blocked {

@@ -9,9 +9,10 @@ const INSERT: &str =
   created_database, created_role, drop_adopted, released)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
 
-/// Only over exactly what was seen.
+/// Only over exactly what was seen. Who takes a claim back takes a user that was left over with it.
 const UPDATE: &str = "UPDATE db_operator.claims SET cluster_id = $3, namespace = $4, name = $5, uid = $6,
-  created_database = $7, created_role = $8, drop_adopted = $9, released = $10, changed_at = now()
+  created_database = $7, created_role = $8, drop_adopted = $9, released = $10,
+  left_over = left_over AND $10, changed_at = now()
 WHERE database_name = $1 AND role_name = $2 AND cluster_id = $11 AND namespace = $12 AND name = $13 AND uid = $14
   AND created_database = $15 AND created_role = $16 AND drop_adopted = $17 AND released = $18";
 
