@@ -16,6 +16,7 @@
 pub mod api;
 pub mod backoff;
 pub mod backup;
+pub mod blocking;
 pub mod client;
 pub mod config;
 mod context;
