@@ -96,6 +96,7 @@ reasons! {
             InstanceNotFound: "The DatabaseInstance of spec.instanceRef does not exist (yet).",
             InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
             ServerError: "The server answered with an error; it is tried again, ever more rarely.",
+            DatabaseError: "Something inside this database (a setting of the database or of its user, a lock) stands in the way; the message says what, and it is tried again, ever more rarely.",
             LoginFailed: "Logging in with the Secret's values does not work; the user's password is being set again.",
             WaitingForFinalBackup: "The database is deleted after a final backup, which is under way.",
             Deleting: "The claim on the database is being given up and, by its policy, the database dropped.",

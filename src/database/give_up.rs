@@ -111,7 +111,27 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
         return Ok(());
     };
     let removal = claim.removal(&observed);
-    remove(&server, &removal).await?;
+    if let Some(left) = remove(&server, &removal).await? {
+        // Kept as released, so that nobody is given the name of a user on which others have hung something. Of the
+        // database nothing is left: it is made anew where the object comes back.
+        let database = if removal.database {
+            Origin::Creating
+        } else {
+            claim.database
+        };
+        let released = Claim {
+            database,
+            released: true,
+            ..claim.clone()
+        };
+        server
+            .ask("release", |provider| {
+                provider.write_claim(&released, Some(claim))
+            })
+            .await?;
+        pass.tell(EventType::Warning, "LeftOver", left).await;
+        return Ok(());
+    }
     forget(&server, claim).await?;
     pass.tell(EventType::Normal, "Dropped", dropped(claim, &removal))
         .await;
@@ -125,12 +145,14 @@ pub async fn forget(server: &Server, claim: &Claim) -> Result<(), ServerError> {
         .await
 }
 
-async fn remove(server: &Server, removal: &Removal) -> Result<(), Obstacle> {
+/// What was left over, if anything was.
+async fn remove(server: &Server, removal: &Removal) -> Result<Option<String>, Obstacle> {
     match server
         .ask("remove", |provider| provider.remove(removal))
         .await?
     {
-        Removed::Done => Ok(()),
+        Removed::Done => Ok(None),
+        Removed::LeftOver(what) => Ok(Some(what)),
         Removed::Blocked(what) => Err(Obstacle {
             reason: DatabaseReason::DeletionBlocked,
             retry: Some(Box::new(crate::error::Error::Blocked {

@@ -87,6 +87,7 @@ impl From<ServerError> for Obstacle {
                 | ProviderError::IdentityChanged { .. },
             )
             | None => DatabaseReason::InstanceNotReady,
+            Some(ProviderError::InDatabase { .. }) => DatabaseReason::DatabaseError,
             Some(
                 ProviderError::Timeout { .. }
                 | ProviderError::AllInUse { .. }
@@ -304,4 +305,37 @@ pub async fn is_allowed(
         tracing::warn!(instance = instance.name_any(), %error, "spec.allowedNamespaces cannot be read: it allows nothing");
         false
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_inside_a_database_does_not_point_at_its_instance() {
+        let server = "db.example:5432".to_owned();
+        let failed = |source| {
+            Obstacle::from(ServerError::Failed {
+                instance: "main".to_owned(),
+                source,
+            })
+        };
+        let read_only = ProviderError::ReadOnly { server };
+        let obstacle = failed(read_only.clone().in_database("orders"));
+        assert_eq!(obstacle.reason, DatabaseReason::DatabaseError);
+        assert!(obstacle.retry.is_some(), "it is tried again");
+        assert!(
+            obstacle.message.starts_with("database \"orders\": "),
+            "{}",
+            obstacle.message
+        );
+        assert!(!obstacle.message.contains("main"), "{}", obstacle.message);
+        let obstacle = failed(read_only);
+        assert_eq!(obstacle.reason, DatabaseReason::InstanceNotReady);
+        assert!(
+            obstacle.message.starts_with("instance main: "),
+            "{}",
+            obstacle.message
+        );
+    }
 }

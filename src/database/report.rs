@@ -186,6 +186,7 @@ fn leaves_usable(reason: DatabaseReason) -> bool {
             | DatabaseReason::MissingPrivileges
             | DatabaseReason::InTheWay
             | DatabaseReason::ServerError
+            | DatabaseReason::DatabaseError
     )
 }
 

@@ -53,13 +53,21 @@ pub enum ServerError {
         wait: Duration,
     },
     /// It was asked.
-    #[error("instance {instance}: {source}")]
+    #[error("{}", told(.instance, .source))]
     Failed {
         /// The instance's name.
         instance: String,
         /// What came of it.
         source: ProviderError,
     },
+}
+
+/// A fault inside one database is not told as one of its instance.
+fn told(instance: &str, source: &ProviderError) -> String {
+    match source {
+        ProviderError::InDatabase { .. } => source.to_string(),
+        of_the_server => format!("instance {instance}: {of_the_server}"),
+    }
 }
 
 impl ServerError {

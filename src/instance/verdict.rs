@@ -82,6 +82,7 @@ pub fn of_failure(error: &ProviderError) -> Verdict {
         | ProviderError::AllInUse { .. }
         | ProviderError::Busy { .. }
         | ProviderError::Unexpected { .. }
+        | ProviderError::InDatabase { .. }
         | ProviderError::ClaimMoved { .. }
         | ProviderError::Superseded { .. }
         | ProviderError::NotLeading => InstanceReason::Unreachable,

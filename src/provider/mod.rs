@@ -182,6 +182,7 @@ pub trait Provider: Send + Sync {
 
     /// Locks the role out, ends its sessions, drops the database and then the role, as far as `removal` says.
     /// Bounded by short lock timeouts: what is in the way is named in [`Removed::Blocked`], and the call is repeated.
+    /// What others can hang on a role does not keep anything: see [`Removed::LeftOver`].
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError>;
 
     /// What this process holds open on the server at the moment. Asks nobody.
@@ -423,6 +424,10 @@ pub enum Removed {
     Done,
     /// Something is in the way. One sentence that names it and says what to do; the call is to be repeated.
     Blocked(String),
+    /// All is gone but the role, on which others have hung what is not ours to take away. It can do nothing any more, and
+    /// the provider drops it once it can; its claim is to be kept as released, so that nobody gets the name by surprise.
+    /// Says what is left, and what removes it.
+    LeftOver(String),
 }
 
 /// Something that was different and is now as desired; one sentence for an Event: `owner was legacy, is orders`.

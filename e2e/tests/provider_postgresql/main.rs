@@ -17,6 +17,7 @@ mod hostile;
 mod lifecycle;
 mod privileges;
 mod removal;
+mod settings;
 mod silence;
 
 use std::time::Instant;
@@ -70,14 +71,23 @@ fn run(series: u32) {
             assess::the_size_of_a_dump_is_estimated,
             removal::everything_goes,
             removal::sessions_are_ended_or_named,
-            removal::prepared_transactions_are_named,
+            removal::what_is_prepared_is_named_and_left_open,
+            removal::a_lock_of_the_users_own_is_ended,
+            removal::who_holds_a_lock_is_named,
             removal::a_vacuum_at_work_does_not_keep_a_database,
-            removal::leftovers_are_named,
+            removal::what_others_hang_on_a_user_is_taken_away,
+            removal::a_user_is_left_over_where_others_keep_it,
+            removal::an_open_grant_leaves_a_user_over,
+            settings::a_tenants_settings_do_not_reach_our_sessions,
+            settings::a_database_that_lets_nobody_in_is_not_the_server,
             removal::it_goes_on_after_a_crash,
             fence::a_former_leader_can_do_nothing,
             fence::who_does_not_lead_does_not_enter,
             fence::connections_of_one_process_share_an_epoch,
             fence::others_are_left_alone,
+            fence::a_copied_name_is_nobodys,
+            fence::a_process_id_that_was_given_on_is_left_alone,
+            fence::tables_of_a_former_version_are_brought_up_to_date,
             fence::a_server_that_forgot_everything_is_begun_again,
             fence::another_server_is_left_alone_until_it_is_acknowledged,
             connections::the_limit_is_never_exceeded,

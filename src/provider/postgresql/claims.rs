@@ -18,9 +18,11 @@ const INSERT: &str =
   created_database, created_role, drop_adopted, released, database_mark, role_mark)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
 
-/// Only over exactly what was seen. What was made stays the same thing; what is being made keeps its mark.
+/// Only over exactly what was seen. What was made stays the same thing; what is being made keeps its mark. Who takes a
+/// claim back takes a user that was left over with it.
 const UPDATE: &str = "UPDATE db_operator.claims SET cluster_id = $3, namespace = $4, name = $5, uid = $6,
-  created_database = $7, created_role = $8, drop_adopted = $9, released = $10, changed_at = now(),
+  created_database = $7, created_role = $8, drop_adopted = $9, released = $10,
+  left_over = left_over AND $10, changed_at = now(),
   database_id = CASE WHEN $7 THEN database_id END, role_id = CASE WHEN $8 THEN role_id END,
   database_mark = CASE WHEN $11::integer IS NOT NULL THEN coalesce(database_mark, $11) END,
   role_mark = CASE WHEN $12::integer IS NOT NULL THEN coalesce(role_mark, $12) END

@@ -57,10 +57,7 @@ impl Postgresql {
         }
         let mut visit = self.visit(&desired.names).await?;
         let result = self.furnish(&mut visit.session, desired).await;
-        let left = self.leave(visit).await;
-        let changes = result?;
-        left?;
-        Ok(changes)
+        self.leave(visit, result).await
     }
 
     async fn furnish(

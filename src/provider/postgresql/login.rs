@@ -4,7 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Postgresql;
 use super::failure::{Failure, Kind};
-use super::session::{APPLICATION, Login as As, Session};
+use super::session::{APPLICATION, Login as As, Pinned, Session};
+use super::visit::blame;
 use crate::provider::pool::Session as _;
 use crate::provider::{Login, Names, ProviderError, password};
 
@@ -20,6 +21,7 @@ impl Postgresql {
             password,
             database: names.database.as_str(),
             application: APPLICATION,
+            pinned: Pinned::Nothing,
         };
         let result = match Session::open(&self.config, login).await {
             Ok(session) => {
@@ -29,7 +31,13 @@ impl Postgresql {
             Err(failure) => judge(failure, password.expose_secret()),
         };
         drop(slot);
-        result
+        match result {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let outside = self.home().await.err();
+                Err(blame(&names.database, error, outside))
+            }
+        }
     }
 }
 
