@@ -151,16 +151,16 @@ fn an_unchanged_secret_is_not_written() {
 #[test]
 fn an_immutable_secret_is_left_alone_unless_it_is_as_it_should_be() {
     let mut current = own();
-    let is_fixed = |secret: &Secret, keys| {
+    let fixed = |secret: &Secret, keys| {
         let secret = stored(secret);
         let wanted = wanted(&database(), Flavour::Postgresql, keys, Some(&secret));
-        super::is_fixed(&secret, &wanted)
+        is_fixed(&secret, &wanted)
     };
     let other = BTreeMap::from([("password".to_owned(), "other".to_owned())]);
-    assert!(!is_fixed(&current, other.clone()));
+    assert!(!fixed(&current, other.clone()));
     current.immutable = Some(true);
-    assert!(is_fixed(&current, other));
-    assert!(!is_fixed(&current, keys()));
+    assert!(fixed(&current, other));
+    assert!(!fixed(&current, keys()));
 }
 
 #[test]
