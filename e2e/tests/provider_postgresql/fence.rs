@@ -315,20 +315,18 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
             let (provider, wanted) = (Arc::clone(&provider), wanted.clone());
             async move { provider.ensure_contents(&wanted).await }
         });
+        let waits = "SELECT count(*)::text FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO db_operator.sessions%'";
+        eventually("the registration waits", async || {
+            bed.ask("postgres", waits).await == ["1"]
+        })
+        .await;
         let mut onlooker = bed
             .session("copier", &format!("{CANARY}-copier"), "copier")
             .await
             .unwrap();
-        let mut name = Vec::new();
-        eventually("the visit is seen", async || {
-            name = ask(
-                &mut onlooker,
-                "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'db-operator visit %'",
-            )
-            .await;
-            !name.is_empty()
-        })
-        .await;
+        let seen = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'db-operator visit %'";
+        let name = ask(&mut onlooker, seen).await;
         let mut copy = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(bed.server.port)
@@ -341,22 +339,17 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
             .await
             .unwrap();
         let pid = ask(&mut copy, "SELECT pg_backend_pid()::text").await;
-        eventually("the registration waits", async || {
-            bed.ask(
-                "postgres",
-                "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO db_operator.sessions%'",
-            )
-            .await
-                == ["1"]
-        })
-        .await;
         run(&mut holder, "COMMIT").await.unwrap();
         assert_eq!(visiting.await.unwrap().unwrap().len(), 1, "{cluster}");
         let registered = format!(
             "SELECT count(*)::text FROM db_operator.sessions WHERE pid = {}",
             pid[0]
         );
-        assert_eq!(bed.ask("db_operator", &registered).await, ["0"], "{cluster}");
+        assert_eq!(
+            bed.ask("db_operator", &registered).await,
+            ["0"],
+            "{cluster}"
+        );
         assert_eq!(ask(&mut copy, "SELECT 'still here'").await, ["still here"]);
         provider.close().await;
     }
@@ -374,9 +367,10 @@ pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
     .await;
     former.close().await;
     let rows = "SELECT count(*)::text FROM db_operator.sessions WHERE cluster_id = 'recycled'";
-    eventually("sessions that were closed took their rows along", async || {
-        bed.ask("db_operator", rows).await == ["0"]
-    })
+    eventually(
+        "sessions that were closed took their rows along",
+        async || bed.ask("db_operator", rows).await == ["0"],
+    )
     .await;
 
     let mut tenant = bed
@@ -394,8 +388,18 @@ pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
     let administrator = format!("(SELECT oid FROM pg_roles WHERE rolname = '{ADMINISTRATOR}')");
     for (pid, start, role, server) in [
         // Of this operator: a role's start that is hidden from the administrator, and a server that has ended.
-        (&of_tenant[0], "now()", administrator.as_str(), "pg_postmaster_start_time()"),
-        (&of_person[0], "(SELECT backend_start FROM pg_stat_get_activity(PID))", &administrator, "'2001-01-01'"),
+        (
+            &of_tenant[0],
+            "now()",
+            administrator.as_str(),
+            "pg_postmaster_start_time()",
+        ),
+        (
+            &of_person[0],
+            "(SELECT backend_start FROM pg_stat_get_activity(PID))",
+            administrator.as_str(),
+            "'2001-01-01'",
+        ),
         // Of a version that did not know of these.
         (&of_tenant[0], "now() + interval '1 s'", "NULL", "NULL"),
         (&of_person[0], "now() + interval '1 s'", "NULL", "NULL"),
@@ -442,7 +446,8 @@ pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
 
 /// What the former version of the operator made goes on, with what it holds.
 pub async fn tables_of_a_former_version_are_brought_up_to_date(bed: &mut Bed) {
-    const FORMER: &str = "ALTER TABLE db_operator.sessions DROP COLUMN role_oid, DROP COLUMN server_start;
+    const FORMER: &str =
+        "ALTER TABLE db_operator.sessions DROP COLUMN role_oid, DROP COLUMN server_start;
         ALTER TABLE db_operator.claims DROP COLUMN left_over;
         UPDATE db_operator.meta SET schema_version = 1";
     let version = "SELECT schema_version::text FROM db_operator.meta";

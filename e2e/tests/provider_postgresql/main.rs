@@ -72,6 +72,7 @@ fn run(series: u32) {
             claims::claims_of_the_former_version_go_on,
             claims::ids_of_another_server_say_nothing,
             contents::schemas_and_extensions_are_the_owners,
+            contents::the_schema_public_is_like_any_other,
             assess::what_a_dump_cannot_read_is_named_with_its_grant,
             assess::the_size_of_a_dump_is_estimated,
             removal::everything_goes,

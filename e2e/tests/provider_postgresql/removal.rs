@@ -396,7 +396,10 @@ pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
     let policies = "SELECT polname::text FROM pg_policy";
     assert_eq!(bed.ask("hanger", policies).await, ["both"]);
     bed.assert_no_membership_left().await;
-    assert_eq!(provider.ensure_database(&desired("hanger")).await.unwrap(), []);
+    assert_eq!(
+        provider.ensure_database(&desired("hanger")).await.unwrap(),
+        []
+    );
     assert_eq!(
         provider.remove(&everything("hanger")).await.unwrap(),
         Removed::Done
@@ -506,7 +509,10 @@ pub async fn an_open_grant_leaves_a_user_over(bed: &mut Bed) {
     run(&mut granter, "ROLLBACK").await.unwrap();
     eventually("it is dropped then", async || {
         provider.inspect().await.unwrap();
-        let observed = provider.observe(&names("granted", "granted")).await.unwrap();
+        let observed = provider
+            .observe(&names("granted", "granted"))
+            .await
+            .unwrap();
         observed.role.is_none() && observed.claims.is_empty()
     })
     .await;

@@ -127,7 +127,7 @@ fn assert_is_the_databases(error: &ProviderError) {
     assert!(!error.is_server_down() && error.is_retryable(), "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("inside database") && !text.contains("spec.host"),
+        text.starts_with("database \"") && !text.contains("spec.host"),
         "{text}"
     );
 }

@@ -7,8 +7,8 @@ use super::home::{SCHEMA_VERSION, column, unexpected};
 use super::session::{APPLICATION, Pinned, Session};
 use super::{Postgresql, quoted};
 use crate::provider::ProviderError;
-use crate::provider::pool::Session as _;
 use crate::provider::fence::{Entry, Epoch, Tenure};
+use crate::provider::pool::Session as _;
 
 pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
 FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
@@ -49,8 +49,7 @@ pub(super) const FORGET_THIS: &str =
     "DELETE FROM db_operator.sessions s USING pg_stat_get_activity(pg_backend_pid()) a
 WHERE s.pid = a.pid AND s.backend_start = a.backend_start";
 
-const FORGET_VISIT: &str =
-    "DELETE FROM db_operator.sessions WHERE cluster_id = $1 AND pid = $2 AND backend_start = $3::timestamptz";
+const FORGET_VISIT: &str = "DELETE FROM db_operator.sessions WHERE cluster_id = $1 AND pid = $2 AND backend_start = $3::timestamptz";
 
 /// Whether the session `a` that lives is the one of the row `s`. A process id is somebody else's soon: what is of another
 /// role, or was registered before the server began, is over, whoever has its process id now. A start that is hidden

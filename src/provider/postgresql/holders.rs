@@ -108,8 +108,18 @@ impl Postgresql {
         helper: Option<&RoleRow>,
     ) -> Result<(), ProviderError> {
         let name = quoted(&database.name);
+        let mut open = Vec::new();
         if !database.open && database.connections != -2 {
-            let open = vec![format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")];
+            open.push(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
+        }
+        // It was taken to be dropped, and the privileges of its owner went with it.
+        if let Some(role) = helper.filter(|role| role.name != database.owner) {
+            open.push(format!(
+                "GRANT CONNECT ON DATABASE {name} TO {}",
+                quoted(&role.name)
+            ));
+        }
+        if !open.is_empty() {
             let doing = format!("open the database {:?} again", database.name);
             self.as_owner(home, database, &doing, open).await?;
         }
@@ -219,7 +229,10 @@ mod tests {
     #[test]
     fn times_are_told_as_people_tell_them() {
         let told = [-1, 7, 119, 120, 7199, 7200, 200_000].map(lasting);
-        assert_eq!(told, ["0 s", "7 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+        assert_eq!(
+            told,
+            ["0 s", "7 s", "119 s", "2 min", "119 min", "2 h", "2 days"]
+        );
     }
 
     #[test]
@@ -237,7 +250,10 @@ mod tests {
             }],
         };
         let told = keepers.told("orders");
-        assert!(told[0].contains("10 min ago") && told[0].ends_with("ROLLBACK PREPARED 'it''s'"), "{told:?}");
+        assert!(
+            told[0].contains("10 min ago") && told[0].ends_with("ROLLBACK PREPARED 'it''s'"),
+            "{told:?}"
+        );
         assert!(told[1].contains("DROP SUBSCRIPTION \"Feed\" "), "{told:?}");
     }
 
@@ -254,7 +270,10 @@ mod tests {
             prepared_for: None,
         };
         let told = session.told();
-        assert!(told.contains("process 7 (user \"other\"") && told.ends_with("pg_terminate_backend(7)"), "{told}");
+        assert!(
+            told.contains("process 7 (user \"other\"") && told.ends_with("pg_terminate_backend(7)"),
+            "{told}"
+        );
         let prepared = Holder {
             pid: None,
             gid: Some("x".to_owned()),
@@ -264,6 +283,9 @@ mod tests {
             ..session
         };
         let told = prepared.told();
-        assert!(told.contains("in database \"theirs\"") && told.ends_with("ROLLBACK PREPARED 'x'"), "{told}");
+        assert!(
+            told.contains("in database \"theirs\"") && told.ends_with("ROLLBACK PREPARED 'x'"),
+            "{told}"
+        );
     }
 }

@@ -258,7 +258,11 @@ impl Postgresql {
                 }
                 Some(_) | None => String::new(),
             };
-            let revoke = format!("REVOKE {} FROM {}{by} CASCADE", quoted(&role), quoted(&member));
+            let revoke = format!(
+                "REVOKE {} FROM {}{by} CASCADE",
+                quoted(&role),
+                quoted(&member)
+            );
             let doing = format!("revoke a membership of the user {user:?}");
             let revoked = home.statement(&doing, revoke.clone()).await;
             if give_way(revoked.map_err(ProviderError::from))?.is_none() {
@@ -395,7 +399,11 @@ impl Hanging {
                 "it {} {}; {superuser}: {} {user}{}",
                 if *owned { "owns" } else { "has privileges on" },
                 shared.as_deref().unwrap_or("a shared object"),
-                if *owned { "REASSIGN OWNED BY" } else { "DROP OWNED BY" },
+                if *owned {
+                    "REASSIGN OWNED BY"
+                } else {
+                    "DROP OWNED BY"
+                },
                 if *owned { " TO CURRENT_USER" } else { "" },
             ),
         }
@@ -455,6 +463,9 @@ mod tests {
     fn a_name_cannot_end_the_statement_that_drops_it() {
         let sql = dropping("x'; $$ \"\\", "c");
         assert!(sql.starts_with("DO E'BEGIN"), "{sql}");
-        assert!(sql.contains("role_name = E''x''''; $$ \"\\\\\\\\''"), "{sql}");
+        assert!(
+            sql.contains("role_name = E''x''''; $$ \"\\\\\\\\''"),
+            "{sql}"
+        );
     }
 }

@@ -9,7 +9,7 @@ use super::membership::{Right, borrow, give_back, permit};
 use super::obstacles::Ending;
 use super::session::Session;
 use super::{Postgresql, quoted};
-use crate::provider::{ProviderError, Removal, Removed};
+use crate::provider::{Names, ProviderError, Removal, Removed};
 
 /// A session that the administrator may not end.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -49,7 +49,9 @@ impl Postgresql {
         self.end_sessions(&mut home, database_name, role_name, Ending::Awaited)
             .await?;
         if let Some(database) = database
-            && let Some(blocked) = self.drop_database(&mut home, database, role).await?
+            && let Some(blocked) = self
+                .drop_database(&mut home, &removal.names, database)
+                .await?
         {
             return Ok(blocked);
         }
@@ -170,8 +172,8 @@ impl Postgresql {
     async fn drop_database(
         &self,
         home: &mut Session,
+        names: &Names,
         row: &DatabaseRow,
-        role: Option<&RoleRow>,
     ) -> Result<Option<Removed>, ProviderError> {
         if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
             return Ok(Some(blocked));
@@ -210,14 +212,14 @@ impl Postgresql {
             return Ok(Some(blocked));
         }
         if failure.code() == Some(OBJECT_IN_USE) {
-            return self.in_use(home, row, role, &failure).await.map(Some);
+            return self.in_use(home, names, &failure).await.map(Some);
         }
         // No client holds it, so what FORCE was not allowed to end is a worker of autovacuum. The plain statement
         // cancels those itself, whoever runs it (CountOtherDBBackends in procarray.c, for up to 5 s).
         match home.statement(&doing, plain).await {
             Ok(()) => Ok(None),
             Err(failure) if failure.code() == Some(OBJECT_IN_USE) => {
-                self.in_use(home, row, role, &failure).await.map(Some)
+                self.in_use(home, names, &failure).await.map(Some)
             }
             Err(failure) => Err(failure.into()),
         }
@@ -227,16 +229,14 @@ impl Postgresql {
     async fn in_use(
         &self,
         home: &mut Session,
-        row: &DatabaseRow,
-        role: Option<&RoleRow>,
+        names: &Names,
         failure: &Failure,
     ) -> Result<Removed, ProviderError> {
-        let (mut closed, mut locked) = (row.clone(), role.cloned());
-        closed.open = false;
-        if let Some(role) = &mut locked {
-            role.login = false;
-        }
-        let kept = self.kept_from_inside(home, &closed, locked.as_ref()).await?;
+        let look = self.look(home, names).await?;
+        let kept = match look.database() {
+            Some(database) => self.kept_from_inside(home, database, look.role()).await?,
+            None => None,
+        };
         Ok(kept.unwrap_or_else(|| {
             Removed::Blocked(format!(
                 "the administrator cannot {} yet: {}",

@@ -148,9 +148,16 @@ pub(super) fn blame(
     inside: ProviderError,
     outside: Option<ProviderError>,
 ) -> ProviderError {
-    match outside {
-        Some(error) if error.is_server_down() || error.ends_process() => error,
-        Some(_) | None => inside.in_database(database),
+    match (inside, outside) {
+        (_, Some(outside)) if outside.is_server_down() || outside.ends_process() => outside,
+        // Whoever may do what inside the database: neither is for them to bring about.
+        (
+            inside @ (ProviderError::LoginRefused { .. }
+            | ProviderError::Tls { .. }
+            | ProviderError::TooManyConnections { .. }),
+            _,
+        ) => inside,
+        (inside, _) => inside.in_database(database.as_str()),
     }
 }
 
@@ -172,7 +179,10 @@ mod tests {
         let told = blame(&database, unreachable(), None);
         assert_eq!(told.sign(), Sign::Nothing);
         let text = told.to_string();
-        assert!(text.contains("database \"orders\"") && text.contains("it hung up"), "{text}");
+        assert!(
+            text.contains("database \"orders\"") && text.contains("it hung up"),
+            "{text}"
+        );
         assert!(!text.contains("spec.host"), "{text}");
 
         let busy = ProviderError::AllInUse {
@@ -190,7 +200,10 @@ mod tests {
             newer: 2,
         };
         for outside in [unreachable(), superseded] {
-            assert_eq!(blame(&database, unreachable(), Some(outside.clone())), outside);
+            assert_eq!(
+                blame(&database, unreachable(), Some(outside.clone())),
+                outside
+            );
         }
     }
 }
