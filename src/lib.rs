@@ -17,6 +17,7 @@
 pub mod api;
 pub mod backoff;
 pub mod backup;
+pub mod blocking;
 pub mod client;
 pub mod config;
 mod context;

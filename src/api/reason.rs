@@ -113,6 +113,8 @@ reasons! {
             DatabaseMissing: "Somebody dropped the database: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
             ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
             SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
+            PasswordUnusable: "The password in the Secret cannot be used (too long, not text, characters that no client can send); the message says the limit.",
+            SecretRefused: "The API server refuses the Secret (a quota, a policy, an immutable Secret); the message has its words.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
             NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::api::{Backup, BackupState};
 use crate::dump::progress::Progress;
+use crate::finalizer;
 
 /// What is remembered, by the Backup's UID.
 #[derive(Default)]
@@ -41,6 +42,9 @@ const FORBIDDEN: Duration = Duration::from_mins(5);
 impl Memory {
     /// How long nothing has to be done about a Backup that was not touched since: what its own status says is no reason.
     pub fn rest(&self, backup: &Backup, now: Instant) -> Option<Duration> {
+        if finalizer::is_lost(&backup.metadata, backup.is_active()) {
+            return None;
+        }
         let looks = self.lock();
         let look = looks.get(backup.metadata.uid.as_ref()?)?;
         let same = look.state == backup.state()

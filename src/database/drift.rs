@@ -88,7 +88,8 @@ pub fn differences(
 }
 
 fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {
-    matches!(observed.claims.as_slice(), [claim] if claim.names == *names && claim.claimant == *claimant && !claim.released)
+    matches!(observed.claims.as_slice(), [claim] if claim.names == *names && claim.claimant == *claimant
+        && !claim.released && !claim.is_unfinished() && !claim.has_strangers(observed))
 }
 
 /// The limit that a Database asks for.
@@ -107,7 +108,7 @@ fn limit(limit: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{DatabaseFacts, RoleFacts, SqlName};
+    use crate::provider::{DatabaseFacts, Ours, RoleFacts, SqlName};
 
     fn names() -> Names {
         Names {
@@ -124,6 +125,7 @@ mod tests {
                 deviations: Vec::new(),
                 character_set: "UTF8".into(),
                 collation: "C".into(),
+                ours: Ours::Unknown,
             }),
             role: Some(RoleFacts {
                 can_login: true,
@@ -131,6 +133,7 @@ mod tests {
                 powers: Vec::new(),
                 alterable: true,
                 deviations: Vec::new(),
+                ours: Ours::Unknown,
             }),
         }
     }

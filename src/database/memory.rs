@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::allowance::Allowance;
 use super::turn::{Digest, Told};
 use crate::api::{Database, RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE};
+use crate::finalizer;
 use crate::instance::registry::{Entry, Standing};
 use crate::instance::server::Server;
 
@@ -69,6 +70,7 @@ pub struct Note {
 pub struct About {
     generation: Option<i64>,
     deleting: bool,
+    finalizer_lost: bool,
     requests: Vec<Option<String>>,
     instance: Option<i64>,
     acknowledged: Option<String>,
@@ -86,6 +88,7 @@ impl PartialEq for About {
         same_server
             && self.generation == other.generation
             && self.deleting == other.deleting
+            && self.finalizer_lost == other.finalizer_lost
             && self.requests == other.requests
             && self.instance == other.instance
             && self.acknowledged == other.acknowledged
@@ -106,6 +109,7 @@ impl About {
         Self {
             generation: database.metadata.generation,
             deleting: database.metadata.deletion_timestamp.is_some(),
+            finalizer_lost: finalizer::is_lost(&database.metadata, database.state().is_some()),
             requests: REQUESTS
                 .iter()
                 .map(|key| database.annotations().get(*key).cloned())
@@ -263,6 +267,7 @@ mod tests {
         About {
             generation: Some(1),
             deleting: false,
+            finalizer_lost: false,
             requests: Vec::new(),
             instance: None,
             acknowledged: None,

@@ -15,6 +15,7 @@
 //! | `final_backup.rs`, `final_credentials.rs` | the backup before a deletion, and what it logs in with |
 //! | `give_up.rs` | release or drop |
 //! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
+//! | `stored.rs` | a Secret as the API server has it, with nothing decoded that is not asked for |
 //! | `memory.rs` | what need not be looked at again yet |
 //! | `allowance.rs` | how often somebody may ask for a look (pure) |
 
@@ -36,6 +37,7 @@ mod pass;
 mod report;
 pub mod secret;
 pub mod state;
+mod stored;
 mod turn;
 mod walk;
 

@@ -45,6 +45,8 @@ pub struct Obstacle {
     pub message: String,
     /// Why it is tried again soon; none for what only a change can mend.
     pub retry: Option<Box<Error>>,
+    /// What worked before does not any more, also where its reason alone would not say so.
+    pub breaks: bool,
 }
 
 impl Obstacle {
@@ -54,6 +56,7 @@ impl Obstacle {
             reason,
             message: message.into(),
             retry: None,
+            breaks: false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl From<Error> for Obstacle {
             reason: DatabaseReason::ServerError,
             message: error.to_string(),
             retry: Some(Box::new(error)),
+            breaks: false,
         }
     }
 }
@@ -101,6 +105,7 @@ impl From<ServerError> for Obstacle {
             reason,
             message,
             retry,
+            breaks: false,
         }
     }
 }

@@ -145,7 +145,7 @@ pub async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error>
     let next = pass.status().cloned().unwrap_or_default();
     let mut report = Report::new(obstacle.reason, obstacle.message);
     let established = next.state.is_some_and(is_established);
-    if established && leaves_usable(obstacle.reason) {
+    if established && leaves_usable(obstacle.reason) && !obstacle.breaks {
         report = report.while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
     }
     // An outage is said once, by the instance: hundreds of databases on it do not write that down, too.
@@ -181,6 +181,7 @@ fn leaves_usable(reason: DatabaseReason) -> bool {
             | DatabaseReason::InstanceNotReady
             | DatabaseReason::NamespaceNotAllowed
             | DatabaseReason::InvalidTemplate
+            | DatabaseReason::SecretRefused
             | DatabaseReason::Unsupported
             | DatabaseReason::MissingPrivileges
             | DatabaseReason::InTheWay

@@ -10,6 +10,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `ident.rs` | the only place that quotes identifiers and literals |
+//! | `password.rs` | which passwords can be used |
 //! | `verifier.rs` | the only place that turns a password into what a server stores |
 //! | `reserved.rs` | the names that are never created, adopted or altered |
 //! | `claim.rs` | who owns what on a server, decided without a server |
@@ -29,6 +30,7 @@ pub mod ident;
 pub mod identity;
 mod mysql;
 mod places;
+pub mod password;
 mod pool;
 mod postgresql;
 pub mod reserved;
@@ -42,7 +44,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-pub use claim::{Claim, Claimant};
+pub use claim::{Claim, Claimant, Origin};
 pub use error::{ProviderError, Sign};
 pub use fence::Fence;
 pub use ident::SqlName;
@@ -156,14 +158,16 @@ pub trait Provider: Send + Sync {
     /// What the server will store for this password: it never sees the password itself.
     fn verifier(&self, password: &SecretString) -> Verifier;
 
-    /// Makes the role as desired. A verifier sets its password; without one an existing role keeps its own.
+    /// Makes the role as desired. A verifier sets its password; without one an existing role keeps its own. Where this
+    /// made it, this cluster's claim on exactly these names says so from then on ([`Origin::Created`]), and not before.
     async fn ensure_role(
         &self,
         desired: &Desired,
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError>;
 
-    /// Makes the database as desired, owned by the role, closed to everybody else; reads the privileges back.
+    /// Makes the database as desired, owned by the role, closed to everybody else; reads the privileges back. Its claim
+    /// says that it was made as the role's does. A crash between the two is told by [`DatabaseFacts::ours`].
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
 
     /// Makes what lives inside the database: extensions and schemas. Needs a session in that database, so it runs at
@@ -280,6 +284,20 @@ pub struct DatabaseFacts {
     pub character_set: String,
     /// Collation.
     pub collation: String,
+    /// Whether it is the one that the claim on its name speaks of, and not another one of that name.
+    pub ours: Ours,
+}
+
+/// Whether what stands there is what the CREATE of the claim on its name made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ours {
+    /// It is.
+    Yes,
+    /// It is not: it was made by somebody else.
+    No,
+    /// No claim names it, what is claimed was adopted, or the server has nothing that tells the two apart.
+    #[default]
+    Unknown,
 }
 
 /// What the catalog says of one role.
@@ -295,6 +313,8 @@ pub struct RoleFacts {
     pub alterable: bool,
     /// Differences from what the operator makes, one sentence each.
     pub deviations: Vec<String>,
+    /// Whether it is the one that the claim on its name speaks of, and not another one of that name.
+    pub ours: Ours,
 }
 
 /// All that is claimed on a server, with what stands there.

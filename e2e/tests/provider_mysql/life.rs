@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use db_operator::provider::{
-    DatabaseFacts, Flavour, Login, MysqlSettings, Observed, RoleFacts, open,
+    DatabaseFacts, Flavour, Login, MysqlSettings, Observed, Ours, RoleFacts, open,
 };
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection};
@@ -44,6 +44,7 @@ pub async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
         powers: vec![],
         alterable: true,
         deviations: vec![],
+        ours: Ours::Unknown,
     };
     assert_eq!(observed.role, Some(expected));
     let DatabaseFacts {

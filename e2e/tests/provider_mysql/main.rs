@@ -54,6 +54,9 @@ const EVERYWHERE: &[Scenario] = scenarios![
     life::inspection_tells_what_was_found,
     claims::claims_are_written_once,
     claims::claims_tell_names_apart,
+    claims::what_was_never_made_is_not_ours,
+    claims::what_a_crash_left_half_made_is_ours,
+    claims::what_is_made_anew_is_ours_again,
     names::odd_names_and_passwords_work,
     names::names_that_differ_never_meet,
     names::wildcards_in_names_reach_nothing_else,
@@ -89,6 +92,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
 
 /// On a server that no other scenario uses at the same time, one after the other.
 const ALONE: &[Scenario] = scenarios![
+    claims::tables_of_the_former_version_are_brought_up_to_date,
     fence::tables_of_a_newer_version_are_left_alone,
     faults::a_server_that_folds_names_refuses_upper_case,
     faults::a_read_only_server_is_told,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use db_operator::provider::claim::{Decision, Request, decide};
 use db_operator::provider::{
-    Change, Claim, Claimant, Desired, Engine, Fence, Login, MysqlSettings, Names,
+    Change, Claim, Claimant, Desired, Engine, Fence, Login, MysqlSettings, Names, Origin,
     PostgresqlSettings, Provider, ServerConfig, SqlName, Timeouts, TlsConfig, TlsMode, open,
 };
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD};
@@ -55,8 +55,8 @@ pub fn claim(cluster: &str, names: &Names) -> Claim {
         names: names.clone(),
         claimant: claimant(cluster, "object"),
         uid: "uid-1".to_owned(),
-        created_database: true,
-        created_role: true,
+        database: Origin::Created,
+        role: Origin::Created,
         drop_adopted: false,
         released: false,
     }

@@ -117,6 +117,11 @@ impl Sessions {
         Ok((session, slot))
     }
 
+    /// For which cluster these sessions work.
+    pub(super) fn cluster_id(&self) -> &str {
+        self.fence.cluster_id()
+    }
+
     /// The right to have one more connection open, which is not kept.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
         self.pool.visit().await
@@ -185,6 +190,9 @@ impl Sessions {
             self.identity().proposed = session::token();
         }
         let epoch = fence::enter(session, &self.fence, self.config.timeouts.statement).await?;
+        if found.is_some() {
+            home::upgrade(session).await?;
+        }
         Ok(Contact {
             kills_by_procedure: home::has_kill_procedure(session).await?,
             dialect,

@@ -1,8 +1,9 @@
 //! Making accounts and schemas as desired: look, change what differs, read back.
 
 use super::super::ident;
-use super::super::{Change, Desired, ProviderError, SqlName, Verifier};
+use super::super::{Change, Desired, Origin, Ours, ProviderError, SqlName, Verifier};
 use super::catalog::{self, ANY_HOST, Account, Grant};
+use super::claims::{self, Claimed, Part};
 use super::contact::Contact;
 use super::error;
 use super::facts::{self, Fit};
@@ -15,6 +16,7 @@ pub(super) async fn role(
     contact: &Contact,
     desired: &Desired,
     verifier: Option<&Verifier>,
+    claimed: Option<&Claimed>,
 ) -> Result<Vec<Change>, ProviderError> {
     let dialect = &contact.dialect;
     let user = &desired.names.role;
@@ -33,12 +35,19 @@ pub(super) async fn role(
             account_of(user),
             dialect.identified(verifier),
         );
-        session
-            .run("creating the user", create)
-            .await
+        claims::begin(session, claimed, Part::Role).await?;
+        let outcome = session.run("creating the user", create).await;
+        claims::ended(session, claimed, Part::Role, outcome)
+            .await?
             .map_err(meanwhile)?;
         return Ok(vec![Change(format!("user {user} was missing, is created"))]);
     };
+    if let Some(claimed) = claimed.filter(|claimed| claimed.claim.role == Origin::Creating) {
+        let read = Some((&desired.names.database, user));
+        let grants = catalog::grants(session, dialect, &[], read).await?;
+        let ours = claims::ours_of_account(std::slice::from_ref(claimed), user, &grants);
+        note_or_refuse(session, claimed, Part::Role, ours).await?;
+    }
     let (clauses, changes) = differences(contact, account, limit, verifier);
     if !clauses.is_empty() {
         let alter = format!("ALTER USER {} {}", account_of(user), clauses.join(" "));
@@ -99,12 +108,19 @@ pub(super) async fn database(
     session: &mut Session,
     contact: &Contact,
     desired: &Desired,
+    claimed: Option<&Claimed>,
 ) -> Result<Vec<Change>, ProviderError> {
     let schema = &desired.names.database;
     let mut changes = Vec::new();
     let found = catalog::schemas(session, Some(schema)).await?;
-    let created = found.is_empty();
+    let mut created = found.is_empty();
     if let Some(found) = found.first() {
+        if let Some(claimed) = claimed.filter(|claimed| claimed.claim.database == Origin::Creating) {
+            let one = std::slice::from_ref(claimed);
+            let ours = claims::ours_of_schema(session, one, schema).await?;
+            note_or_refuse(session, claimed, Part::Database, ours).await?;
+            created = true;
+        }
         let wanted = &desired.mysql;
         let differs = |wanted: &Option<String>, is: &str| {
             wanted
@@ -131,9 +147,10 @@ pub(super) async fn database(
             schema.mysql(),
             text_settings(desired)
         );
-        session
-            .run("creating the database", create)
-            .await
+        claims::begin(session, claimed, Part::Database).await?;
+        let outcome = session.run("creating the database", create).await;
+        claims::ended(session, claimed, Part::Database, outcome)
+            .await?
             .map_err(meanwhile)?;
         changes.push(Change(format!("database {schema} was missing, is created")));
     }
@@ -266,13 +283,31 @@ pub(super) fn account_of(user: &SqlName) -> String {
     ident::mysql_account(user.as_str(), ANY_HOST)
 }
 
+/// What stands there while a claim says that it is being made: by us before a crash, or by somebody else since it was
+/// looked for.
+async fn note_or_refuse(
+    session: &mut Session,
+    claimed: &Claimed,
+    part: Part,
+    ours: Ours,
+) -> Result<(), ProviderError> {
+    match ours {
+        Ours::Yes => claims::made(session, &claimed.claim, part).await,
+        Ours::No | Ours::Unknown => Err(made_or_dropped()),
+    }
+}
+
 /// Somebody else made or dropped it between our look and our statement: look again.
 fn meanwhile(failure: super::session::Failure) -> ProviderError {
     match failure.number {
-        Some(error::CANNOT_USER | error::SCHEMA_EXISTS) => ProviderError::Busy {
-            doing: "making what was missing".to_owned(),
-            detail: "somebody else made or dropped it at the same moment".to_owned(),
-        },
+        Some(error::CANNOT_USER | error::SCHEMA_EXISTS) => made_or_dropped(),
         Some(_) | None => failure.error,
+    }
+}
+
+fn made_or_dropped() -> ProviderError {
+    ProviderError::Busy {
+        doing: "making what was missing".to_owned(),
+        detail: "somebody else made or dropped it at the same moment".to_owned(),
     }
 }

@@ -33,6 +33,8 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
 
 /// A unique key is taken (`ER_DUP_ENTRY`).
 pub(super) const DUPLICATE: u16 = 1062;
+/// The table has a column of that name (`ER_DUP_FIELDNAME`).
+pub(super) const DUPLICATE_COLUMN: u16 = 1060;
 /// The schema does not exist (`ER_BAD_DB_ERROR`).
 pub(super) const NO_SCHEMA: u16 = 1049;
 /// The table does not exist (`ER_NO_SUCH_TABLE`).

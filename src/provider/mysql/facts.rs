@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::{DatabaseFacts, RoleFacts, SqlName};
+use super::super::{DatabaseFacts, Ours, RoleFacts, SqlName};
 use super::catalog::{ANY_HOST, Account, Grant, Power, Schema, grantee};
 use super::dialect::Dialect;
 
@@ -180,6 +180,7 @@ pub(super) fn database(
         deviations,
         character_set: found.character_set.clone(),
         collation: found.collation.clone(),
+        ours: Ours::Unknown,
     })
 }
 
@@ -194,6 +195,7 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
             powers: vec!["the kind of a role, which is no user".to_owned()],
             alterable: false,
             deviations: Vec::new(),
+            ours: Ours::Unknown,
         });
     }
     let account = same_name.find(|account| account.host == ANY_HOST)?;
@@ -205,6 +207,7 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
         powers: powers(dialect, catalog, user),
         alterable: true,
         deviations: expiry(account).into_iter().collect(),
+        ours: Ours::Unknown,
     })
 }
 

@@ -6,7 +6,8 @@
 //! | `session.rs` | one session: pinned settings, statements bounded in time |
 //! | `contact.rs` | the first contact with a server, and the registration of each session |
 //! | `fence.rs` | the epochs, and how another process's sessions are found and ended |
-//! | `home.rs` | the operator's own schema: claims, epochs, sessions |
+//! | `home.rs` | the operator's own schema: its tables, and what they say of the server |
+//! | `claims.rs` | the claim table |
 //! | `grants.rs` | what the administrator needs to be allowed |
 //! | `catalog.rs` | the rows of the server's catalog |
 //! | `facts.rs` | what these rows mean, decided without a server |
@@ -19,6 +20,7 @@
 
 mod assess;
 mod catalog;
+mod claims;
 mod contact;
 mod dialect;
 mod ensure;
@@ -97,7 +99,7 @@ impl Provider for Mysql {
     async fn survey(&self) -> Result<Survey, ProviderError> {
         let (mut session, contact) = self.work().await?;
         let dialect = &contact.dialect;
-        let claims = home::claims(&mut session, None).await?;
+        let claimed = claims::claims(&mut session, None).await?;
         let catalog = Catalog {
             schemas: catalog::schemas(&mut session, None).await?,
             accounts: catalog::accounts(&mut session, dialect, None).await?,
@@ -108,18 +110,22 @@ impl Provider for Mysql {
         let mut databases = HashMap::new();
         let mut roles = HashMap::new();
         let index = facts::Index::new(&catalog);
-        for claim in &claims {
-            let Names { database, role } = &claim.names;
-            let catalog = index.of(dialect, database, role);
-            if let Some(facts) = facts::database(dialect, &catalog, database, role) {
+        for one in &claimed {
+            let Names { database, role } = &one.claim.names;
+            let of_one = index.of(dialect, database, role);
+            if let Some(mut facts) = facts::database(dialect, &of_one, database, role) {
+                let one = std::slice::from_ref(one);
+                facts.ours = claims::ours_of_schema(&mut session, one, database).await?;
                 databases.insert(database.to_string(), facts);
             }
-            if let Some(facts) = facts::role(dialect, &catalog, role) {
+            if let Some(mut facts) = facts::role(dialect, &of_one, role) {
+                let one = std::slice::from_ref(one);
+                facts.ours = claims::ours_of_account(one, role, &of_one.grants);
                 roles.insert(role.to_string(), facts);
             }
         }
         Ok(Survey {
-            claims,
+            claims: claimed.into_iter().map(|one| one.claim).collect(),
             databases,
             roles,
         })
@@ -129,7 +135,7 @@ impl Provider for Mysql {
         let (mut session, contact) = self.work().await?;
         let dialect = &contact.dialect;
         let Names { database, role } = names;
-        let claims = home::claims(&mut session, Some(names)).await?;
+        let claimed = claims::claims(&mut session, Some(names)).await?;
         let to_give = contact.held.to_give(dialect);
         let catalog = Catalog {
             schemas: catalog::schemas(&mut session, Some(database)).await?,
@@ -138,11 +144,19 @@ impl Provider for Mysql {
                 .await?,
             powers: catalog::powers(&mut session, dialect, Some(role)).await?,
         };
-        Ok(Observed {
-            claims,
+        let mut found = Observed {
             database: facts::database(dialect, &catalog, database, role),
             role: facts::role(dialect, &catalog, role),
-        })
+            claims: Vec::new(),
+        };
+        if let Some(facts) = &mut found.database {
+            facts.ours = claims::ours_of_schema(&mut session, &claimed, database).await?;
+        }
+        if let Some(facts) = &mut found.role {
+            facts.ours = claims::ours_of_account(&claimed, role, &catalog.grants);
+        }
+        found.claims = claimed.into_iter().map(|one| one.claim).collect();
+        Ok(found)
     }
 
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
@@ -163,12 +177,12 @@ impl Provider for Mysql {
     ) -> Result<(), ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &claim.names)?;
-        home::write_claim(&mut session, claim, standing).await
+        claims::write_claim(&mut session, claim, standing).await
     }
 
     async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError> {
         let (mut session, _) = self.work().await?;
-        home::forget_claim(&mut session, claim).await
+        claims::forget_claim(&mut session, claim).await
     }
 
     fn verifier(&self, password: &SecretString) -> Verifier {
@@ -187,13 +201,17 @@ impl Provider for Mysql {
     ) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
-        ensure::role(&mut session, &contact, desired, verifier).await
+        let claimed =
+            claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
+        ensure::role(&mut session, &contact, desired, verifier, claimed.as_ref()).await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
-        ensure::database(&mut session, &contact, desired).await
+        let claimed =
+            claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
+        ensure::database(&mut session, &contact, desired, claimed.as_ref()).await
     }
 
     /// Nothing: extensions and schemas within a database are PostgreSQL's.

@@ -59,7 +59,22 @@ CREATE TABLE IF NOT EXISTS db_operator.sessions (
 const UPGRADE: &str = "
 ALTER TABLE db_operator.sessions ADD COLUMN IF NOT EXISTS role_oid oid;
 ALTER TABLE db_operator.sessions ADD COLUMN IF NOT EXISTS server_start timestamptz;
-ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS left_over boolean NOT NULL DEFAULT false";
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS left_over boolean NOT NULL DEFAULT false;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_id text;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_id text;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_mark integer;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_mark integer";
+
+/// Version 1 noted only that something was made, and before it was. What stands there is what was made; where nothing
+/// does (no oid is 0), what comes later is something else.
+const IDENTIFY_ALL: &str = "UPDATE db_operator.claims c SET
+  database_id = CASE WHEN created_database THEN coalesce(database_id, place.prefix
+    || coalesce((SELECT oid FROM pg_database WHERE datname = c.database_name), 0)) END,
+  role_id = CASE WHEN created_role THEN coalesce(role_id, place.prefix
+    || coalesce((SELECT oid FROM pg_roles WHERE rolname = c.role_name), 0)) END
+FROM (SELECT oid || '.' || 'db_operator.claims'::regclass::oid || '/' AS prefix
+  FROM pg_database WHERE datname = current_database()) place
+WHERE (SELECT schema_version FROM db_operator.meta) < 2";
 
 const OWNER_OF_HOME: &str =
     "SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
@@ -199,6 +214,7 @@ impl Postgresql {
             format!("SELECT pg_advisory_xact_lock({SETUP_LOCK})"),
             TABLES.to_owned(),
             UPGRADE.to_owned(),
+            IDENTIFY_ALL.to_owned(),
             // Never back: a process that was paused here may find the tables of a later version.
             format!(
                 "UPDATE db_operator.meta SET schema_version = {SCHEMA_VERSION} WHERE schema_version < {SCHEMA_VERSION}"

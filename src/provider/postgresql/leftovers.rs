@@ -62,9 +62,10 @@ WHERE (g.rolname = $1 OR m.rolname = $1) AND m.rolname <> current_user ORDER BY 
 const NOTE_LEFT_OVER: &str = "UPDATE db_operator.claims SET left_over = true, changed_at = now()
 WHERE cluster_id = $1 AND role_name = $2 AND NOT left_over";
 
-/// Those of this cluster that were left over, and on which nothing hangs any more.
+/// Those of this cluster that were left over, and on which nothing hangs any more; not another one of that name.
 const FREE_AGAIN: &str = "SELECT c.role_name FROM db_operator.claims c LEFT JOIN pg_roles r ON r.rolname = c.role_name
 WHERE c.cluster_id = $1 AND c.left_over AND c.released
+  AND (r.oid IS NULL OR c.role_id IS NULL OR split_part(c.role_id, '/', 2) = r.oid::text)
   AND NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = c.database_name)
   AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid)
 ORDER BY c.changed_at LIMIT $2";
