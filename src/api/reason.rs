@@ -114,6 +114,7 @@ reasons! {
             ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
             SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
+            Exposed: "Others get at the database by rights that the operator did not give (of everybody, or by a pattern of names); the message has the SQL that takes them away.",
             NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }

@@ -9,7 +9,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
-use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey};
+use crate::provider::{
+    Fingerprint, Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey,
+};
 
 /// A server that was reached and may be used. Shared by everything that refers to its instance.
 pub struct Server {
@@ -22,6 +24,8 @@ pub struct Server {
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
     guards: Mutex<HashMap<SqlName, Arc<tokio::sync::Mutex<()>>>>,
+    /// What the server held of each role's password when it was last looked at.
+    passwords: Mutex<HashMap<SqlName, Fingerprint>>,
     metrics: Metrics,
 }
 
@@ -136,6 +140,7 @@ impl Server {
             breaker,
             survey: Mutex::default(),
             guards: Mutex::default(),
+            passwords: Mutex::default(),
             metrics,
         }
     }
@@ -230,6 +235,25 @@ impl Server {
                     .await
             }
         }
+    }
+
+    /// Whether somebody changed a role's password on the server since it was last looked at. What is seen first is taken
+    /// for what it should be: a login checks that where a pass is deep.
+    pub fn has_password_moved(&self, role: &SqlName, now: Option<Fingerprint>) -> bool {
+        let Some(now) = now else { return false };
+        let mut known = self
+            .passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known.entry(role.clone()).or_insert(now) != now
+    }
+
+    /// Takes the password that a role has from now on for what it should be: a login worked with it.
+    pub fn forget_password(&self, role: &SqlName) {
+        self.passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(role);
     }
 
     /// Takes a survey, for [`Server::observe`] to answer from.

@@ -38,6 +38,7 @@ fn database() -> DatabaseFacts {
     DatabaseFacts {
         owner: None,
         deviations: Vec::new(),
+        exposures: Vec::new(),
         character_set: "UTF8".to_owned(),
         collation: "C".to_owned(),
     }
@@ -50,6 +51,7 @@ fn role(powers: &[&str]) -> RoleFacts {
         powers: powers.iter().map(|power| (*power).to_owned()).collect(),
         alterable: true,
         deviations: Vec::new(),
+        password: None,
     }
 }
 

@@ -292,6 +292,7 @@ impl DatabaseRow {
         DatabaseFacts {
             owner: Some(self.owner.clone()),
             deviations: self.deviations(),
+            exposures: Vec::new(),
             character_set: self.encoding.clone(),
             collation: self.collation.clone(),
         }
@@ -339,6 +340,7 @@ impl RoleRow {
             powers: self.powers(),
             alterable: self.alterable,
             deviations: self.deviations(),
+            password: None,
         }
     }
 }
