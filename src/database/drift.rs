@@ -3,7 +3,9 @@
 use kube::ResourceExt;
 
 use super::desired;
-use crate::api::{Database, DatabaseState};
+use crate::api::conditions::STALLED;
+use crate::api::{Database, DatabaseReason, DatabaseState, Reason};
+use crate::instance::server::Server;
 use crate::provider::{Claimant, Names, Observed, Survey};
 
 /// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
@@ -32,8 +34,34 @@ pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> b
         return true;
     };
     let observed = survey.of(&names);
-    !is_ours(&observed, &names, &claimant(database, cluster_id))
+    is_exposed(&observed) != is_told_exposed(database)
+        || !is_ours(&observed, &names, &claimant(database, cluster_id))
         || !differences(&names, connection_limit(database), &observed).is_empty()
+}
+
+/// Whether somebody changed the password of a Database's user since the server was last looked at.
+#[must_use]
+pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
+    let Ok(names) = desired::names(database) else {
+        return false;
+    };
+    let now = survey.roles.get(names.role.as_str());
+    server.has_password_moved(&names.role, now.and_then(|role| role.password))
+}
+
+/// Whether others get at the database by rights that are not ours to take back.
+fn is_exposed(observed: &Observed) -> bool {
+    let database = observed.database.as_ref();
+    database.is_some_and(|database| !database.exposures.is_empty())
+}
+
+/// Whether the conditions say so.
+fn is_told_exposed(database: &Database) -> bool {
+    let status = database.status.as_ref();
+    status.is_some_and(|status| {
+        let mut conditions = status.conditions.iter();
+        conditions.any(|c| c.type_ == STALLED && c.reason == DatabaseReason::Exposed.as_str())
+    })
 }
 
 /// Who claims for this object.
@@ -123,6 +151,7 @@ mod tests {
             database: Some(DatabaseFacts {
                 owner: Some("owner".into()),
                 deviations: Vec::new(),
+                exposures: Vec::new(),
                 character_set: "UTF8".into(),
                 collation: "C".into(),
                 ours: Ours::Unknown,
@@ -134,8 +163,31 @@ mod tests {
                 alterable: true,
                 deviations: Vec::new(),
                 ours: Ours::Unknown,
+                password: None,
             }),
         }
+    }
+
+    #[test]
+    fn an_exposure_is_news_until_it_is_told_and_when_it_is_gone() {
+        use crate::api::Report;
+        let mut database = Database::new(
+            "orders",
+            serde_json::from_value(serde_json::json!({
+                "instanceRef": {"name": "main"}
+            }))
+            .unwrap(),
+        );
+        let mut observed = healthy();
+        assert_eq!(is_exposed(&observed), is_told_exposed(&database));
+        observed.database.as_mut().unwrap().exposures = vec!["everybody".into()];
+        assert_ne!(is_exposed(&observed), is_told_exposed(&database));
+        let status = database.status.get_or_insert_default();
+        Report::new(DatabaseReason::Exposed, "everybody")
+            .while_ready(DatabaseReason::Created, "")
+            .record(&mut status.conditions, Some(1), jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(is_exposed(&observed), is_told_exposed(&database));
+        assert_ne!(is_exposed(&healthy()), is_told_exposed(&database));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Established {
     pub next: DatabaseStatus,
     /// Something about the server was changed.
     pub changed: bool,
+    /// How others get at the database, one sentence each.
+    pub exposures: Vec<String>,
 }
 
 /// Brings Secret, user and database about.
@@ -89,7 +91,17 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
         let note = format!("{}: user {role} has a new password", lack.sentence());
         pass.tell(EventType::Normal, "PasswordSet", note).await;
     }
-    log_in(pass, &server, &desired, &held, depth).await?;
+    let role = &desired.names.role;
+    let password = observed.role.as_ref().and_then(|role| role.password);
+    let moved = server.has_password_moved(role, password);
+    let checks = Depth {
+        deep: depth.deep || moved,
+        ..depth
+    };
+    log_in(pass, &server, &desired, &held, checks).await?;
+    if moved || held.fresh || held.changed || observed.role.is_none() {
+        server.forget_password(role);
+    }
     tell_changes(pass, depth, &changes).await;
     let touched = !changes.is_empty() || held.is_fresh() || !observed.claims.contains(&claim);
 
@@ -113,6 +125,10 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     Ok(Established {
         next,
         changed: touched,
+        exposures: observed
+            .database
+            .map(|database| database.exposures)
+            .unwrap_or_default(),
     })
 }
 

@@ -8,7 +8,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
-use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey};
+use crate::provider::{
+    Fingerprint, Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey,
+};
 use crate::queue::caller::Caller;
 use crate::queue::keyed::Keyed;
 
@@ -23,6 +25,8 @@ pub struct Server {
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
     guards: Keyed<(Arc<str>, SqlName)>,
+    /// What the server held of each role's password when it was last looked at.
+    passwords: Mutex<HashMap<SqlName, Fingerprint>>,
     metrics: Metrics,
 }
 
@@ -137,6 +141,7 @@ impl Server {
             breaker,
             survey: Mutex::default(),
             guards: Keyed::default(),
+            passwords: Mutex::default(),
             metrics,
         }
     }
@@ -230,6 +235,25 @@ impl Server {
                     .await
             }
         }
+    }
+
+    /// Whether somebody changed a role's password on the server since it was last looked at. What is seen first is taken
+    /// for what it should be: a login checks that where a pass is deep.
+    pub fn has_password_moved(&self, role: &SqlName, now: Option<Fingerprint>) -> bool {
+        let Some(now) = now else { return false };
+        let mut known = self
+            .passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known.entry(role.clone()).or_insert(now) != now
+    }
+
+    /// Takes the password that a role has from now on for what it should be: a login worked with it.
+    pub fn forget_password(&self, role: &SqlName) {
+        self.passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(role);
     }
 
     /// Takes a survey, for [`Server::observe`] to answer from.

@@ -19,11 +19,22 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
     let exact = context.pattern(&names.database);
     let wild = names.database.mysql();
 
-    let of_role = [
+    let mut of_role = vec![
         format!("ALTER USER {account} WITH MAX_USER_CONNECTIONS 9"),
         format!("ALTER USER {account} ACCOUNT LOCK"),
         format!("ALTER USER {account} PASSWORD EXPIRE INTERVAL 1 DAY"),
+        format!("ALTER USER {account} PASSWORD EXPIRE"),
+        format!("ALTER USER {account} REQUIRE X509"),
+        format!("ALTER USER {account} REQUIRE SUBJECT '/CN=nobody'"),
+        format!("ALTER USER {account} WITH MAX_QUERIES_PER_HOUR 1"),
+        format!("ALTER USER {account} WITH MAX_UPDATES_PER_HOUR 1"),
+        format!("ALTER USER {account} WITH MAX_CONNECTIONS_PER_HOUR 1"),
     ];
+    if !context.mariadb {
+        of_role.push(format!(
+            "ALTER USER {account} FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME UNBOUNDED"
+        ));
+    }
     let of_database = [
         format!("REVOKE EVENT, DROP ON {exact}.* FROM {account}"),
         format!("REVOKE ALL PRIVILEGES ON {exact}.* FROM {account}"),
@@ -46,7 +57,26 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
         let changes = provider.ensure_role(&wanted, None).await.unwrap();
         assert_eq!(changes.len(), 1, "{drift}: {changes:?}");
         assert_eq!(provider.observe(&names).await.unwrap(), clean, "{drift}");
+        // The password is what it was.
+        let login = provider.login(&names, &password).await.unwrap();
+        assert_eq!(login, Login::Accepted, "{drift}");
     }
+    // Nobody is taken for able to log in who has to change the password first.
+    context
+        .server
+        .run(&[format!("ALTER USER {account} PASSWORD EXPIRE")])
+        .await
+        .unwrap();
+    let login = provider.login(&names, &password).await.unwrap();
+    assert!(matches!(login, Login::Refused(_)), "{login:?}");
+    provider.ensure_role(&wanted, None).await.unwrap();
+    // What is for the platform to ask, and keeps nobody out here.
+    context
+        .server
+        .run(&[format!("ALTER USER {account} REQUIRE SSL")])
+        .await
+        .unwrap();
+    assert_eq!(provider.observe(&names).await.unwrap(), clean);
     for drift in of_database {
         if context.literal_grants
             && drift.starts_with(&format!("GRANT SELECT ON {wild}.* TO {account}"))
@@ -86,7 +116,45 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
         .await
         .unwrap();
     provider.ensure_database(&wanted).await.unwrap();
-    assert_eq!(provider.observe(&names).await.unwrap(), clean);
+    let mut observed = provider.observe(&names).await.unwrap();
+    if let (Some(role), Some(before)) = (&mut observed.role, &clean.role) {
+        // On MySQL it has another salt.
+        role.password = before.password;
+    }
+    assert_eq!(observed, clean);
+}
+
+/// Without a login, and without knowing what it should be.
+pub async fn a_changed_password_is_seen(context: Arc<Context>) {
+    let provider = context.provider().await;
+    let names = context.names("moved");
+    let (first, second) = (context.password(), context.password());
+    create(provider.as_ref(), &desired(&names), &first).await;
+    let stored = async || {
+        let role = provider.observe(&names).await.unwrap().role.unwrap();
+        role.password.unwrap()
+    };
+    let before = stored().await;
+    assert_eq!(stored().await, before);
+    let mut tenant = context.tenant(&names, &first).await.unwrap();
+    let change = format!("ALTER USER USER() {}", context.identified(&second));
+    // A user may set a password, but no hash, where the server can tell whether it is a good one.
+    if let Err(refused) = sqlx::raw_sql(sqlx::AssertSqlSafe(change))
+        .execute(&mut tenant)
+        .await
+    {
+        let of_root = format!(
+            "ALTER USER '{}'@'%' {}",
+            names.role,
+            context.identified(&second)
+        );
+        context
+            .server
+            .run(&[of_root])
+            .await
+            .expect(&refused.to_string());
+    }
+    assert_ne!(stored().await, before);
 }
 
 /// Neither server drops privileges with a schema.

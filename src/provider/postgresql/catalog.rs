@@ -340,6 +340,7 @@ impl DatabaseRow {
         DatabaseFacts {
             owner: Some(self.owner.clone()),
             deviations: self.deviations(),
+            exposures: Vec::new(),
             character_set: self.encoding.clone(),
             collation: self.collation.clone(),
             ours: ours(self.ours),
@@ -389,6 +390,7 @@ impl RoleRow {
             alterable: self.alterable,
             deviations: self.deviations(),
             ours: ours(self.ours),
+            password: None,
         }
     }
 }
