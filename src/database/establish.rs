@@ -99,7 +99,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
         ..depth
     };
     log_in(pass, &server, &desired, &held, checks).await?;
-    if moved || held.fresh || held.changed || observed.role.is_none() {
+    if moved || held.is_fresh() || held.changed || observed.role.is_none() {
         server.forget_password(role);
     }
     tell_changes(pass, depth, &changes).await;

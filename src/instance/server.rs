@@ -1,5 +1,6 @@
 //! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

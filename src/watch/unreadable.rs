@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kube::runtime::events::{self, EventType, Recorder};
+use kube::runtime::events::{self, EventType};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
@@ -155,7 +155,7 @@ impl Known {
 #[derive(Clone)]
 pub(super) struct Telling {
     known: UnreadableObjects,
-    events: Option<Recorder>,
+    events: Option<Events>,
 }
 
 impl Telling {
