@@ -11,8 +11,11 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 /// The namespaces whose passes waited for somebody's lock, or held a connection for seconds, by instance.
 #[derive(Debug, Default)]
 pub struct Suspects {
-    until: Mutex<HashMap<(Arc<str>, Arc<str>), Instant>>,
+    until: Mutex<Until>,
 }
+
+/// By instance and namespace.
+type Until = HashMap<(Arc<str>, Arc<str>), Instant>;
 
 impl Suspects {
     /// Notes that a pass held a place of this instance for long.
@@ -34,7 +37,7 @@ impl Suspects {
             .is_some_and(|until| now < *until)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Arc<str>, Arc<str>), Instant>> {
+    fn lock(&self) -> MutexGuard<'_, Until> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,15 +4,17 @@ use std::fmt;
 use std::time::Duration;
 
 use db_operator::api::{BACKUP_LABEL, Database, RECONCILE_REQUESTED_AT};
+use futures::future::join_all;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
+use kube::api::{Patch, PatchParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::place::{Objects, Place, each};
+use super::place::{AT_A_TIME, Objects, Place, each};
 use crate::testing::Session;
 use crate::{Error, Result};
 
@@ -191,7 +193,7 @@ fn change_each_second<K>(objects: &Objects, names: Vec<String>) -> JoinHandle<()
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
-        + std::fmt::Debug
+        + fmt::Debug
         + DeserializeOwned
         + Send
         + Sync
@@ -204,8 +206,13 @@ where
             seconds.tick().await;
             let value = format!("round {round}");
             let patch = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: value}}});
-            // What fails now is asked for again in a second.
-            let _ = objects.merge::<K>(&names, &patch).await;
+            let (api, params) = (objects.api::<K>(), PatchParams::default());
+            for some in names.chunks(AT_A_TIME) {
+                let patch = Patch::Merge(&patch);
+                let asked = some.iter().map(|name| api.patch(name, &params, &patch));
+                // What fails now is asked for again in a second.
+                let _ = join_all(asked).await;
+            }
         }
     })
 }

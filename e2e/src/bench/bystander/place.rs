@@ -23,7 +23,7 @@ use crate::{Error, Result};
 const INSTANCE: &str = "postgres";
 
 /// Requests to the API server at a time.
-const AT_A_TIME: usize = 16;
+pub(super) const AT_A_TIME: usize = 16;
 
 /// How long thousands of Databases may take until they are created, or gone.
 pub(super) const ALL_WITHIN: Duration = Duration::from_mins(20);
@@ -114,8 +114,9 @@ impl Objects {
             + DeserializeOwned,
     {
         let object = serde_json::from_value(object).map_err(Error::trial("write an object"))?;
-        let made = self.api::<K>().create(&PostParams::default(), &object);
-        made.await.map_err(Error::trial("make an object"))
+        let (api, params) = (self.api::<K>(), PostParams::default());
+        let made = api.create(&params, &object).await;
+        made.map_err(Error::trial("make an object"))
     }
 
     /// A Database, with what `more` adds to its spec.
