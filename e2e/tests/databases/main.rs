@@ -17,3 +17,4 @@ mod permission;
 mod quiet;
 mod rivals;
 mod secrets;
+mod threads;
