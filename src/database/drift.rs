@@ -11,24 +11,8 @@ use crate::provider::{Claimant, Names, Observed, Survey};
 /// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
 #[must_use]
 pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> bool {
-    match database.state() {
-        Some(
-            DatabaseState::Created
-            | DatabaseState::BackupRequested
-            | DatabaseState::BackupInProgress
-            | DatabaseState::BackupCompleted,
-        ) => {}
-        // Nothing to compare yet, or no more; each of these states looks for itself.
-        None
-        | Some(
-            DatabaseState::Creating
-            | DatabaseState::BackupBeforeDeleteRequested
-            | DatabaseState::BackupBeforeDeleteInProgress
-            | DatabaseState::BackupBeforeDeleteCompleted
-            | DatabaseState::DeletionRequested
-            | DatabaseState::DeletionInProgress
-            | DatabaseState::Deleted,
-        ) => return false,
+    if !is_watched(database) {
+        return false;
     }
     let Ok(names) = desired::names(database) else {
         return true;
@@ -39,14 +23,38 @@ pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> b
         || !differences(&names, connection_limit(database), &observed).is_empty()
 }
 
-/// Whether somebody changed the password of a Database's user since the server was last looked at.
+/// Whether a Database is in a state in which differences are put back. Each of the others looks for itself, or has nothing
+/// to compare yet, or no more.
+fn is_watched(database: &Database) -> bool {
+    match database.state() {
+        Some(
+            DatabaseState::Created
+            | DatabaseState::BackupRequested
+            | DatabaseState::BackupInProgress
+            | DatabaseState::BackupCompleted,
+        ) => true,
+        None
+        | Some(
+            DatabaseState::Creating
+            | DatabaseState::BackupBeforeDeleteRequested
+            | DatabaseState::BackupBeforeDeleteInProgress
+            | DatabaseState::BackupBeforeDeleteCompleted
+            | DatabaseState::DeletionRequested
+            | DatabaseState::DeletionInProgress
+            | DatabaseState::Deleted,
+        ) => false,
+    }
+}
+
+/// Whether somebody changed the password of a Database's user on the server.
 #[must_use]
 pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
     let Ok(names) = desired::names(database) else {
         return false;
     };
     let now = survey.roles.get(names.role.as_str());
-    server.has_password_moved(&names.role, now.and_then(|role| role.password))
+    is_watched(database)
+        && server.has_password_moved(&names.role, now.and_then(|role| role.password))
 }
 
 /// Whether others get at the database by rights that are not ours to take back.

@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
 use crate::provider::{
-    Fingerprint, Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey,
+    Fingerprint, Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey, Verifier,
 };
 use crate::queue::caller::Caller;
 use crate::queue::keyed::Keyed;
@@ -238,8 +238,8 @@ impl Server {
         }
     }
 
-    /// Whether somebody changed a role's password on the server since it was last looked at. What is seen first is taken
-    /// for what it should be: a login checks that where a pass is deep.
+    /// Whether a role's password on the server is another one than we set or saw last. What is seen first is taken for what
+    /// it should be: a login checks that where a pass is deep.
     pub fn has_password_moved(&self, role: &SqlName, now: Option<Fingerprint>) -> bool {
         let Some(now) = now else { return false };
         let mut known = self
@@ -249,12 +249,16 @@ impl Server {
         *known.entry(role.clone()).or_insert(now) != now
     }
 
-    /// Takes the password that a role has from now on for what it should be: a login worked with it.
-    pub fn forget_password(&self, role: &SqlName) {
-        self.passwords
+    /// Notes the password that a role is known to have, or that whatever it has by now is what it should be.
+    pub fn note_password(&self, role: &SqlName, verifier: Option<&Verifier>) {
+        let mut known = self
+            .passwords
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(role);
+            .unwrap_or_else(PoisonError::into_inner);
+        match verifier {
+            Some(verifier) => known.insert(role.clone(), verifier.fingerprint(self.flavour)),
+            None => known.remove(role),
+        };
     }
 
     /// Takes a survey, for [`Server::observe`] to answer from.

@@ -14,6 +14,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::client::lenient::Readable;
 use crate::context::Context;
+use crate::telemetry::events::Events;
 
 /// How many objects of a namespace are named in [`PERIOD`].
 const NAMED: u32 = 5;

@@ -250,3 +250,36 @@ pub async fn nothing_is_left_for_a_later_database_of_the_name(context: Arc<Conte
         .await
         .unwrap();
 }
+
+/// Only on a server of its own: it concerns every database.
+pub async fn what_everybody_may_do_everywhere_is_refused(context: Arc<Context>) {
+    let provider = context.provider().await;
+    let names = context.names("all");
+    context
+        .server
+        .run(&[
+            "GRANT PROCESS, SHOW DATABASES ON *.* TO PUBLIC",
+            "GRANT INSERT ON *.* TO PUBLIC",
+        ])
+        .await
+        .unwrap();
+    let sentence = refusal(provider.as_ref(), &names).await;
+    let warnings = provider.inspect().await.unwrap().warnings;
+    let mends = remedy(&sentence);
+    context.server.run(&[&mends]).await.unwrap();
+    assert!(sentence.contains("all databases"), "{sentence}");
+    assert!(
+        warnings.iter().any(|warning| warning.sql == mends),
+        "{warnings:?}"
+    );
+    provider.validate(&desired(&names)).await.unwrap();
+    // These show nobody what is another's.
+    context
+        .server
+        .run(&["GRANT PROCESS, SHOW DATABASES ON *.* TO PUBLIC"])
+        .await
+        .unwrap();
+    let validated = provider.validate(&desired(&names)).await;
+    context.server.run(&[mends]).await.unwrap();
+    validated.unwrap();
+}

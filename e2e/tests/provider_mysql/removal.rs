@@ -227,7 +227,16 @@ pub async fn events_do_not_keep_a_user_there(context: Arc<Context>) {
         names.role
     );
     // More than one, so that it has begun again.
-    while context.server.value(&sessions).await.unwrap().unwrap() < "2".to_owned() {
+    while context
+        .server
+        .value(&sessions)
+        .await
+        .unwrap()
+        .unwrap()
+        .parse::<u32>()
+        .unwrap()
+        < 2
+    {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let removed = provider.remove(&both(&names)).await;
@@ -237,6 +246,14 @@ pub async fn events_do_not_keep_a_user_there(context: Arc<Context>) {
         .await
         .unwrap();
     assert_eq!(removed.unwrap(), Removed::Done);
+}
+
+fn hex(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02X}").unwrap();
+        hex
+    })
 }
 
 pub async fn a_prepared_transaction_is_named_with_what_ends_it(context: Arc<Context>) {
@@ -258,10 +275,7 @@ pub async fn a_prepared_transaction_is_named_with_what_ends_it(context: Arc<Cont
             .await
             .unwrap();
     }
-    let hex = format!("{}'x", names.role)
-        .bytes()
-        .map(|byte| format!("{byte:02X}"))
-        .collect::<String>();
+    let hex = hex(&format!("{}'x", names.role));
     let ends = format!("XA ROLLBACK X'{hex}',X'00FF',7");
     let blocked = provider.remove(&both(&names)).await;
     let seen = if context.mariadb {

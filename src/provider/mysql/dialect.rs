@@ -151,10 +151,20 @@ impl Dialect {
 
     /// The plugin and the hash that [`Self::identified`] makes the server store.
     pub(super) fn stored<'v>(&self, verifier: &'v Verifier) -> (&'static str, &'v str) {
-        if self.is_mariadb() {
-            ("mysql_native_password", verifier.expose_for_mariadb())
+        let hash = if self.is_mariadb() {
+            verifier.expose_for_mariadb()
         } else {
-            ("caching_sha2_password", verifier.expose())
+            verifier.expose()
+        };
+        (self.plugin(), hash)
+    }
+
+    /// The plugin that checks the passwords which are set here.
+    pub(super) fn plugin(&self) -> &'static str {
+        if self.is_mariadb() {
+            "mysql_native_password"
+        } else {
+            "caching_sha2_password"
         }
     }
 

@@ -52,6 +52,8 @@ pub(super) const NO_PART_GRANT: [u16; 2] = [1147, 1403];
 /// The account, table or routine is gone that a privilege is for (`ER_PASSWORD_NO_MATCH`, `ER_NO_SUCH_TABLE`,
 /// `ER_SP_DOES_NOT_EXIST`).
 pub(super) const NO_SUBJECT: [u16; 3] = [1133, NO_TABLE, 1305];
+/// The role is not granted (any more) to whom it is asked of (`ER_ROLE_NOT_GRANTED`).
+pub(super) const NO_ROLE: u16 = 3530;
 /// There is no such event (`ER_EVENT_DOES_NOT_EXIST`).
 pub(super) const NO_EVENT: u16 = 1539;
 /// The schema is read-only by its own option (`ER_SCHEMA_READ_ONLY`).

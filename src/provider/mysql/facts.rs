@@ -230,9 +230,18 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
         deviations: hindrance::of(dialect, account)
             .map(|hindrance| hindrance.said(account))
             .collect(),
-        password: Some(Fingerprint::of((&account.plugin, &account.hash))),
+        password: Some(password(dialect, account)),
         ours: Ours::Unknown,
     })
+}
+
+/// Of a hash of the kind that we store, that alone: a verifier knows it, too.
+fn password(dialect: &Dialect, account: &Account) -> Fingerprint {
+    if account.plugin == dialect.plugin() {
+        Fingerprint::of(account.hash.as_str())
+    } else {
+        Fingerprint::of((&account.plugin, &account.hash))
+    }
 }
 
 /// Why an account is never touched.
@@ -263,6 +272,7 @@ pub(super) fn powers(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Ve
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use super::super::super::{Flavour, Verifier};
     use super::super::catalog::Transport;
     use super::*;
 
@@ -383,6 +393,21 @@ mod tests {
         assert_eq!((facts.can_login, facts.connection_limit), (true, Some(5)));
         assert_eq!(facts.powers, [""; 0]);
         assert_eq!(role(&dialect(), &catalog, &name("Orders")), None);
+    }
+
+    #[test]
+    fn a_password_is_told_from_another_one() {
+        let mariadb = dialect();
+        let verifier = Verifier::mysql_native_password("one");
+        let mut account = account(ANY_HOST, false);
+        account.plugin = "mysql_native_password".to_owned();
+        account.hash = verifier.expose().to_owned();
+        let stored = password(&mariadb, &account);
+        assert_eq!(stored, verifier.fingerprint(Flavour::Mariadb));
+        account.plugin = "ed25519".to_owned();
+        assert_ne!(password(&mariadb, &account), stored);
+        let other = Verifier::mysql_native_password("two");
+        assert_ne!(other.fingerprint(Flavour::Mariadb), stored);
     }
 
     #[test]

@@ -68,3 +68,71 @@ fn limit(number: i64) -> String {
         number.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            user: "orders".to_owned(),
+            host: "%".to_owned(),
+            locked: false,
+            expired: false,
+            lifetime: Some(0),
+            max_connections: 0,
+            per_hour: [0; 3],
+            transport: Transport::Any,
+            locks_itself: false,
+            plugin: String::new(),
+            hash: String::new(),
+            is_role: false,
+        }
+    }
+
+    fn found(encrypted: bool, account: &Account) -> Vec<Hindrance> {
+        let mut dialect = Dialect::new("9.7.4", "", false, false).unwrap();
+        dialect.encrypted = encrypted;
+        of(&dialect, account).collect()
+    }
+
+    #[test]
+    fn what_hinders_nobody_is_left_alone() {
+        assert_eq!(found(true, &account()), []);
+        let tls = Account {
+            transport: Transport::Tls,
+            ..account()
+        };
+        assert_eq!(found(true, &tls), []);
+        assert_eq!(found(false, &tls), [Hindrance::Transport]);
+        let certificate = Account {
+            transport: Transport::Certificate,
+            ..account()
+        };
+        assert_eq!(found(true, &certificate), [Hindrance::Transport]);
+    }
+
+    #[test]
+    fn each_hindrance_is_said() {
+        let account = Account {
+            lifetime: None,
+            per_hour: [0, 3, 0],
+            locks_itself: true,
+            ..account()
+        };
+        let said: Vec<String> = found(true, &account)
+            .into_iter()
+            .map(|hindrance| hindrance.said(&account))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "the user orders was limited to any number of queries, 3 updates and any number of logins an hour",
+                "the password of orders could expire",
+                "wrong passwords could lock the user orders",
+            ]
+        );
+    }
+}

@@ -77,9 +77,8 @@ async fn lock_out(
     let user = &removal.names.role;
     let lock = format!("ALTER USER {} ACCOUNT LOCK", account_of(user));
     let doing = "locking the user out";
-    let failure = match session.run(doing, lock.clone()).await {
-        Ok(_) => return Ok(None),
-        Err(failure) => failure,
+    let Err(failure) = session.run(doing, lock.clone()).await else {
+        return Ok(None);
     };
     match failure.number {
         Some(error::CANNOT_USER) => return Ok(None),
