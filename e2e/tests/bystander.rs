@@ -100,8 +100,10 @@ async fn ask_again_and_again(flood: &Bed, names: &[String]) {
     for round in 0.. {
         seconds.tick().await;
         let value = format!("round {round}");
-        let ask = |name| flood.annotate(name, RECONCILE_REQUESTED_AT, &value);
-        join_all(names.iter().map(ask)).await;
+        let asked = names
+            .iter()
+            .map(|name| flood.annotate(name, RECONCILE_REQUESTED_AT, &value));
+        join_all(asked).await;
     }
 }
 
