@@ -297,7 +297,7 @@ pub async fn is_allowed(
         std::collections::BTreeMap::new()
     };
     Ok(allowed.allows(&name, &labels).unwrap_or_else(|error| {
-        let about = ("DatabaseInstance", String::new(), instance.name_any());
+        let about = ("NamespaceSelector", String::new(), instance.name_any());
         let why = format!("spec.allowedNamespaces cannot be read, so it allows nothing: {error}");
         context.failure_log.failed(&about, "InvalidSelector", &why);
         false
