@@ -45,8 +45,8 @@ pub fn for_leader(
         .build())
 }
 
-/// The client for the lease: its writes carry `precondition`. A request, and a connection, may take up to `limit`; whoever
-/// asks knows how much of the lease is left.
+/// The client for the lease: its writes carry `precondition`. A request, and making a connection, may take up to `limit`;
+/// whoever asks bounds them by what is left of the lease, too.
 pub fn for_lease(
     mut config: Config,
     precondition: Precondition,

@@ -48,7 +48,7 @@ use term::safe_part;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The longest that giving the lease back may take. The pod's grace has to hold it beside `--shutdown-grace`.
-const STEP_DOWN: Duration = Duration::from_secs(8);
+const STEP_DOWN: Duration = Duration::from_secs(15);
 
 /// What the elector is told.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ impl Elector {
 
     /// Keeps the lease; returns, with the reason, only when it is lost.
     async fn hold(&mut self) -> LostLease {
-        let mut failure = None;
+        let mut failure: Option<LeaseError> = None;
         let mut took = Duration::ZERO;
         loop {
             let left = self.leadership.left();
@@ -164,7 +164,11 @@ impl Elector {
                 Ok(()) => failure = None,
                 Err(LeaseError::HeldByAnother(holder)) => return LostLease::Taken { holder },
                 Err(error) => {
-                    tracing::warn!(%error, left = ?self.leadership.left(), "the lease was not renewed, trying again");
+                    let (left, text) = (self.leadership.left(), error.to_string());
+                    // Said once, not twice a second for as long as it lasts.
+                    if failure.is_none_or(|failure| failure.to_string() != text) {
+                        tracing::warn!(error = %text, ?left, "the lease was not renewed, trying again");
+                    }
                     failure = Some(error);
                 }
             }
@@ -281,17 +285,28 @@ impl Elector {
             .map_err(from_kube)
     }
 
+    /// Gives the lease back, provided that it is still as it was when last seen.
     async fn release(&mut self) -> Result<(), LeaseError> {
-        let lease = self
-            .leases
-            .get(&self.settings.name)
-            .await
-            .map_err(from_kube)?;
-        if holder(&lease) != self.settings.identity {
-            return Ok(());
+        if !self.precondition.is_set() {
+            let lease = self
+                .leases
+                .get(&self.settings.name)
+                .await
+                .map_err(from_kube)?;
+            if holder(&lease) != self.settings.identity {
+                return Ok(());
+            }
+            self.precondition.expect(lease.metadata.resource_version);
         }
-        self.precondition.expect(lease.metadata.resource_version);
-        self.lock.step_down().await.map_err(from_library)
+        match self.lock.step_down().await.map_err(from_library) {
+            // There is nothing to give back.
+            Err(LeaseError::HeldByAnother(_)) => Ok(()),
+            Err(error) => {
+                self.precondition.expect(None);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Bounds a turn, however many requests it takes.

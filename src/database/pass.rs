@@ -302,7 +302,9 @@ pub async fn is_allowed(
         std::collections::BTreeMap::new()
     };
     Ok(allowed.allows(&name, &labels).unwrap_or_else(|error| {
-        tracing::warn!(instance = instance.name_any(), %error, "spec.allowedNamespaces cannot be read: it allows nothing");
+        let about = ("NamespaceSelector", String::new(), instance.name_any());
+        let why = format!("spec.allowedNamespaces cannot be read, so it allows nothing: {error}");
+        context.failure_log.failed(&about, "InvalidSelector", &why);
         false
     }))
 }

@@ -156,7 +156,9 @@ async fn keep(work: Work, talk: Talk) {
         mut step_down,
     } = talk;
     let precondition = Precondition::default();
-    let client = client::for_lease(cluster, precondition.clone(), settings.ttl, &metrics);
+    // A connection that is dead without a word must not take all that is left of the lease.
+    let limit = settings.ttl / 3;
+    let client = client::for_lease(cluster, precondition.clone(), limit, &metrics);
     let client = match client {
         Ok(client) => client,
         Err(error) => {
