@@ -317,6 +317,11 @@ impl Source {
                     "db-operator-secret",
                     "kubectl",
                 ]);
+                let version = match kind {
+                    Kind::Database | Kind::Backup => "db-operator.dev/v1alpha1",
+                    Kind::Job => "batch/v1",
+                    Kind::Pod | Kind::Secret | Kind::Event | Kind::ConfigMap => "v1",
+                };
                 let time = self.pick(&[
                     TOO_LATE,
                     "0001-01-01T00:00:00Z",
@@ -326,7 +331,7 @@ impl Source {
                 json!({"metadata": {
                     "annotations": {"example.com/late": "1"},
                     "managedFields": [{
-                        "manager": manager, "operation": "Update", "apiVersion": "v1", "time": time, "fieldsType": "FieldsV1",
+                        "manager": manager, "operation": "Update", "apiVersion": version, "time": time, "fieldsType": "FieldsV1",
                         "fieldsV1": {"f:metadata": {"f:annotations": {"f:example.com/late": {}}}},
                     }],
                 }})
