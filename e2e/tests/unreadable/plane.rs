@@ -15,7 +15,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use crate::TOO_LATE;
-use crate::raw::Kind;
+use crate::raw::{self, Kind};
 
 /// How long what takes a moment may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -71,7 +71,8 @@ impl Stage {
     }
 
     async fn date(&self, path: &str) {
-        let stored = self.ask("PATCH", path, &crate::raw::late(path)).await;
+        self.ask("PATCH", path, &raw::managed()).await;
+        let stored = self.ask("PATCH", path, &raw::late(path)).await;
         assert!(
             stored["metadata"]["managedFields"]
                 .to_string()
@@ -223,6 +224,7 @@ async fn all_that_is_stored_is_read_one_by_one() {
         }
     })
     .await;
+    stage.answers("/readyz", |code, _| code == 200).await;
     let said = stage.operator.log();
     let named = said
         .lines()
@@ -241,7 +243,14 @@ async fn all_that_is_stored_is_read_one_by_one() {
         })
         .await;
     let (_, metrics) = stage.page("/metrics").await.unwrap();
-    for kind in ["Database", "Backup", "DatabaseInstance", "Namespace"] {
+    for kind in [
+        "Database",
+        "Backup",
+        "DatabaseInstance",
+        "Namespace",
+        "Job",
+        "Pod",
+    ] {
         let works = format!("db_operator_watch_failing{{kind=\"{kind}\"}} 0");
         assert!(metrics.contains(&works), "{metrics}");
     }

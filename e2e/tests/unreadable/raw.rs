@@ -58,6 +58,11 @@ pub async fn asked(bed: &Bed, method: &str, path: &str, body: &Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// What the managed fields are about: whoever changes it in the same request is its manager instead.
+pub fn managed() -> Value {
+    json!({"metadata": {"annotations": {"example.com/late": "1"}}})
+}
+
 /// A patch of an object at this path that writes a managed field with a time that is too late, as another manager than
 /// whoever sends it.
 pub fn late(path: &str) -> Value {
@@ -68,7 +73,6 @@ pub fn late(path: &str) -> Value {
         _ => format!("{}/{}", parts[2], parts[3]),
     };
     json!({"metadata": {
-        "annotations": {"example.com/late": "1"},
         "managedFields": [{
             "manager": "late", "operation": "Update", "apiVersion": version, "time": TOO_LATE,
             "fieldsType": "FieldsV1",
@@ -79,6 +83,7 @@ pub fn late(path: &str) -> Value {
 
 /// Has `who` write that, and sees that it is stored.
 pub async fn date(who: &Bed, path: &str) {
+    asked(who, "PATCH", path, &managed()).await;
     let stored = asked(who, "PATCH", path, &late(path)).await;
     let stored = stored["metadata"]["managedFields"].to_string();
     assert!(stored.contains(TOO_LATE), "{path}: {stored}");
