@@ -39,7 +39,8 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api: Api<Readable<K>> = Api::all(context.client.clone());
-    let source = watcher(api, config.page_size(PAGE)).boxed();
+    let page = config.page_size.unwrap_or(PAGE).min(PAGE);
+    let source = watcher(api, config.page_size(page)).boxed();
     context.health.watching(kind);
     let watch = Watch {
         kind,

@@ -47,13 +47,14 @@ pub struct BackupSpec {
     pub database_ref: DatabaseRef,
 
     /// The backup fails when it is not complete after this time, in seconds from its start (waiting for its turn is not
-    /// counted). From 60 to 604800 (a week). Default: 21600 (6 hours).
+    /// counted). From 60 to 604800 (a week). Default: 21600 (6 hours). The instance's `spec.backup.job.maxDeadlineSeconds`
+    /// counts where it is lower.
     #[serde(default = "default_deadline_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     pub deadline_seconds: i64,
 
     /// The backup fails when nothing was dumped or uploaded for this time, in seconds. From 30 to 86400 (a day).
-    /// Default: 600 (10 minutes).
+    /// Default: 600 (10 minutes). The instance's `spec.backup.job.maxStallSeconds` counts where it is lower.
     #[serde(default = "default_stall_seconds")]
     #[schemars(range(min = 30, max = 86_400))]
     pub stall_seconds: i64,

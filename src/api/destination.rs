@@ -139,9 +139,19 @@ pub enum ServerSideEncryption {
     KmsDsse,
 }
 
+/// How long a backup may take at most, where the instance does not say: a day.
+const MAX_DEADLINE_SECONDS: i64 = 86_400;
+
+/// How long a backup may stand still at most, where the instance does not say: an hour.
+const MAX_STALL_SECONDS: i64 = 3_600;
+
 /// How the Jobs that make backups are made.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.maxStallSeconds) || !has(self.maxDeadlineSeconds) || self.maxStallSeconds <= self.maxDeadlineSeconds")
+        .message("maxStallSeconds must not be more than maxDeadlineSeconds: make it smaller, for example 600")
+)]
 pub struct BackupJob {
     /// Image with the dump tool, for example `registry.example/postgres:17`. Default: the vendor's own image of the
     /// server's version, for example `docker.io/library/postgres:17`.
@@ -155,4 +165,30 @@ pub struct BackupJob {
     /// operator's own. `templates/` in the project's repository has those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<ConfigMapKeyRef>,
+
+    /// The longest that a backup may take, in seconds, whatever its spec.deadlineSeconds says: the lower of both counts.
+    /// From 60 to 604800 (a week). Default: 86400 (a day).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 604_800))]
+    pub max_deadline_seconds: Option<i64>,
+
+    /// The longest that a backup may dump and upload nothing, in seconds, whatever its spec.stallSeconds says: the lower
+    /// of both counts. From 30 to 86400 (a day). Default: 3600 (an hour).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 86_400))]
+    pub max_stall_seconds: Option<i64>,
+}
+
+impl BackupJob {
+    /// The longest that a backup may take, in seconds.
+    #[must_use]
+    pub fn effective_max_deadline_seconds(&self) -> i64 {
+        self.max_deadline_seconds.unwrap_or(MAX_DEADLINE_SECONDS)
+    }
+
+    /// The longest that a backup may dump and upload nothing, in seconds.
+    #[must_use]
+    pub fn effective_max_stall_seconds(&self) -> i64 {
+        self.max_stall_seconds.unwrap_or(MAX_STALL_SECONDS)
+    }
 }

@@ -1,12 +1,12 @@
 //! Act `CleanUp`: stop the Job where it runs, and abort what is open of the upload.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 
+use super::observed::{Job, controller_uid};
 use super::pass::{Obstacle, Pass};
-use super::{job, pod};
+use super::pod;
 use crate::api::{Backup, BackupReason, BackupState};
 use crate::error::Error;
 use crate::store::StoreError;
@@ -49,11 +49,11 @@ async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
     let jobs: Api<Job> = pass.api();
     let name = pass.job_name();
     let found = jobs.get_opt(&name).await.map_err(Error::api(DOING))?;
-    let Some(job) = found.filter(|job| job::is_of(job, &pass.backup)) else {
+    let Some(job) = found.filter(|job| may_be_ours(job, pass)) else {
         return Ok(());
     };
     // A pod that has ended keeps its log: its Job is about to say so, too.
-    let pod = pass.context.backup.work.pod(&pass.backup, &name);
+    let pod = (job.metadata.uid.as_deref()).and_then(|uid| pass.context.backup.work.pod(uid));
     let ended = pod.as_ref().is_some_and(pod::has_ended);
     if ended || is_finished(&job) || job.metadata.deletion_timestamp.is_some() {
         return Ok(());
@@ -69,6 +69,14 @@ async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(Error::api(DOING)(error)),
+    }
+}
+
+/// The Job that the status knows; where a crash came before it did, one that says that it is the Backup's.
+fn may_be_ours(job: &Job, pass: &Pass<'_>) -> bool {
+    match pass.job_uid() {
+        Some(uid) => job.metadata.uid == Some(uid),
+        None => controller_uid(job) == Some(&pass.uid()),
     }
 }
 

@@ -1,8 +1,7 @@
 //! What an ended pod means: what it said itself, or else what is said of it.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
-
 use super::judge::{Evidence, Ruin, Verdict, deadline_exceeded, gone};
+use super::observed::{Pod, Terminated};
 use super::pod::{first_line, init_containers, main_container, name, phase, said_of, terminated};
 use crate::api::BackupReason;
 use crate::dump::report::{Cause, Failed, Report};
@@ -42,11 +41,16 @@ fn out_of_memory(report: Option<Report>) -> Ruin {
     ruin
 }
 
-/// The pod's own words; only where it was asked to end others know better why.
+/// The pod's own words; only where it was asked to end others know better why. It does not know whose limit a stall is.
 fn reported(failed: Failed, pod: &Pod, seen: &Evidence<'_>) -> Ruin {
+    let message = if failed.cause == Cause::NoProgress {
+        format!("{}; the limit is {}", failed.message, seen.limits.stall)
+    } else {
+        failed.message
+    };
     let own = Ruin {
         reason: reason(failed.cause),
-        message: failed.message,
+        message,
         last_lines: failed.last_lines,
         tool_version: failed.tool_version,
     };
@@ -83,7 +87,7 @@ fn asked_to_end(pod: &Pod, seen: &Evidence<'_>) -> Option<Ruin> {
         .or_else(|| gone(seen))
 }
 
-fn unreported(ended: &ContainerStateTerminated, pod: &Pod, seen: &Evidence<'_>) -> Ruin {
+fn unreported(ended: &Terminated, pod: &Pod, seen: &Evidence<'_>) -> Ruin {
     asked_to_end(pod, seen).unwrap_or_else(|| {
         let code = ended.exit_code;
         let how = if code == KILLED {

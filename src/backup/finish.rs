@@ -231,6 +231,7 @@ mod tests {
             key: "k".to_owned(),
             upload_id: Some("u".to_owned()),
             job_name: None,
+            job_uid: None,
             parts: Some(2),
             parts_digest: Some("d".to_owned()),
         });

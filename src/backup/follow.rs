@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::finish::{self, Finished};
-use super::job;
 use super::judge::{self, Evidence, Ruin, Verdict};
+use super::observed::{Job, Pod};
 use super::pass::{Obstacle, Pass};
 use super::pod::is_running;
 use super::window::{self, Lack};
@@ -24,6 +23,8 @@ use crate::error::Error;
 pub const LOOK: Duration = Duration::from_secs(2);
 /// A Job without a pod is asked about its Events when it is older than this.
 const POD_GRACE: SignedDuration = SignedDuration::from_secs(4);
+/// Events of one Job that are looked at: a team may write some, too.
+const EVENTS: u32 = 50;
 /// A pod that has not begun after this time is worth a word.
 const USUAL_WAIT: SignedDuration = SignedDuration::from_secs(15);
 
@@ -73,17 +74,15 @@ pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Obstacle> {
     }
 }
 
-/// The Job and its pod.
+/// The Job that the status knows, and its pod.
 async fn work(pass: &Pass<'_>) -> Result<(Option<Job>, Option<Pod>), Error> {
-    let context = pass.context;
-    let name = pass.job_name();
-    let job = context
-        .backup
-        .work
-        .job(context, &pass.namespace(), &name)
-        .await?;
-    let job = job.filter(|job| job::is_of(job, &pass.backup));
-    Ok((job, context.backup.work.pod(&pass.backup, &name)))
+    let (context, name) = (pass.context, pass.job_name());
+    let Some(uid) = pass.job_uid() else {
+        return Ok((None, None));
+    };
+    let work = &context.backup.work;
+    let job = work.job(context, &pass.namespace(), &name, &uid).await?;
+    Ok((job, work.pod(&uid)))
 }
 
 fn judge(pass: &Pass<'_>, job: Option<&Job>, pod: Option<&Pod>, refused: Option<&str>) -> Verdict {
@@ -96,8 +95,7 @@ fn judge(pass: &Pass<'_>, job: Option<&Job>, pod: Option<&Pod>, refused: Option<
         started_at: pass.started_at(),
         last_advance: remembered.map(|(_, at)| at).max(persisted),
         looked_at: pass.context.backup.memory.log_read(&pass.uid()),
-        deadline: pass.deadline(),
-        stall: SignedDuration::from_secs(pass.backup.spec.stall_seconds),
+        limits: pass.limits(),
         now: Timestamp::now(),
     })
 }
@@ -114,7 +112,8 @@ async fn refused(pass: &Pass<'_>, job: &Job) -> Option<String> {
         "involvedObject.uid={},reason=FailedCreate",
         job.uid().unwrap_or_default()
     );
-    match events.list(&ListParams::default().fields(&selector)).await {
+    let newest = ListParams::default().fields(&selector).limit(EVENTS);
+    match events.list(&newest).await {
         Ok(list) => {
             let said = list.items.into_iter().filter_map(|event| event.0.ok());
             refusal::newest(said.collect(), Timestamp::now())
@@ -141,7 +140,7 @@ async fn keep_window(pass: &Pass<'_>, job: &Job) -> Result<(), Obstacle> {
     let context = pass.context;
     let uid = pass.uid();
     if context.backup.windows.get(&uid).is_none() {
-        read_window(pass, &uid).await?;
+        read_window(pass, job, &uid).await?;
     }
     let uploaded = context
         .backup
@@ -178,8 +177,8 @@ async fn keep_window(pass: &Pass<'_>, job: &Job) -> Result<(), Obstacle> {
 }
 
 /// After a restart: what the Job has. Nothing to keep where its Secret is gone.
-async fn read_window(pass: &Pass<'_>, uid: &str) -> Result<(), Obstacle> {
-    let handed = secret::read_window(pass).await?;
+async fn read_window(pass: &Pass<'_>, job: &Job, uid: &str) -> Result<(), Obstacle> {
+    let handed = secret::read_window(pass, job).await?;
     let (window, max_parts): (Window, u32) = handed.unwrap_or_default();
     pass.context.backup.windows.put(uid, window, max_parts);
     Ok(())

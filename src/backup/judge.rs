@@ -3,15 +3,15 @@
 //! What the pod itself said comes first, then what Kubernetes says of the pod, then of the Job, then the clock.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 
 use super::ended::{evicted, of_ended_pod};
+use super::observed::{Job, Pod};
 use super::pod::{
     created, first_line, init_containers, is_running, main_container, main_containers, name,
     running_since, true_since, waiting,
 };
 use super::refusal;
+use super::time_limit::TimeLimits;
 use crate::api::BackupReason;
 use crate::api::backup::Failure;
 use crate::api::reason::Reason;
@@ -45,10 +45,8 @@ pub struct Evidence<'a> {
     /// When a look last showed the pod's own figures, which move with every byte. What the store has moves by whole parts,
     /// and nobody knows how long one takes.
     pub looked_at: Option<Timestamp>,
-    /// `spec.deadlineSeconds`
-    pub deadline: SignedDuration,
-    /// `spec.stallSeconds`
-    pub stall: SignedDuration,
+    /// How long it may take, and stand still.
+    pub limits: TimeLimits,
     /// Now.
     pub now: Timestamp,
 }
@@ -126,8 +124,8 @@ pub fn judge(seen: &Evidence<'_>) -> Verdict {
 
 pub(super) fn deadline_exceeded(seen: &Evidence<'_>) -> Ruin {
     let message = format!(
-        "the backup was not complete after spec.deadlineSeconds ({} s): make another Backup with a later deadline",
-        seen.deadline.as_secs()
+        "the backup was not complete after {}: make another Backup with a later deadline",
+        seen.limits.deadline
     );
     Ruin::new(BackupReason::DeadlineExceeded, message)
 }
@@ -179,7 +177,7 @@ fn job_ended(seen: &Evidence<'_>) -> Option<Verdict> {
 /// The Job did not keep its deadline.
 fn late(seen: &Evidence<'_>) -> Option<Ruin> {
     let age = seen.now.duration_since(seen.started_at);
-    let over = age > seen.deadline.saturating_add(DEADLINE_MARGIN);
+    let over = age > seen.limits.deadline.time.saturating_add(DEADLINE_MARGIN);
     over.then(|| deadline_exceeded(seen))
 }
 
@@ -262,9 +260,9 @@ fn stalled(seen: &Evidence<'_>) -> Option<Ruin> {
     let runs = seen.pod.is_some_and(is_running);
     let (until, limit) = if runs {
         // Nothing moves while a part waits for its signature.
-        (seen.looked_at?, signed_within(seen.stall))
+        (seen.looked_at?, signed_within(seen.limits.stall.time))
     } else {
-        (seen.now, seen.stall)
+        (seen.now, seen.limits.stall.time)
     };
     let began = seen
         .pod
@@ -277,13 +275,18 @@ fn stalled(seen: &Evidence<'_>) -> Option<Ruin> {
     (still > limit.saturating_add(STALL_MARGIN)).then(|| {
         let message = if runs {
             format!(
-                "nothing was dumped or uploaded for {} s (spec.stallSeconds is {}): a lock held in the database, or a \
-                 network that is lost",
+                "nothing was dumped or uploaded for {} s: a lock held in the database, or a network that is lost; the \
+                 limit is {}",
                 still.as_secs(),
-                seen.stall.as_secs()
+                seen.limits.stall
             )
         } else {
-            format!("for {} s the dump did not begin: {}", still.as_secs(), waits_for(seen))
+            format!(
+                "for {} s the dump did not begin: {}; the limit is {}",
+                still.as_secs(),
+                waits_for(seen),
+                seen.limits.stall
+            )
         };
         Ruin::new(BackupReason::NoProgress, message)
     })

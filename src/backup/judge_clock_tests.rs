@@ -159,7 +159,7 @@ fn a_pod_that_may_not_be_created_is_waited_for_a_while() {
 fn a_deadline_is_kept_by_the_job_or_by_our_clock() {
     let (job, pod) = (job(&json!({})), running(NOW - 99));
     let after = |seconds| Evidence {
-        deadline: SignedDuration::from_secs(seconds),
+        limits: limits(seconds, 600),
         ..seen(Some(&job), Some(&pod))
     };
     assert_eq!(ruin(&after(60)).reason, BackupReason::DeadlineExceeded);
@@ -238,7 +238,7 @@ fn a_part_has_five_minutes_to_be_signed_whatever_the_stall() {
     let pod = running(NOW - 4000);
     for (age, fails) in [(360, false), (361, true)] {
         let verdict = judge(&Evidence {
-            stall: SignedDuration::from_secs(30),
+            limits: limits(21_600, 30),
             last_advance: Some(at(NOW - age)),
             started_at: at(NOW - 5001),
             ..seen(Some(&job), Some(&pod))

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::backup::pod::MAIN;
+use crate::backup::time_limit::TimeLimit;
 
 #[path = "judge_clock_tests.rs"]
 mod clocks;
@@ -95,6 +96,17 @@ fn done() -> String {
     .to_string()
 }
 
+fn limits(deadline: i64, stall: i64) -> TimeLimits {
+    let limit = |seconds, field| TimeLimit {
+        time: SignedDuration::from_secs(seconds),
+        field,
+    };
+    TimeLimits {
+        deadline: limit(deadline, "spec.deadlineSeconds"),
+        stall: limit(stall, "spec.stallSeconds"),
+    }
+}
+
 /// A Job of 100 seconds of age, with the default limits.
 fn seen<'a>(job: Option<&'a Job>, pod: Option<&'a Pod>) -> Evidence<'a> {
     Evidence {
@@ -104,8 +116,7 @@ fn seen<'a>(job: Option<&'a Job>, pod: Option<&'a Pod>) -> Evidence<'a> {
         started_at: at(NOW - 101),
         last_advance: None,
         looked_at: Some(at(NOW)),
-        deadline: SignedDuration::from_secs(21_600),
-        stall: SignedDuration::from_secs(600),
+        limits: limits(21_600, 600),
         now: at(NOW),
     }
 }
@@ -150,7 +161,12 @@ fn each_cause_has_its_reason_and_the_tools_words() {
     ] {
         let ruin = ruin_of(&ended(1, "Error", &failed(cause)));
         assert_eq!(ruin.reason, reason);
-        assert_eq!((ruin.message.as_str(), ruin.last_lines.len()), ("m", 1));
+        let message = if reason == BackupReason::NoProgress {
+            "m; the limit is spec.stallSeconds (600 s)"
+        } else {
+            "m"
+        };
+        assert_eq!((ruin.message.as_str(), ruin.last_lines.len()), (message, 1));
         assert_eq!(ruin.tool_version.as_deref(), Some("t"));
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 
+use super::observed::{Pod, controller_uid};
 use super::pod::has_ended;
 
 /// How many are kept: far more than end between two looks.
 const KEPT: usize = 64;
+/// How many are kept of one namespace: a team that deletes many pods takes nobody else's words away.
+const KEPT_OF_ONE: usize = 8;
 
 /// The pods that ended before they were deleted, the latest last.
 #[derive(Default)]
@@ -26,15 +28,26 @@ impl LastWords {
             return;
         }
         let mut pods = self.lock();
+        let namespace = &pod.metadata.namespace;
+        let neighbours = |other: &Pod| other.metadata.namespace == *namespace;
+        if pods.iter().filter(|other| neighbours(other)).count() == KEPT_OF_ONE
+            && let Some(first) = pods.iter().position(neighbours)
+        {
+            pods.remove(first);
+        }
         if pods.len() == KEPT {
             pods.pop_front();
         }
         pods.push_back(pod.clone());
     }
 
-    /// The latest of those that are wanted.
-    pub fn find(&self, wanted: impl Fn(&Pod) -> bool) -> Option<Pod> {
-        self.lock().iter().rev().find(|pod| wanted(pod)).cloned()
+    /// The latest pod of a Job.
+    pub fn find(&self, job_uid: &str) -> Option<Pod> {
+        let pods = self.lock();
+        let mut latest = pods.iter().rev();
+        latest
+            .find(|pod| controller_uid(*pod) == Some(job_uid))
+            .cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Pod>> {
@@ -45,33 +58,52 @@ impl LastWords {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::ResourceExt;
     use serde_json::json;
 
-    fn pod(name: &str, phase: &str) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": name}, "status": {"phase": phase}}))
-            .unwrap()
+    fn pod(namespace: &str, job: &str, phase: &str) -> Pod {
+        let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": job, "controller": true});
+        serde_json::from_value(json!({
+            "metadata": {"name": job, "namespace": namespace, "ownerReferences": [owner]},
+            "status": {"phase": phase},
+        }))
+        .unwrap()
     }
 
     #[test]
     fn only_what_ended_before_it_was_deleted_is_remembered() {
         let words = LastWords::default();
-        words.hear(&Event::Apply(pod("lives", "Failed")));
-        words.hear(&Event::Delete(pod("forced", "Running")));
-        assert!(words.find(|_| true).is_none());
-        words.hear(&Event::Delete(pod("evicted", "Failed")));
-        words.hear(&Event::Delete(pod("other", "Succeeded")));
-        let found = words.find(|pod| pod.name_any() == "evicted").unwrap();
-        assert!(has_ended(&found));
+        words.hear(&Event::Apply(pod("n", "lives", "Failed")));
+        words.hear(&Event::Delete(pod("n", "forced", "Running")));
+        assert!(words.find("lives").is_none() && words.find("forced").is_none());
+        words.hear(&Event::Delete(pod("n", "evicted", "Failed")));
+        words.hear(&Event::Delete(pod("n", "other", "Succeeded")));
+        assert!(has_ended(&words.find("evicted").unwrap()));
     }
 
     #[test]
     fn few_are_kept() {
         let words = LastWords::default();
         for number in 0..=KEPT {
-            words.hear(&Event::Delete(pod(&number.to_string(), "Failed")));
+            let namespace = format!("n{number}");
+            words.hear(&Event::Delete(pod(
+                &namespace,
+                &number.to_string(),
+                "Failed",
+            )));
         }
         assert_eq!(words.lock().len(), KEPT);
-        assert!(words.find(|pod| pod.name_any() == "0").is_none());
+        assert!(words.find("0").is_none());
+    }
+
+    #[test]
+    fn one_namespace_takes_nobody_elses_words_away() {
+        let words = LastWords::default();
+        words.hear(&Event::Delete(pod("quiet", "own", "Failed")));
+        for number in 0..KEPT * 2 {
+            let number = number.to_string();
+            words.hear(&Event::Delete(pod("flood", &number, "Failed")));
+        }
+        assert!(words.find("own").is_some());
+        assert_eq!(words.lock().len(), KEPT_OF_ONE + 1);
     }
 }

@@ -27,12 +27,23 @@ struct Look {
     asked: u64,
     /// What the cache showed last, so that what it shows now is known for news.
     shown: Option<(Option<BackupState>, bool)>,
-    /// The cause of a wait that is a person's to end: others do not wait for it.
+    /// Something else than a place is in its way: others do not wait for it.
     obstructed: bool,
     progress: Option<(Progress, Timestamp)>,
     /// When the pod's own figures were last seen.
     log_read: Option<Timestamp>,
     parts_asked: Option<Instant>,
+    /// The Job that this process created for it and that its status does not know yet.
+    made: Option<Made>,
+}
+
+/// A Job that was just created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its UID.
+    pub uid: String,
+    /// Its Secret is there, too: its pod may have read it, so it is not written again.
+    pub has_secret: bool,
 }
 
 /// How long a log that was forbidden is not asked for.
@@ -96,14 +107,24 @@ impl Memory {
         self.forbidden().retain(|_, until| now < *until);
     }
 
-    /// Notes whether a person has to mend something before a Backup can begin.
+    /// Notes whether something else than a place keeps a Backup from beginning.
     pub fn obstruct(&self, uid: &str, obstructed: bool) {
         self.lock().entry(uid.to_owned()).or_default().obstructed = obstructed;
     }
 
-    /// Whether a person has to mend something before a Backup can begin.
+    /// Whether something else than a place keeps a Backup from beginning.
     pub fn is_obstructed(&self, uid: &str) -> bool {
         self.lock().get(uid).is_some_and(|look| look.obstructed)
+    }
+
+    /// Notes the Job that this process created.
+    pub fn made(&self, uid: &str, made: Made) {
+        self.lock().entry(uid.to_owned()).or_default().made = Some(made);
+    }
+
+    /// The Job that this process created.
+    pub fn job(&self, uid: &str) -> Option<Made> {
+        self.lock().get(uid).and_then(|look| look.made.clone())
     }
 
     /// The figures that were last seen, and when they last grew.

@@ -6,6 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
 use super::job;
+use super::time_limit::TimeLimits;
 use crate::api::backup::Upload;
 use crate::api::destination::BackupDestination;
 use crate::api::{Backup, BackupReason, BackupState, BackupStatus, Outcome, Reason, Report};
@@ -165,9 +166,23 @@ impl<'a> Pass<'a> {
         begun.unwrap_or_else(Timestamp::now)
     }
 
-    /// `spec.deadlineSeconds`
+    /// How long it may take and stand still, as it asks for and its instance allows.
+    pub fn limits(&self) -> TimeLimits {
+        let source = self.backup.status.as_ref().and_then(|s| s.source.as_ref());
+        // Where the instance is not known, there is nothing to ask it for.
+        let settings = source.and_then(|source| self.settings(&source.instance).ok()?);
+        TimeLimits::of(&self.backup, settings.as_ref())
+    }
+
+    /// How long it may take.
     pub fn deadline(&self) -> SignedDuration {
-        SignedDuration::from_secs(self.backup.spec.deadline_seconds)
+        self.limits().deadline.time
+    }
+
+    /// The UID of the Job that was created for it, as it was persisted.
+    pub fn job_uid(&self) -> Option<String> {
+        let upload = self.backup.status.as_ref()?.upload.as_ref()?;
+        upload.job_uid.clone()
     }
 
     /// The objects of a kind in its namespace.

@@ -1,9 +1,8 @@
 //! What a pod says of itself, and what the API server says of it.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
-};
+
+use super::observed::{ContainerStatus, Pod, Terminated, Waiting};
 
 /// The container that runs the dump tool.
 pub const MAIN: &str = "dump";
@@ -14,10 +13,13 @@ pub fn is_running(pod: &Pod) -> bool {
     main_container(pod).and_then(running_since).is_some()
 }
 
-/// Whether nothing of the pod runs any more.
+/// Whether nothing of the pod runs any more: its phase says so, or each of its containers does, which a kubelet tells
+/// earlier.
 #[must_use]
 pub fn has_ended(pod: &Pod) -> bool {
+    let mut containers = main_containers(pod).peekable();
     matches!(phase(pod), "Failed" | "Succeeded")
+        || (containers.peek().is_some() && containers.all(|c| terminated(c).is_some()))
 }
 
 pub(super) fn phase(pod: &Pod) -> &str {
@@ -60,11 +62,11 @@ pub(super) fn init_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatu
         .flat_map(|status| status.init_container_statuses.iter().flatten())
 }
 
-pub(super) fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+pub(super) fn terminated(container: &ContainerStatus) -> Option<&Terminated> {
     container.state.as_ref()?.terminated.as_ref()
 }
 
-pub(super) fn waiting(container: &ContainerStatus) -> Option<&ContainerStateWaiting> {
+pub(super) fn waiting(container: &ContainerStatus) -> Option<&Waiting> {
     container.state.as_ref()?.waiting.as_ref()
 }
 
@@ -84,4 +86,40 @@ pub(super) fn true_since(pod: &Pod, condition: &str) -> Option<Timestamp> {
 
 pub(super) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(phase: &str, states: &[Value]) -> Pod {
+        let containers: Vec<_> = states
+            .iter()
+            .map(|state| json!({"name": "c", "state": state}))
+            .collect();
+        let status = json!({"phase": phase, "containerStatuses": containers});
+        serde_json::from_value(json!({"status": status})).unwrap()
+    }
+
+    #[test]
+    fn a_pod_has_ended_when_all_of_it_has_whatever_its_phase_says() {
+        let ended = json!({"terminated": {"exitCode": 1}});
+        let runs = json!({"running": {}});
+        for (phase, states, expected) in [
+            ("Failed", vec![], true),
+            ("Succeeded", vec![], true),
+            ("Running", vec![ended.clone()], true),
+            ("Running", vec![ended.clone(), ended.clone()], true),
+            ("Running", vec![ended, runs.clone()], false),
+            ("Running", vec![runs], false),
+            ("Pending", vec![], false),
+        ] {
+            assert_eq!(
+                has_ended(&pod(phase, &states)),
+                expected,
+                "{phase} {states:?}"
+            );
+        }
+    }
 }

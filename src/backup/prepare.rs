@@ -13,6 +13,7 @@ use super::job::{self, Order};
 use super::pass::{Obstacle, Pass};
 use super::plan::Plan;
 use super::subject::{self, Finality};
+use super::time_limit::TimeLimits;
 use crate::api::backup::{Source as SourceStatus, Upload};
 use crate::api::references::ConfigMapKeyRef;
 use crate::api::{ACKNOWLEDGE_IDENTITY, BackupReason, Database, DatabaseInstance, Reason};
@@ -194,6 +195,7 @@ impl Prepared {
             key,
             upload_id: None,
             job_name: None,
+            job_uid: None,
             parts: None,
             parts_digest: None,
         }
@@ -235,7 +237,7 @@ impl Prepared {
     /// What the pod is asked to do.
     pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Errand {
         let spec = &self.instance.spec;
-        let stall = SignedDuration::from_secs(pass.backup.spec.stall_seconds);
+        let stall = self.limits(pass).stall.time;
         let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
         Errand {
             source: Source {
@@ -285,12 +287,18 @@ impl Prepared {
             image,
             operator_image: &self.operator_image,
             credentials_secret: &subject::credentials(&pass.backup, self.finality),
+            limits: self.limits(pass),
             memory_bytes,
             keep_seconds: pass.context.backup.keep_seconds,
             template: self.template.as_deref(),
         };
         job::build(&order)
             .map_err(|error| Obstacle::new(BackupReason::InvalidTemplate, error.to_string()))
+    }
+
+    /// Of the instance that was looked at: before the beginning no status names one.
+    fn limits(&self, pass: &Pass<'_>) -> TimeLimits {
+        TimeLimits::of(&pass.backup, self.instance.spec.backup.as_ref())
     }
 
     fn port(&self) -> u16 {

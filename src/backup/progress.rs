@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core;
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
+use super::observed::Pod;
 use super::pass::Pass;
 use super::pod::MAIN;
 use crate::api::backup::Progress as ProgressStatus;
@@ -41,7 +42,7 @@ async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
     if !memory.may_read_logs(&namespace, Instant::now()) {
         return None;
     }
-    let pods: Api<Pod> = pass.api();
+    let pods: Api<core::v1::Pod> = pass.api();
     let parameters = LogParams {
         container: Some(MAIN.to_owned()),
         tail_lines: Some(TAIL),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 
+use super::observed::Job;
 use super::pass::{Obstacle, Pass};
 use super::plan::Plan;
 use super::prepare::Prepared;
@@ -22,19 +22,6 @@ use crate::error::Error;
 
 /// Writes the errand's Secret.
 const MANAGER: &str = "db-operator-backup";
-
-/// Whether the Job has its Secret: its pod may have read it, so it is not written again.
-pub async fn is_there(pass: &Pass<'_>, job: &Job) -> Result<bool, Error> {
-    let secrets: Api<Secret> = pass.api();
-    let there = secrets
-        .get_opt(&pass.job_name())
-        .await
-        .map_err(Error::api("read the Job's Secret"))?;
-    Ok(there.is_some_and(|secret| {
-        let mut owners = secret.owner_references().iter();
-        owners.any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
-    }))
-}
 
 /// What the pod mounts for a dump as it is planned, with the first window of signed parts.
 pub async fn fill(
@@ -74,23 +61,27 @@ pub async fn sign(
         .await?)
 }
 
-/// What the Job's Secret holds: its window, and the most parts that its store takes. None where it is gone.
-pub async fn read_window(pass: &Pass<'_>) -> Result<Option<(Window, u32)>, Error> {
+/// What the Job's Secret holds: its window, and the most parts that its store takes. None where it is gone, or where
+/// it is not what the operator wrote: a team may write Secrets.
+pub async fn read_window(pass: &Pass<'_>, job: &Job) -> Result<Option<(Window, u32)>, Error> {
     let secrets: Api<Secret> = pass.api();
     let secret = secrets
         .get_opt(&pass.job_name())
         .await
         .map_err(Error::api("read the Job's Secret"))?;
-    let Some(data) = secret.and_then(|secret| secret.data) else {
-        return Ok(None);
-    };
-    let window = data
-        .get(paths::WINDOW_KEY)
-        .and_then(|text| serde_json::from_slice::<Window>(&text.0).ok());
-    let errand = data
-        .get(paths::ERRAND_KEY)
-        .and_then(|text| serde_json::from_slice::<Errand>(&text.0).ok());
-    Ok(window.zip(errand.map(|errand| errand.schedule.max_parts)))
+    Ok(secret.and_then(|secret| handed_out(&secret, job)))
+}
+
+fn handed_out(secret: &Secret, job: &Job) -> Option<(Window, u32)> {
+    let mut owners = secret.owner_references().iter();
+    if !owners.any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref()) {
+        return None;
+    }
+    let data = secret.data.as_ref()?;
+    let window = serde_json::from_slice::<Window>(&data.get(paths::WINDOW_KEY)?.0).ok()?;
+    let errand = serde_json::from_slice::<Errand>(&data.get(paths::ERRAND_KEY)?.0).ok()?;
+    let max_parts = errand.schedule.max_parts;
+    window::is_sound(&window, max_parts).then_some((window, max_parts))
 }
 
 /// Replaces the window in the Job's Secret.
@@ -98,7 +89,7 @@ pub async fn write_window(pass: &Pass<'_>, job: &Job, window: &Window) -> Result
     let patch = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"ownerReferences": [owner(job)]},
+        "metadata": {"ownerReferences": [owner(&job.name_any(), &job.uid().unwrap_or_default())]},
         "data": {paths::WINDOW_KEY: encode(window)?},
     });
     let secrets: Api<Secret> = pass.api();
@@ -114,12 +105,13 @@ pub async fn write_window(pass: &Pass<'_>, job: &Job, window: &Window) -> Result
     Ok(())
 }
 
-/// Makes the Secret, which goes with the Job.
+/// Makes the Secret, which goes with the Job. What somebody put into one of that name beforehand is taken away.
 pub async fn write(
     pass: &Pass<'_>,
-    job: &Job,
+    job_uid: &str,
     data: BTreeMap<String, ByteString>,
 ) -> Result<(), Obstacle> {
+    const DOING: &str = "write the Job's Secret";
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(pass.job_name()),
@@ -131,27 +123,49 @@ pub async fn write(
                     "db-operator".to_owned(),
                 ),
             ])),
-            owner_references: Some(vec![owner(job)]),
+            owner_references: Some(vec![owner(&pass.job_name(), job_uid)]),
             ..ObjectMeta::default()
         },
-        data: Some(data),
+        data: Some(data.clone()),
         ..Secret::default()
     };
     let secrets: Api<Secret> = pass.api();
     let parameters = PatchParams::apply(MANAGER).force();
-    secrets
+    let applied = secrets
         .patch(&pass.job_name(), &parameters, &Patch::Apply(&secret))
         .await
-        .map_err(refusal("write the Job's Secret"))?;
+        .map_err(refusal(DOING))?;
+    let Some(removal) = foreign(&applied, &data) else {
+        return Ok(());
+    };
+    tracing::warn!(
+        name = pass.job_name(),
+        "the Job's Secret held what the operator did not write: that is taken away"
+    );
+    let parameters = PatchParams::default();
+    secrets
+        .patch(&pass.job_name(), &parameters, &Patch::Merge(removal))
+        .await
+        .map_err(refusal(DOING))?;
     Ok(())
 }
 
-fn owner(job: &Job) -> OwnerReference {
+/// The patch that takes the keys away that are not ours; none where there are none.
+fn foreign(secret: &Secret, ours: &BTreeMap<String, ByteString>) -> Option<serde_json::Value> {
+    let keys = secret.data.iter().flat_map(BTreeMap::keys);
+    let foreign: serde_json::Map<_, _> = keys
+        .filter(|key| !ours.contains_key(*key))
+        .map(|key| (key.clone(), serde_json::Value::Null))
+        .collect();
+    (!foreign.is_empty()).then(|| serde_json::json!({"data": foreign}))
+}
+
+fn owner(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: Job::api_version(&()).into_owned(),
         kind: Job::kind(&()).into_owned(),
-        name: job.name_any(),
-        uid: job.uid().unwrap_or_default(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
         controller: None,
         block_owner_deletion: None,
     }
@@ -164,4 +178,57 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<ByteString, Error> {
             doing: "write the Job's Secret",
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn data(keys: &[&str]) -> BTreeMap<String, ByteString> {
+        let pair = |key: &&str| ((*key).to_owned(), ByteString(b"x".to_vec()));
+        keys.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn what_somebody_put_there_beforehand_is_taken_away() {
+        let ours = data(&["errand.json", "window.json"]);
+        let applied = |keys: &[&str]| Secret {
+            data: Some(data(keys)),
+            ..Secret::default()
+        };
+        assert_eq!(
+            foreign(&applied(&["errand.json", "window.json"]), &ours),
+            None
+        );
+        assert_eq!(
+            foreign(
+                &applied(&["errand.json", "store-ca.crt", "window.json"]),
+                &ours
+            ),
+            Some(json!({"data": {"store-ca.crt": null}}))
+        );
+    }
+
+    #[test]
+    fn a_secret_that_is_not_the_jobs_is_not_read() {
+        let job: Job =
+            serde_json::from_value(json!({"metadata": {"name": "j", "uid": "u"}})).unwrap();
+        let secret = |uid: &str, window: &str| Secret {
+            metadata: ObjectMeta {
+                owner_references: Some(vec![owner("j", uid)]),
+                ..ObjectMeta::default()
+            },
+            data: Some(BTreeMap::from([(
+                paths::WINDOW_KEY.to_owned(),
+                ByteString(window.as_bytes().to_vec()),
+            )])),
+            ..Secret::default()
+        };
+        let window = r#"{"batches": []}"#;
+        assert_eq!(handed_out(&secret("v", window), &job), None);
+        assert_eq!(handed_out(&secret("u", "no window"), &job), None);
+        // The errand is missing.
+        assert_eq!(handed_out(&secret("u", window), &job), None);
+    }
 }

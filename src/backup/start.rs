@@ -1,31 +1,35 @@
 //! Act `Start`: begin the upload, sign the first parts, create the Job and its errand. Each step looks first, so that a
 //! crash anywhere continues here.
 
-use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use kube::Api;
-use kube::api::PostParams;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::memory::Made;
 use super::pass::{Obstacle, Pass};
 use super::plan::Plan;
 use super::prepare::{self, Prepared};
 use super::subject::{self, Sight, Subject};
-use super::{job, secret};
+use super::{create, secret, wait};
 use crate::api::BackupReason;
 use crate::error::Error;
 use crate::provider::Assessment;
 
 /// How much of what may not be read a message names.
 const NAMED: usize = 10;
+/// How long a look waits for another pass over the same database.
+const ALONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Brings the Job about. When it is done the Job is there, with all that its pod needs.
-pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
-    let now = Timestamp::now();
-    if now.duration_since(pass.started_at()) > pass.deadline() {
-        let message = format!(
-            "the Job could not be created within spec.deadlineSeconds ({} s)",
-            pass.deadline().as_secs()
-        );
+/// Brings the Job about. When it is done the Job is there, with all that its pod needs; returns its UID. `assessment` is
+/// what a look of just now found.
+pub async fn start(
+    pass: &mut Pass<'_>,
+    assessment: Option<Assessment>,
+) -> Result<String, Obstacle> {
+    let limits = pass.limits();
+    if Timestamp::now().duration_since(pass.started_at()) > limits.deadline.time {
+        let message = format!("the Job could not be created within {}", limits.deadline);
         return Err(Obstacle::new(BackupReason::DeadlineExceeded, message));
     }
     let found = subject::find(pass.context, &pass.backup, Sight::Cached).await?;
@@ -34,34 +38,52 @@ pub async fn start(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
         return Err(Obstacle::new(BackupReason::DatabaseDeleted, message));
     };
     let prepared = prepare::prepare(pass, *database, finality).await?;
-
-    let assessment = {
-        let _alone = prepared.server.alone(&prepared.names).await;
-        prepared
-            .server
-            .ask("assess", |provider| provider.assess(&prepared.names))
-            .await?
+    let assessment = match assessment {
+        Some(assessment) => assessment,
+        None => assess(&prepared).await?,
     };
     check_readable(&assessment)?;
+    // One that could not start before handed its place back.
+    wait::take_again(pass, &prepared.database)?;
     let plan = Plan::of(assessment.bytes, &prepared.destination.s3)?;
 
-    let upload_id = begin(pass, &prepared).await?;
-    let job = existing_job(pass).await?;
-    if let Some(job) = &job
-        && secret::is_there(pass, job).await?
-    {
-        return Ok(());
+    let (memory, uid) = (&pass.context.backup.memory, pass.uid());
+    let made = memory.job(&uid);
+    if let Some(made) = made.as_ref().filter(|made| made.has_secret) {
+        return Ok(made.uid.clone());
     }
+    if made.is_none() && create::clear_the_way(pass).await? {
+        abandon(pass).await?;
+    }
+    let upload_id = begin(pass, &prepared).await?;
     // All is at hand before the Job is: a pod that does not find its Secret looks again ever more rarely.
     let (data, window) = secret::fill(pass, &prepared, &plan, &upload_id).await?;
-    let job = match job {
-        Some(job) => job,
-        None => create_job(pass, &prepared, &plan).await?,
+    let job_uid = match made {
+        Some(made) => made.uid,
+        None => create::job(pass, &prepared, &plan).await?,
     };
-    secret::write(pass, &job, data).await?;
+    let made = |has_secret| Made {
+        uid: job_uid.clone(),
+        has_secret,
+    };
+    memory.made(&uid, made(false));
+    secret::write(pass, &job_uid, data).await?;
+    memory.made(&uid, made(true));
     let windows = &pass.context.backup.windows;
-    windows.put(&pass.uid(), window, plan.schedule.max_parts);
-    Ok(())
+    windows.put(&uid, window, plan.schedule.max_parts);
+    Ok(job_uid)
+}
+
+/// How large the dump will be, and what it would lack.
+pub async fn assess(prepared: &Prepared) -> Result<Assessment, Obstacle> {
+    let alone = timeout(ALONE_WITHIN, prepared.server.alone(&prepared.names));
+    let Ok(_alone) = alone.await else {
+        let message = "the Database is worked on at this moment";
+        return Err(Obstacle::new(BackupReason::WaitingForDatabase, message));
+    };
+    let server = &prepared.server;
+    let assessed = server.ask("assess", |provider| provider.assess(&prepared.names));
+    Ok(assessed.await?)
 }
 
 /// A dump that would lack something is not begun.
@@ -89,6 +111,20 @@ fn check_readable(assessment: &Assessment) -> Result<(), Obstacle> {
     Err(Obstacle::new(BackupReason::MissingPrivileges, message))
 }
 
+/// Gives an upload up that the pod of another Job may have signed requests for.
+async fn abandon(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
+    let mut upload = pass.upload()?;
+    let Some(upload_id) = upload.upload_id.take() else {
+        return Ok(());
+    };
+    pass.check_leadership()?;
+    let store = pass.destination().await?.store;
+    store.abort(&upload.key, &upload_id).await?;
+    let mut next = pass.status();
+    next.upload = Some(upload);
+    Ok(pass.persist(next).await?)
+}
+
 /// The upload, begun and persisted.
 async fn begin(pass: &mut Pass<'_>, prepared: &Prepared) -> Result<String, Obstacle> {
     let mut upload = pass.upload()?;
@@ -112,30 +148,6 @@ async fn begin(pass: &mut Pass<'_>, prepared: &Prepared) -> Result<String, Obsta
     next.upload = Some(upload);
     pass.persist(next).await?;
     Ok(upload_id)
-}
-
-/// The Job, where a crash came between it and its Secret.
-async fn existing_job(pass: &Pass<'_>) -> Result<Option<Job>, Obstacle> {
-    let jobs: Api<Job> = pass.api();
-    let name = pass.job_name();
-    let found = jobs.get_opt(&name).await;
-    match found.map_err(Error::api("read the Job"))? {
-        Some(other) if !job::is_of(&other, &pass.backup) => {
-            let message = format!(
-                "there is a Job {name} already that db-operator did not make: delete it, then make another Backup"
-            );
-            Err(Obstacle::new(BackupReason::JobRefused, message))
-        }
-        found => Ok(found),
-    }
-}
-
-async fn create_job(pass: &Pass<'_>, prepared: &Prepared, plan: &Plan) -> Result<Job, Obstacle> {
-    let job = prepared.job(pass, Prepared::memory(plan))?;
-    let jobs: Api<Job> = pass.api();
-    jobs.create(&PostParams::default(), &job)
-        .await
-        .map_err(refusal("create the Job"))
 }
 
 /// What the API server does not let in is refused for good: by a quota, an admission, or because the namespace goes. What

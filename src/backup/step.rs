@@ -28,7 +28,7 @@ pub async fn take(pass: &mut Pass<'_>, step: Step, found: &mut Found) -> Result<
     );
     let taken = match to {
         BackupState::Starting => begin(pass, found.prepared.take()).await,
-        BackupState::BackingUp => follow_on(pass).await,
+        BackupState::BackingUp => follow_on(pass, found.job_uid.take()).await,
         BackupState::Completed => complete(pass, found.finished).await,
         BackupState::Failed => fail(pass, step.because, found.ruin.take()).await,
     };
@@ -72,11 +72,13 @@ async fn begin(pass: &mut Pass<'_>, prepared: Option<Box<Prepared>>) -> Result<(
     result
 }
 
-async fn follow_on(pass: &mut Pass<'_>) -> Result<(), Error> {
+/// From here on the Job counts: its UID is persisted, and no other one of its name is believed.
+async fn follow_on(pass: &mut Pass<'_>, job_uid: Option<String>) -> Result<(), Error> {
     let mut next = pass.status();
     next.state = Some(BackupState::BackingUp);
     if let Some(upload) = &mut next.upload {
         upload.job_name = Some(pass.job_name());
+        upload.job_uid = job_uid;
     }
     let reason = BackupReason::BackingUp;
     pass.report(next, reason, reason.meaning()).await

@@ -77,12 +77,12 @@ async fn sweep_all(context: &Context) {
 
 /// What is remembered of Backups that went without an end is not needed any more.
 fn forget_the_gone(context: &Context) {
-    let uids = subject::all(context)
-        .iter()
-        .filter_map(ResourceExt::uid)
-        .collect();
+    let all = subject::all(context);
+    let uids = all.iter().filter_map(ResourceExt::uid).collect();
+    let namespaces = all.iter().filter_map(Backup::database_namespace).collect();
     context.backup.memory.keep_only(&uids, Instant::now());
     context.backup.windows.keep_only(&uids);
+    context.backup.places.keep_only(&uids, &namespaces);
 }
 
 /// Whether a sweep worked.

@@ -1,12 +1,13 @@
 //! Whose turn it is: among the backups of one Database, and among all within the operator's limits.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::slots::{Neighbours, Served, has_slot};
 use crate::api::{Backup, Database};
 
 /// How many backups may run at a time.
@@ -23,6 +24,8 @@ pub struct Limits {
 pub struct Candidate {
     /// The Backup's UID.
     pub uid: String,
+    /// The namespace of its Database, also where the Backup itself is in the operator's own.
+    pub namespace: String,
     /// The instance that its Database is on.
     pub instance: String,
     /// The older one is first.
@@ -53,39 +56,24 @@ pub fn is_named(database: &Database, backup: &Backup, is_final: bool) -> bool {
     }
 }
 
-/// Whether there is a place for the candidate of this UID when all that wait are served by age.
-#[must_use]
-pub fn has_place(uid: &str, candidates: &[Candidate], limits: Limits) -> bool {
-    let mut running: HashMap<&str, usize> = HashMap::new();
-    let mut overall = 0;
-    for candidate in candidates.iter().filter(|candidate| candidate.active) {
-        overall += 1;
-        *running.entry(&candidate.instance).or_default() += 1;
-    }
-    let mut waiting: Vec<_> = candidates.iter().filter(|c| !c.active).collect();
-    waiting.sort_by(|a, b| (a.created, &a.name, &a.uid).cmp(&(b.created, &b.name, &b.uid)));
-    for candidate in waiting {
-        let here = running.entry(&candidate.instance).or_default();
-        // A younger one on another instance does not wait for one whose own instance is busy.
-        if overall < limits.overall && *here < limits.per_instance {
-            if candidate.uid == uid {
-                return true;
-            }
-            overall += 1;
-            *here += 1;
-        }
-    }
-    false
-}
-
 /// The places that this process gave away: what was just begun is not in any cache yet.
 #[derive(Default)]
-pub struct Places {
+pub struct Places(Mutex<Given>);
+
+#[derive(Default)]
+struct Given {
     /// Who has a place, by the Backup's UID.
-    held: Mutex<HashMap<String, Held>>,
+    held: HashMap<String, Held>,
+    /// Backups that had one, could not start, and handed it back: their state alone would say that they have one.
+    handed_back: HashSet<String>,
+    /// When each namespace was last given one.
+    served: Served,
+    /// How often one was given.
+    count: u64,
 }
 
 struct Held {
+    namespace: String,
     instance: String,
     since: Instant,
 }
@@ -94,47 +82,115 @@ struct Held {
 const BEHIND: Duration = Duration::from_mins(1);
 
 impl Places {
+    /// Whether there would be a place. `known` is what the cache shows.
+    pub fn is_free(
+        &self,
+        wants: &Candidate,
+        known: Vec<Candidate>,
+        limits: Limits,
+        neighbours: &Neighbours,
+    ) -> bool {
+        self.lock().is_free(wants, known, limits, neighbours)
+    }
+
     /// Takes a place, if there is one. `known` is what the cache shows.
-    pub fn take(&self, wants: &Candidate, mut known: Vec<Candidate>, limits: Limits) -> bool {
-        let mut held = self.lock();
-        held.retain(|uid, held| {
-            held.since.elapsed() < BEHIND || known.iter().any(|candidate| candidate.uid == *uid)
-        });
+    pub fn take(
+        &self,
+        wants: &Candidate,
+        known: Vec<Candidate>,
+        limits: Limits,
+        neighbours: &Neighbours,
+    ) -> bool {
+        let mut given = self.lock();
+        let free = given.is_free(wants, known, limits, neighbours);
+        if free && !given.held.contains_key(&wants.uid) {
+            given.hold(wants);
+        }
+        free
+    }
+
+    /// Whether a Backup that has begun has no place: it handed it back.
+    pub fn must_wait(&self, uid: &str) -> bool {
+        self.lock().handed_back.contains(uid)
+    }
+
+    /// Gives a place back until the Backup takes one again: it has begun and cannot go on.
+    pub fn hand_back(&self, uid: &str) {
+        let mut given = self.lock();
+        given.held.remove(uid);
+        given.handed_back.insert(uid.to_owned());
+    }
+
+    /// Gives a place back for good; tells whether there was one.
+    pub fn give_back(&self, uid: &str) -> bool {
+        let mut given = self.lock();
+        given.handed_back.remove(uid);
+        given.held.remove(uid).is_some()
+    }
+
+    /// Forgets the Backups and the namespaces that are not among these.
+    pub fn keep_only(&self, uids: &HashSet<String>, namespaces: &HashSet<String>) {
+        let mut given = self.lock();
+        given.handed_back.retain(|uid| uids.contains(uid));
+        given.served.retain(|name, _| namespaces.contains(name));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Given> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Given {
+    fn is_free(
+        &mut self,
+        wants: &Candidate,
+        mut known: Vec<Candidate>,
+        limits: Limits,
+        neighbours: &Neighbours,
+    ) -> bool {
+        let shown: HashSet<&str> = known.iter().map(|c| c.uid.as_str()).collect();
+        self.held
+            .retain(|uid, held| held.since.elapsed() < BEHIND || shown.contains(uid.as_str()));
+        if self.held.contains_key(&wants.uid) {
+            return true;
+        }
+        let unseen: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(uid, _)| !shown.contains(uid.as_str()))
+            .map(|(uid, held)| Candidate {
+                uid: uid.clone(),
+                namespace: held.namespace.clone(),
+                instance: held.instance.clone(),
+                created: None,
+                name: String::new(),
+                active: true,
+            })
+            .collect();
+        let is_shown = shown.contains(wants.uid.as_str());
+        // One that handed its place back is nobody whom others wait for, until it asks itself.
+        known.retain(|c| c.uid == wants.uid || !self.handed_back.contains(&c.uid));
         for candidate in &mut known {
-            candidate.active |= held.contains_key(&candidate.uid);
+            candidate.active |= self.held.contains_key(&candidate.uid);
+            candidate.active &= candidate.uid != wants.uid;
         }
-        for (uid, held) in held.iter() {
-            if !known.iter().any(|candidate| candidate.uid == *uid) {
-                known.push(Candidate {
-                    uid: uid.clone(),
-                    instance: held.instance.clone(),
-                    created: None,
-                    name: String::new(),
-                    active: true,
-                });
-            }
-        }
-        if !known.iter().any(|candidate| candidate.uid == wants.uid) {
+        known.extend(unseen);
+        if !is_shown {
             known.push(wants.clone());
         }
-        let taken = held.contains_key(&wants.uid) || has_place(&wants.uid, &known, limits);
-        if taken {
-            let place = Held {
-                instance: wants.instance.clone(),
-                since: Instant::now(),
-            };
-            held.entry(wants.uid.clone()).or_insert(place);
-        }
-        taken
+        has_slot(&wants.uid, &known, limits, neighbours, &self.served)
     }
 
-    /// Gives a place back; tells whether there was one.
-    pub fn give_back(&self, uid: &str) -> bool {
-        self.lock().remove(uid).is_some()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold(&mut self, wants: &Candidate) {
+        self.count += 1;
+        self.served.insert(wants.namespace.clone(), self.count);
+        self.handed_back.remove(&wants.uid);
+        let place = Held {
+            namespace: wants.namespace.clone(),
+            instance: wants.instance.clone(),
+            since: Instant::now(),
+        };
+        self.held.insert(wants.uid.clone(), place);
     }
 }
 
@@ -145,69 +201,72 @@ mod tests {
     use crate::api::references::DatabaseRef;
     use crate::api::{BackupSpec, DatabaseStatus};
 
-    const LIMITS: Limits = Limits {
-        overall: 3,
-        per_instance: 2,
-    };
-
-    fn candidate(uid: &str, instance: &str, second: i64, active: bool) -> Candidate {
+    fn candidate(uid: &str, namespace: &str, second: i64) -> Candidate {
         Candidate {
             uid: uid.to_owned(),
-            instance: instance.to_owned(),
+            namespace: namespace.to_owned(),
+            instance: "one".to_owned(),
             created: Some(Timestamp::from_second(second).unwrap()),
             name: uid.to_owned(),
-            active,
+            active: false,
         }
     }
 
-    fn served(candidates: &[Candidate]) -> Vec<&str> {
-        candidates
-            .iter()
-            .filter(|c| !c.active && has_place(&c.uid, candidates, LIMITS))
-            .map(|c| c.uid.as_str())
-            .collect()
-    }
+    const ONE: Limits = Limits {
+        overall: 1,
+        per_instance: 1,
+    };
 
-    #[test]
-    fn places_go_by_age_within_both_limits() {
-        let mut all = vec![
-            candidate("d", "one", 4, false),
-            candidate("a", "one", 1, false),
-            candidate("c", "two", 3, false),
-            candidate("b", "one", 2, false),
-        ];
-        assert_eq!(served(&all), ["a", "c", "b"]);
-        all.push(candidate("r", "one", 9, true));
-        assert_eq!(served(&all), ["a", "c"]);
-        all.push(candidate("s", "one", 9, true));
-        // The first two wait for their instance, and hold up nobody elsewhere.
-        assert_eq!(served(&all), ["c"]);
-        all.push(candidate("t", "three", 9, true));
-        assert_eq!(served(&all), [""; 0]);
+    fn nobody() -> Neighbours {
+        Neighbours::default()
     }
 
     #[test]
     fn two_passes_cannot_take_the_last_place() {
         let places = Places::default();
-        let limits = Limits {
-            overall: 1,
-            per_instance: 1,
-        };
-        let (a, b) = (
-            candidate("a", "one", 1, false),
-            candidate("b", "two", 2, false),
-        );
+        let (a, b) = (candidate("a", "team", 1), candidate("b", "team", 2));
         let known = || vec![a.clone(), b.clone()];
-        assert!(!places.take(&b, known(), limits));
-        assert!(places.take(&a, known(), limits));
-        assert!(places.take(&a, known(), limits), "it has one");
+        assert!(!places.take(&b, known(), ONE, &nobody()));
+        assert!(places.is_free(&a, known(), ONE, &nobody()));
+        assert!(places.take(&a, known(), ONE, &nobody()));
+        assert!(places.take(&a, known(), ONE, &nobody()), "it has one");
         assert!(
-            !places.take(&b, vec![b.clone()], limits),
+            !places.take(&b, vec![b.clone()], ONE, &nobody()),
             "a is not shown yet"
         );
         assert!(places.give_back("a"));
         assert!(!places.give_back("a"));
-        assert!(places.take(&b, vec![b.clone()], limits));
+        assert!(places.take(&b, vec![b.clone()], ONE, &nobody()));
+    }
+
+    #[test]
+    fn one_that_cannot_start_waits_again_like_the_others() {
+        let places = Places::default();
+        let mut a = candidate("a", "team", 1);
+        let b = candidate("b", "other", 2);
+        assert!(places.take(&a, vec![a.clone()], ONE, &nobody()));
+        assert!(!places.must_wait("a"));
+        // Its status says by now that it has begun.
+        a.active = true;
+        places.hand_back("a");
+        assert!(places.must_wait("a"));
+        let known = || vec![a.clone(), b.clone()];
+        assert!(places.take(&b, known(), ONE, &nobody()));
+        assert!(!places.take(&a, known(), ONE, &nobody()));
+        places.give_back("b");
+        assert!(places.take(&a, vec![a.clone()], ONE, &nobody()));
+        assert!(!places.must_wait("a"));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let places = Places::default();
+        let a = candidate("a", "team", 1);
+        assert!(places.take(&a, vec![a.clone()], ONE, &nobody()));
+        places.hand_back("a");
+        places.keep_only(&HashSet::new(), &HashSet::new());
+        assert!(!places.must_wait("a"));
+        assert!(places.lock().served.is_empty());
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub enum Lack {
 pub struct Patience {
     /// When the backup began.
     pub started_at: Timestamp,
-    /// `spec.deadlineSeconds`
+    /// How long it may take.
     pub deadline: SignedDuration,
     /// When the last of it was dumped or uploaded.
     pub uploaded_at: Option<Timestamp>,

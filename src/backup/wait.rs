@@ -10,37 +10,102 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::pass::{Obstacle, Pass};
 use super::prepare::{self, Prepared};
-use super::state;
+use super::slots::Neighbours;
 use super::subject::{self, Finality, Sight, Subject};
-use super::turn::{self, Candidate};
+use super::turn::{self, Candidate, Limits, Places};
 use super::walk::{End, FIRST_LOOK};
+use super::{start, state};
 use crate::api::{Backup, BackupReason, Database, DatabaseState};
 use crate::client::lenient::Readable;
 use crate::controller::Context;
 use crate::error::Error;
+use crate::provider::Assessment;
 
 /// How soon a Backup is looked at again that waits for another one to end.
 const SOON: Duration = Duration::from_secs(5);
 
-/// What the backup needs, if it may begin now; or what it waits for.
-pub async fn look(pass: &Pass<'_>) -> Result<Box<Prepared>, Obstacle> {
+/// What a backup that may begin now needs.
+pub struct Ready {
+    /// All that it needs from outside.
+    pub prepared: Box<Prepared>,
+    /// How large its dump will be, and what it would lack.
+    pub assessment: Assessment,
+}
+
+/// What the backup needs, if it may begin now; or what it waits for. Its place is taken last, so that none is held while
+/// something else is waited for: a lock, a connection, a server that does not answer.
+pub async fn look(pass: &Pass<'_>) -> Result<Ready, Obstacle> {
+    // Whom something else keeps from starting is nobody whom others wait for.
     let memory = &pass.context.backup.memory;
     let found = ready(pass).await;
-    let obstructed = found.as_ref().is_err_and(Obstacle::is_final);
-    if memory.is_obstructed(&pass.uid()) != obstructed {
-        memory.obstruct(&pass.uid(), obstructed);
-    }
+    memory.obstruct(&pass.uid(), found.is_err());
     let (prepared, wants) = found?;
-    let known = candidates(pass.context);
-    let limits = pass.context.backup.limits;
-    if pass.context.backup.places.take(&wants, known, limits) {
-        return Ok(prepared);
+    if !place(pass, &wants, Places::is_free) {
+        return Err(no_place(pass, &wants));
     }
+    let assessed = start::assess(&prepared).await;
+    memory.obstruct(&pass.uid(), assessed.is_err());
+    let assessment = assessed.inspect_err(|obstacle| {
+        if let Some(Error::Server(error)) = obstacle.retry.as_deref() {
+            pass.context.note_failure(&wants.instance, error);
+        }
+    })?;
+    if !place(pass, &wants, Places::take) {
+        return Err(no_place(pass, &wants));
+    }
+    Ok(Ready {
+        prepared,
+        assessment,
+    })
+}
+
+/// A place for a backup that has begun and handed its own back.
+pub fn take_again(pass: &Pass<'_>, database: &Database) -> Result<(), Obstacle> {
+    if !pass.context.backup.places.must_wait(&pass.uid()) {
+        return Ok(());
+    }
+    let wants = candidate(&pass.backup, database);
+    if place(pass, &wants, Places::take) {
+        Ok(())
+    } else {
+        Err(no_place(pass, &wants))
+    }
+}
+
+/// Asks for a place.
+fn place(
+    pass: &Pass<'_>,
+    wants: &Candidate,
+    ask: impl Fn(&Places, &Candidate, Vec<Candidate>, Limits, &Neighbours) -> bool,
+) -> bool {
+    let backup = &pass.context.backup;
+    let known = candidates(pass.context);
+    let neighbours = neighbours(pass.context);
+    ask(&backup.places, wants, known, backup.limits, &neighbours)
+}
+
+fn no_place(pass: &Pass<'_>, wants: &Candidate) -> Obstacle {
+    let limits = pass.context.backup.limits;
     let message = format!(
-        "{} backups run, or {} on instance {}, and older ones are first (--max-backups, --max-backups-per-instance)",
+        "{} backups run, or {} on instance {}, or others are first: of the namespaces that wait, the one with the fewest \
+         running backups, and the last places are kept for those that have none (--max-backups, \
+         --max-backups-per-instance)",
         limits.overall, limits.per_instance, wants.instance
     );
-    Err(Obstacle::new(BackupReason::WaitingForTurn, message))
+    Obstacle::new(BackupReason::WaitingForTurn, message)
+}
+
+/// The namespaces that have databases on each instance. One that was refused there has none.
+fn neighbours(context: &Context) -> Neighbours {
+    let mut neighbours = Neighbours::default();
+    for guarded in context.all_databases().unwrap_or_default() {
+        let Ok(database) = &guarded.0 else { continue };
+        let claimed = database.status.as_ref().is_some_and(|s| s.claim.is_some());
+        if let (true, Some(namespace)) = (claimed, database.metadata.namespace.as_deref()) {
+            neighbours.add(&database.spec.instance_ref.name, namespace);
+        }
+    }
+    neighbours
 }
 
 /// What the backup needs, if it is its turn among those of its Database.
@@ -50,7 +115,7 @@ async fn ready(pass: &Pass<'_>) -> Result<(Box<Prepared>, Candidate), Obstacle> 
         let message = format!("the backup {other} of this Database is active");
         return Err(Obstacle::new(BackupReason::WaitingForTurn, message));
     }
-    let wants = candidate(&pass.backup, &database, false);
+    let wants = candidate(&pass.backup, &database);
     let prepared = prepare::prepare(pass, database, finality).await?;
     Ok((Box::new(prepared), wants))
 }
@@ -171,11 +236,9 @@ fn candidates(context: &Context) -> Vec<Candidate> {
             if backup.is_active() {
                 let instance = backup.status.as_ref()?.source.as_ref()?.instance.clone();
                 return Some(Candidate {
-                    uid: backup.uid()?,
                     instance,
-                    created: None,
-                    name: backup.name_any(),
                     active: true,
+                    ..of(backup)
                 });
             }
             let obstructed = |uid: &str| context.backup.memory.is_obstructed(uid);
@@ -186,7 +249,7 @@ fn candidates(context: &Context) -> Vec<Candidate> {
             let database = guarded.0.as_ref().ok()?;
             let finality = Finality::of(backup, &context.namespace)?;
             turn::is_named(database, backup, finality == Finality::Final)
-                .then(|| candidate(backup, database, false))
+                .then(|| candidate(backup, database))
         })
         .collect()
 }
@@ -196,13 +259,23 @@ fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>>
     context.databases.get()?.get(&key)
 }
 
-fn candidate(backup: &Backup, database: &Database, active: bool) -> Candidate {
+fn candidate(backup: &Backup, database: &Database) -> Candidate {
+    Candidate {
+        instance: database.spec.instance_ref.name.clone(),
+        ..of(backup)
+    }
+}
+
+/// A backup before it is known where it runs. One before a deletion counts for its Database's namespace, not for the
+/// operator's.
+fn of(backup: &Backup) -> Candidate {
     Candidate {
         uid: backup.uid().unwrap_or_default(),
-        instance: database.spec.instance_ref.name.clone(),
+        namespace: backup.database_namespace().unwrap_or_default(),
+        instance: String::new(),
         created: backup.creation_timestamp().map(|time| time.0),
         name: backup.name_any(),
-        active,
+        active: false,
     }
 }
 

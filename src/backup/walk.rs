@@ -18,6 +18,7 @@ use crate::api::{Backup, BackupReason, BackupState, FINALIZER, Reason};
 use crate::controller::Context;
 use crate::error::Error;
 use crate::finalizer;
+use crate::provider::Assessment;
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub enum End {
 pub struct Found {
     /// What a backup that begins needs.
     pub prepared: Option<Box<Prepared>>,
+    /// How large its dump will be, as a look of just now found.
+    assessment: Option<Assessment>,
+    /// The UID of the Job that was created for it.
+    pub job_uid: Option<String>,
     /// Why it does not begin.
     wait: Option<Obstacle>,
     /// Why it cannot become a backup any more.
@@ -61,13 +66,20 @@ pub async fn walk(context: &Context, backup: &Backup) -> Result<End, Error> {
         }
         match state::act(pass.state(), &seen) {
             Act::Watch => return wait::report(&mut pass, found.wait).await,
-            Act::Start => match start::start(&mut pass).await {
-                Ok(()) => seen.work = Work::Running,
+            Act::Start => match start::start(&mut pass, found.assessment.take()).await {
+                Ok(job_uid) => {
+                    found.job_uid = Some(job_uid);
+                    seen.work = Work::Running;
+                }
                 Err(obstacle) if obstacle.is_final() => {
                     found.ruin = Some(Ruin::new(obstacle.reason, obstacle.message));
                     seen.work = Work::Failed;
                 }
-                Err(obstacle) => return stop(&mut pass, obstacle).await,
+                Err(obstacle) => {
+                    // What cannot start keeps nobody else from starting.
+                    context.backup.places.hand_back(&pass.uid());
+                    return stop(&mut pass, obstacle).await;
+                }
             },
             Act::Follow => match follow::follow(&mut pass).await {
                 Ok(Followed::Runs) => return Ok(End::Again(LOOK)),
@@ -106,8 +118,9 @@ async fn observe(pass: &mut Pass<'_>) -> Result<(Seen, Found), Error> {
     match pass.state() {
         None if seen.deleting => {}
         None => match wait::look(pass).await {
-            Ok(prepared) => {
-                found.prepared = Some(prepared);
+            Ok(ready) => {
+                found.prepared = Some(ready.prepared);
+                found.assessment = Some(ready.assessment);
                 seen.turn = true;
             }
             Err(obstacle) => found.wait = Some(obstacle),

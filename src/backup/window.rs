@@ -99,6 +99,20 @@ pub fn with(window: &Window, lack: Lack, batch: Batch, uploaded: u32) -> Option<
     Some(Window { batches })
 }
 
+/// Whether a window that was read back can be one that was handed out: batches in order, within what the store takes, and
+/// no more signatures than are ever given at a time.
+#[must_use]
+pub fn is_sound(window: &Window, max_parts: u32) -> bool {
+    let mut last = 0;
+    let mut signatures = 0_u32;
+    window.batches.iter().all(|batch| {
+        let follows = batch.first > last && !batch.signatures.is_empty();
+        last = end(batch);
+        signatures = signatures.saturating_add(size(batch));
+        follows && last <= max_parts && signatures <= 3 * MOST
+    })
+}
+
 /// How long signatures should be valid.
 #[must_use]
 pub fn valid_for(started: Timestamp, deadline: SignedDuration, now: Timestamp) -> Duration {
@@ -222,6 +236,29 @@ mod tests {
                 assert!(signed <= 9_000, "{signed}");
             }
         }
+    }
+
+    #[test]
+    fn a_window_that_nobody_handed_out_is_not_believed() {
+        let window = |ranges: &[(u32, u32)]| Window {
+            batches: ranges
+                .iter()
+                .map(|(first, count)| batch(range(*first, *count), 9))
+                .collect(),
+        };
+        assert!(is_sound(&window(&[]), 10));
+        assert!(is_sound(&window(&[(1, 5), (6, 5)]), 10));
+        assert!(is_sound(&window(&[(40, 5)]), 100));
+        for forged in [
+            &[(1, 5), (6, 6)][..],
+            &[(6, 5), (1, 5)],
+            &[(1, 5), (5, 5)],
+            &[(1, 0)],
+            &[(u32::MAX, 5)],
+        ] {
+            assert!(!is_sound(&window(forged), 10), "{forged:?}");
+        }
+        assert!(!is_sound(&window(&[(1, 3 * MOST + 1)]), 1 << 20));
     }
 
     #[test]

@@ -40,6 +40,20 @@ impl Said {
         line.map(String::as_str)
     }
 
+    /// The newest line that says that the tool waited too long for a lock of another session.
+    #[must_use]
+    pub fn lock(&self, flavour: Flavour) -> Option<&str> {
+        let says = |words: &str| {
+            let mut newest = self.last.iter().rev();
+            newest.find(|line| line.contains(words)).map(String::as_str)
+        };
+        match flavour {
+            // While it takes its locks, and only then, a statement of pg_dump has a limit.
+            Flavour::Postgresql => says("statement timeout").and(says("LOCK TABLE ")),
+            Flavour::Mysql | Flavour::Mariadb => says("Lock wait timeout exceeded"),
+        }
+    }
+
     fn hear(&mut self, name: &str, flavour: Flavour, line: &str) {
         let line: String = line
             .trim_end()
@@ -177,6 +191,28 @@ mod tests {
             .map(str::to_owned)
             .into();
         assert_eq!(said.complaint(), Some("pg_dump: unrecognized option"));
+    }
+
+    #[test]
+    fn a_lock_that_was_waited_for_is_told_from_other_failures() {
+        let of = |lines: &[&str], flavour| {
+            let said = Said {
+                last: lines.iter().map(ToString::to_string).collect(),
+                ..Said::default()
+            };
+            said.lock(flavour).map(ToOwned::to_owned)
+        };
+        let timeout =
+            "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout";
+        let lock = "pg_dump: detail: Query was: LOCK TABLE public.orders IN ACCESS SHARE MODE";
+        let denied = "pg_dump: error: query failed: ERROR:  permission denied for table orders";
+        let postgresql = Flavour::Postgresql;
+        assert_eq!(of(&[timeout, lock], postgresql).as_deref(), Some(lock));
+        assert_eq!(of(&[denied, lock], postgresql), None);
+        assert_eq!(of(&[timeout], postgresql), None);
+        let mysql = "mysqldump: Couldn't execute 'SHOW CREATE TABLE `t`': Lock wait timeout exceeded; try restarting transaction (1205)";
+        assert_eq!(of(&[mysql], Flavour::Mysql).as_deref(), Some(mysql));
+        assert_eq!(of(&[mysql], postgresql), None);
     }
 
     #[tokio::test]

@@ -113,6 +113,14 @@ impl Work<'_> {
             Err(error) => return failed(format!("cannot tell how {name} ended: {error}")),
             Ok(status) if !status.success() => {
                 let said = said();
+                if let Some(line) = said.lock(self.errand.source.flavour) {
+                    return Err(Failure::new(
+                        Cause::NoProgress,
+                        format!(
+                            "{name} waited too long for a lock that another session holds in the database: {line}"
+                        ),
+                    ));
+                }
                 let last = said
                     .complaint()
                     .map_or_else(String::new, |line| format!("; it said: {line}"));

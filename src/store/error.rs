@@ -127,6 +127,11 @@ impl StoreError {
     fn from_answer(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
         let code = code.unwrap_or_default();
         let message = quoted(message.unwrap_or("no reason given"));
+        let refused = |message| Self::Refused {
+            code: code.to_owned(),
+            message,
+            status,
+        };
         match code {
             "NoSuchBucket" => return Self::NoBucket,
             "NoSuchUpload" => return Self::NoUpload,
@@ -137,6 +142,7 @@ impl StoreError {
                      spec.backup.s3.credentialsSecretRef"
                 ));
             }
+            "NotImplemented" => return refused(message),
             // The last: another request for the same key was under way.
             "SlowDown"
             | "Throttling"
@@ -155,6 +161,7 @@ impl StoreError {
         }
         match status {
             412 => Self::Exists,
+            501 => refused(message),
             // 200 is S3's way to fail after it began to answer.
             200 | 408 | 425 | 429 | 500.. => Self::Busy {
                 code: if code.is_empty() {
@@ -164,11 +171,7 @@ impl StoreError {
                 },
                 message,
             },
-            300..=499 => Self::Refused {
-                code: code.to_owned(),
-                message,
-                status,
-            },
+            300..=499 => refused(message),
             _ => Self::Unexpected(format!("HTTP status {status} {code}")),
         }
     }
@@ -188,19 +191,22 @@ fn advice(code: &str, status: u16) -> &'static str {
         "AuthorizationHeaderMalformed"
         | "PermanentRedirect"
         | "IllegalLocationConstraintException" => "; correct spec.backup.s3.region",
-        "NotImplemented" => {
-            "; spec.backup.s3.conditionalWrites: false is for stores that do not know If-None-Match"
-        }
+        "NotImplemented" => NO_CONDITIONS,
         _ => match status {
             300..=399 => "; correct spec.backup.s3.region or spec.backup.s3.endpoint",
             401 | 403 => {
                 "; the keys need s3:PutObject, s3:GetObject, s3:AbortMultipartUpload, s3:ListMultipartUploadParts and, \
                  on the bucket, s3:ListBucket and s3:ListBucketMultipartUploads"
             }
+            501 => NO_CONDITIONS,
             _ => "",
         },
     }
 }
+
+/// What a store cannot do, mostly: the one header that not all know.
+const NO_CONDITIONS: &str =
+    "; spec.backup.s3.conditionalWrites: false is for stores that do not know If-None-Match";
 
 /// The reason of a failed TLS handshake, if it is one that stays.
 fn tls(error: &(dyn StdError + 'static)) -> Option<String> {
@@ -275,10 +281,12 @@ mod tests {
             (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
             (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
             (301, "PermanentRedirect", "region"),
-            (501, "NotImplemented", "NotImplemented"),
+            (501, "NotImplemented", "conditionalWrites: false"),
+            (501, "", "conditionalWrites: false"),
         ] {
             let error = of(status, code);
             assert!(error.to_string().contains(word), "{error}");
+            assert!(!error.is_retryable(), "{error}");
         }
         assert!(!of(403, "AccessDenied").is_retryable());
     }

@@ -211,6 +211,41 @@ fn a_lock_in_the_server_is_a_stall_and_the_session_ends() {
 }
 
 #[test]
+fn a_lock_that_is_waited_for_too_long_is_named_with_its_table() {
+    run(async {
+        let server = Server::start();
+        let mut bed = Bed::new(Flavour::Postgresql).await;
+        server.aim(&mut bed);
+        let mut psql = server.command(&server.psql, "orders=x");
+        psql.args(["-X", "-c", "BEGIN; LOCK TABLE rows; SELECT pg_sleep(600)"]);
+        let mut holder = psql.spawn().unwrap();
+        let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'rows'::regclass AND granted AND mode = 'AccessExclusiveLock'";
+        let pod = bed.start(&["pg_dump", "--version"]);
+        pod.until("lock", || server.sql("orders=x", locked).trim() == "1")
+            .await;
+        drop(pod);
+        let command = [&DUMP[..], &["--lock-wait-timeout=1000"]].concat();
+        let failed = bed.run(&command).await.failed(Cause::NoProgress);
+        for words in ["a lock that another session holds", "LOCK TABLE", "rows"] {
+            assert!(failed.message.contains(words), "{failed:?}");
+        }
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_large_object_with_a_high_number_is_dumped() {
+    run(async {
+        let server = Server::start();
+        let mut bed = Bed::new(Flavour::Postgresql).await;
+        server.aim(&mut bed);
+        server.sql("orders=x", "SELECT lo_from_bytea(3000000000, 'x')");
+        bed.run(&DUMP).await.done();
+    });
+}
+
+#[test]
 fn another_format_is_refused_with_what_to_do() {
     run(async {
         let server = Server::start();

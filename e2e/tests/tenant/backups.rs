@@ -1,6 +1,7 @@
 //! Backups of what is another namespace's, final backups, and work made beforehand under the names of a backup's own.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState, DATABASE_LABEL, DATABASE_NAMESPACE_LABEL};
 use e2e::servers::OPERATOR_NAMESPACE;
@@ -12,6 +13,9 @@ use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::scene::{played, played_on_every_server};
+
+/// How soon a backup begins, whatever another team does.
+const BEGUN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Makes a Backup as it stands.
 async fn write(team: &Bed, metadata: Value, reference: Value) {
@@ -96,49 +100,208 @@ async fn a_database_that_is_not_its_own_is_not_backed_up() {
     .await;
 }
 
-/// A Job of the team's own, under any name, with any labels.
-fn own_job(name: &str, labels: &BTreeMap<String, String>) -> Job {
+/// What a backup's pod would say of an upload that nobody made.
+fn forged_report() -> String {
+    let digest = "0".repeat(64);
+    json!({"outcome": "done", "parts": 1, "bytes": 24, "sha256": digest, "partsDigest": digest,
+        "dumpedBytes": 24, "toolVersion": "none"})
+    .to_string()
+}
+
+/// A container that leaves a report as its last words.
+fn reporting() -> Value {
+    let script = format!("printf '%s' '{}' > /dev/termination-log", forged_report());
+    json!({"name": "dump", "image": "docker.io/library/postgres:17", "imagePullPolicy": "Never",
+        "command": ["sh", "-c", script]})
+}
+
+/// A Job of the team's own in the place of a backup's: with its name, its label, its owner, and a report.
+fn own_job(name: &str, backup: &Backup) -> Job {
+    let labels = json!({"db-operator.dev/backup": backup.name_any()});
+    let owner = json!({"apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup", "name": backup.name_any(),
+        "uid": backup.uid(), "controller": true});
     serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": labels},
-        "spec": {"template": {"metadata": {"labels": labels}, "spec": {
-            "restartPolicy": "Never", "serviceAccountName": "team", "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "dump", "image": "docker.io/library/postgres:17", "imagePullPolicy": "Never",
-                "command": ["sleep", "infinity"]}],
+        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [reporting()],
         }}},
     }))
     .unwrap()
 }
 
-/// The name of a backup's Job is known before the Job is there, if it has to wait.
+/// The name of a backup's Job is known before the Job is there, if it has to wait. What stands there by then does not
+/// count, and goes.
 #[tokio::test]
-async fn work_made_beforehand_is_neither_used_nor_removed() {
+async fn work_made_beforehand_is_replaced() {
     played(Server::Postgres, async |scene| {
-        let own = scene.team.make_usable("own", json!({"deletionPolicy": "Delete"})).await;
+        let own = scene
+            .team
+            .make_usable("own", json!({"deletionPolicy": "Delete"}))
+            .await;
         let holder = scene.admin.hold_up(&own).await;
         let first = scene.team.back_up("first", &own, json!({})).await;
         scene.team.backing_up(&first).await;
         let second = scene.team.back_up("second", &own, json!({})).await;
-        let uid = Bed::uid(&scene.team.backups().get(&second).await.unwrap());
-        let name = format!("backup-{uid}");
-        let labels = BTreeMap::from([("db-operator.dev/backup".to_owned(), second.clone())]);
+        let waiting = scene.team.backups().get(&second).await.unwrap();
+        let name = format!("backup-{}", Bed::uid(&waiting));
         let jobs = scene.team.api::<Job>();
-        let made = jobs.create(&PostParams::default(), &own_job(&name, &labels)).await.unwrap();
-        let secret: Secret = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "stringData": {"errand.json": "{}"}})).unwrap();
-        let secret = scene.team.secrets().create(&PostParams::default(), &secret).await.unwrap();
+        let made = jobs
+            .create(&PostParams::default(), &own_job(&name, &waiting))
+            .await
+            .unwrap();
+        let labels = BTreeMap::from([("db-operator.dev/backup", &second)]);
+        let secret: Secret =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels},
+            "stringData": {"errand.json": "{}", "store-ca.crt": "mine"}}))
+            .unwrap();
+        scene
+            .team
+            .secrets()
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
+        // Its report is there before the backup's turn comes.
+        eventually(
+            "the Job that was made beforehand is complete",
+            BACKED_UP,
+            async || {
+                let found = jobs.get(&name).await.unwrap();
+                match found.status.and_then(|status| status.succeeded) {
+                    Some(1) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            },
+        )
+        .await;
         holder.close().await;
 
         scene.team.completed(&first).await;
-        let failure = scene.team.failed(&second, BACKED_UP).await;
-        assert_eq!(failure.reason, "JobRefused", "{}", failure.message);
-        assert!(failure.message.contains(&name), "{}", failure.message);
-        let left = jobs.get(&name).await.unwrap();
-        assert_eq!((left.uid(), left.metadata.deletion_timestamp), (made.uid(), None));
-        let left = scene.team.secrets().get(&name).await.unwrap();
-        assert_eq!((left.resource_version(), left.data), (secret.resource_version(), secret.data));
+        let done = scene.team.completed(&second).await.status.unwrap();
+        assert!(
+            done.stored_bytes > Some(24) && done.sha256 != Some("0".repeat(64)),
+            "{done:?}"
+        );
+        let job_uid = done.upload.unwrap().job_uid;
+        assert_ne!(job_uid, made.uid());
+        assert_eq!(jobs.get(&name).await.unwrap().uid(), job_uid);
+        // The pods of the other one went with it, and what was in the Secret.
+        eventually("only the operator's pod is left", BACKED_UP, async || {
+            let pods = scene
+                .team
+                .api::<Pod>()
+                .list(&ListParams::default())
+                .await
+                .unwrap();
+            let others: Vec<_> = pods
+                .iter()
+                .filter(|pod| {
+                    pod.owner_references()
+                        .iter()
+                        .any(|owner| Some(&owner.uid) == made.uid().as_ref())
+                })
+                .map(ResourceExt::name_any)
+                .collect();
+            if others.is_empty() {
+                Ok(())
+            } else {
+                Err(others.join(", "))
+            }
+        })
+        .await;
+        let left = scene.team.secrets().get(&name).await.unwrap().data.unwrap();
+        assert!(
+            !left.values().any(|value| value.0 == b"mine"),
+            "{:?}",
+            left.keys()
+        );
 
-        // With that out of its way, it works again.
+        // With another one in its place at the same moment again and again, it comes to its end all the same.
         let third = scene.team.back_up("third", &own, json!({})).await;
         scene.team.completed(&third).await;
+    })
+    .await;
+}
+
+/// Backups that wait behind a lock for as long as they may hold one place of an instance, and keep nobody waiting.
+#[tokio::test]
+async fn backups_that_hold_their_slots_keep_no_other_namespace_waiting() {
+    played(Server::Postgres, async |scene| {
+        let instance = scene.rival.make_instance("slots", json!({})).await;
+        let spec = json!({"deletionPolicy": "Delete", "instanceRef": {"name": instance}});
+        let quiet = scene.rival.make_usable("quiet", spec.clone()).await;
+        let mut holders = Vec::new();
+        let mut flood = Vec::new();
+        for name in ["a", "b"] {
+            let own = scene.team.make_usable(name, spec.clone()).await;
+            holders.push(scene.admin.hold_up(&own).await);
+            let limits = json!({"deadlineSeconds": 604_800, "stallSeconds": 86_400});
+            flood.push(scene.team.back_up(name, &own, limits).await);
+        }
+        scene.team.backing_up(&flood[0]).await;
+        let message = scene
+            .team
+            .waits(&flood[1], "Reconciling", "WaitingForTurn")
+            .await;
+        assert!(message.contains(&instance), "{message}");
+
+        let backup = scene.rival.back_up("quiet", &quiet, json!({})).await;
+        let begun = |backup: &Backup| backup.state().is_some();
+        scene
+            .rival
+            .backup_until(&backup, "begun", BEGUN_WITHIN, begun)
+            .await;
+        scene.rival.completed(&backup).await;
+        // The place is kept for the next one, too.
+        scene
+            .team
+            .waits(&flood[1], "Reconciling", "WaitingForTurn")
+            .await;
+        for holder in holders {
+            holder.close().await;
+        }
+        for backup in &flood {
+            scene.team.completed(backup).await;
+        }
+    })
+    .await;
+}
+
+/// What the platform allows counts where a team asks for more, and the message says so.
+#[tokio::test]
+async fn the_instances_limit_ends_a_backup_that_asks_for_more() {
+    played(Server::Postgres, async |scene| {
+        let shared = scene
+            .rival
+            .instances()
+            .get(scene.rival.server.instance())
+            .await
+            .unwrap();
+        let mut backup = serde_json::to_value(shared.spec.backup).unwrap();
+        backup["job"]["maxStallSeconds"] = json!(30);
+        let instance = scene
+            .rival
+            .make_instance("limits", json!({"backup": backup}))
+            .await;
+        let spec = json!({"deletionPolicy": "Delete", "instanceRef": {"name": instance}});
+        let own = scene.team.make_usable("own", spec).await;
+        let holder = scene.admin.hold_up(&own).await;
+        let backup = scene
+            .team
+            .back_up(
+                "b",
+                &own,
+                json!({"deadlineSeconds": 604_800, "stallSeconds": 86_400}),
+            )
+            .await;
+        let failure = scene.team.failed(&backup, BACKED_UP).await;
+        assert_eq!(failure.reason, "NoProgress", "{}", failure.message);
+        for words in [
+            "LOCK TABLE public.locked",
+            "maxStallSeconds of the instance (30 s)",
+        ] {
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
+        holder.close().await;
     })
     .await;
 }
@@ -154,15 +317,10 @@ async fn a_pod_that_says_it_is_a_backups_makes_no_backup() {
         let running = scene.team.backing_up(&backup).await;
         let name = running.status.unwrap().upload.unwrap().job_name.unwrap();
         let job = scene.team.api::<Job>().get(&name).await.unwrap();
-        let digest = "0".repeat(64);
-        let report = json!({"outcome": "done", "parts": 1, "bytes": 1, "sha256": digest, "partsDigest": digest,
-            "dumpedBytes": 1, "toolVersion": "none"})
-        .to_string();
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "posing", "labels": {"db-operator.dev/backup": backup},
                 "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job.uid()}]},
-            "spec": {"restartPolicy": "Never", "containers": [{"name": "dump", "image": "docker.io/library/postgres:17",
-                "imagePullPolicy": "Never", "command": ["sh", "-c", format!("printf '%s' '{report}' > /dev/termination-log")]}]},
+            "spec": {"restartPolicy": "Never", "containers": [reporting()]},
         }))
         .unwrap();
         scene.team.api::<Pod>().create(&PostParams::default(), &pod).await.unwrap();
@@ -175,13 +333,9 @@ async fn a_pod_that_says_it_is_a_backups_makes_no_backup() {
         })
         .await;
         holder.close().await;
-        // It may spoil its own backup; it cannot make one of what was not uploaded.
-        let ended = |backup: &Backup| backup.state().is_some_and(BackupState::is_terminal);
-        let done = scene.team.backup_until(&backup, "ended", BACKED_UP, ended).await;
-        let status = done.status.unwrap();
-        if let Some(stored) = status.stored_bytes {
-            assert!(stored > 1 && status.sha256.as_deref() != Some(&digest), "{stored}");
-        }
+        // It is no pod of the Job's: nothing of it counts.
+        let status = scene.team.completed(&backup).await.status.unwrap();
+        assert!(status.stored_bytes > Some(24) && status.sha256 != Some("0".repeat(64)), "{status:?}");
         assert_eq!(password(&scene.admin.secret(&own).await), before);
     })
     .await;

@@ -184,6 +184,10 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
 
+    /// The metadata.uid of the Job that the operator created. Another one of that name does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_uid: Option<String>,
+
     /// How many parts the object has, once it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<i32>,

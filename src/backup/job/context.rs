@@ -27,8 +27,9 @@ pub(super) fn values(order: &Order<'_>) -> Value {
         "operatorImage": order.operator_image,
         "credentialsSecret": order.credentials_secret,
         "memoryBytes": order.memory_bytes,
-        "deadlineSeconds": spec.deadline_seconds,
-        "stallSeconds": spec.stall_seconds,
+        "deadlineSeconds": order.limits.deadline.time.as_secs(),
+        "stallSeconds": order.limits.stall.time.as_secs(),
+        "lockWaitSeconds": order.limits.lock_wait().as_secs(),
         "keepSeconds": order.keep_seconds,
     })
 }

@@ -96,7 +96,7 @@ fn job_spec(asked: JobSpec, order: &Order<'_>) -> Result<JobSpec, Refusal> {
         ttl_seconds_after_finished: _,
     } = asked;
     Ok(JobSpec {
-        active_deadline_seconds: Some(order.backup.spec.deadline_seconds),
+        active_deadline_seconds: Some(order.limits.deadline.time.as_secs()),
         backoff_limit: Some(0),
         completions: Some(1),
         parallelism: Some(1),

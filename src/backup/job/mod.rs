@@ -21,6 +21,7 @@ mod volume;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
+use super::time_limit::TimeLimits;
 use crate::api::Backup;
 use crate::dump::errand::Flavour;
 use crate::template::{self, TemplateError};
@@ -61,6 +62,8 @@ pub struct Order<'a> {
     pub operator_image: &'a str,
     /// The Secret with `username`, `password` and perhaps `ca.crt`, in the Backup's namespace.
     pub credentials_secret: &'a str,
+    /// How long it may take, and stand still.
+    pub limits: TimeLimits,
     /// What the dump tool and the process beside it need together, in bytes: the least memory limit of their container.
     pub memory_bytes: u64,
     /// How long the Job stays when it is finished, in seconds.
@@ -107,14 +110,6 @@ pub enum JobError {
 #[must_use]
 pub fn name(backup: &Backup) -> String {
     format!("backup-{}", backup.uid().unwrap_or_default())
-}
-
-/// Whether a Job is the operator's for this backup, and not somebody else's of its name.
-#[must_use]
-pub fn is_of(job: &Job, backup: &Backup) -> bool {
-    let owners = job.metadata.owner_references.iter().flatten();
-    let uids: Vec<_> = owners.map(|owner| Some(&owner.uid)).collect();
-    uids.contains(&backup.metadata.uid.as_ref())
 }
 
 /// The vendor's image with the tools of this series.

@@ -213,7 +213,8 @@ impl Archive {
                 0 => At::Block,
                 length => At::Data(length),
             },
-            At::Object => match reader.count()? {
+            // An oid of 2³¹ and more is written as a negative number.
+            At::Object => match reader.int()? {
                 0 => At::Block,
                 _ => At::ObjectChunk,
             },

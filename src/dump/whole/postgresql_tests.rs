@@ -56,8 +56,14 @@ fn archive(minor: u8, tables: &[Vec<u8>], objects: &[Vec<u8>]) -> Vec<u8> {
     if !objects.is_empty() {
         bytes.push(OBJECTS);
         bytes.extend(int(i64::try_from(with_data).unwrap()));
-        for object in objects {
-            bytes.extend(int(16_384));
+        for (number, object) in objects.iter().enumerate() {
+            // The other is 3,000,000,000, as pg_dump writes it.
+            let oid = if number % 2 == 0 {
+                16_384
+            } else {
+                -1_294_967_296
+            };
+            bytes.extend(int(oid));
             bytes.extend(chunks(object));
         }
         bytes.extend(int(0));

@@ -33,6 +33,7 @@ pub fn fixture(kind: &str) -> Value {
                     "job": {
                         "image": "registry.example:5000/postgres:17",
                         "templateRef": {"name": "my-templates", "key": "job.yaml.hbs"},
+                        "maxDeadlineSeconds": 43200, "maxStallSeconds": 900,
                     },
                 },
                 // The operator of the cluster, if one runs, shall leave it alone.

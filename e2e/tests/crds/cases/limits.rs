@@ -69,6 +69,20 @@ pub fn limits() -> Vec<Case> {
         ),
         case(
             "DatabaseInstance",
+            "/spec/backup/job/maxDeadlineSeconds",
+            json!(59),
+            "greater than or equal to 60",
+        )
+        .good([json!(604_800)]),
+        case(
+            "DatabaseInstance",
+            "/spec/backup/job/maxStallSeconds",
+            json!(86_401),
+            "less than or equal to 86400",
+        )
+        .good([json!(30)]),
+        case(
+            "DatabaseInstance",
             "/spec/provider",
             json!("oracle"),
             "\"postgresql\", \"mysql\"",

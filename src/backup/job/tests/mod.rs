@@ -41,6 +41,7 @@ fn order(backup: &Backup, flavour: Flavour) -> Order<'_> {
         image: None,
         operator_image: "registry.example/db-operator:0.1.0",
         credentials_secret: "orders",
+        limits: TimeLimits::of(backup, None),
         memory_bytes: 268_435_456,
         keep_seconds: 86_400,
         template: None,
@@ -136,6 +137,27 @@ fn our_templates_say_what_runs() {
 }
 
 #[test]
+fn what_the_instance_allows_is_what_the_job_has() {
+    let backup = backup();
+    let settings = json!({"s3": {"bucket": "b", "region": "r"}, "job": {"maxDeadlineSeconds": 120, "maxStallSeconds": 60}});
+    let settings = serde_json::from_value(settings).unwrap();
+    let order = Order {
+        limits: TimeLimits::of(&backup, Some(&settings)),
+        ..order(&backup, Flavour::Postgresql)
+    };
+    let job = build(&order).unwrap();
+    assert_eq!(
+        job.spec.as_ref().unwrap().active_deadline_seconds,
+        Some(120)
+    );
+    let command = container(&job, CONTAINER).command.as_ref().unwrap();
+    assert!(
+        command.contains(&"--lock-wait-timeout=54000".to_owned()),
+        "{command:?}"
+    );
+}
+
+#[test]
 fn each_engine_has_its_own_command() {
     let backup = backup();
     let command = |flavour| {
@@ -149,7 +171,8 @@ fn each_engine_has_its_own_command() {
         command(Flavour::Postgresql),
         (
             "docker.io/library/postgres:17".to_owned(),
-            "pg_dump --format=custom --compress=0 --no-password".to_owned()
+            "pg_dump --format=custom --compress=0 --no-password --lock-wait-timeout=270000"
+                .to_owned()
         )
     );
     let common = "--defaults-extra-file=/db-operator/work/client.cnf --default-character-set=utf8mb4 \
@@ -166,7 +189,8 @@ fn each_engine_has_its_own_command() {
         (
             "docker.io/library/mysql:9.7".to_owned(),
             format!(
-                "mysqldump {common} --set-gtid-purged=OFF --loose-skip-masking-policies -- Orders"
+                "mysqldump {common} --set-gtid-purged=OFF --loose-init-command=SET SESSION lock_wait_timeout = 270 \
+                 --loose-skip-masking-policies -- Orders"
             )
         )
     );
