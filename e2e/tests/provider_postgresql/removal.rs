@@ -473,8 +473,8 @@ pub async fn a_user_is_left_over_where_others_keep_it(bed: &mut Bed) {
     provider.inspect().await.unwrap();
     let observed = provider.observe(&of).await.unwrap();
     assert_eq!((observed.role, observed.claims), (None, vec![]));
-    bed.run("postgres", "DROP DATABASE elsewhere; DROP ROLE club")
-        .await;
+    bed.run("postgres", "DROP DATABASE elsewhere").await;
+    bed.run("postgres", "DROP ROLE club").await;
     bed.assert_no_membership_left().await;
     provider.close().await;
 }
