@@ -353,8 +353,8 @@ pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
         GRANT USAGE ON SCHEMA s TO victim WITH GRANT OPTION;
         GRANT SELECT ON s.t TO victim WITH GRANT OPTION;
         GRANT SELECT (a) ON s.u TO victim;
-        CREATE POLICY alone ON s.u TO victim USING (true);
-        CREATE POLICY both ON s.u TO victim, hanger USING (true);
+        CREATE POLICY of_one ON s.u TO victim USING (true);
+        CREATE POLICY of_two ON s.u TO victim, hanger USING (true);
         CREATE FUNCTION s.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
         GRANT EXECUTE ON FUNCTION s.f() TO victim;
         CREATE TYPE s.y AS (a int);
@@ -392,7 +392,7 @@ pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
         .await
         .unwrap();
     let policies = "SELECT polname::text FROM pg_policy";
-    assert_eq!(bed.ask("hanger", policies).await, ["both"]);
+    assert_eq!(bed.ask("hanger", policies).await, ["of_two"]);
     bed.assert_no_membership_left().await;
     assert_eq!(
         provider.ensure_database(&desired("hanger")).await.unwrap(),
@@ -473,8 +473,8 @@ pub async fn a_user_is_left_over_where_others_keep_it(bed: &mut Bed) {
     provider.inspect().await.unwrap();
     let observed = provider.observe(&of).await.unwrap();
     assert_eq!((observed.role, observed.claims), (None, vec![]));
-    bed.run("postgres", "DROP DATABASE elsewhere; DROP ROLE club")
-        .await;
+    bed.run("postgres", "DROP DATABASE elsewhere").await;
+    bed.run("postgres", "DROP ROLE club").await;
     bed.assert_no_membership_left().await;
     provider.close().await;
 }
