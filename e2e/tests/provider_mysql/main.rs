@@ -73,7 +73,6 @@ const EVERYWHERE: &[Scenario] = scenarios![
     drift::a_changed_password_is_seen,
     drift::what_hinders_a_login_is_told_from_what_does_not,
     exposure::names_that_others_get_at_are_refused,
-    exposure::mandatory_roles_are_everybodys,
     exposure::who_gets_at_databases_is_told_of_the_server,
     exposure::a_database_that_others_get_at_says_so,
     exposure::nothing_is_left_for_a_later_database_of_the_name,
@@ -102,6 +101,9 @@ const EVERYWHERE: &[Scenario] = scenarios![
     faults::a_rotated_admin_password_is_told,
     faults::tls_is_what_was_asked_for,
 ];
+
+/// On every server, when all others are done there: they change what concerns every session.
+const LAST: &[Scenario] = scenarios![exposure::mandatory_roles_are_everybodys];
 
 /// On a server that no other scenario uses at the same time, one after the other.
 const ALONE: &[Scenario] = scenarios![
@@ -160,6 +162,7 @@ async fn every_scenario_on_every_server() {
         }
         contexts.push(context);
     }
+    let everywhere = contexts.clone();
     let context = Context::new(alone.server.clone(), Some(alone)).await;
     contexts.push(Arc::clone(&context));
     runs.push(tokio::spawn(async move {
@@ -173,6 +176,11 @@ async fn every_scenario_on_every_server() {
     let mut failures = Vec::new();
     for finished in runs {
         failures.extend(finished.await.unwrap());
+    }
+    for context in everywhere {
+        for scenario in LAST {
+            failures.extend(run(*scenario, Arc::clone(&context)).await);
+        }
     }
     for context in &contexts {
         failures.extend(context.clean().await.err());

@@ -159,17 +159,16 @@ pub async fn what_the_user_defined_elsewhere_is_named(context: Arc<Context>) {
     let Removed::Blocked(sentence) = provider.remove(&both(&names)).await.unwrap() else {
         panic!("dropped a definer");
     };
-    assert!(
-        sentence.contains("view_of_it") && sentence.contains("proc_of_it"),
-        "{sentence}"
-    );
+    for statement in ["DROP VIEW", "DROP PROCEDURE"] {
+        let statement = format!("{statement} {schema}.");
+        assert!(sentence.contains(&statement), "{sentence}");
+    }
     let left = provider.observe(&names).await.unwrap();
     assert!(left.database.is_none() && left.role.is_some_and(|role| !role.can_login));
-    context
-        .server
-        .run(&[format!("DROP DATABASE {schema}")])
-        .await
-        .unwrap();
+    // What is said can be run as it is.
+    let (_, statements) = sentence.rsplit_once("run: ").unwrap();
+    let statements: Vec<&str> = statements.split("; ").collect();
+    context.server.run(&statements).await.unwrap();
     assert_eq!(provider.remove(&both(&names)).await.unwrap(), Removed::Done);
     assert!(provider.observe(&names).await.unwrap().role.is_none());
 }

@@ -258,28 +258,25 @@ pub(super) async fn look_for_everybody(
 /// The administrator's account as statements name it, and its global privileges, those of active roles included.
 pub(super) async fn privileges(session: &mut Session) -> Result<(String, Held), ProviderError> {
     let doing = "asking for the administrator's privileges";
-    let mut meanwhile = false;
-    let (account, rows) = loop {
-        let who = sqlx::query("SELECT CURRENT_USER() AS account, CURRENT_ROLE() AS roles");
-        let (account, roles) = match session.rows(doing, who).await?.first() {
-            Some(row) => (row.text("account")?, row.text("roles")?),
-            None => (String::new(), String::new()),
-        };
-        // MySQL answers with the roles' names, and with their privileges only when they are named. The list is the
-        // server's own and quoted by it; MariaDB includes the active role by itself and quotes nothing.
-        let sql = if roles.starts_with('`') {
-            format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")
-        } else {
-            "SHOW GRANTS".to_owned()
-        };
-        match session.show(doing, sql).await {
-            Ok(rows) => break (account, rows),
-            // Somebody took the role away between the two.
-            Err(failure) if failure.number == Some(error::NO_ROLE) && !meanwhile => {
-                meanwhile = true;
+    let who = sqlx::query("SELECT CURRENT_USER() AS account, CURRENT_ROLE() AS roles");
+    let (account, roles) = match session.rows(doing, who).await?.first() {
+        Some(row) => (row.text("account")?, row.text("roles")?),
+        None => (String::new(), String::new()),
+    };
+    let own = || "SHOW GRANTS".to_owned();
+    // MySQL answers with the roles' names, and with their privileges only when they are named. The list is the
+    // server's own and quoted by it; MariaDB includes the active role by itself and quotes nothing.
+    let rows = if roles.starts_with('`') {
+        let with_roles = format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}");
+        match session.show(doing, with_roles).await {
+            // Somebody took a role away since the session began, which goes on with it.
+            Err(failure) if failure.number == Some(error::NO_ROLE) => {
+                session.show(doing, own()).await?
             }
-            Err(failure) => return Err(failure.error),
+            answer => answer?,
         }
+    } else {
+        session.show(doing, own()).await?
     };
     let lines: Vec<String> = rows
         .iter()

@@ -298,7 +298,8 @@ impl Dialect {
         }
     }
 
-    /// Which sessions hold a lock on something in a schema: `id`. An error where the server cannot tell.
+    /// Which sessions hold a lock on something in a schema, or one that keeps everything as it is: `id`. An error where the
+    /// server cannot tell.
     pub(super) fn lock_holders_sql(&self) -> &'static str {
         if self.is_mariadb() {
             // A plugin that is seldom installed; without it the error makes the caller look at the process list.
@@ -307,8 +308,9 @@ impl Dialect {
         } else {
             "SELECT DISTINCT CAST(t.PROCESSLIST_ID AS SIGNED) AS id FROM performance_schema.metadata_locks m \
              JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
-             WHERE CAST(m.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) AND m.LOCK_STATUS = 'GRANTED' \
-             AND t.PROCESSLIST_ID IS NOT NULL"
+             WHERE (CAST(m.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) \
+             OR m.OBJECT_TYPE IN ('GLOBAL', 'BACKUP LOCK') AND m.LOCK_TYPE = 'SHARED') \
+             AND m.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID IS NOT NULL"
         }
     }
 

@@ -119,7 +119,7 @@ pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
         // Access denied to a schema, table, column, routine, or for want of a global privilege.
         Some(1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1698) => {
             ProviderError::NotPermitted {
-                doing,
+                doing: format!("do this ({doing})"),
                 detail,
                 grant: site.grant.to_owned(),
             }

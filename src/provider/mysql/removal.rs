@@ -258,9 +258,9 @@ async fn drop_user(
         .map_err(|error| error.in_database(removal.names.database.as_str()))?;
     if !left.is_empty() {
         return Ok(Some(format!(
-            "user {user} is the definer of {} in other databases, which would no longer work; drop them or change \
-             their DEFINER",
-            some(&left, ", ")
+            "user {user} is the definer of what stands in other databases and would no longer work; make it anew with \
+             another DEFINER, or run: {}",
+            some(&left, "; ")
         )));
     }
     let drop = format!("DROP USER {}", account_of(user));
@@ -284,16 +284,16 @@ async fn drop_user(
     }
 }
 
-/// Views, routines, triggers and events that run as the user. Those of its own database are gone when it is asked.
+/// The statements that drop the views, routines, triggers and events that run as the user. Those of its own database are
+/// gone when it is asked.
 async fn definitions(session: &mut Session, user: &SqlName) -> Result<Vec<String>, ProviderError> {
-    const SQL: &str = "SELECT CONVERT(what USING utf8mb4) AS what, definer FROM (\
-         SELECT CONCAT('view ', TABLE_SCHEMA, '.', TABLE_NAME) AS what, DEFINER AS definer \
+    const SQL: &str = "SELECT CONVERT(kind USING utf8mb4) AS kind, CONVERT(of_schema USING utf8mb4) AS of_schema, \
+         CONVERT(name USING utf8mb4) AS name, definer FROM (\
+         SELECT 'VIEW' AS kind, TABLE_SCHEMA AS of_schema, TABLE_NAME AS name, DEFINER AS definer \
          FROM information_schema.VIEWS UNION ALL \
-         SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_SCHEMA, '.', ROUTINE_NAME), DEFINER \
-         FROM information_schema.ROUTINES UNION ALL \
-         SELECT CONCAT('trigger ', TRIGGER_SCHEMA, '.', TRIGGER_NAME), DEFINER \
-         FROM information_schema.TRIGGERS UNION ALL \
-         SELECT CONCAT('event ', EVENT_SCHEMA, '.', EVENT_NAME), DEFINER FROM information_schema.EVENTS) AS defined \
+         SELECT ROUTINE_TYPE, ROUTINE_SCHEMA, ROUTINE_NAME, DEFINER FROM information_schema.ROUTINES UNION ALL \
+         SELECT 'TRIGGER', TRIGGER_SCHEMA, TRIGGER_NAME, DEFINER FROM information_schema.TRIGGERS UNION ALL \
+         SELECT 'EVENT', EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS) AS defined \
          WHERE definer = ?";
     let definer = format!("{user}@{ANY_HOST}");
     let rows = session
@@ -305,7 +305,12 @@ async fn definitions(session: &mut Session, user: &SqlName) -> Result<Vec<String
     let mut found = Vec::new();
     for row in &rows {
         if row.text("definer")? == definer {
-            found.push(row.text("what")?);
+            found.push(format!(
+                "DROP {} {}.{}",
+                row.text("kind")?,
+                mysql_identifier(&row.text("of_schema")?),
+                mysql_identifier(&row.text("name")?)
+            ));
         }
     }
     Ok(found)
