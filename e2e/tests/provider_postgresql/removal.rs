@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use db_operator::provider::{Claim, Login, Names, Provider, Removal, Removed};
 
-use crate::bed::{ADMINISTRATOR, Bed, CANARY, ask, desired, eventually, names, password, run};
+use crate::bed::{
+    ADMINISTRATOR, Bed, CANARY, ask, desired, eventually, names, password, run, session_at,
+};
 
 fn everything(name: &str) -> Removal {
     Removal {
@@ -103,7 +105,7 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
         .unwrap();
 
     let blocked = sentence(provider.remove(&everything("busy")).await.unwrap());
-    let pid = crate::bed::ask(&mut superuser, "SELECT pg_backend_pid()::text")
+    let pid = ask(&mut superuser, "SELECT pg_backend_pid()::text")
         .await
         .remove(0);
     assert!(
@@ -237,12 +239,8 @@ pub async fn a_lock_of_the_users_own_is_ended(bed: &mut Bed) {
         let port = bed.server.port;
         tasks.push(tokio::spawn(async move {
             while !stop.load(Ordering::SeqCst) {
-                let session = crate::bed::session_at(
-                    port,
-                    "own-lock",
-                    &format!("{CANARY}-own-lock"),
-                    "own-lock",
-                );
+                let password = format!("{CANARY}-own-lock");
+                let session = session_at(port, "own-lock", &password, "own-lock");
                 if let Ok(mut session) = session.await {
                     let _ = run(&mut session, statement).await;
                 }

@@ -158,7 +158,8 @@ impl Postgresql {
                 .await;
             self.leave(visit, result).await
         };
-        give_way(cleared.await)
+        give_way(cleared.await)?;
+        Ok(())
     }
 
     /// `DROP OWNED BY` in the session's database, in which the user owns nothing: so it drops nothing but takes away
@@ -395,16 +396,13 @@ impl Hanging {
                 "it has privileges on the database {database:?}; {superuser}: REVOKE ALL ON DATABASE {} FROM {user} CASCADE",
                 quoted(database)
             ),
-            (None, None, shared, owned) => format!(
-                "it {} {}; {superuser}: {} {user}{}",
-                if *owned { "owns" } else { "has privileges on" },
-                shared.as_deref().unwrap_or("a shared object"),
-                if *owned {
-                    "REASSIGN OWNED BY"
-                } else {
-                    "DROP OWNED BY"
-                },
-                if *owned { " TO CURRENT_USER" } else { "" },
+            (None, None, shared, true) => format!(
+                "it owns {}; {superuser}: REASSIGN OWNED BY {user} TO CURRENT_USER",
+                shared.as_deref().unwrap_or("a shared object")
+            ),
+            (None, None, shared, false) => format!(
+                "it has privileges on {}; {superuser}: DROP OWNED BY {user}",
+                shared.as_deref().unwrap_or("a shared object")
             ),
         }
     }

@@ -156,27 +156,29 @@ impl Postgresql {
 
 impl Obstacle {
     fn told(&self) -> String {
-        let mut told = format!(
-            "process {} (user {:?}, application {:?})",
-            self.pid, self.role, self.application
-        );
-        if let Some(age) = self.age {
-            told.push_str(&format!(" for {}", lasting(age)));
-        }
-        if let Some(slot) = &self.slot {
-            told.push_str(&format!(" with the replication slot {slot:?}"));
-        }
-        told
+        let age = self.age.map(|age| format!(" for {}", lasting(age)));
+        let slot = self
+            .slot
+            .as_ref()
+            .map(|slot| format!(" with the replication slot {slot:?}"));
+        format!(
+            "process {} (user {:?}, application {:?}){}{}",
+            self.pid,
+            self.role,
+            self.application,
+            age.unwrap_or_default(),
+            slot.unwrap_or_default()
+        )
     }
 
     fn remedy(&self) -> String {
-        let mut remedy = format!("SELECT pg_terminate_backend({})", self.pid);
-        if let Some(slot) = &self.slot {
-            remedy.push_str(&format!(
-                "; SELECT pg_drop_replication_slot({})",
+        let end = format!("SELECT pg_terminate_backend({})", self.pid);
+        match &self.slot {
+            None => end,
+            Some(slot) => format!(
+                "{end}; SELECT pg_drop_replication_slot({})",
                 postgresql_literal(slot)
-            ));
+            ),
         }
-        remedy
     }
 }
