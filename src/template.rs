@@ -358,7 +358,10 @@ mod tests {
                 let _ = render(template, &values());
             }
             let took = began.elapsed();
-            assert!(took.as_secs() < 3, "{took:?} in a debug build: {template:.60}");
+            assert!(
+                took.as_secs() < 3,
+                "{took:?} in a debug build: {template:.60}"
+            );
         }
     }
 

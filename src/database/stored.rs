@@ -51,6 +51,10 @@ struct Managed {
     fields_v1: Fields,
 }
 
+#[allow(
+    clippy::zero_sized_map_values,
+    reason = "an object of which only the keys are read"
+)]
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Fields {
@@ -60,6 +64,10 @@ struct Fields {
     metadata: MetadataFields,
 }
 
+#[allow(
+    clippy::zero_sized_map_values,
+    reason = "an object of which only the keys are read"
+)]
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct MetadataFields {

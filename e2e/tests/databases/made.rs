@@ -77,8 +77,12 @@ where
         + serde::Serialize
         + serde::de::DeserializeOwned,
 {
+    // The version alone is added, as kubectl does.
+    let metadata = json!({
+        "name": name, "resourceVersion": api.get(name).await.unwrap().resource_version(),
+    });
     let manifest = json!({
-        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec,
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
     });
     let manifest: K = serde_json::from_value(manifest).unwrap();
     let replaced = api
