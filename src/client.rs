@@ -10,16 +10,18 @@ use kube::{Client, Config};
 use tower::util::MapRequestLayer;
 
 mod led;
+pub mod lenient;
+mod reply;
 mod timed;
 
 use crate::leader::{Leadership, Precondition};
 use crate::metrics::Metrics;
 use led::LedLayer;
 pub use led::NotLeading;
+use reply::ReplyLayer;
 use timed::TimedLayer;
 
-/// The longest that a request may take until its answer begins. A watch is bounded, too: it is only
-/// the opening that counts.
+/// The longest that a request may take until its answer is there. Of a list or a watch it is the beginning that counts.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Finds the API server, as kubectl or a pod does.
@@ -37,20 +39,24 @@ pub fn for_leader(
     metrics: &Metrics,
 ) -> Result<Client, kube::Error> {
     Ok(ClientBuilder::try_from(config)?
+        .with_layer(&ReplyLayer)
         .with_layer(&TimedLayer::new(LIMIT, metrics.clone()))
         .with_layer(&LedLayer::new(leadership))
         .build())
 }
 
-/// The client for the lease: its writes carry `precondition`.
+/// The client for the lease: its writes carry `precondition`. A request, and a connection, may take up to `limit`; whoever
+/// asks knows how much of the lease is left.
 pub fn for_lease(
-    config: Config,
+    mut config: Config,
     precondition: Precondition,
+    limit: Duration,
     metrics: &Metrics,
 ) -> Result<Client, kube::Error> {
     let conditional = MapRequestLayer::new(move |request| precondition.apply(request));
+    config.connect_timeout = Some(limit);
     Ok(ClientBuilder::try_from(config)?
-        .with_layer(&TimedLayer::new(LIMIT, metrics.clone()))
+        .with_layer(&TimedLayer::new(limit, metrics.clone()))
         .with_layer(&conditional)
         .build())
 }

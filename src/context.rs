@@ -4,9 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Backup, Database, DatabaseInstance};
 use crate::backoff::{self, Failures};
 use crate::backup;
+use crate::client::lenient::Readable;
 use crate::database::memory::Memory;
-use crate::database::share::Shares;
 use crate::error::Error;
 use crate::health::Health;
 use crate::instance::connections::Connections;
@@ -25,14 +23,18 @@ use crate::instance::server::ServerError;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::provider::{Fence, ProviderError};
+use crate::queue::Queues;
+use crate::telemetry::events::Events;
+use crate::telemetry::failures::FailureLog;
 use crate::trigger::Trigger;
+use crate::watch::unreadable::UnreadableObjects;
 
 /// What every reconcile has at hand.
 pub struct Context {
     /// Sends nothing once this process does not lead any more.
     pub client: Client,
     /// Publishes Events. A reconcile never fails because an Event was not published.
-    pub events: Recorder,
+    pub events: Events,
     /// Where the administrators' Secrets live.
     pub namespace: String,
     /// Under which id databases are claimed.
@@ -49,8 +51,12 @@ pub struct Context {
     pub metrics: Metrics,
     /// What `/readyz` answers from.
     pub health: Health,
+    /// The objects that cannot be read.
+    pub unreadable: UnreadableObjects,
     /// How often each object failed in a row.
     pub failures: Arc<Failures>,
+    /// Where failures of objects are written.
+    pub failure_log: FailureLog,
     /// How many objects of one kind are worked on at a time.
     pub concurrency: u16,
     /// What is known of the servers.
@@ -59,8 +65,8 @@ pub struct Context {
     pub connections: Connections,
     /// What is remembered of each Database.
     pub memory: Memory,
-    /// How many passes over Databases each instance has.
-    pub shares: Shares,
+    /// Whose turn it is to be worked on.
+    pub queues: Queues,
     /// The object stores that are open.
     pub destinations: Destinations,
     /// What all passes over Backups share.
@@ -72,11 +78,11 @@ pub struct Context {
     /// Backups to look at now.
     pub backup_triggers: Trigger<Backup>,
     /// Every Backup, as the controller of backups reads them.
-    pub backups: OnceLock<Store<DeserializeGuard<Backup>>>,
+    pub backups: OnceLock<Store<Readable<Backup>>>,
     /// Every Database, as the controller of databases reads them.
-    pub databases: OnceLock<Store<DeserializeGuard<Database>>>,
+    pub databases: OnceLock<Store<Readable<Database>>>,
     /// Every instance, as the controller of instances reads them.
-    pub instance_objects: OnceLock<Store<DeserializeGuard<DatabaseInstance>>>,
+    pub instance_objects: OnceLock<Store<Readable<DatabaseInstance>>>,
     /// Cancelled when a server says that another process leads: this one has to end.
     pub superseded: CancellationToken,
 }
@@ -84,15 +90,15 @@ pub struct Context {
 impl Context {
     /// Every Database, also those that cannot be read; none before they were read since this process leads.
     #[must_use]
-    pub fn all_databases(&self) -> Option<Vec<Arc<DeserializeGuard<Database>>>> {
+    pub fn all_databases(&self) -> Option<Vec<Arc<Readable<Database>>>> {
         read(self.databases.get()).map(Store::state)
     }
 
     /// The Databases that refer to an instance.
     #[must_use]
-    pub fn databases_on(&self, instance: &str) -> Vec<Arc<DeserializeGuard<Database>>> {
+    pub fn databases_on(&self, instance: &str) -> Vec<Arc<Readable<Database>>> {
         let all = self.all_databases().unwrap_or_default();
-        let refers = |guarded: &Arc<DeserializeGuard<Database>>| {
+        let refers = |guarded: &Arc<Readable<Database>>| {
             guarded
                 .0
                 .as_ref()
@@ -128,14 +134,14 @@ impl Context {
     pub fn instance_object(&self, name: &str) -> Result<Option<DatabaseInstance>, Error> {
         let store = read(self.instance_objects.get()).ok_or(Error::NotRead)?;
         match store.get(&ObjectRef::new(name)).as_deref() {
-            Some(DeserializeGuard(Ok(instance))) => Ok(Some(instance.clone())),
-            Some(DeserializeGuard(Err(_))) => Err(Error::NotRead),
+            Some(Readable(Ok(instance))) => Ok(Some(instance.clone())),
+            Some(Readable(Err(_))) => Err(Error::NotRead),
             None => Ok(None),
         }
     }
 
     /// Has a Database looked at now, whatever is remembered of it.
-    pub fn look_at(&self, database: &DeserializeGuard<Database>) {
+    pub fn look_at(&self, database: &Readable<Database>) {
         self.memory.suspect(&database.uid().unwrap_or_default());
         self.database_triggers.send(database);
     }

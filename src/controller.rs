@@ -7,17 +7,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use kube::core::DeserializeGuard;
+use kube::core::DynamicObject;
 use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::backoff::{self, Key};
+use crate::client::lenient::Readable;
 pub use crate::context::Context;
 use crate::error::Error;
+use crate::queue::caller::Caller;
+use crate::queue::turns::{Key as Waiting, Place, Turns, Want};
+use crate::watch;
+use crate::watchdog;
 
 /// A kind that has a controller.
 pub trait Reconcile:
@@ -32,27 +38,38 @@ pub trait Reconcile:
         None
     }
 
+    /// Where passes wait for their turn; none for a kind that namespaces do not share.
+    fn turns(_context: &Context) -> Option<&Turns> {
+        None
+    }
+
+    /// For whom a pass over this object is.
+    fn want(&self, _context: &Context) -> Want {
+        Want::default()
+    }
+
     /// Brings the world one step closer to what this object says.
     fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
 }
 
-/// Objects that are read at a time at the beginning. With all that is not kept they are ten times as large, and memory that
-/// was needed once is not given back.
-const PAGE: u32 = 100;
-
 /// The controller of a kind, with concurrency and limits set; what else it watches is added to it.
-///
-/// Objects are watched behind a guard, so that one that cannot be read does not stop the others.
 #[must_use]
-pub fn watching<K: Reconcile>(context: &Context) -> Controller<DeserializeGuard<K>> {
+pub fn watching<K: Reconcile>(context: &Context) -> Controller<Readable<K>> {
     let (store, writer) = reflector::store();
-    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
-    let objects = watcher(api, watcher::Config::default().page_size(PAGE))
-        .modify(forget_managers)
+    let objects = watch::objects::<K>(context, K::KIND, watcher::Config::default())
         .reflect(writer)
         .applied_objects();
-    Controller::for_stream(objects, store)
-        .with_config(controller::Config::default().concurrency(context.concurrency))
+    let controller = Controller::for_stream(objects, store);
+    let config = controller::Config::default();
+    match K::turns(context) {
+        // Nobody waits in here: whose turn it is, is decided there.
+        Some(turns) => controller.with_config(config.concurrency(0)).reconcile_on(
+            turns
+                .calls()
+                .map(|called| ObjectRef::new(&called.name).within(&called.namespace)),
+        ),
+        None => controller.with_config(config.concurrency(context.concurrency)),
+    }
 }
 
 /// Who set which field is nearly all of an object's memory, and nobody here asks for it.
@@ -62,13 +79,11 @@ pub fn forget_managers<K: Resource>(object: &mut K) {
 
 /// Runs a controller until `stop`; what has begun by then is finished.
 pub async fn run<K: Reconcile>(
-    controller: Controller<DeserializeGuard<K>>,
+    controller: Controller<Readable<K>>,
     context: Arc<Context>,
     stop: CancellationToken,
 ) {
-    context.health.reading(K::KIND);
     let objects = controller.store();
-    let health = context.health.clone();
     let results = controller
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(
@@ -87,12 +102,7 @@ pub async fn run<K: Reconcile>(
     let stopped_before_reading = async {
         tokio::select! {
             () = stop.cancelled() => {}
-            read = objects.wait_until_ready() => {
-                if read.is_ok() {
-                    health.read(K::KIND);
-                }
-                std::future::pending::<()>().await;
-            }
+            _ = objects.wait_until_ready() => std::future::pending::<()>().await,
         }
     };
     tokio::select! {
@@ -103,7 +113,7 @@ pub async fn run<K: Reconcile>(
 
 /// One reconcile, counted and with a span for its log lines.
 async fn reconcile_one<K: Reconcile>(
-    guarded: Arc<DeserializeGuard<K>>,
+    guarded: Arc<Readable<K>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
     let span = tracing::info_span!(
@@ -112,38 +122,103 @@ async fn reconcile_one<K: Reconcile>(
         namespace = guarded.namespace().unwrap_or_default(),
         name = guarded.name_any()
     );
-    async {
-        let object = match &guarded.0 {
-            Ok(object) => object,
-            Err(invalid) => {
-                tracing::error!(error = %invalid, "the object cannot be read: is its CustomResourceDefinition of this version?");
-                return Ok(Action::await_change());
-            }
+    let metrics = context.metrics.clone();
+    let log = span.clone();
+    let pass = async {
+        // Whoever was called and does not need its place gives it to the next.
+        let called = called::<K>(&context, guarded.as_ref());
+        let Some(object) = guarded.ok() else {
+            // Its watch has said so.
+            return Ok(Action::await_change());
         };
         let started = Instant::now();
-        let (result, looked) = match object.not_yet(&context) {
+        let key = key::<K>(guarded.as_ref());
+        let too_soon = || context.failures.rest(&key, started).map(Action::requeue);
+        let (result, looked) = match object.not_yet(&context).or_else(too_soon) {
             Some(action) => (Ok(action), false),
-            None => (object.reconcile(&context).await, true),
+            None => match turn(object, &context, called) {
+                // The call that follows is a reconcile of its own.
+                Err(Waits) => (Ok(Action::await_change()), false),
+                Ok(place) => (pass(object, &context, place).await, true),
+            },
         };
         let failure = result.as_ref().err().map(Error::reason);
         context
             .metrics
             .reconciled(K::KIND, started.elapsed(), failure);
         if looked && result.is_ok() {
-            context.failures.forget(&key::<K>(guarded.as_ref()));
+            context.failures.worked(&key);
+            context.failure_log.worked(&key);
         }
         result
-    }
-    .instrument(span)
+    };
+    watchdog::watched(pass.instrument(span), |longest| {
+        metrics.polled(K::KIND, longest);
+        if longest > watchdog::LIMIT {
+            log.in_scope(|| tracing::warn!(?longest, "a reconcile held a thread for too long"));
+        }
+    })
     .await
 }
 
-/// When to look again at an object that failed.
-fn on_error<K: Reconcile>(
-    object: &DeserializeGuard<K>,
-    error: &Error,
+/// A place for a pass over this object has to be waited for. Nothing else is done about it meanwhile.
+struct Waits;
+
+/// The place that an object was called to.
+fn called<K: Reconcile>(context: &Context, object: &impl ResourceExt) -> Option<Place> {
+    K::turns(context)?.come(&waiting(object.namespace(), &object.name_any()))
+}
+
+fn waiting(namespace: Option<String>, name: &str) -> Waiting {
+    Waiting {
+        namespace: namespace.unwrap_or_default().into(),
+        name: name.into(),
+    }
+}
+
+/// The right to begin a pass; no place is needed where nobody shares them.
+fn turn<K: Reconcile>(
+    object: &K,
     context: &Context,
-) -> Action {
+    called: Option<Place>,
+) -> Result<Option<Place>, Waits> {
+    let Some(turns) = K::turns(context) else {
+        return Ok(None);
+    };
+    if called.is_some() {
+        return Ok(called);
+    }
+    let key = waiting(object.namespace(), &object.name_any());
+    turns.ask(&key, object.want(context)).map(Some).ok_or(Waits)
+}
+
+/// One pass, at its place and for its namespace. In memory of its own: what waits needs none.
+async fn pass<K: Reconcile>(
+    object: &K,
+    context: &Context,
+    place: Option<Place>,
+) -> Result<Action, Error> {
+    let Some(_place) = place else {
+        return Box::pin(object.reconcile(context)).await;
+    };
+    let Want {
+        tenant, instance, ..
+    } = object.want(context);
+    let suspects = &context.queues.suspects;
+    let suspect = suspects.has(&instance, &tenant, Instant::now());
+    let caller = Arc::new(Caller::new(Arc::clone(&tenant), suspect));
+    let work = Box::pin(object.reconcile(context));
+    let result = Arc::clone(&caller).scope(work).await;
+    let failure = result.as_ref().err();
+    let server_is_slow = failure.is_some_and(Error::is_of_server);
+    if failure.is_some_and(Error::has_waited) || (caller.held_long() && !server_is_slow) {
+        suspects.note(&instance, &tenant, Instant::now());
+    }
+    result
+}
+
+/// When to look again at an object that failed.
+fn on_error<K: Reconcile>(object: &Readable<K>, error: &Error, context: &Context) -> Action {
     let failures = context.failures.failed(key::<K>(object));
     if error.is_retryable() {
         Action::requeue(backoff::delay(failures, rand::random()))
@@ -161,43 +236,36 @@ pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
     )
 }
 
+/// The same of an object that is only named.
+fn key_of<K: Reconcile>(object: &ObjectRef<DynamicObject>) -> Key {
+    (
+        K::KIND,
+        object.namespace.clone().unwrap_or_default(),
+        object.name.clone(),
+    )
+}
+
 /// Logs what a controller could not do.
 fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, context: &Context) {
     match error {
         // It was deleted between being queued and being looked at.
-        controller::Error::ObjectNotFound(object) => context.failures.forget(&(
-            K::KIND,
-            object.namespace.clone().unwrap_or_default(),
-            object.name.clone(),
-        )),
+        controller::Error::ObjectNotFound(object) => {
+            let key = key_of::<K>(object);
+            context.failures.forget(&key);
+            context.failure_log.forget(&key);
+            let gone = waiting(object.namespace.clone(), &object.name);
+            drop(K::turns(context).and_then(|turns| turns.come(&gone)));
+        }
         controller::Error::ReconcilerFailed(error, object) => {
-            tracing::warn!(kind = K::KIND, namespace = object.namespace, name = object.name, reason = error.reason(), %error, "failed, trying again");
+            context
+                .failure_log
+                .failed(&key_of::<K>(object), error.reason(), error);
         }
         controller::Error::QueueError(error) => {
-            tracing::warn!(kind = K::KIND, error = %watch_failure(error), "cannot watch, trying again");
+            tracing::warn!(kind = K::KIND, %error, "cannot watch, trying again");
         }
         controller::Error::RunnerError(error) => {
             tracing::warn!(kind = K::KIND, %error, "the queue failed, trying again");
         }
     }
-}
-
-/// The API server's own words where it has spoken, and what to do about the usual cause.
-fn watch_failure(error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        watcher::Error::InitialListFailed(_)
-        | watcher::Error::WatchStartFailed(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => return error.to_string(),
-    };
-    let hint = match status.code {
-        404 => " (are the CustomResourceDefinitions installed? kubectl apply -k kustomize/crds)",
-        403 => " (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
-        _ => "",
-    };
-    format!("{}{hint}", status.message)
 }

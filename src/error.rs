@@ -88,6 +88,11 @@ impl Error {
         }
     }
 
+    /// Whether the API server answered with an object that cannot be read.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(**source, kube::Error::SerdeError(_)))
+    }
+
     /// A stable `CamelCase` word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -97,6 +102,7 @@ impl Error {
                 Some(404) => "NotFound",
                 Some(429 | 500..) => "ApiServerBusy",
                 Some(_) => "ApiServerRefused",
+                None if self.is_unreadable() => "Unreadable",
                 None => "ApiServerUnreachable",
             },
             Self::Server(error) => error
@@ -110,6 +116,38 @@ impl Error {
             Self::Blocked { .. } => "DeletionBlocked",
             Self::Encode { .. } => "InternalError",
             Self::Changed { .. } => "ObjectChanged",
+        }
+    }
+
+    /// Whether somebody's lock or session was in the way, and a place was held for nothing meanwhile.
+    #[must_use]
+    pub fn has_waited(&self) -> bool {
+        match self {
+            Self::Server(error) => matches!(error.provider(), Some(ProviderError::Busy { .. })),
+            Self::Blocked { .. } => true,
+            Self::Api { .. }
+            | Self::Encode { .. }
+            | Self::Store(_)
+            | Self::LoginFailed { .. }
+            | Self::NotLeading
+            | Self::NotRead
+            | Self::Changed { .. } => false,
+        }
+    }
+
+    /// Whether the server as a whole is out of order, which is no namespace's doing.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        match self {
+            Self::Server(error) => error.provider().is_none_or(ProviderError::is_server_down),
+            Self::Api { .. }
+            | Self::Encode { .. }
+            | Self::Store(_)
+            | Self::LoginFailed { .. }
+            | Self::NotLeading
+            | Self::NotRead
+            | Self::Blocked { .. }
+            | Self::Changed { .. } => false,
         }
     }
 
@@ -173,7 +211,16 @@ fn explain(error: &kube::Error) -> String {
             status.message
         ),
         Some(status) => status.message.clone(),
-        None => format!("the API server cannot be asked: {error}"),
+        None => match error {
+            // What is wrong with it may be a line of a Secret.
+            kube::Error::SerdeError(source) => format!(
+                "what the API server answered cannot be read (line {}, column {}): somebody wrote what db-operator does not \
+                 know into that object",
+                source.line(),
+                source.column()
+            ),
+            _ => format!("the API server cannot be asked: {error}"),
+        },
     }
 }
 
@@ -243,6 +290,16 @@ mod tests {
         let going: Status = serde_json::from_value(going).unwrap();
         assert!(!Error::api("try")(kube::Error::Api(Box::new(going))).is_refusal());
         assert!(!Error::NotLeading.is_refusal());
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_no_fault_of_the_way_to_the_api_server() {
+        let broken = serde_json::from_str::<u8>("\"secret\"").unwrap_err();
+        let error = Error::api("read the Secret")(kube::Error::SerdeError(broken));
+        assert_eq!(error.reason(), "Unreadable");
+        let text = error.to_string();
+        assert!(text.starts_with("cannot read the Secret: what"), "{text}");
+        assert!(!text.contains("\"secret\""), "{text}");
     }
 
     #[test]

@@ -4,29 +4,45 @@
 //! let the object go.
 
 use kube::api::{Patch, PatchParams};
-use kube::core::ObjectMeta;
+use kube::core::{ObjectMeta, Request};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api::FINALIZER;
+use crate::client::lenient::Readable;
 use crate::error::Error;
 
 /// Puts the finalizer on, if it is not there. Returns the object as it is now.
 pub async fn add<K>(api: &Api<K>, object: &K) -> Result<K, Error>
 where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     const DOING: &str = "add the finalizer";
     let Some(patch) = add_patch(object.meta()) else {
         return Ok(object.clone());
     };
     let answer = send(api, &object.name_any(), patch, DOING).await;
-    answer.map_err(|error| match error.code() {
+    let answer = answer.map_err(|error| match error.code() {
         // As below: it is looked at again with a newer copy.
         Some(422) => Error::Changed { doing: DOING },
         _ => error,
-    })
+    })?;
+    Ok(added(object, answer))
+}
+
+/// The object as it is now; as it was read and with the finalizer, where the answer cannot be read.
+fn added<K: Resource<DynamicType = ()> + Clone>(object: &K, answer: Readable<K>) -> K {
+    match answer.0 {
+        Ok(now) => now,
+        Err(unreadable) => {
+            let mut now = object.clone();
+            now.finalizers_mut().push(FINALIZER.to_owned());
+            let version = unreadable.metadata.resource_version.clone();
+            now.meta_mut().resource_version = version.or_else(|| object.resource_version());
+            now
+        }
+    }
 }
 
 /// Whether an object lacks the finalizer that has something to look after: somebody replaced it as a whole.
@@ -39,7 +55,7 @@ pub fn is_lost(meta: &ObjectMeta, begun: bool) -> bool {
 /// was read, that is an [`Error::Changed`]: whoever retries has a newer copy then.
 pub async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), Error>
 where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     const DOING: &str = "remove the finalizer";
     let Some(patch) = remove_patch(object.meta()) else {
@@ -59,14 +75,24 @@ fn removed<K>(answer: Result<K, Error>, doing: &'static str) -> Result<(), Error
     }
 }
 
-async fn send<K>(api: &Api<K>, name: &str, patch: Value, doing: &'static str) -> Result<K, Error>
+/// An answer that cannot be read is no failure: the patch was applied.
+async fn send<K>(
+    api: &Api<K>,
+    name: &str,
+    patch: Value,
+    doing: &'static str,
+) -> Result<Readable<K>, Error>
 where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let patch = serde_json::from_value(patch).map_err(|source| Error::Encode { doing, source })?;
-    api.patch(name, &PatchParams::default(), &Patch::Json::<()>(patch))
-        .await
-        .map_err(Error::api(doing))
+    let patch = Patch::Json::<()>(patch);
+    let request = Request::new(api.resource_url()).patch(name, &PatchParams::default(), &patch);
+    let request = request
+        .map_err(kube::Error::BuildRequest)
+        .map_err(Error::api(doing))?;
+    let answer = api.clone().into_client().request(request).await;
+    answer.map_err(Error::api(doing))
 }
 
 /// The JSON patch that adds the finalizer to exactly this object; none if it has it.
@@ -114,6 +140,21 @@ mod tests {
                 .then(|| finalizers.iter().map(ToString::to_string).collect()),
             ..ObjectMeta::default()
         }
+    }
+
+    #[test]
+    fn a_finalizer_was_added_though_the_answer_cannot_be_read() {
+        let seen: crate::api::Backup = serde_json::from_value(json!({
+            "metadata": {"name": "b", "resourceVersion": "5", "finalizers": ["a/b"]},
+            "spec": {"databaseRef": {"name": "d"}},
+        }))
+        .unwrap();
+        let answer = serde_json::from_value(json!({
+            "metadata": {"name": "b", "resourceVersion": "6"}, "spec": {},
+        }));
+        let now = added(&seen, answer.unwrap());
+        assert_eq!(now.finalizers(), ["a/b", FINALIZER]);
+        assert_eq!(now.resource_version().as_deref(), Some("6"));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,12 +11,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+mod watches;
+
 use crate::metrics::Metrics;
+use watches::Watches;
 
 /// What the probes answer from. Cheap to clone: all clones are one.
 ///
-/// Alive is who still turns its election loop. Ready is who reached the API server lately, a standby
-/// as well as the leader; the leader has to have read its objects, too.
+/// Alive is who still turns its election loop. Ready is who reached the API server lately, a standby as well as the leader;
+/// the leader has to have read all objects that its work depends on, too, and to see their changes.
 #[derive(Clone, Debug)]
 pub struct Health {
     facts: Arc<Mutex<Facts>>,
@@ -35,7 +37,7 @@ struct Limits {
 struct Facts {
     last_turn: Instant,
     last_answer: Option<Instant>,
-    unread: BTreeSet<&'static str>,
+    watches: Watches,
 }
 
 impl Health {
@@ -46,7 +48,7 @@ impl Health {
             facts: Arc::new(Mutex::new(Facts {
                 last_turn: Instant::now(),
                 last_answer: None,
-                unread: BTreeSet::new(),
+                watches: Watches::default(),
             })),
             limits: Limits {
                 turn: (ttl * 3).max(Duration::from_secs(30)),
@@ -65,18 +67,31 @@ impl Health {
         self.with(|facts| facts.last_answer = Some(Instant::now()));
     }
 
-    /// The leader begins to read all objects of `kind`.
-    pub fn reading(&self, kind: &'static str) {
-        self.with(|facts| {
-            facts.unread.insert(kind);
-        });
+    /// The leader begins to watch all objects of `kind`, and depends on that from here on.
+    pub fn watching(&self, kind: &'static str) {
+        self.with(|facts| facts.watches.begin(kind));
     }
 
     /// All objects of `kind` were read once.
     pub fn read(&self, kind: &'static str) {
-        self.with(|facts| {
-            facts.unread.remove(kind);
-        });
+        self.with(|facts| facts.watches.read(kind));
+    }
+
+    /// The watch of `kind` told something.
+    pub fn watch_works(&self, kind: &'static str) {
+        self.with(|facts| facts.watches.works(kind));
+    }
+
+    /// The watch of `kind` failed. How many failures there were since the last one that was worth a word, if this one is.
+    #[must_use]
+    pub fn watch_failed(&self, kind: &'static str, why: String, now: Instant) -> Option<u64> {
+        self.with(|facts| facts.watches.failed(kind, why, now))
+    }
+
+    /// Each watch, and whether it fails now.
+    #[must_use]
+    pub fn failing_watches(&self) -> Vec<(&'static str, bool)> {
+        self.with(|facts| facts.watches.failing(Instant::now()))
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Facts) -> T) -> T {
@@ -87,7 +102,8 @@ impl Health {
         self.with(|facts| alive(facts, self.limits, Instant::now()))
     }
 
-    fn ready(&self) -> Result<(), String> {
+    /// Whether it can work, or why not.
+    pub(crate) fn ready(&self) -> Result<(), String> {
         self.with(|facts| ready(facts, self.limits, Instant::now()))
     }
 }
@@ -111,14 +127,7 @@ fn ready(facts: &Facts, limits: Limits, now: Instant) -> Result<(), String> {
         }
         Some(_) => {}
     }
-    if !facts.unread.is_empty() {
-        let kinds: Vec<_> = facts.unread.iter().copied().collect();
-        return Err(format!(
-            "not all objects were read yet: {}",
-            kinds.join(", ")
-        ));
-    }
-    Ok(())
+    facts.watches.ready(now)
 }
 
 /// The address cannot be listened on.
@@ -189,7 +198,7 @@ mod tests {
         Facts {
             last_turn: now,
             last_answer: Some(now),
-            unread: BTreeSet::new(),
+            watches: Watches::default(),
         }
     }
 
@@ -207,7 +216,7 @@ mod tests {
         let mut facts = facts(now);
         assert_eq!(ready(&facts, LIMITS, now), Ok(()));
         assert!(ready(&facts, LIMITS, now + Duration::from_secs(21)).is_err());
-        facts.unread.insert("Database");
+        facts.watches.begin("Database");
         assert_eq!(
             ready(&facts, LIMITS, now),
             Err("not all objects were read yet: Database".to_owned())

@@ -1,12 +1,14 @@
 //! Writing a status: by server-side apply, one field manager per writer, and only when it changed.
 
 use kube::api::{Patch, PatchParams};
+use kube::core::Request;
 use kube::core::object::HasStatus;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::client::lenient::Readable;
 use crate::error::Error;
 
 /// When a status may be written.
@@ -24,6 +26,8 @@ pub enum When {
 ///
 /// `manager` names the one place in the program that writes these fields: what it leaves out of
 /// `next` is removed. Returns the object as it is now, or nothing where `next` is what it has.
+///
+/// An answer that cannot be read is no failure: the status was written, and doing it again would not change the answer.
 pub async fn write<K>(
     api: &Api<K>,
     manager: &str,
@@ -33,7 +37,7 @@ pub async fn write<K>(
 ) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned + Clone + std::fmt::Debug,
-    K::Status: Serialize,
+    K::Status: Serialize + Clone,
 {
     const DOING: &str = "write the status";
     let encode = |status: &K::Status| {
@@ -42,19 +46,45 @@ where
             source,
         })
     };
-    let next = encode(next)?;
+    let encoded = encode(next)?;
     let current = seen.status().map(encode).transpose()?;
-    if current.as_ref() == Some(&next) {
+    if current.as_ref() == Some(&encoded) {
         return Ok(None);
     }
-    api.patch_status(
+    let request = Request::new(api.resource_url()).patch_subresource(
+        "status",
         &seen.name_any(),
         &PatchParams::apply(manager).force(),
-        &Patch::Apply(patch(seen, &next, when)),
-    )
-    .await
-    .map(Some)
-    .map_err(Error::api(DOING))
+        &Patch::Apply(patch(seen, &encoded, when)),
+    );
+    let request = request
+        .map_err(kube::Error::BuildRequest)
+        .map_err(Error::api(DOING))?;
+    let answer: Readable<K> = api
+        .clone()
+        .into_client()
+        .request(request)
+        .await
+        .map_err(Error::api(DOING))?;
+    Ok(Some(written(seen, next, answer)))
+}
+
+/// The object as it is now; as it was read with what was written, where the answer cannot be read.
+fn written<K>(seen: &K, next: &K::Status, answer: Readable<K>) -> K
+where
+    K: Resource<DynamicType = ()> + HasStatus + Clone,
+    K::Status: Clone,
+{
+    match answer.0 {
+        Ok(now) => now,
+        Err(unreadable) => {
+            let mut now = seen.clone();
+            *now.status_mut() = Some(next.clone());
+            let version = unreadable.metadata.resource_version.clone();
+            now.meta_mut().resource_version = version.or_else(|| seen.resource_version());
+            now
+        }
+    }
 }
 
 fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, when: When) -> Value {
@@ -74,8 +104,30 @@ fn patch<K: Resource<DynamicType = ()>>(seen: &K, status: &Value, when: When) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{Database, DatabaseState, DatabaseStatus};
     use k8s_openapi::api::core::v1::Namespace;
     use kube::core::ObjectMeta;
+
+    #[test]
+    fn what_was_written_counts_though_the_answer_cannot_be_read() {
+        let object = |state: &str, version: &str| {
+            json!({
+                "metadata": {"name": "d", "resourceVersion": version},
+                "spec": {"instanceRef": {"name": "i"}}, "status": {"state": state},
+            })
+        };
+        let seen: Database = serde_json::from_value(object("CREATING", "5")).unwrap();
+        let next = DatabaseStatus {
+            state: Some(DatabaseState::Created),
+            ..DatabaseStatus::default()
+        };
+        let answer = |state| serde_json::from_value(object(state, "6")).unwrap();
+        for state in ["CREATED", "HIBERNATING"] {
+            let now = written(&seen, &next, answer(state));
+            assert_eq!(now.state(), Some(DatabaseState::Created), "{state}");
+            assert_eq!(now.resource_version().as_deref(), Some("6"), "{state}");
+        }
+    }
 
     #[test]
     fn the_version_is_part_of_the_patch() {

@@ -109,6 +109,9 @@ enum Bench {
     Databases(bench::Plan),
     /// How fast a backup is beside the pipes of a shell; nothing else should run on the machine
     Backup(bench::backup::Plan),
+    /// How soon a namespace is served while another one floods the operator, beside how soon it is without; takes the
+    /// place of the operator in the cluster
+    Bystander(bench::bystander::Plan),
 }
 
 fn main() -> ExitCode {
@@ -195,6 +198,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             let cache = Cache::open()?;
             ready(&cluster, &cache)?;
             println!("{}", bench::databases(&cluster, &cache, plan)?);
+        }
+        Task::Bench(Bench::Bystander(plan)) => {
+            let _lock = cluster.lock()?;
+            let cache = Cache::open()?;
+            ready(&cluster, &cache)?;
+            println!("{}", bench::bystander::bystander(&cluster, &cache, plan)?);
         }
         Task::Bench(Bench::Backup(plan)) => {
             println!(

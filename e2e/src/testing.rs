@@ -7,9 +7,11 @@
 //! | `backups.rs` | Backups, also those before a deletion |
 //! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
 //! | `history.rs` | everything that an object was, one version after the other |
+//! | `leader.rs` | the process that leads, and its end |
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
+//! | `polls.rs` | how long the operator's passes hold a thread |
 //! | `front.rs` | a proxy before an object store, in which things go wrong |
 //! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
@@ -28,7 +30,9 @@ pub mod canary;
 pub mod front;
 mod history;
 mod instances;
+mod leader;
 mod objects;
+mod polls;
 mod restore;
 mod server;
 mod session;
@@ -39,6 +43,7 @@ pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use bucket::Bucket;
 pub use history::History;
 pub use objects::{condition, is_ready, password};
+pub use polls::Polls;
 pub use restore::Into;
 pub use server::Server;
 pub use session::Session;

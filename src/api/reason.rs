@@ -116,6 +116,7 @@ reasons! {
             PasswordUnusable: "The password in the Secret cannot be used (too long, not text, characters that no client can send); the message says the limit.",
             SecretRefused: "The API server refuses the Secret (a quota, a policy, an immutable Secret); the message has its words.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
+            Exposed: "Others get at the database by rights that the operator did not give (of everybody, or by a pattern of names); the message has the SQL that takes them away.",
             NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }

@@ -16,6 +16,7 @@ use super::pod::is_running;
 use super::window::{self, Lack};
 use super::{progress, refusal, secret};
 use crate::api::{BackupReason, Reason};
+use crate::client::lenient::Readable;
 use crate::dump::window::Window;
 use crate::error::Error;
 
@@ -107,13 +108,17 @@ async fn refused(pass: &Pass<'_>, job: &Job) -> Option<String> {
     if Timestamp::now().duration_since(created) < POD_GRACE {
         return None;
     }
-    let events: Api<Event> = pass.api();
+    // A team may write Events.
+    let events: Api<Readable<Event>> = pass.api();
     let selector = format!(
         "involvedObject.uid={},reason=FailedCreate",
         job.uid().unwrap_or_default()
     );
     match events.list(&ListParams::default().fields(&selector)).await {
-        Ok(list) => refusal::newest(list.items, Timestamp::now()),
+        Ok(list) => {
+            let said = list.items.into_iter().filter_map(|event| event.0.ok());
+            refusal::newest(said.collect(), Timestamp::now())
+        }
         Err(error) => {
             tracing::debug!(%error, "cannot read the Events of a Job");
             None

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt};
 
 use crate::api::{Backup, Database};
+use crate::client::lenient::{Readable, Unreadable};
 use crate::controller::Context;
 use crate::error::Error;
 
@@ -84,7 +84,7 @@ pub fn is_same(one: &Backup, other: &Backup) -> bool {
 }
 
 /// Backups as the cache shows them: shared with it, not copied.
-pub struct Backups(Vec<Arc<DeserializeGuard<Backup>>>);
+pub struct Backups(Vec<Arc<Readable<Backup>>>);
 
 /// All Backups that the cache shows.
 #[must_use]
@@ -96,6 +96,13 @@ impl Backups {
     /// Each of them that can be read.
     pub fn iter(&self) -> impl Iterator<Item = &Backup> {
         self.0.iter().filter_map(|guarded| guarded.0.as_ref().ok())
+    }
+
+    /// Each of them that cannot be read.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
+        self.0
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().err().map(AsRef::as_ref))
     }
 
     /// The others of the same Database. None of them is one that names a namespace where that is not accepted; `operators`

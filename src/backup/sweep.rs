@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
+use kube::core::ObjectMeta;
 use kube::runtime::reflector::Store;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -108,7 +109,10 @@ async fn sweep_one(
         }
     };
     let prefix = store::cluster_prefix(settings.s3.prefix.as_deref(), &context.cluster_id);
-    let needed = |key: &str| is_needed(subject::all(context).iter(), key);
+    let needed = |key: &str| {
+        let all = subject::all(context);
+        is_needed(all.iter(), key) || all.unreadable().any(|odd| may_be_of(&odd.metadata, key))
+    };
     match store::sweep(&destination.store, &prefix, GRACE, needed).await {
         Ok(swept) => {
             if swept.aborted > 0 {
@@ -135,10 +139,43 @@ fn is_needed<'a>(mut backups: impl Iterator<Item = &'a Backup>, key: &str) -> bo
     })
 }
 
+/// Whether a key may be that of a Backup that cannot be read: it may run, and its own part of the key is known.
+fn may_be_of(metadata: &ObjectMeta, key: &str) -> bool {
+    let (Some(namespace), Some(name), Some(uid)) =
+        (&metadata.namespace, &metadata.name, &metadata.uid)
+    else {
+        return true;
+    };
+    let uid: String = uid.chars().take(8).collect();
+    key.contains(&format!("/{namespace}/")) && key.contains(&format!("-{name}-{uid}."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_upload_of_a_backup_that_cannot_be_read_is_left_alone() {
+        let odd = |uid: Option<&str>| ObjectMeta {
+            namespace: Some("team".to_owned()),
+            name: Some("nightly".to_owned()),
+            uid: uid.map(ToOwned::to_owned),
+            ..ObjectMeta::default()
+        };
+        let key = |namespace, uid: &str| {
+            let started = jiff::Timestamp::UNIX_EPOCH;
+            let flavour = crate::dump::errand::Flavour::Postgresql;
+            store::key(
+                None, "c", namespace, "orders", started, "nightly", uid, flavour,
+            )
+        };
+        let known = odd(Some("0123456789"));
+        assert!(may_be_of(&known, &key("team", "0123456789")));
+        assert!(!may_be_of(&known, &key("team", "9876543210")));
+        assert!(!may_be_of(&known, &key("other", "0123456789")));
+        assert!(may_be_of(&odd(None), &key("team", "9876543210")));
+    }
 
     #[test]
     fn only_running_backups_need_their_uploads() {

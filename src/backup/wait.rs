@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::pass::{Obstacle, Pass};
@@ -16,6 +15,7 @@ use super::subject::{self, Finality, Sight, Subject};
 use super::turn::{self, Candidate};
 use super::walk::{End, FIRST_LOOK};
 use crate::api::{Backup, BackupReason, Database, DatabaseState};
+use crate::client::lenient::Readable;
 use crate::controller::Context;
 use crate::error::Error;
 
@@ -191,7 +191,19 @@ fn candidates(context: &Context) -> Vec<Candidate> {
         .collect()
 }
 
-fn cached(context: &Context, backup: &Backup) -> Option<Arc<DeserializeGuard<Database>>> {
+/// The instance that a backup is of, as far as that is known: the one that it was begun on, or its Database's.
+pub fn instance(context: &Context, backup: &Backup) -> String {
+    let source = backup.status.as_ref().and_then(|s| s.source.as_ref());
+    let begun_on = source.map(|source| source.instance.clone());
+    let of_database = || {
+        let guarded = cached(context, backup)?;
+        let database = guarded.ok()?;
+        Some(database.spec.instance_ref.name.clone())
+    };
+    begun_on.or_else(of_database).unwrap_or_default()
+}
+
+fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>> {
     let key = ObjectRef::new(&backup.spec.database_ref.name).within(&backup.database_namespace()?);
     context.databases.get()?.get(&key)
 }
@@ -256,9 +268,7 @@ pub fn wake_others(context: &Context) {
 }
 
 /// The backup of each Database that waits longest, and all final ones: a Database has few, and asks for one by its name.
-fn first_of_each(
-    all: &[Arc<DeserializeGuard<Backup>>],
-) -> impl Iterator<Item = &DeserializeGuard<Backup>> {
+fn first_of_each(all: &[Arc<Readable<Backup>>]) -> impl Iterator<Item = &Readable<Backup>> {
     let mut first = HashMap::new();
     for guarded in all {
         let Ok(backup) = &guarded.0 else { continue };
@@ -297,7 +307,7 @@ mod tests {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z");
         let orders = json!({"name": "orders"});
         let of = |namespace| json!({"name": "orders", "namespace": namespace});
-        let all: Vec<Arc<DeserializeGuard<Backup>>> = [
+        let all: Vec<Arc<Readable<Backup>>> = [
             backup("c", &orders, late, &Value::Null),
             backup("b", &orders, early, &Value::Null),
             backup("runs", &orders, early, &json!("BACKING_UP")),

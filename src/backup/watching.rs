@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -13,6 +12,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::last_words::LastWords;
 use crate::api::{BACKUP_LABEL, Backup};
+use crate::client::lenient::Readable;
 use crate::context::{Context, read};
 use crate::controller::forget_managers;
 use crate::error::Error;
@@ -27,9 +27,9 @@ pub struct Work {
 
 /// Has a controller of Backups woken by their Jobs and pods.
 pub fn attach(
-    controller: Controller<DeserializeGuard<Backup>>,
+    controller: Controller<Readable<Backup>>,
     context: &Arc<Context>,
-) -> Controller<DeserializeGuard<Backup>> {
+) -> Controller<Readable<Backup>> {
     let (jobs, job_events) = watch::<Job>(context, |_| {});
     let listener = Arc::clone(context);
     let (pods, pod_events) = watch::<Pod>(context, move |event| {
@@ -70,7 +70,7 @@ where
 fn woken<K: Resource<DynamicType = ()>>(
     context: &Context,
     object: &K,
-) -> Option<ObjectRef<DeserializeGuard<Backup>>> {
+) -> Option<ObjectRef<Readable<Backup>>> {
     let name = object.labels().get(BACKUP_LABEL)?;
     let key = ObjectRef::new(name).within(&object.namespace()?);
     let store = context.backups.get()?;

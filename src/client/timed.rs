@@ -90,7 +90,7 @@ where
 
 /// The API's verb of a request. A GET without a name is a list, which the metrics do not tell from a
 /// get: the resource's path does.
-fn verb(method: &Method, uri: &Uri) -> &'static str {
+pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let watches = || {
         uri.query()
             .is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"))

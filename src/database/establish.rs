@@ -38,6 +38,8 @@ pub struct Established {
     pub next: DatabaseStatus,
     /// Something about the server was changed.
     pub changed: bool,
+    /// How others get at the database, one sentence each.
+    pub exposures: Vec<String>,
 }
 
 /// Brings Secret, user and database about.
@@ -81,17 +83,28 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
             return Err(obstacle);
         }
     };
+    let role = &desired.names.role;
+    let password = observed.role.as_ref().and_then(|role| role.password);
+    let moved = server.has_password_moved(role, password);
     let unfinished = claim.is_unfinished();
     let changes = match_server(&server, &desired, &observed, &held, depth, unfinished).await?;
     if let Some(lack) = held.lack.filter(|_| observed.role.is_some()) {
         // Somebody may still use the one that is no longer good.
-        let role = &desired.names.role;
         let note = format!("{}: user {role} has a new password", lack.sentence());
         pass.tell(EventType::Normal, "PasswordSet", note).await;
     }
-    log_in(pass, &server, &desired, &held, depth).await?;
+    let checks = Depth {
+        deep: depth.deep || moved,
+        ..depth
+    };
+    let follows = log_in(pass, &server, &desired, &held, checks).await?;
+    if moved && !held.is_fresh() && !follows {
+        // Stored anew, and the same.
+        server.note_password(role, None);
+    }
     tell_changes(pass, depth, &changes).await;
-    let touched = !changes.is_empty() || held.is_fresh() || !observed.claims.contains(&claim);
+    let touched =
+        !changes.is_empty() || held.is_fresh() || follows || !observed.claims.contains(&claim);
 
     let mut next = pass.status().cloned().unwrap_or_default();
     next.binding = Some(Binding {
@@ -113,6 +126,10 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     Ok(Established {
         next,
         changed: touched,
+        exposures: observed
+            .database
+            .map(|database| database.exposures)
+            .unwrap_or_default(),
     })
 }
 
@@ -246,6 +263,9 @@ async fn match_server(
                 })
                 .await?,
         );
+        if verifier.is_some() {
+            server.note_password(&desired.names.role, verifier.as_ref());
+        }
         changes.extend(
             server
                 .ask("ensure_database", |provider| {
@@ -266,27 +286,30 @@ async fn match_server(
     Ok(changes)
 }
 
-/// `CREATED` is said only of a Secret that a login worked with. A password that the server does not have is set once.
+/// `CREATED` is said only of a Secret that a login worked with. A password that the server does not have is set once;
+/// says whether that was so.
 async fn log_in(
     pass: &Pass<'_>,
     server: &Arc<Server>,
     desired: &Desired,
     held: &Held,
     depth: Depth,
-) -> Result<(), Obstacle> {
+) -> Result<bool, Obstacle> {
     if !(depth.create || depth.deep || held.is_fresh() || held.changed) {
-        return Ok(());
+        return Ok(false);
     }
     let names = &desired.names;
     let login = || server.ask("login", |provider| provider.login(names, &held.password));
     let mut answer = login().await?;
-    if let Login::Refused(_) = answer {
+    let refused = matches!(answer, Login::Refused(_));
+    if refused {
         let verifier = hold::verifier(server, &held.password).await;
         server
             .ask("ensure_role", |provider| {
                 provider.ensure_role(desired, Some(&verifier))
             })
             .await?;
+        server.note_password(&names.role, Some(&verifier));
         pass.tell(
             EventType::Normal,
             "PasswordSet",
@@ -296,7 +319,7 @@ async fn log_in(
         answer = login().await?;
     }
     match answer {
-        Login::Accepted | Login::AtConnectionLimit => Ok(()),
+        Login::Accepted | Login::AtConnectionLimit => Ok(refused),
         // Trying again does not make it another one.
         Login::Unusable(detail) => Err(Obstacle::stalled(
             DatabaseReason::PasswordUnusable,

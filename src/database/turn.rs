@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt};
 
@@ -14,6 +13,7 @@ use super::pass::Pass;
 use super::state::BackupSeen;
 use crate::api::{Backup, BackupState, Database, DatabaseState};
 use crate::backup::state::first_in_line;
+use crate::client::lenient::Readable;
 use crate::controller::Context;
 use crate::error::Error;
 
@@ -199,7 +199,7 @@ pub fn shown(context: &Context, namespace: &str, name: &str) -> Option<Backup> {
     guarded.0.as_ref().ok().cloned()
 }
 
-fn all_shown(context: &Context) -> Vec<Arc<DeserializeGuard<Backup>>> {
+fn all_shown(context: &Context) -> Vec<Arc<Readable<Backup>>> {
     context.backups.get().map(Store::state).unwrap_or_default()
 }
 

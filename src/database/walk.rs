@@ -201,9 +201,12 @@ async fn maintain(
     )
     .await
     {
-        Ok(Established { next, changed }) => {
-            let report = report::usable(pass);
-            pass.conclude(next, &report).await?;
+        Ok(Established {
+            next,
+            changed,
+            exposures,
+        }) => {
+            report::settle(pass, next, &exposures).await?;
             let anew = changed || since.is_none();
             Ok(End::Settled { deep, anew })
         }

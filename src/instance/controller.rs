@@ -202,7 +202,9 @@ async fn compare(instance: &str, server: &Server, context: &Context) {
         Ok(survey) => {
             for guarded in context.databases_on(instance) {
                 let Ok(database) = &guarded.0 else { continue };
-                if drift::is_suspected(database, &survey, &context.cluster_id) {
+                if drift::is_suspected(database, &survey, &context.cluster_id)
+                    || drift::has_password_moved(database, &survey, server)
+                {
                     context.look_at(&guarded);
                 }
             }

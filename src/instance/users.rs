@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 
 use super::verdict::Verdict;
 use crate::api::{Database, InstanceReason};
+use crate::client::lenient::Readable;
 
 /// How many Databases the message of an instance that is in use names.
 const NAMED: usize = 5;
@@ -16,19 +16,25 @@ const NAMED: usize = 5;
 pub struct Users {
     /// What does refer to it.
     known: Vec<String>,
-    /// Databases that cannot be read: nobody knows what they refer to.
+    /// Databases that cannot be read, and of which nobody can say that they refer to another one.
     unreadable: Vec<String>,
 }
 
 impl Users {
     /// Those of the instance of this name, among all Databases.
-    pub fn of(instance: &str, databases: &[Arc<DeserializeGuard<Database>>]) -> Self {
+    ///
+    /// One that cannot be read may have a database on the server, so it keeps the instance that it names. (It names one: the
+    /// API server stores no Database without.) So a team with an object that cannot be read keeps no other instance.
+    pub fn of(instance: &str, databases: &[Arc<Readable<Database>>]) -> Self {
         let mut users = Self::default();
         for guarded in databases {
             let list = match &guarded.0 {
                 Ok(database) if database.spec.instance_ref.name != instance => continue,
                 Ok(_) => &mut users.known,
-                Err(_) => &mut users.unreadable,
+                Err(unreadable) => match unreadable.refers_to.instance.as_deref() {
+                    Some(other) if other != instance => continue,
+                    Some(_) | None => &mut users.unreadable,
+                },
             };
             list.push(format!(
                 "{}/{}",
@@ -55,8 +61,8 @@ impl Users {
     pub fn verdict(&self) -> Verdict {
         let message = if self.known.is_empty() {
             format!(
-                "{} Database(s) cannot be read, so nobody knows whether they refer to it: {}; it goes when they are gone or \
-                 can be read (is their CustomResourceDefinition of this version?)",
+                "{} Database(s) that may refer to it cannot be read: {}; it goes when they are gone or can be read (their \
+                 Event Unreadable says what is wrong; is their CustomResourceDefinition of this version?)",
                 self.unreadable.len(),
                 some(&self.unreadable)
             )
@@ -85,7 +91,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn all(specs: &[Value]) -> Vec<Arc<DeserializeGuard<Database>>> {
+    fn all(specs: &[Value]) -> Vec<Arc<Readable<Database>>> {
         let guarded = specs.iter().enumerate().map(|(number, spec)| {
             let object = json!({
                 "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
@@ -111,10 +117,17 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_keeps_every_instance() {
-        let users = Users::of("a", &all(&[json!({"instanceRef": 5})]));
+    fn what_cannot_be_read_keeps_the_instance_that_it_names() {
+        let odd = [json!({"instanceRef": {"name": "a"}, "deletionPolicy": "Perhaps"})];
+        let users = Users::of("a", &all(&odd));
         assert_eq!((users.count(), users.is_empty()), (0, false));
         let message = users.verdict().1;
         assert!(message.contains("team/0"), "{message}");
+        assert!(
+            Users::of("b", &all(&odd)).is_empty(),
+            "a team keeps no other"
+        );
+        // Nobody knows which one this is about.
+        assert!(!Users::of("b", &all(&[json!({"instanceRef": 5})])).is_empty());
     }
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -15,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::figures::{Figures, Trouble};
+use crate::client::lenient::Readable;
 use crate::controller::Context;
 use crate::instance::connections::Contact;
 
@@ -38,11 +38,31 @@ impl fmt::Debug for Objects {
 impl Collector for Objects {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let context = self.0.get().and_then(Weak::upgrade);
-        let (figures, contacts) = context
-            .map(|context| (figures(&context), context.connections.contacts()))
+        let (figures, contacts, watches) = context
+            .map(|context| {
+                let contacts = context.connections.contacts();
+                (figures(&context), contacts, Watches::of(&context))
+            })
             .unwrap_or_default();
         print_figures(&mut encoder, &figures)?;
-        print_contacts(&mut encoder, &contacts)
+        print_contacts(&mut encoder, &contacts)?;
+        print_watches(&mut encoder, &watches)
+    }
+}
+
+/// How the watches of each kind of objects are.
+#[derive(Debug, Default)]
+struct Watches {
+    failing: Vec<(&'static str, bool)>,
+    unreadable: Vec<(&'static str, usize)>,
+}
+
+impl Watches {
+    fn of(context: &Context) -> Self {
+        Self {
+            failing: context.health.failing_watches(),
+            unreadable: context.unreadable.counts(),
+        }
     }
 }
 
@@ -63,7 +83,7 @@ fn figures(context: &Context) -> Figures {
     )
 }
 
-fn shown<K>(store: Option<&Store<DeserializeGuard<K>>>) -> Vec<Arc<DeserializeGuard<K>>>
+fn shown<K>(store: Option<&Store<Readable<K>>>) -> Vec<Arc<Readable<K>>>
 where
     K: kube::Resource<DynamicType = ()> + Clone + 'static,
 {
@@ -178,6 +198,27 @@ fn print_contacts(encoder: &mut DescriptorEncoder<'_>, contacts: &[Contact]) -> 
             let labels = [("database_instance", contact.instance.as_str())];
             let limit = i64::try_from(contact.usage.limit).unwrap_or(i64::MAX);
             (labels, limit)
+        }),
+    )
+}
+
+fn print_watches(encoder: &mut DescriptorEncoder<'_>, watches: &Watches) -> fmt::Result {
+    print(
+        encoder,
+        "watch_failing",
+        "1 while the objects of a kind cannot be watched: what changes is not seen",
+        watches
+            .failing
+            .iter()
+            .map(|(kind, failing)| ([("kind", *kind)], i64::from(*failing))),
+    )?;
+    print(
+        encoder,
+        "unreadable_objects",
+        "Objects that somebody wrote so that the operator cannot read them: each is left alone until it changes",
+        watches.unreadable.iter().map(|(kind, count)| {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            ([("kind", *kind)], count)
         }),
     )
 }

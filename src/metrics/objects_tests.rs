@@ -9,12 +9,13 @@ use crate::provider::Usage;
 
 /// What a test wants printed.
 #[derive(Debug)]
-struct Given(Figures, Vec<Contact>);
+struct Given(Figures, Vec<Contact>, Watches);
 
 impl Collector for Given {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         print_figures(&mut encoder, &self.0)?;
-        print_contacts(&mut encoder, &self.1)
+        print_contacts(&mut encoder, &self.1)?;
+        print_watches(&mut encoder, &self.2)
     }
 }
 
@@ -64,7 +65,11 @@ pub(in crate::metrics) fn everything() -> String {
             limit: 4,
         },
     };
-    text(Given(figures, vec![contact]))
+    let watches = Watches {
+        failing: vec![("Job", true), ("Pod", false)],
+        unreadable: vec![("Database", 2)],
+    };
+    text(Given(figures, vec![contact], watches))
 }
 
 #[test]
@@ -90,6 +95,9 @@ fn each_figure_is_a_series() {
         "connections{database_instance=\"main\",state=\"busy\"} 1",
         "connections{database_instance=\"main\",state=\"idle\"} 2",
         "connections_limit{database_instance=\"main\"} 4",
+        "watch_failing{kind=\"Job\"} 1",
+        "watch_failing{kind=\"Pod\"} 0",
+        "unreadable_objects{kind=\"Database\"} 2",
     ] {
         assert!(
             text.contains(&format!("\ndb_operator_{line}\n")),

@@ -38,6 +38,7 @@ fn database() -> DatabaseFacts {
     DatabaseFacts {
         owner: None,
         deviations: Vec::new(),
+        exposures: Vec::new(),
         character_set: "UTF8".to_owned(),
         collation: "C".to_owned(),
         ours: Ours::Unknown,
@@ -52,6 +53,7 @@ fn role(powers: &[&str]) -> RoleFacts {
         alterable: true,
         deviations: Vec::new(),
         ours: Ours::Unknown,
+        password: None,
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `identity.rs` | which server may be worked on |
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
+//! | `places.rs` | whose turn it is at them |
 //! | `error.rs` | what can go wrong, and what to do about it |
 //! | `dial.rs` | connecting, without a delay of the driver's |
 //! | `tls.rs` | how a connection is protected |
@@ -28,6 +29,7 @@ pub mod fence;
 pub mod ident;
 pub mod identity;
 mod mysql;
+mod places;
 pub mod password;
 mod pool;
 mod postgresql;
@@ -91,7 +93,7 @@ pub struct Timeouts {
     pub acquire: Duration,
     /// One statement, on the server and on our side.
     pub statement: Duration,
-    /// Waiting for a lock of another session.
+    /// Waiting for a lock of another session. A connection is held meanwhile, and the lock may be anybody's.
     pub lock: Duration,
     /// A session that was not used for so long is closed.
     pub idle: Duration,
@@ -103,7 +105,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             acquire: Duration::from_secs(30),
             statement: Duration::from_mins(1),
-            lock: Duration::from_secs(5),
+            lock: Duration::from_secs(2),
             idle: Duration::from_mins(1),
         }
     }
@@ -278,6 +280,9 @@ pub struct DatabaseFacts {
     pub owner: Option<String>,
     /// Differences from what the operator makes, one sentence each, apart from the owner: `PUBLIC may connect`.
     pub deviations: Vec<String>,
+    /// Who else can get at it, by rights that the operator neither gave nor takes back: one sentence each, with what
+    /// mends it.
+    pub exposures: Vec<String>,
     /// Encoding (PostgreSQL) or default character set (MySQL).
     pub character_set: String,
     /// Collation.
@@ -313,6 +318,23 @@ pub struct RoleFacts {
     pub deviations: Vec<String>,
     /// Whether it is the one that the claim on its name speaks of, and not another one of that name.
     pub ours: Ours,
+    /// What the server stores to check the password, hashed: another one when somebody changed it. `None` where the
+    /// administrator cannot read it.
+    pub password: Option<Fingerprint>,
+}
+
+/// Tells two stored passwords apart, and nothing else of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of what a server stores. Fingerprints are compared within one process only.
+    #[must_use]
+    pub fn of(stored: impl std::hash::Hash) -> Self {
+        use std::hash::BuildHasher;
+        static KEYS: std::sync::OnceLock<std::hash::RandomState> = std::sync::OnceLock::new();
+        Self(KEYS.get_or_init(Default::default).hash_one(stored))
+    }
 }
 
 /// All that is claimed on a server, with what stands there.
@@ -359,6 +381,17 @@ pub struct Inspection {
     pub read_only: bool,
     /// What the administrator lacks, each with the exact SQL that grants it.
     pub missing: Vec<MissingPrivilege>,
+    /// What the platform team should know of the server, though nothing depends on it, each with the SQL that mends it.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a server that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is, as a sentence.
+    pub what: String,
+    /// The statement that mends it, to be run by someone who may.
+    pub sql: String,
 }
 
 /// The engines that a provider tells apart.

@@ -18,3 +18,4 @@ mod permission;
 mod quiet;
 mod rivals;
 mod secrets;
+mod threads;

@@ -45,7 +45,9 @@ pub async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
         alterable: true,
         deviations: vec![],
         ours: Ours::Unknown,
+        password: observed.role.as_ref().and_then(|role| role.password),
     };
+    assert!(expected.password.is_some());
     assert_eq!(observed.role, Some(expected));
     let DatabaseFacts {
         owner, deviations, ..

@@ -19,6 +19,7 @@ mod privileges;
 mod removal;
 mod settings;
 mod silence;
+mod turns;
 
 use std::time::Instant;
 
@@ -101,6 +102,7 @@ fn run(series: u32) {
             connections::a_restart_is_survived,
             connections::a_rotated_password_is_followed,
             silence::a_silent_server_is_given_up_soon,
+            turns::a_bystander_is_served_while_others_wait_for_locks,
             hostile::no_log_holds_a_password,
         }
     });

@@ -11,9 +11,12 @@
 //! | `grants.rs` | what the administrator needs to be allowed |
 //! | `catalog.rs` | the rows of the server's catalog |
 //! | `facts.rs` | what these rows mean, decided without a server |
+//! | `hindrance.rs` | what keeps an account from logging in |
+//! | `exposure.rs` | rights on a schema that are not its own user's |
 //! | `validate.rs` | what a server cannot hold |
 //! | `ensure.rs` | making accounts and schemas |
 //! | `removal.rs` | taking them away |
+//! | `obstacles.rs` | what keeps something from being dropped, and what helps |
 //! | `assess.rs` | what a dump will be like |
 //! | `login.rs` | logging in as a database's own user |
 //! | `error.rs` | what the servers' error numbers mean |
@@ -25,12 +28,15 @@ mod contact;
 mod dialect;
 mod ensure;
 mod error;
+mod exposure;
 mod facts;
 mod fence;
 mod grants;
+mod hindrance;
 mod home;
 mod inspect;
 mod login;
+mod obstacles;
 mod removal;
 mod session;
 mod validate;
@@ -103,13 +109,18 @@ impl Provider for Mysql {
         let catalog = Catalog {
             schemas: catalog::schemas(&mut session, None).await?,
             accounts: catalog::accounts(&mut session, dialect, None).await?,
-            grants: catalog::grants(&mut session, dialect, &contact.held.to_give(dialect), None)
-                .await?,
+            grants: catalog::grants(
+                &mut session,
+                dialect,
+                &contact.held.to_give(dialect),
+                catalog::Which::All,
+            )
+            .await?,
             powers: catalog::powers(&mut session, dialect, None).await?,
         };
         let mut databases = HashMap::new();
         let mut roles = HashMap::new();
-        let index = facts::Index::new(&catalog);
+        let index = facts::Index::new(dialect, &catalog);
         for one in &claimed {
             let Names { database, role } = &one.claim.names;
             let of_one = index.of(dialect, database, role);
@@ -140,8 +151,13 @@ impl Provider for Mysql {
         let catalog = Catalog {
             schemas: catalog::schemas(&mut session, Some(database)).await?,
             accounts: catalog::accounts(&mut session, dialect, Some(role)).await?,
-            grants: catalog::grants(&mut session, dialect, &to_give, Some((database, role)))
-                .await?,
+            grants: catalog::grants(
+                &mut session,
+                dialect,
+                &to_give,
+                catalog::Which::Concerning(database, role),
+            )
+            .await?,
             powers: catalog::powers(&mut session, dialect, Some(role)).await?,
         };
         let mut found = Observed {
@@ -167,6 +183,7 @@ impl Provider for Mysql {
         // A role of MariaDB is a name that is never touched, as observing it says.
         accounts.retain(|account| !account.is_role);
         validate::no_other_host(&accounts, user)?;
+        validate::nobody_elses(&mut session, &contact.dialect, &desired.names).await?;
         validate::text_settings(&mut session, &contact.dialect, desired).await
     }
 

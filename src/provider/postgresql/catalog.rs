@@ -337,6 +337,7 @@ impl DatabaseRow {
         DatabaseFacts {
             owner: Some(self.owner.clone()),
             deviations: self.deviations(),
+            exposures: Vec::new(),
             character_set: self.encoding.clone(),
             collation: self.collation.clone(),
             ours: ours(self.ours),
@@ -386,6 +387,7 @@ impl RoleRow {
             alterable: self.alterable,
             deviations: self.deviations(),
             ours: ours(self.ours),
+            password: None,
         }
     }
 }

@@ -83,7 +83,7 @@ impl Postgresql {
             epoch: Mutex::new(None),
             superseded: OnceLock::new(),
             lanes: Semaphore::new(CREATE_LANES),
-            doors: Doors::new(),
+            doors: Doors::default(),
             config,
             fence,
         }

@@ -1,8 +1,6 @@
 //! Visits: sessions inside a tenant's database, into which the administrator lets itself for their length.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use super::Postgresql;
 use super::fence::Registered;
@@ -10,39 +8,32 @@ use super::membership::{Right, borrow, give_back, permit};
 use super::session::Session;
 use crate::provider::pool::{Lease, Session as _, Slot};
 use crate::provider::{Names, ProviderError, SqlName};
+use crate::queue::keyed::Keyed;
 
 /// Visits to one database come one after the other, so that none closes the door behind which another is.
-/// Databases share these doors; more of them than a server has connections to spare.
-const DOORS: usize = 64;
-
-/// One lock for each of [`DOORS`].
-pub(super) struct Doors([Mutex<()>; DOORS]);
+#[derive(Default)]
+pub(super) struct Doors(Keyed<SqlName>);
 
 impl Doors {
-    pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| Mutex::new(())))
-    }
-
-    async fn of(&self, database: &SqlName) -> MutexGuard<'_, ()> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(database);
-        let door = usize::try_from(hash % 64).unwrap_or_default();
-        self.0[door].lock().await
+    async fn of(&self, database: &SqlName) -> OwnedMutexGuard<()> {
+        self.0.lock(database.clone()).await
     }
 }
 
 /// A session inside a database. Ends by [`Postgresql::leave`].
-pub(super) struct Visit<'p> {
+pub(super) struct Visit {
     pub(super) session: Session,
     registered: Registered,
     home: Lease<Session>,
     names: Names,
     slot: Slot,
-    door: MutexGuard<'p, ()>,
+    door: OwnedMutexGuard<()>,
 }
 
 impl Postgresql {
     /// Opens a session in the database, registered with the fence.
-    pub(super) async fn visit(&self, names: &Names) -> Result<Visit<'_>, ProviderError> {
+    pub(super) async fn visit(&self, names: &Names) -> Result<Visit, ProviderError> {
+        // Nobody else's database has this door, so nobody else waits for it meanwhile.
         let door = self.doors.of(&names.database).await;
         let (home_slot, slot) = self.pool.two_slots().await?;
         let mut home = self
@@ -70,7 +61,7 @@ impl Postgresql {
     /// crash it is a deviation, which `make_database` puts right.
     pub(super) async fn leave<T>(
         &self,
-        visit: Visit<'_>,
+        visit: Visit,
         result: Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
         let Visit {

@@ -1,0 +1,141 @@
+//! Objects as JSON: a typed client, and its lists, would refuse them.
+
+use std::time::Duration;
+
+use e2e::testing::{Bed, eventually};
+use serde_json::{Value, json};
+
+use crate::TOO_LATE;
+
+/// How long everything may take to go.
+const GONE_WITHIN: Duration = Duration::from_mins(2);
+/// Objects that are looked at, and let go, at a time.
+const SOME: usize = 100;
+const AT_A_TIME: usize = 12;
+
+/// Where the objects of a kind are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Database,
+    Backup,
+    Job,
+    Pod,
+    Secret,
+    Event,
+    ConfigMap,
+}
+
+impl Kind {
+    pub const ALL: [Self; 7] = [
+        Self::Database,
+        Self::Backup,
+        Self::Job,
+        Self::Pod,
+        Self::Secret,
+        Self::Event,
+        Self::ConfigMap,
+    ];
+
+    /// The path of the objects of a namespace.
+    pub fn path(self, namespace: &str) -> String {
+        let (group, plural) = match self {
+            Self::Database => ("apis/db-operator.dev/v1alpha1", "databases"),
+            Self::Backup => ("apis/db-operator.dev/v1alpha1", "backups"),
+            Self::Job => ("apis/batch/v1", "jobs"),
+            Self::Pod => ("api/v1", "pods"),
+            Self::Secret => ("api/v1", "secrets"),
+            Self::Event => ("api/v1", "events"),
+            Self::ConfigMap => ("api/v1", "configmaps"),
+        };
+        format!("/{group}/namespaces/{namespace}/{plural}")
+    }
+}
+
+/// Asks for something that works.
+pub async fn asked(bed: &Bed, method: &str, path: &str, body: &Value) -> Value {
+    let (code, text) = bed.ask(method, path, body).await;
+    assert!((200..300).contains(&code), "{method} {path}: {code} {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Has `who` write a managed field with a time that is too late, as another manager than itself, and sees that it is stored.
+pub async fn date(who: &Bed, path: &str) {
+    let patch = json!({"metadata": {
+        "annotations": {"example.com/late": "1"},
+        "managedFields": [{
+            "manager": "late", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:metadata": {"f:annotations": {"f:example.com/late": {}}}},
+        }],
+    }});
+    let stored = asked(who, "PATCH", path, &patch).await;
+    let stored = stored["metadata"]["managedFields"].to_string();
+    assert!(stored.contains(TOO_LATE), "{path}: {stored}");
+}
+
+/// Takes everything away that is in a namespace, whatever it looks like; finalizers of others first.
+pub async fn clear(admin: &Bed) {
+    for kind in Kind::ALL {
+        let path = kind.path(&admin.namespace);
+        let at_once = json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"});
+        admin.ask("DELETE", &path, &at_once).await;
+    }
+    for kind in Kind::ALL {
+        let path = kind.path(&admin.namespace);
+        eventually(
+            &format!("{path} are gone"),
+            GONE_WITHIN,
+            async || match clear_some(admin, &path).await {
+                0 => Ok(()),
+                left => Err(format!("{left} or more are left")),
+            },
+        )
+        .await;
+    }
+}
+
+/// Lets some of those go that are left. Returns how many these were.
+async fn clear_some(admin: &Bed, path: &str) -> usize {
+    let found = asked(admin, "GET", &format!("{path}?limit={SOME}"), &Value::Null).await;
+    let mut left: Vec<&Value> = found["items"].as_array().unwrap().iter().collect();
+    // What the cluster itself puts into each namespace.
+    left.retain(|object| {
+        object["metadata"]["name"] != "kube-root-ca.crt"
+            && object["type"] != "kubernetes.io/service-account-token"
+    });
+    for some in left.chunks(AT_A_TIME) {
+        let going = some.iter().map(|object| let_go(admin, path, object));
+        futures::future::join_all(going).await;
+    }
+    left.len()
+}
+
+/// Leaves no finalizer but the operator's, and asks for the deletion. Either may have been done.
+async fn let_go(admin: &Bed, path: &str, object: &Value) {
+    let path = &format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
+    let finalizers: Vec<&str> = object["metadata"]["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let ours: Vec<&&str> = finalizers
+        .iter()
+        .filter(|name| name.starts_with("db-operator.dev/"))
+        .collect();
+    if ours.len() < finalizers.len() {
+        let patch = json!({"metadata": {"finalizers": ours}});
+        admin.ask("PATCH", path, &patch).await;
+    }
+    if object["metadata"]["deletionTimestamp"].is_null() {
+        let at_once = json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"});
+        admin.ask("DELETE", path, &at_once).await;
+    }
+    // What cannot be read stays until it can.
+    if path.contains("/databases/") || path.contains("/backups/") {
+        let status = json!({"status": null});
+        if object["status"].to_string().contains(TOO_LATE) {
+            admin.ask("PATCH", &format!("{path}/status"), &status).await;
+        }
+    }
+}
