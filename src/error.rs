@@ -201,9 +201,7 @@ fn has_cause(status: &Status, reason: &str) -> bool {
 
 /// Whether the operator lacks a permission, as its authorizer says it. A quota and a policy forbid in other words.
 fn is_unauthorized(status: &Status) -> bool {
-    status.code == 403
-        && status.message.contains("User \"")
-        && status.message.contains(" cannot ")
+    status.code == 403 && status.message.contains("User \"") && status.message.contains(" cannot ")
 }
 
 fn explain(error: &kube::Error) -> String {

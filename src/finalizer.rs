@@ -46,6 +46,7 @@ fn added<K: Resource<DynamicType = ()> + Clone>(object: &K, answer: Readable<K>)
 }
 
 /// Whether an object lacks the finalizer that has something to look after: somebody replaced it as a whole.
+#[must_use]
 pub fn is_lost(meta: &ObjectMeta, begun: bool) -> bool {
     begun && meta.deletion_timestamp.is_none() && add_patch(meta).is_some()
 }

@@ -262,8 +262,8 @@ mod tests {
         let memory = Memory::default();
         let now = Instant::now();
         let mut backup: Backup = serde_json::from_value(serde_json::json!({
-            "metadata": {"name": "b", "uid": "u"}, "spec": {"databaseRef": {"name": "d"}},
-            "status": {"state": "BACKING_UP"},
+            "metadata": {"name": "b", "uid": "u", "finalizers": [crate::api::FINALIZER]},
+            "spec": {"databaseRef": {"name": "d"}}, "status": {"state": "BACKING_UP"},
         }))
         .unwrap();
         assert_eq!(memory.rest(&backup, now), None);
@@ -271,6 +271,9 @@ mod tests {
         memory.note(&backup, due, memory.asked("u"));
         assert_eq!(memory.rest(&backup, now), Some(Duration::from_secs(2)));
         assert_eq!(memory.rest(&backup, due), None);
+        let finalizers = backup.metadata.finalizers.take();
+        assert_eq!(memory.rest(&backup, now), None, "it is put back");
+        backup.metadata.finalizers = finalizers;
         memory.suspect("u");
         assert_eq!(memory.rest(&backup, now), None);
         let before = memory.asked("u");

@@ -67,21 +67,35 @@ fn a_secret_that_was_restored_is_known_by_its_labels() {
     let mut restored = own();
     restored.metadata.owner_references = None;
     assert!(is_usable(&restored));
-    let wanted = wanted(&database(), Flavour::Postgresql, keys(), Some(&stored(&restored)));
-    assert!(!stored(&restored).holds(&wanted, MANAGER), "it gets its owner back");
+    let wanted = wanted(
+        &database(),
+        Flavour::Postgresql,
+        keys(),
+        Some(&stored(&restored)),
+    );
+    assert!(
+        !stored(&restored).holds(&wanted, MANAGER),
+        "it gets its owner back"
+    );
 
     for (key, value) in [(MANAGED_BY.0, "helm"), (DATABASE_LABEL, "other")] {
         let mut foreign = restored.clone();
-        foreign.labels_mut().insert(key.to_owned(), value.to_owned());
+        foreign
+            .labels_mut()
+            .insert(key.to_owned(), value.to_owned());
         assert!(!is_usable(&foreign), "{key}={value}");
         foreign.labels_mut().remove(key);
         assert!(!is_usable(&foreign), "no {key}");
     }
 }
 
-fn password_of(value: Option<&[u8]>, flavour: Flavour) -> Result<Result<SecretString, Lack>, Unusable> {
+fn password_of(
+    value: Option<&[u8]>,
+    flavour: Flavour,
+) -> Result<Result<SecretString, Lack>, Unusable> {
     let mut secret = own();
-    secret.data = value.map(|value| BTreeMap::from([("password".to_owned(), ByteString(value.to_vec()))]));
+    secret.data =
+        value.map(|value| BTreeMap::from([("password".to_owned(), ByteString(value.to_vec()))]));
     password(Some(&stored(&secret)), flavour)
 }
 

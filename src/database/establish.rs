@@ -158,10 +158,9 @@ async fn claim_names(
     };
     match claim::decide(&request, observed) {
         Decision::Continue(claim) => Ok(claim),
-        Decision::Refuse(sentence) => Err(Obstacle::stalled(
-            why_refused(observed, &request),
-            sentence,
-        )),
+        Decision::Refuse(sentence) => {
+            Err(Obstacle::stalled(why_refused(observed, &request), sentence))
+        }
         Decision::Write {
             claim,
             standing,
@@ -193,8 +192,8 @@ fn why_refused(observed: &Observed, request: &Request<'_>) -> DatabaseReason {
         .as_ref()
         .is_some_and(|role| !role.powers.is_empty());
     let mut claims = observed.claims.iter();
-    let is_held = claims.any(|claim| !claim.released && !request.owns(claim))
-        || observed.claims.len() > 1;
+    let is_held =
+        claims.any(|claim| !claim.released && !request.owns(claim)) || observed.claims.len() > 1;
     match (has_powers, is_held) {
         (true, _) => DatabaseReason::ReservedName,
         (false, true) => DatabaseReason::ClaimedByAnother,

@@ -99,7 +99,7 @@ fn kept(names: &Names, unreleased: Option<&str>) -> String {
 
 /// Drops what the claim says is ours to drop, and then the claim.
 async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
-    let (_, server) = pass.server()?;
+    let (instance, server) = pass.server()?;
     let observed = server.observe(names, None).await?;
     let Some(claim) = own(pass, names, &observed) else {
         // Somebody else's, nobody's, or gone already: in each case there is nothing for us to drop.
@@ -110,7 +110,20 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
         pass.tell(EventType::Normal, "NothingDropped", note).await;
         return Ok(());
     };
-    let removal = claim.removal(&observed);
+    // The list is read again: who took an entry away does not want that dropped any more.
+    let listed = instance
+        .spec
+        .adoptable(
+            names.database.as_str(),
+            names.role.as_str(),
+            &pass.namespace(),
+        )
+        .is_some_and(|entry| entry.drop);
+    let removal = Claim {
+        drop_adopted: claim.drop_adopted && listed,
+        ..claim.clone()
+    }
+    .removal(&observed);
     if let Some(left) = remove(&server, &removal).await? {
         // Kept as released, so that nobody is given the name of a user on which others have hung something. Of the
         // database nothing is left: it is made anew where the object comes back.

@@ -102,7 +102,10 @@ impl Draft {
 
     /// Writes the Secret, unless it holds all that already. Client required.
     pub async fn write(self, pass: &Pass<'_>) -> Result<Held, Obstacle> {
-        let before = self.current.as_ref().map(|secret| version(&secret.metadata));
+        let before = self
+            .current
+            .as_ref()
+            .map(|secret| version(&secret.metadata));
         let known = pass.status().and_then(|status| status.credentials.as_ref());
         // What is written now changes the version, but not whether a login worked with what was there before.
         let changed = before.is_none() || before.as_ref() != known;
@@ -188,11 +191,22 @@ mod tests {
 
     #[test]
     fn what_a_person_has_to_change_is_not_tried_again_by_itself() {
-        let quota = "secrets \"orders\" is forbidden: exceeded quota: none, requested: count/secrets=1";
+        let quota =
+            "secrets \"orders\" is forbidden: exceeded quota: none, requested: count/secrets=1";
         for (code, reason, message, refused) in [
             (403, "Forbidden", quota, true),
-            (422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set", true),
-            (400, "BadRequest", "admission webhook denied the request", true),
+            (
+                422,
+                "Invalid",
+                "data: Forbidden: field is immutable when `immutable` is set",
+                true,
+            ),
+            (
+                400,
+                "BadRequest",
+                "admission webhook denied the request",
+                true,
+            ),
             (409, "AlreadyExists", "", false),
             (500, "InternalError", "failed calling webhook", false),
             (503, "ServiceUnavailable", "", false),
@@ -213,7 +227,8 @@ mod tests {
 
     #[test]
     fn an_unusable_password_is_said_with_its_limit_and_what_to_do() {
-        let unusable = crate::provider::password::too_long(crate::provider::Flavour::Mysql, 120_000);
+        let unusable =
+            crate::provider::password::too_long(crate::provider::Flavour::Mysql, 120_000);
         let obstacle = unusable_password("orders", &unusable);
         assert_eq!(obstacle.reason.outcome(), Outcome::Stalled);
         assert!(obstacle.retry.is_none());

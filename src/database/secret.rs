@@ -329,7 +329,9 @@ mod tests {
     fn what_templates_make_is_bounded_in_all() {
         let of = |keys: usize| -> BTreeMap<String, String> {
             let template = "{{uriencode password}}".repeat(20);
-            (0..keys).map(|n| (format!("K{n}"), template.clone())).collect()
+            (0..keys)
+                .map(|n| (format!("K{n}"), template.clone()))
+                .collect()
         };
         let connection = Connection {
             password: "%".repeat(1024).into(),

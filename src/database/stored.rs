@@ -51,6 +51,10 @@ struct Managed {
     fields_v1: Fields,
 }
 
+#[allow(
+    clippy::zero_sized_map_values,
+    reason = "an object of which only the keys are read"
+)]
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Fields {
@@ -60,6 +64,10 @@ struct Fields {
     metadata: MetadataFields,
 }
 
+#[allow(
+    clippy::zero_sized_map_values,
+    reason = "an object of which only the keys are read"
+)]
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct MetadataFields {
@@ -104,20 +112,32 @@ impl Stored {
     #[must_use]
     pub fn holds(&self, wanted: &Secret, manager: &str) -> bool {
         let empty = BTreeMap::new();
-        let data = wanted.data.as_ref().unwrap_or(&BTreeMap::new()).iter().all(|(key, value)| {
-            self.encoded(key)
-                .is_some_and(|stored| *stored == BASE64_STANDARD.encode(&value.0))
-        });
-        let texts = |stored: &BTreeMap<String, String>, wanted: Option<&BTreeMap<String, String>>| {
+        let data = wanted
+            .data
+            .as_ref()
+            .unwrap_or(&BTreeMap::new())
+            .iter()
+            .all(|(key, value)| {
+                self.encoded(key)
+                    .is_some_and(|stored| *stored == BASE64_STANDARD.encode(&value.0))
+            });
+        let texts = |stored: &BTreeMap<String, String>,
+                     wanted: Option<&BTreeMap<String, String>>| {
             let mut wanted = wanted.unwrap_or(&empty).iter();
             wanted.all(|(key, value)| stored.get(key) == Some(value))
         };
         let left = [Part::Data, Part::Labels, Part::Annotations]
             .iter()
-            .any(|part| self.written_by(manager, *part).any(|key| !is_wanted(wanted, *part, key)));
+            .any(|part| {
+                self.written_by(manager, *part)
+                    .any(|key| !is_wanted(wanted, *part, key))
+            });
         data && !left
             && texts(&self.metadata.labels, wanted.metadata.labels.as_ref())
-            && texts(&self.metadata.annotations, wanted.metadata.annotations.as_ref())
+            && texts(
+                &self.metadata.annotations,
+                wanted.metadata.annotations.as_ref(),
+            )
             && wanted
                 .owner_references()
                 .iter()
@@ -141,7 +161,10 @@ impl Stored {
 
 fn is_wanted(wanted: &Secret, part: Part, key: &str) -> bool {
     match part {
-        Part::Data => wanted.data.as_ref().is_some_and(|data| data.contains_key(key)),
+        Part::Data => wanted
+            .data
+            .as_ref()
+            .is_some_and(|data| data.contains_key(key)),
         Part::Labels => wanted.labels().contains_key(key),
         Part::Annotations => wanted.annotations().contains_key(key),
     }

@@ -83,9 +83,12 @@ impl Claim {
     /// Whether nothing that was claimed is known to exist: neither made by us nor adopted.
     #[must_use]
     pub fn is_of_nothing(&self, observed: &Observed) -> bool {
-        let nothing = |origin, ours: Option<Ours>| origin == Origin::Creating && ours != Some(Ours::Yes);
-        nothing(self.database, observed.database.as_ref().map(|found| found.ours))
-            && nothing(self.role, observed.role.as_ref().map(|found| found.ours))
+        let nothing =
+            |origin, ours: Option<Ours>| origin == Origin::Creating && ours != Some(Ours::Yes);
+        nothing(
+            self.database,
+            observed.database.as_ref().map(|found| found.ours),
+        ) && nothing(self.role, observed.role.as_ref().map(|found| found.ours))
     }
 
     /// Whether something stands there that is not what the claim speaks of, and that the object is not meant to have.
@@ -283,7 +286,9 @@ fn among_strangers(request: &Request<'_>, claim: &Claim, strangers: Strangers) -
             let what = existing(request.names, strangers.database, strangers.role);
             let whose = " and were made by somebody else";
             let consent = consent(request, adopts, adoptable.is_some());
-            Decision::Refuse(format!("{what}{whose}: choose other names, remove what stands there, or {consent}"))
+            Decision::Refuse(format!(
+                "{what}{whose}: choose other names, remove what stands there, or {consent}"
+            ))
         }
     }
 }

@@ -123,7 +123,11 @@ fn assert_promised(who: &str, request: &Request<'_>, observed: &Observed) {
                 ..
             },
         ) => {
-            assert_eq!((claim.database, claim.role), (Origin::Created, Origin::Created), "as it was");
+            assert_eq!(
+                (claim.database, claim.role),
+                (Origin::Created, Origin::Created),
+                "as it was"
+            );
         }
         (
             "none" | "rival released",
@@ -132,7 +136,11 @@ fn assert_promised(who: &str, request: &Request<'_>, observed: &Observed) {
             },
         ) => {
             assert!(!exists);
-            assert_eq!((claim.database, claim.role), (Origin::Creating, Origin::Creating), "not made yet");
+            assert_eq!(
+                (claim.database, claim.role),
+                (Origin::Creating, Origin::Creating),
+                "not made yet"
+            );
             assert!(!claim.drop_adopted);
         }
         (
@@ -143,7 +151,13 @@ fn assert_promised(who: &str, request: &Request<'_>, observed: &Observed) {
         ) => {
             assert!(exists && request.adopts);
             assert_eq!(claim.drop_adopted, request.adoptable.unwrap().drop);
-            let origin = |exists| if exists { Origin::Adopted } else { Origin::Creating };
+            let origin = |exists| {
+                if exists {
+                    Origin::Adopted
+                } else {
+                    Origin::Creating
+                }
+            };
             assert_eq!(claim.database, origin(observed.database.is_some()));
             assert_eq!(claim.role, origin(observed.role.is_some()));
         }
@@ -252,7 +266,8 @@ fn what_somebody_else_made_under_a_claim_is_not_ours() {
     for owner in ["here", "gone"] {
         for released in [false, true] {
             for (database, role) in ORIGINS.iter().flat_map(|d| ORIGINS.map(|r| (*d, r))) {
-                for (database_is, role_is) in ANSWERS.iter().flat_map(|d| ANSWERS.map(|r| (*d, r))) {
+                for (database_is, role_is) in ANSWERS.iter().flat_map(|d| ANSWERS.map(|r| (*d, r)))
+                {
                     let stands = Claim {
                         database,
                         role,
@@ -271,7 +286,10 @@ fn what_somebody_else_made_under_a_claim_is_not_ours() {
                     let foreign = (is_foreign(database, database_is), is_foreign(role, role_is));
                     let decision = decide(&request, &observed);
                     if foreign == (false, false) {
-                        assert!(!matches!(decision, Decision::Refuse(_)), "{stands:?} {observed:?}");
+                        assert!(
+                            !matches!(decision, Decision::Refuse(_)),
+                            "{stands:?} {observed:?}"
+                        );
                         continue;
                     }
                     let Decision::Refuse(sentence) = decision else {
@@ -283,7 +301,12 @@ fn what_somebody_else_made_under_a_claim_is_not_ours() {
 
                     // With the platform's consent it is taken, as what it is.
                     request.adoptable = Some(Adoptable { drop: false });
-                    let Decision::Write { claim, how: Acquisition::Adopt, .. } = decide(&request, &observed) else {
+                    let Decision::Write {
+                        claim,
+                        how: Acquisition::Adopt,
+                        ..
+                    } = decide(&request, &observed)
+                    else {
                         panic!("{stands:?} {observed:?}")
                     };
                     let taken = |foreign, was| if foreign { Origin::Adopted } else { was };
@@ -317,7 +340,11 @@ fn another_database_of_the_same_user_is_used_and_never_dropped() {
     for (owner, continues) in [("r", true), ("somebody", false)] {
         observed.database.as_mut().unwrap().owner = Some(owner.to_owned());
         let decision = decide(&request, &observed);
-        assert_eq!(decision == Decision::Continue(held.clone()), continues, "{owner}");
+        assert_eq!(
+            decision == Decision::Continue(held.clone()),
+            continues,
+            "{owner}"
+        );
     }
     let removal = held.removal(&observed);
     assert_eq!((removal.database, removal.role), (false, false));
@@ -346,7 +373,11 @@ fn only_what_we_made_and_is_the_same_is_dropped() {
                     Origin::Created => is != Some(Ours::No),
                 };
                 let never_made = database == Origin::Creating && database_is.is_none();
-                assert_eq!(removal.database, may(database, database_is), "{claim:?} {database_is:?}");
+                assert_eq!(
+                    removal.database,
+                    may(database, database_is),
+                    "{claim:?} {database_is:?}"
+                );
                 assert_eq!(
                     removal.role,
                     (removal.database || never_made) && may(role, role_is),

@@ -116,7 +116,11 @@ mod tests {
     #[test]
     fn what_can_be_used_is_taken_as_it_is() {
         for flavour in FLAVOURS {
-            for text in ["x", "p@ss/w:rd%#?&=+ '\"\\`$1{{x}}é✓;--", &"x".repeat(longest(flavour))] {
+            for text in [
+                "x",
+                "p@ss/w:rd%#?&=+ '\"\\`$1{{x}}é✓;--",
+                &"x".repeat(longest(flavour)),
+            ] {
                 let password = usable(flavour, text.as_bytes()).unwrap();
                 assert_eq!(password.expose_secret(), text);
             }
@@ -129,10 +133,16 @@ mod tests {
             let long = "ü".repeat(60_000);
             let error = usable(flavour, long.as_bytes()).unwrap_err().to_string();
             let limit = format!("at most {}", longest(flavour));
-            assert!(error.contains("120000 bytes") && error.contains(&limit), "{error}");
+            assert!(
+                error.contains("120000 bytes") && error.contains(&limit),
+                "{error}"
+            );
             // In bytes, not in characters.
             let text = "ü".repeat(longest(flavour) / 2 + 1);
-            assert!(matches!(usable(flavour, text.as_bytes()), Err(Unusable::TooLong { .. })));
+            assert!(matches!(
+                usable(flavour, text.as_bytes()),
+                Err(Unusable::TooLong { .. })
+            ));
             assert_eq!(usable(flavour, b"\xffpass").unwrap_err(), Unusable::NotText);
             assert_eq!(usable(flavour, b"pa\0ss").unwrap_err(), Unusable::Nul);
         }
@@ -140,10 +150,18 @@ mod tests {
 
     #[test]
     fn characters_that_a_client_refuses_are_said_where_they_are_refused() {
-        let error = usable(Flavour::Postgresql, b"trailing\n").unwrap_err().to_string();
-        assert!(error.contains("(U+000A)") && !error.contains("trailing"), "{error}");
+        let error = usable(Flavour::Postgresql, b"trailing\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("(U+000A)") && !error.contains("trailing"),
+            "{error}"
+        );
         let crab = "crab\u{1f980}".as_bytes();
-        assert_eq!(usable(Flavour::Postgresql, crab).unwrap_err(), Unusable::Prohibited);
+        assert_eq!(
+            usable(Flavour::Postgresql, crab).unwrap_err(),
+            Unusable::Prohibited
+        );
         for flavour in [Flavour::Mysql, Flavour::Mariadb] {
             assert!(usable(flavour, b"two\nlines").is_ok());
             assert!(usable(flavour, crab).is_ok());

@@ -12,6 +12,7 @@ mod create;
 mod deletion;
 mod drift;
 mod instances;
+mod made;
 mod moved;
 mod permission;
 mod quiet;

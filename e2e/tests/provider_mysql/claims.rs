@@ -164,7 +164,10 @@ pub async fn what_was_never_made_is_not_ours(context: Arc<Context>) {
         .unwrap();
     provider.ensure_database(&wanted).await.unwrap_err();
     let (observed, held) = object.held().await;
-    assert_eq!((held.database, held.role), (Origin::Creating, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Creating, Origin::Created)
+    );
     let removal = held.removal(&observed);
     assert_eq!((removal.database, removal.role), (false, true));
 
@@ -193,7 +196,10 @@ pub async fn what_was_never_made_is_not_ours(context: Arc<Context>) {
     let login = provider.login(names, &password).await.unwrap();
     assert_eq!(login, Login::Accepted);
     let (_, held) = object.held().await;
-    assert_eq!((held.database, held.role), (Origin::Created, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
     object.give_up().await;
 }
 
@@ -282,7 +288,10 @@ pub async fn what_is_made_anew_is_ours_again(context: Arc<Context>) {
             .unwrap();
         provider.ensure_database(&wanted).await.unwrap();
         let (_, held) = object.held().await;
-        assert_eq!((held.database, held.role), (Origin::Created, Origin::Created));
+        assert_eq!(
+            (held.database, held.role),
+            (Origin::Created, Origin::Created)
+        );
     }
     object.give_up().await;
 }
@@ -313,7 +322,10 @@ pub async fn tables_of_the_former_version_are_brought_up_to_date(context: Arc<Co
         ..object
     };
     let (_, held) = next.held().await;
-    assert_eq!((held.database, held.role), (Origin::Created, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
     assert_eq!(next.provider.ensure_database(&wanted).await.unwrap(), []);
     next.give_up().await;
 }

@@ -5,9 +5,7 @@ use db_operator::provider::{
     Claim, Login, Names, Observed, Origin, Ours, ProviderError, Removal, Removed,
 };
 
-use crate::bed::{
-    ADMINISTRATOR, Bed, CANARY, ask, claim, claimant, desired, names, password, run,
-};
+use crate::bed::{ADMINISTRATOR, Bed, CANARY, ask, claim, claimant, desired, names, password, run};
 
 pub async fn one_writer_wins(bed: &mut Bed) {
     let provider = bed.provider("claims");
@@ -244,7 +242,10 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
     let Decision::Write { claim, .. } = decided("unmade", &wanted.names, &observed) else {
         panic!()
     };
-    assert_eq!((claim.database, claim.role), (Origin::Creating, Origin::Creating));
+    assert_eq!(
+        (claim.database, claim.role),
+        (Origin::Creating, Origin::Creating)
+    );
     provider.write_claim(&claim, None).await.unwrap();
     let verifier = provider.verifier(&password("unmade"));
     provider
@@ -252,12 +253,18 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
         .await
         .unwrap();
     let refused = provider.ensure_database(&wanted).await.unwrap_err();
-    assert!(matches!(refused, ProviderError::Unsupported(_)), "{refused}");
+    assert!(
+        matches!(refused, ProviderError::Unsupported(_)),
+        "{refused}"
+    );
 
     // It is its own still, with a user and without a database.
     let observed = provider.observe(&wanted.names).await.unwrap();
     let held = continues("unmade", &wanted.names, &observed);
-    assert_eq!((held.database, held.role), (Origin::Creating, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Creating, Origin::Created)
+    );
     assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
     let removal = held.removal(&observed);
     assert_eq!((removal.database, removal.role), (false, true));
@@ -278,8 +285,13 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
         let removal = held.removal(&observed);
         assert_eq!((removal.database, removal.role), (false, false));
         assert_eq!(provider.remove(&removal).await.unwrap(), Removed::Done);
-        let owner = "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = 'unmade'";
-        assert_eq!(bed.ask("postgres", owner).await.len(), 1, "it is still there");
+        let owner =
+            "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = 'unmade'";
+        assert_eq!(
+            bed.ask("postgres", owner).await.len(),
+            1,
+            "it is still there"
+        );
         bed.run("postgres", "DROP DATABASE unmade").await;
     }
 
@@ -287,7 +299,10 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
     provider.ensure_database(&wanted).await.unwrap();
     let observed = provider.observe(&wanted.names).await.unwrap();
     let held = continues("unmade", &wanted.names, &observed);
-    assert_eq!((held.database, held.role), (Origin::Created, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
     let removal = held.removal(&observed);
     assert_eq!((removal.database, removal.role), (true, true));
     assert_eq!(provider.remove(&removal).await.unwrap(), Removed::Done);
@@ -353,10 +368,16 @@ pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
     provider.ensure_database(&wanted).await.unwrap();
     let observed = provider.observe(&wanted.names).await.unwrap();
     let held = continues("another", &wanted.names, &observed);
-    assert_eq!((held.database, held.role), (Origin::Created, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
     assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
     assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
-    assert_eq!(provider.remove(&held.removal(&observed)).await, Ok(Removed::Done));
+    assert_eq!(
+        provider.remove(&held.removal(&observed)).await,
+        Ok(Removed::Done)
+    );
     provider.forget_claim(&held).await.unwrap();
     provider.close().await;
 }
@@ -391,7 +412,9 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
         let observed = provider.observe(&wanted.names).await.unwrap();
         assert_eq!(observed.database.as_ref().unwrap().ours, ours);
         if ours == Ours::No {
-            run(&mut administrator, "DROP DATABASE crash").await.unwrap();
+            run(&mut administrator, "DROP DATABASE crash")
+                .await
+                .unwrap();
         }
     }
     let observed = provider.observe(&wanted.names).await.unwrap();
@@ -405,7 +428,10 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
         Login::Accepted
     );
     let observed = provider.observe(&wanted.names).await.unwrap();
-    assert_eq!(continues("crash", &wanted.names, &observed).database, Origin::Created);
+    assert_eq!(
+        continues("crash", &wanted.names, &observed).database,
+        Origin::Created
+    );
     assert_eq!(observed.database.unwrap().deviations, Vec::<String>::new());
 
     // One that asks for it once more finds nothing to be done.
@@ -434,18 +460,28 @@ pub async fn claims_of_the_former_version_go_on(bed: &mut Bed) {
     let upgraded = names("upgraded", "upgraded");
     let observed = provider.observe(&upgraded).await.unwrap();
     let held = continues("upgrade", &upgraded, &observed);
-    assert_eq!((held.database, held.role), (Origin::Created, Origin::Created));
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
     assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
     assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
-    assert_eq!(provider.remove(&held.removal(&observed)).await, Ok(Removed::Done));
+    assert_eq!(
+        provider.remove(&held.removal(&observed)).await,
+        Ok(Removed::Done)
+    );
     provider.forget_claim(&held).await.unwrap();
 
     // What was not there at the upgrade and is there now, somebody else made.
-    bed.run("postgres", "CREATE DATABASE \"upgraded-lost\"").await;
+    bed.run("postgres", "CREATE DATABASE \"upgraded-lost\"")
+        .await;
     let lost = names("upgraded-lost", "upgraded-lost");
     let observed = provider.observe(&lost).await.unwrap();
     assert_eq!(observed.database.as_ref().unwrap().ours, Ours::No);
-    assert!(matches!(decided("upgrade", &lost, &observed), Decision::Refuse(_)));
+    assert!(matches!(
+        decided("upgrade", &lost, &observed),
+        Decision::Refuse(_)
+    ));
     bed.run("postgres", "DROP DATABASE \"upgraded-lost\"").await;
     provider.close().await;
 }

@@ -131,9 +131,7 @@ pub(super) async fn ours_of_schema(
 
 /// Whether an account that exists is the one that its claim speaks of. `grants` are at least the rows of `mysql.db` on it.
 pub(super) fn ours_of_account(all: &[Claimed], user: &SqlName, grants: &[Grant]) -> Ours {
-    let claimed = all
-        .iter()
-        .find(|claimed| claimed.claim.names.role == *user);
+    let claimed = all.iter().find(|claimed| claimed.claim.names.role == *user);
     match claimed {
         Some(claimed) if claimed.claim.role == Origin::Creating => {
             let bare = !grants
@@ -203,12 +201,9 @@ pub(super) async fn ended(
     let Some(claimed) = claimed else {
         return Ok(outcome.map(|_| ()));
     };
-    let failure = match outcome {
-        Ok(_) => {
-            made(session, &claimed.claim, part).await?;
-            return Ok(Ok(()));
-        }
-        Err(failure) => failure,
+    let Err(failure) = outcome else {
+        made(session, &claimed.claim, part).await?;
+        return Ok(Ok(()));
     };
     let (begun_before, sql) = match part {
         Part::Database => (

@@ -155,7 +155,8 @@ pub(super) async fn database(
     let found = catalog::schemas(session, Some(schema)).await?;
     let mut created = found.is_empty();
     if let Some(found) = found.first() {
-        if let Some(claimed) = claimed.filter(|claimed| claimed.claim.database == Origin::Creating) {
+        if let Some(claimed) = claimed.filter(|claimed| claimed.claim.database == Origin::Creating)
+        {
             let one = std::slice::from_ref(claimed);
             let ours = claims::ours_of_schema(session, one, schema).await?;
             note_or_refuse(session, claimed, Part::Database, ours).await?;

@@ -144,9 +144,7 @@ pub(super) async fn upgrade(session: &mut Session) -> Result<(), ProviderError> 
         there.push((row.text("tab")?, row.text("col")?));
     }
     for (table, column, definition) in ADDED {
-        let is_there = there
-            .iter()
-            .any(|(tab, col)| tab == table && col == column);
+        let is_there = there.iter().any(|(tab, col)| tab == table && col == column);
         if is_there {
             continue;
         }

@@ -218,16 +218,14 @@ impl Provider for Mysql {
     ) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
-        let claimed =
-            claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
+        let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
         ensure::role(&mut session, &contact, desired, verifier, claimed.as_ref()).await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
-        let claimed =
-            claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
+        let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
         ensure::database(&mut session, &contact, desired, claimed.as_ref()).await
     }
 

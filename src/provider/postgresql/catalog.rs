@@ -41,12 +41,11 @@ WITH RECURSIVE me AS (
       WHERE grantee = d.datdba) AS own,
     ARRAY(SELECT privilege_type FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba)))
       WHERE grantee = me.oid AND me.oid <> d.datdba) AS administrator,
-    (SELECT CASE
-        WHEN c.created_database AND starts_with(c.database_id, place.prefix)
-          THEN c.database_id = place.prefix || d.oid
-        WHEN c.database_mark IS NOT NULL THEN d.datconnlimit = c.database_mark AND NOT d.datallowconn END
-      FROM claims c, place WHERE c.database_name = d.datname) AS ours
-  FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba CROSS JOIN me
+    CASE WHEN c.created_database AND starts_with(c.database_id, place.prefix)
+        THEN c.database_id = place.prefix || d.oid
+      WHEN c.database_mark IS NOT NULL THEN d.datconnlimit = c.database_mark AND NOT d.datallowconn END AS ours
+  FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba CROSS JOIN me CROSS JOIN place
+    LEFT JOIN claims c ON c.database_name = d.datname::text
   WHERE d.datname = $1 OR ($1::text IS NULL AND d.datname IN (SELECT database_name FROM claims))
 ), roles AS (
   SELECT r.rolname AS name, r.rolcanlogin AS login, r.rolconnlimit AS connections, r.rolcreatedb AS creates_databases,
@@ -60,11 +59,9 @@ WITH RECURSIVE me AS (
       ELSE me.rolcreaterole AND pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS alterable,
     CASE WHEN current_setting('server_version_num')::int < 160000 THEN pg_has_role(r.oid, 'MEMBER')
       ELSE pg_has_role(r.oid, 'SET') END AS assumable,
-    (SELECT CASE
-        WHEN c.created_role AND starts_with(c.role_id, place.prefix) THEN c.role_id = place.prefix || r.oid
-        WHEN c.role_mark IS NOT NULL THEN false END
-      FROM claims c, place WHERE c.role_name = r.rolname) AS ours
-  FROM pg_roles r CROSS JOIN me
+    CASE WHEN c.created_role AND starts_with(c.role_id, place.prefix) THEN c.role_id = place.prefix || r.oid
+      WHEN c.role_mark IS NOT NULL THEN false END AS ours
+  FROM pg_roles r CROSS JOIN me CROSS JOIN place LEFT JOIN claims c ON c.role_name = r.rolname::text
   WHERE r.rolname = $2 OR ($2::text IS NULL AND r.rolname IN (SELECT role_name FROM claims))
 )
 SELECT json_build_object(

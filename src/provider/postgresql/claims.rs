@@ -34,7 +34,8 @@ const DELETE: &str = "DELETE FROM db_operator.claims WHERE database_name = $1 AN
   AND cluster_id = $3 AND namespace = $4 AND name = $5";
 
 /// What a claim says before its database is made once more.
-const BEGIN_DATABASE: &str = "UPDATE db_operator.claims SET created_database = false, database_id = NULL,
+const BEGIN_DATABASE: &str =
+    "UPDATE db_operator.claims SET created_database = false, database_id = NULL,
   database_mark = $4, changed_at = now()
 WHERE database_name = $1 AND role_name = $2 AND cluster_id = $3 AND NOT released";
 

@@ -33,7 +33,9 @@ impl Postgresql {
             Some((false, Some(mark))) if row.ours == Some(true) => {
                 return self.finish(home, desired, row, role, Some(mark)).await;
             }
-            Some((false, Some(_))) => return Err(made_meanwhile(&format!("database {database:?}"))),
+            Some((false, Some(_))) => {
+                return Err(made_meanwhile(&format!("database {database:?}")));
+            }
             Some((true, _)) if row.ours.is_none() => self.identify(home, &desired.names).await?,
             Some(_) | None => {}
         }

@@ -105,9 +105,8 @@ pub fn databases() -> Vec<Case> {
 /// What the API server would refuse of the Secret later is refused of the Database, before anything is claimed.
 pub fn secret_templates() -> Vec<Case> {
     let kind = "Database";
-    let of = |part: &'static str, bad: Value, sentence: &'static str| {
-        case(kind, part, bad, sentence)
-    };
+    let of =
+        |part: &'static str, bad: Value, sentence: &'static str| case(kind, part, bad, sentence);
     let (labels, annotations) = (
         "/spec/secretTemplate/labels",
         "/spec/secretTemplate/annotations",
