@@ -19,6 +19,7 @@ use tracing::Instrument;
 use crate::backoff::{self, Key};
 use crate::client::lenient::Readable;
 pub use crate::context::Context;
+use crate::context::until_read;
 use crate::error::Error;
 use crate::queue::caller::Caller;
 use crate::queue::turns::{Key as Waiting, Place, Turns, Want};
@@ -72,11 +73,6 @@ pub fn watching<K: Reconcile>(context: &Context) -> Controller<Readable<K>> {
     }
 }
 
-/// Who set which field is nearly all of an object's memory, and nobody here asks for it.
-pub fn forget_managers<K: Resource>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
-}
-
 /// Runs a controller until `stop`; what has begun by then is finished.
 pub async fn run<K: Reconcile>(
     controller: Controller<Readable<K>>,
@@ -102,7 +98,7 @@ pub async fn run<K: Reconcile>(
     let stopped_before_reading = async {
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = objects.wait_until_ready() => std::future::pending::<()>().await,
+            () = until_read(&objects) => std::future::pending::<()>().await,
         }
     };
     tokio::select! {
