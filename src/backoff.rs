@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The wait after a first failure.
 const FIRST: Duration = Duration::from_millis(250);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(5);
+
+/// The longest that an object which failed is not looked at, whatever wakes it. Those who mend it do not wait for long,
+/// and one whose failures wake it does not spin.
+const DEAF: Duration = Duration::from_secs(5);
+/// What failed and then worked for so long has not failed before.
+const FORGIVEN: Duration = Duration::from_mins(1);
 
 /// The wait after a number of failures in a row: doubling, up to a limit, and between half and all of
 /// that by `spread`, which is from 0 to 1.
@@ -37,34 +43,76 @@ pub fn spread_evenly(time: Duration, spread: f64) -> Duration {
 /// An object: kind, namespace (empty for cluster-scoped ones), name.
 pub type Key = (&'static str, String, String);
 
-/// Counts the failures in a row of each object. Objects that work are not remembered.
+/// Counts the failures in a row of each object. Objects that work are soon forgotten.
 #[derive(Debug, Default)]
 pub struct Failures {
-    counts: Mutex<HashMap<Key, u32>>,
+    counts: Mutex<HashMap<Key, Count>>,
+}
+
+/// The failures of an object, with no long time between them in which it worked.
+#[derive(Debug)]
+struct Count {
+    times: u32,
+    last: Instant,
+    works: bool,
+}
+
+impl Count {
+    fn is_over(&self, now: Instant) -> bool {
+        self.works && now.duration_since(self.last) >= FORGIVEN
+    }
 }
 
 impl Failures {
     /// Notes one more failure and says how many there were in a row.
     pub fn failed(&self, key: Key) -> u32 {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key).or_insert(0);
-        *count = count.saturating_add(1);
-        *count
+        self.failed_at(key, Instant::now())
+    }
+
+    fn failed_at(&self, key: Key, now: Instant) -> u32 {
+        let mut counts = self.lock();
+        counts.retain(|_, count| !count.is_over(now));
+        let count = counts.entry(key).or_insert(Count {
+            times: 0,
+            last: now,
+            works: false,
+        });
+        count.times = count.times.saturating_add(1);
+        count.last = now;
+        count.works = false;
+        count.times
     }
 
     /// How often an object failed in a row.
     #[must_use]
     pub fn count(&self, key: &Key) -> u32 {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.get(key).copied().unwrap_or_default()
+        self.lock().get(key).map_or(0, |count| count.times)
     }
 
-    /// Forgets an object that works again, or is gone.
+    /// How long an object that failed is left alone yet, whatever wakes it.
+    #[must_use]
+    pub fn rest(&self, key: &Key, now: Instant) -> Option<Duration> {
+        let counts = self.lock();
+        let count = counts.get(key).filter(|count| !count.works)?;
+        let deaf = delay_within(FIRST..=DEAF, count.times, 0.0);
+        let rest = (count.last + deaf).saturating_duration_since(now);
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    /// Notes that an object was looked at without a failure. One that fails again soon has not mended.
+    pub fn worked(&self, key: &Key) {
+        if let Some(count) = self.lock().get_mut(key) {
+            count.works = true;
+        }
+    }
+
+    /// Forgets an object that is gone.
     pub fn forget(&self, key: &Key) {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Count>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,5 +157,38 @@ mod tests {
         );
         failures.forget(&key("x"));
         assert_eq!(failures.failed(key("x")), 1);
+    }
+
+    #[test]
+    fn what_works_for_a_moment_has_not_mended() {
+        let failures = Failures::default();
+        let key = || ("Database", "a".to_owned(), "x".to_owned());
+        let now = Instant::now();
+        assert_eq!(failures.failed_at(key(), now), 1);
+        failures.worked(&key());
+        assert_eq!(failures.failed_at(key(), now + DEAF), 2);
+        failures.worked(&key());
+        let late = now + DEAF + FORGIVEN;
+        assert_eq!(failures.failed_at(key(), late), 1);
+        failures.worked(&key());
+        failures.failed_at(("Database", String::new(), "y".to_owned()), late + FORGIVEN);
+        assert_eq!(failures.lock().len(), 1, "what works is not remembered");
+    }
+
+    /// A failing instance is looked at because of its databases, which are looked at because of the instance.
+    #[test]
+    fn what_is_woken_by_its_own_failures_does_not_spin() {
+        let failures = Failures::default();
+        let key = || ("Database", "a".to_owned(), "x".to_owned());
+        let began = Instant::now();
+        let mut passes = 0;
+        for wake in 0..2000 {
+            let now = began + Duration::from_millis(10) * wake;
+            if failures.rest(&key(), now).is_none() {
+                passes += 1;
+                failures.failed_at(key(), now);
+            }
+        }
+        assert!(passes <= 12, "{passes} in 20 s");
     }
 }

@@ -45,15 +45,18 @@ pub fn for_leader(
         .build())
 }
 
-/// The client for the lease: its writes carry `precondition`.
+/// The client for the lease: its writes carry `precondition`. A request, and making a connection, may take up to `limit`;
+/// whoever asks bounds them by what is left of the lease, too.
 pub fn for_lease(
-    config: Config,
+    mut config: Config,
     precondition: Precondition,
+    limit: Duration,
     metrics: &Metrics,
 ) -> Result<Client, kube::Error> {
     let conditional = MapRequestLayer::new(move |request| precondition.apply(request));
+    config.connect_timeout = Some(limit);
     Ok(ClientBuilder::try_from(config)?
-        .with_layer(&TimedLayer::new(LIMIT, metrics.clone()))
+        .with_layer(&TimedLayer::new(limit, metrics.clone()))
         .with_layer(&conditional)
         .build())
 }

@@ -45,7 +45,10 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_name = "TIME", value_parser = duration)]
     pub deep_resync: Duration,
 
-    /// How many objects of one kind are worked on at the same time; the Databases of one instance get half of that.
+    /// How many objects of one kind are worked on at the same time.
+    ///
+    /// The Databases of one instance get half of that, and so do those of one namespace. While other namespaces wait,
+    /// one gets a quarter, of the whole and of its instance's half.
     #[arg(long, env = "DB_OPERATOR_CONCURRENCY", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
@@ -111,8 +114,9 @@ pub struct LeaseConfig {
 
     /// How long a lease is good for after its last renewal; whole seconds.
     ///
-    /// After a leader died without a word, this is how long nobody leads.
-    #[arg(id = "lease_ttl", long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "10s", value_name = "TIME", value_parser = whole_seconds)]
+    /// After a leader's node died without a word, this is how long nobody leads. The API server may take a seventh of it
+    /// for each answer, again and again, before the lease is lost.
+    #[arg(id = "lease_ttl", long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "30s", value_name = "TIME", value_parser = whole_seconds)]
     pub ttl: Duration,
 
     /// How often the leader renews its lease; at most a third of its time to live.
@@ -261,7 +265,7 @@ mod tests {
         assert_eq!(config.validate(), Ok(()));
         assert_eq!(config.resync, Duration::from_mins(5));
         assert_eq!(config.deep_resync, Duration::from_hours(6));
-        assert_eq!(config.lease.ttl, Duration::from_secs(10));
+        assert_eq!(config.lease.ttl, Duration::from_secs(30));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,6 @@ use crate::backoff::{self, Failures};
 use crate::backup;
 use crate::client::lenient::Readable;
 use crate::database::memory::Memory;
-use crate::database::share::Shares;
 use crate::error::Error;
 use crate::health::Health;
 use crate::instance::connections::Connections;
@@ -25,6 +23,9 @@ use crate::instance::server::ServerError;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::provider::{Fence, ProviderError};
+use crate::queue::Queues;
+use crate::telemetry::events::Events;
+use crate::telemetry::failures::FailureLog;
 use crate::trigger::Trigger;
 use crate::watch::unreadable::UnreadableObjects;
 
@@ -33,7 +34,7 @@ pub struct Context {
     /// Sends nothing once this process does not lead any more.
     pub client: Client,
     /// Publishes Events. A reconcile never fails because an Event was not published.
-    pub events: Recorder,
+    pub events: Events,
     /// Where the administrators' Secrets live.
     pub namespace: String,
     /// Under which id databases are claimed.
@@ -54,6 +55,8 @@ pub struct Context {
     pub unreadable: UnreadableObjects,
     /// How often each object failed in a row.
     pub failures: Arc<Failures>,
+    /// Where failures of objects are written.
+    pub failure_log: FailureLog,
     /// How many objects of one kind are worked on at a time.
     pub concurrency: u16,
     /// What is known of the servers.
@@ -62,8 +65,8 @@ pub struct Context {
     pub connections: Connections,
     /// What is remembered of each Database.
     pub memory: Memory,
-    /// How many passes over Databases each instance has.
-    pub shares: Shares,
+    /// Whose turn it is to be worked on.
+    pub queues: Queues,
     /// The object stores that are open.
     pub destinations: Destinations,
     /// What all passes over Backups share.
@@ -188,4 +191,42 @@ where
     K::DynamicType: Eq + std::hash::Hash + Clone,
 {
     store.filter(|store| matches!(store.wait_until_ready().now_or_never(), Some(Ok(()))))
+}
+
+/// How often it is looked whether all objects were read.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Waits until all objects of a kind were read, or never will be.
+///
+/// It looks again and again: of several that wait for a store, the store wakes only the one that looked last, and who only
+/// looks ([`read`]) counts as one of them. A stream that waits beside others would wait for ever.
+pub async fn until_read<K>(store: &Store<K>)
+where
+    K: reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    while store.wait_until_ready().now_or_never().is_none() {
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream::FuturesUnordered;
+    use futures::{StreamExt, poll};
+    use kube::runtime::watcher::Event;
+
+    #[tokio::test]
+    async fn who_waits_for_a_store_is_woken_though_others_look_at_it() {
+        let (store, mut writer) = reflector::store::<Readable<Backup>>();
+        // Each future in here is polled when it was woken, and only then.
+        let mut waiting: FuturesUnordered<_> = [until_read(&store)].into_iter().collect();
+        assert!(poll!(waiting.next()).is_pending());
+        assert!(read(Some(&store)).is_none());
+        writer.apply_watcher_event(&Event::InitDone);
+        tokio::time::timeout(Duration::from_secs(10), waiting.next())
+            .await
+            .unwrap();
+    }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
+use kube::core::DynamicObject;
 use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -17,8 +19,12 @@ use tracing::Instrument;
 use crate::backoff::{self, Key};
 use crate::client::lenient::Readable;
 pub use crate::context::Context;
+use crate::context::until_read;
 use crate::error::Error;
+use crate::queue::caller::Caller;
+use crate::queue::turns::{Key as Waiting, Place, Turns, Want};
 use crate::watch;
+use crate::watchdog;
 
 /// A kind that has a controller.
 pub trait Reconcile:
@@ -33,6 +39,16 @@ pub trait Reconcile:
         None
     }
 
+    /// Where passes wait for their turn; none for a kind that namespaces do not share.
+    fn turns(_context: &Context) -> Option<&Turns> {
+        None
+    }
+
+    /// For whom a pass over this object is.
+    fn want(&self, _context: &Context) -> Want {
+        Want::default()
+    }
+
     /// Brings the world one step closer to what this object says.
     fn reconcile(&self, context: &Context) -> impl Future<Output = Result<Action, Error>> + Send;
 }
@@ -44,13 +60,17 @@ pub fn watching<K: Reconcile>(context: &Context) -> Controller<Readable<K>> {
     let objects = watch::objects::<K>(context, K::KIND, watcher::Config::default())
         .reflect(writer)
         .applied_objects();
-    Controller::for_stream(objects, store)
-        .with_config(controller::Config::default().concurrency(context.concurrency))
-}
-
-/// Who set which field is nearly all of an object's memory, and nobody here asks for it.
-pub fn forget_managers<K: Resource>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
+    let controller = Controller::for_stream(objects, store);
+    let config = controller::Config::default();
+    match K::turns(context) {
+        // Nobody waits in here: whose turn it is, is decided there.
+        Some(turns) => controller.with_config(config.concurrency(0)).reconcile_on(
+            turns
+                .calls()
+                .map(|called| ObjectRef::new(&called.name).within(&called.namespace)),
+        ),
+        None => controller.with_config(config.concurrency(context.concurrency)),
+    }
 }
 
 /// Runs a controller until `stop`; what has begun by then is finished.
@@ -78,7 +98,7 @@ pub async fn run<K: Reconcile>(
     let stopped_before_reading = async {
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = objects.wait_until_ready() => std::future::pending::<()>().await,
+            () = until_read(&objects) => std::future::pending::<()>().await,
         }
     };
     tokio::select! {
@@ -98,27 +118,99 @@ async fn reconcile_one<K: Reconcile>(
         namespace = guarded.namespace().unwrap_or_default(),
         name = guarded.name_any()
     );
-    async {
+    let metrics = context.metrics.clone();
+    let log = span.clone();
+    let pass = async {
+        // Whoever was called and does not need its place gives it to the next.
+        let called = called::<K>(&context, guarded.as_ref());
         let Some(object) = guarded.ok() else {
             // Its watch has said so.
             return Ok(Action::await_change());
         };
         let started = Instant::now();
-        let (result, looked) = match object.not_yet(&context) {
+        let key = key::<K>(guarded.as_ref());
+        let too_soon = || context.failures.rest(&key, started).map(Action::requeue);
+        let (result, looked) = match object.not_yet(&context).or_else(too_soon) {
             Some(action) => (Ok(action), false),
-            None => (object.reconcile(&context).await, true),
+            None => match turn(object, &context, called) {
+                // The call that follows is a reconcile of its own.
+                Err(Waits) => (Ok(Action::await_change()), false),
+                Ok(place) => (pass(object, &context, place).await, true),
+            },
         };
         let failure = result.as_ref().err().map(Error::reason);
         context
             .metrics
             .reconciled(K::KIND, started.elapsed(), failure);
         if looked && result.is_ok() {
-            context.failures.forget(&key::<K>(guarded.as_ref()));
+            context.failures.worked(&key);
+            context.failure_log.worked(&key);
         }
         result
-    }
-    .instrument(span)
+    };
+    watchdog::watched(pass.instrument(span), |longest| {
+        metrics.polled(K::KIND, longest);
+        if longest > watchdog::LIMIT {
+            log.in_scope(|| tracing::warn!(?longest, "a reconcile held a thread for too long"));
+        }
+    })
     .await
+}
+
+/// A place for a pass over this object has to be waited for. Nothing else is done about it meanwhile.
+struct Waits;
+
+/// The place that an object was called to.
+fn called<K: Reconcile>(context: &Context, object: &impl ResourceExt) -> Option<Place> {
+    K::turns(context)?.come(&waiting(object.namespace(), &object.name_any()))
+}
+
+fn waiting(namespace: Option<String>, name: &str) -> Waiting {
+    Waiting {
+        namespace: namespace.unwrap_or_default().into(),
+        name: name.into(),
+    }
+}
+
+/// The right to begin a pass; no place is needed where nobody shares them.
+fn turn<K: Reconcile>(
+    object: &K,
+    context: &Context,
+    called: Option<Place>,
+) -> Result<Option<Place>, Waits> {
+    let Some(turns) = K::turns(context) else {
+        return Ok(None);
+    };
+    if called.is_some() {
+        return Ok(called);
+    }
+    let key = waiting(object.namespace(), &object.name_any());
+    turns.ask(&key, object.want(context)).map(Some).ok_or(Waits)
+}
+
+/// One pass, at its place and for its namespace. In memory of its own: what waits needs none.
+async fn pass<K: Reconcile>(
+    object: &K,
+    context: &Context,
+    place: Option<Place>,
+) -> Result<Action, Error> {
+    let Some(_place) = place else {
+        return Box::pin(object.reconcile(context)).await;
+    };
+    let Want {
+        tenant, instance, ..
+    } = object.want(context);
+    let suspects = &context.queues.suspects;
+    let suspect = suspects.has(&instance, &tenant, Instant::now());
+    let caller = Arc::new(Caller::new(Arc::clone(&tenant), suspect));
+    let work = Box::pin(object.reconcile(context));
+    let result = Arc::clone(&caller).scope(work).await;
+    let failure = result.as_ref().err();
+    let server_is_slow = failure.is_some_and(Error::is_of_server);
+    if failure.is_some_and(Error::has_waited) || (caller.held_long() && !server_is_slow) {
+        suspects.note(&instance, &tenant, Instant::now());
+    }
+    result
 }
 
 /// When to look again at an object that failed.
@@ -140,17 +232,30 @@ pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
     )
 }
 
+/// The same of an object that is only named.
+fn key_of<K: Reconcile>(object: &ObjectRef<DynamicObject>) -> Key {
+    (
+        K::KIND,
+        object.namespace.clone().unwrap_or_default(),
+        object.name.clone(),
+    )
+}
+
 /// Logs what a controller could not do.
 fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, context: &Context) {
     match error {
         // It was deleted between being queued and being looked at.
-        controller::Error::ObjectNotFound(object) => context.failures.forget(&(
-            K::KIND,
-            object.namespace.clone().unwrap_or_default(),
-            object.name.clone(),
-        )),
+        controller::Error::ObjectNotFound(object) => {
+            let key = key_of::<K>(object);
+            context.failures.forget(&key);
+            context.failure_log.forget(&key);
+            let gone = waiting(object.namespace.clone(), &object.name);
+            drop(K::turns(context).and_then(|turns| turns.come(&gone)));
+        }
         controller::Error::ReconcilerFailed(error, object) => {
-            tracing::warn!(kind = K::KIND, namespace = object.namespace, name = object.name, reason = error.reason(), %error, "failed, trying again");
+            context
+                .failure_log
+                .failed(&key_of::<K>(object), error.reason(), error);
         }
         controller::Error::QueueError(error) => {
             tracing::warn!(kind = K::KIND, %error, "cannot watch, trying again");

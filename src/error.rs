@@ -119,6 +119,53 @@ impl Error {
         }
     }
 
+    /// Whether somebody's lock or session was in the way, and a place was held for nothing meanwhile.
+    #[must_use]
+    pub fn has_waited(&self) -> bool {
+        match self {
+            Self::Server(error) => matches!(error.provider(), Some(ProviderError::Busy { .. })),
+            Self::Blocked { .. } => true,
+            Self::Api { .. }
+            | Self::Encode { .. }
+            | Self::Store(_)
+            | Self::LoginFailed { .. }
+            | Self::NotLeading
+            | Self::NotRead
+            | Self::Changed { .. } => false,
+        }
+    }
+
+    /// Whether the server as a whole is out of order, which is no namespace's doing.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        match self {
+            Self::Server(error) => error.provider().is_none_or(ProviderError::is_server_down),
+            Self::Api { .. }
+            | Self::Encode { .. }
+            | Self::Store(_)
+            | Self::LoginFailed { .. }
+            | Self::NotLeading
+            | Self::NotRead
+            | Self::Blocked { .. }
+            | Self::Changed { .. } => false,
+        }
+    }
+
+    /// Whether the API server understood and refuses what it was sent (a quota, a policy, a field that cannot be so), so
+    /// that a person has to change something.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let Self::Api { source, .. } = self else {
+            return false;
+        };
+        status(source).is_some_and(|status| match status.code {
+            // A namespace that goes takes its objects along.
+            403 => !has_cause(status, "NamespaceTerminating"),
+            401 | 404 | 408 | 409 | 410 | 429 => false,
+            code => (400..500).contains(&code),
+        })
+    }
+
     /// Whether the same again may work by itself. What is not retryable is looked at again at the
     /// next resync, or when something changes.
     #[must_use]
@@ -147,9 +194,19 @@ fn status(error: &kube::Error) -> Option<&Status> {
     }
 }
 
+fn has_cause(status: &Status, reason: &str) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == reason)
+}
+
+/// Whether the operator lacks a permission, as its authorizer says it. A quota and a policy forbid in other words.
+fn is_unauthorized(status: &Status) -> bool {
+    status.code == 403 && status.message.contains("User \"") && status.message.contains(" cannot ")
+}
+
 fn explain(error: &kube::Error) -> String {
     match status(error) {
-        Some(status) if status.code == 403 => format!(
+        Some(status) if is_unauthorized(status) => format!(
             "{} (compare the operator's ClusterRole with kustomize/base/rbac.yaml)",
             status.message
         ),
@@ -194,6 +251,45 @@ mod tests {
             assert_eq!(error.reason(), reason, "{code}");
             assert_eq!(error.is_retryable(), retryable, "{code}");
         }
+    }
+
+    /// Who is sent to the operator's ClusterRole finds the fault there.
+    #[test]
+    fn only_a_missing_permission_is_the_operators_role() {
+        let said = |message: &str| {
+            let status = Status {
+                code: 403,
+                message: message.to_owned(),
+                ..Status::default()
+            };
+            Error::api("write it")(kube::Error::Api(Box::new(status))).to_string()
+        };
+        let rbac = r#"secrets "x" is forbidden: User "system:serviceaccount:db-operator:db-operator" cannot patch resource "secrets" in API group "" in the namespace "team-a""#;
+        assert!(said(rbac).contains("rbac.yaml"));
+        let quota = r#"secrets "x" is forbidden: exceeded quota: none, requested: count/secrets=1, used: count/secrets=0, limited: count/secrets=0"#;
+        assert!(!said(quota).contains("rbac.yaml"));
+    }
+
+    #[test]
+    fn a_refusal_is_what_a_person_has_to_mend() {
+        for (code, refusal) in [
+            (400, true),
+            (401, false),
+            (403, true),
+            (404, false),
+            (409, false),
+            (413, true),
+            (422, true),
+            (429, false),
+            (500, false),
+        ] {
+            assert_eq!(refused(code, "").is_refusal(), refusal, "{code}");
+        }
+        let going = serde_json::json!({"code": 403, "status": "Failure", "message": "", "reason": "Forbidden",
+            "details": {"causes": [{"reason": "NamespaceTerminating", "message": "", "field": ""}]}});
+        let going: Status = serde_json::from_value(going).unwrap();
+        assert!(!Error::api("try")(kube::Error::Api(Box::new(going))).is_refusal());
+        assert!(!Error::NotLeading.is_refusal());
     }
 
     #[test]

@@ -18,10 +18,16 @@ pub async fn add<K>(api: &Api<K>, object: &K) -> Result<K, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
+    const DOING: &str = "add the finalizer";
     let Some(patch) = add_patch(object.meta()) else {
         return Ok(object.clone());
     };
-    let answer = send(api, &object.name_any(), patch, "add the finalizer").await?;
+    let answer = send(api, &object.name_any(), patch, DOING).await;
+    let answer = answer.map_err(|error| match error.code() {
+        // As below: it is looked at again with a newer copy.
+        Some(422) => Error::Changed { doing: DOING },
+        _ => error,
+    })?;
     Ok(added(object, answer))
 }
 
@@ -37,6 +43,12 @@ fn added<K: Resource<DynamicType = ()> + Clone>(object: &K, answer: Readable<K>)
             now
         }
     }
+}
+
+/// Whether an object lacks the finalizer that has something to look after: somebody replaced it as a whole.
+#[must_use]
+pub fn is_lost(meta: &ObjectMeta, begun: bool) -> bool {
+    begun && meta.deletion_timestamp.is_none() && add_patch(meta).is_some()
 }
 
 /// Takes the finalizer off. That the object is gone already is success. Where its list of finalizers changed since it
@@ -153,6 +165,19 @@ mod tests {
         assert_eq!(first[2]["value"], json!([FINALIZER]));
         let next = add_patch(&meta(&["other"])).unwrap();
         assert_eq!(next[1]["path"], "/metadata/finalizers/-");
+    }
+
+    /// `kubectl replace` sends the manifest alone.
+    #[test]
+    fn a_finalizer_is_lost_once_there_is_something_to_look_after() {
+        assert!(is_lost(&meta(&[]), true) && is_lost(&meta(&["other"]), true));
+        assert!(!is_lost(&meta(&[]), false) && !is_lost(&meta(&[FINALIZER]), true));
+        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now());
+        let going = ObjectMeta {
+            deletion_timestamp: Some(now),
+            ..meta(&["other"])
+        };
+        assert!(!is_lost(&going, true), "none can be put on any more");
     }
 
     #[test]

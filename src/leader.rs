@@ -11,6 +11,8 @@
 //!   was sent, for less than the lease's duration; whoever has not renewed by then stops, whatever
 //!   the answers were.
 //!
+//! All of it runs on a thread of its own ([`LeaseThread`]), so that no work of the process delays a renewal.
+//!
 //! None of this stops a process that was frozen between its last look at the clock and its next
 //! write. What must never happen twice is fenced where it happens, by the database server.
 
@@ -27,19 +29,26 @@ use tokio::time::{sleep, timeout};
 mod decision;
 mod error;
 mod precondition;
+mod pulse;
 mod term;
+mod thread;
 
 pub use error::{LeaseError, LostLease};
 pub use precondition::Precondition;
 pub use term::Leadership;
+pub use thread::{LeaseThread, LeaseThreadError};
 
 use crate::health::Health;
 use decision::{Record, Step, Watched};
 use error::{from_kube, from_library};
+use term::safe_part;
 
 /// The longest that a standby waits between two looks at the lease. A graceful hand-over takes no
 /// longer than this and three requests.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// The longest that giving the lease back may take. The pod's grace has to hold it beside `--shutdown-grace`.
+const STEP_DOWN: Duration = Duration::from_secs(15);
 
 /// What the elector is told.
 #[derive(Clone, Debug)]
@@ -54,10 +63,12 @@ pub struct Settings {
     pub ttl: Duration,
     /// How often it is renewed.
     pub renew: Duration,
+    /// How long the rest of the process may stand still before the lease is given up.
+    pub gives_way: Duration,
 }
 
 /// Asks for the lease, keeps it, gives it back.
-pub struct Elector {
+struct Elector {
     settings: Settings,
     leases: Api<Lease>,
     lock: LeaseLock,
@@ -69,8 +80,7 @@ pub struct Elector {
 
 impl Elector {
     /// `client` has to send `precondition` with its writes and must not retry by itself.
-    #[must_use]
-    pub fn new(
+    fn new(
         client: Client,
         precondition: Precondition,
         settings: Settings,
@@ -99,11 +109,13 @@ impl Elector {
     }
 
     /// Asks until this process leads.
-    pub async fn campaign(&mut self) {
+    async fn campaign(&mut self) {
         let mut last_error = String::new();
+        // What is granted after that is over by then.
+        let limit = safe_part(self.settings.ttl);
         loop {
             self.health.turned();
-            match self.within_time(Self::try_to_lead).await {
+            match self.within(limit, Self::try_to_lead).await {
                 Ok(true) => {
                     tracing::info!(lease = %self.settings.name, identity = %self.settings.identity, "leading");
                     return;
@@ -124,15 +136,12 @@ impl Elector {
     }
 
     /// Keeps the lease; returns, with the reason, only when it is lost.
-    pub async fn hold(&mut self) -> LostLease {
-        let mut failure = None;
+    async fn hold(&mut self) -> LostLease {
+        let mut failure: Option<LeaseError> = None;
+        let mut took = Duration::ZERO;
         loop {
-            let pause = if failure.is_some() {
-                LOOK
-            } else {
-                self.settings.renew
-            };
             let left = self.leadership.left();
+            let pause = pause(self.settings.renew, took, left, failure.is_some());
             tokio::select! {
                 biased;
                 () = sleep(left) => {
@@ -142,29 +151,42 @@ impl Elector {
             }
             self.health.turned();
             let left = self.leadership.left();
+            let began = Instant::now();
             let renewal = tokio::select! {
                 biased;
                 () = sleep(left) => {
                     return LostLease::Expired { failure };
                 }
-                renewal = self.within_time(Self::keep) => renewal,
+                renewal = self.within(patience(left), Self::keep) => renewal,
             };
+            took = began.elapsed();
             match renewal {
                 Ok(()) => failure = None,
                 Err(LeaseError::HeldByAnother(holder)) => return LostLease::Taken { holder },
                 Err(error) => {
-                    tracing::warn!(%error, left = ?self.leadership.left(), "the lease was not renewed, trying again");
+                    let (left, text) = (self.leadership.left(), error.to_string());
+                    // Said once, not twice a second for as long as it lasts.
+                    if failure.is_none_or(|failure| failure.to_string() != text) {
+                        tracing::warn!(error = %text, ?left, "the lease was not renewed, trying again");
+                    }
                     failure = Some(error);
                 }
             }
         }
     }
 
-    /// Gives the lease back, so that another process leads at once.
-    pub async fn step_down(&mut self) {
+    /// Leads no more from now on, whatever the lease says.
+    fn ends(&self) {
         self.leadership.end();
+    }
+
+    /// Gives the lease back, so that another process leads at once.
+    async fn step_down(&mut self) {
+        self.ends();
+        let until = Instant::now() + STEP_DOWN.min(self.settings.ttl);
         for _ in 0..3 {
-            match self.within_time(Self::release).await {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.within(left, Self::release).await {
                 Ok(()) => return tracing::info!("gave the lease back"),
                 Err(LeaseError::LostRace) => {}
                 Err(error) => {
@@ -263,25 +285,36 @@ impl Elector {
             .map_err(from_kube)
     }
 
+    /// Gives the lease back, provided that it is still as it was when last seen.
     async fn release(&mut self) -> Result<(), LeaseError> {
-        let lease = self
-            .leases
-            .get(&self.settings.name)
-            .await
-            .map_err(from_kube)?;
-        if holder(&lease) != self.settings.identity {
-            return Ok(());
+        if !self.precondition.is_set() {
+            let lease = self
+                .leases
+                .get(&self.settings.name)
+                .await
+                .map_err(from_kube)?;
+            if holder(&lease) != self.settings.identity {
+                return Ok(());
+            }
+            self.precondition.expect(lease.metadata.resource_version);
         }
-        self.precondition.expect(lease.metadata.resource_version);
-        self.lock.step_down().await.map_err(from_library)
+        match self.lock.step_down().await.map_err(from_library) {
+            // There is nothing to give back.
+            Err(LeaseError::HeldByAnother(_)) => Ok(()),
+            Err(error) => {
+                self.precondition.expect(None);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
-    /// Bounds a turn, however many requests it takes, well below the lease's duration.
-    async fn within_time<T>(
+    /// Bounds a turn, however many requests it takes.
+    async fn within<T>(
         &mut self,
+        limit: Duration,
         turn: impl AsyncFnOnce(&mut Self) -> Result<T, LeaseError>,
     ) -> Result<T, LeaseError> {
-        let limit = self.settings.renew;
         if let Ok(result) = timeout(limit, turn(self)).await {
             return result;
         }
@@ -289,6 +322,23 @@ impl Elector {
         self.precondition.expect(None);
         Err(LeaseError::NoAnswer(limit))
     }
+}
+
+/// How long a renewal may take where leadership ends after `left`: so long that a slow API server is waited for, and not
+/// so long that nothing is left for another try, over a new connection, where the answer was lost.
+fn patience(left: Duration) -> Duration {
+    left * 2 / 3
+}
+
+/// How long to wait before the next renewal, after one that took a time: what took long is begun again sooner, and where
+/// little is left, nothing is waited for.
+fn pause(renew: Duration, took: Duration, left: Duration, failed: bool) -> Duration {
+    let pause = if failed {
+        LOOK
+    } else {
+        renew.saturating_sub(took).max(LOOK.min(renew))
+    };
+    pause.min(left / 4)
 }
 
 fn holder(lease: &Lease) -> String {
@@ -302,4 +352,39 @@ fn holder(lease: &Lease) -> String {
 /// 80 to 100 per cent of a time, so that replicas do not ask in step.
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(rand::rng().random_range(0.8..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RENEW: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn what_took_long_is_begun_again_sooner() {
+        let seconds = Duration::from_secs;
+        let left = seconds(20);
+        assert_eq!(pause(RENEW, Duration::ZERO, left, false), RENEW);
+        assert_eq!(pause(RENEW, seconds(1), left, false), seconds(1));
+        assert_eq!(pause(RENEW, seconds(8), left, false), LOOK);
+        assert_eq!(pause(RENEW, Duration::ZERO, left, true), LOOK);
+        assert_eq!(
+            pause(RENEW, Duration::ZERO, seconds(1), false),
+            seconds(1) / 4
+        );
+    }
+
+    /// A renewal is two requests: they may take this long each, again and again, with the default settings.
+    #[test]
+    fn a_server_that_takes_four_seconds_an_answer_is_waited_for() {
+        let ttl = Duration::from_secs(30);
+        let renewal = Duration::from_secs(4) * 2;
+        let mut left = safe_part(ttl);
+        for _ in 0..100 {
+            left -= pause(RENEW, renewal, left, false);
+            assert!(patience(left) > renewal, "{left:?}");
+            // Granted from the moment at which it was sent.
+            left = safe_part(ttl).saturating_sub(renewal);
+        }
+    }
 }

@@ -5,17 +5,19 @@
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
 //! - [`controller`]: what all controllers share, with its [`Context`](controller::Context), [`watch`], [`error`], [`backoff`],
-//!   [`finalizer`], [`status`] and [`trigger`].
+//!   [`finalizer`], [`status`], [`trigger`] and [`watchdog`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`dump`]: what runs inside the backup pod.
 //! - [`store`]: where backups go.
+//! - [`queue`]: who is next, where namespaces share something that there is little of.
 //! - [`template`]: texts that users may shape.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
 pub mod backoff;
 pub mod backup;
+pub mod blocking;
 pub mod client;
 pub mod config;
 mod context;
@@ -29,6 +31,7 @@ pub mod instance;
 pub mod leader;
 pub mod metrics;
 pub mod provider;
+pub mod queue;
 pub mod run;
 pub mod status;
 pub mod store;
@@ -36,6 +39,7 @@ pub mod telemetry;
 pub mod template;
 pub mod trigger;
 pub mod watch;
+pub mod watchdog;
 
 #[cfg(test)]
 mod diagram;

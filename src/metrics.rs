@@ -44,6 +44,8 @@ pub struct Metrics {
     pub reconcile_errors: Family<ReconcileErrorLabels, Counter>,
     /// How long reconciles took.
     pub reconcile_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
+    /// The longest time for which each reconcile held a thread of the runtime.
+    pub longest_poll_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     /// How long the Kubernetes API took to answer (for a watch: to open it).
     pub api_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
     /// How long servers took to answer.
@@ -87,6 +89,7 @@ impl Metrics {
         let reconciles = Family::default();
         let reconcile_errors = Family::default();
         let reconcile_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
+        let longest_poll_seconds = Family::new_with_constructor(short_seconds as fn() -> Histogram);
         let api_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
 
         let server_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
@@ -113,6 +116,11 @@ impl Metrics {
             "reconcile_seconds",
             "Time that reconciles took",
             reconcile_seconds.clone(),
+        );
+        registry.register(
+            "longest_poll_seconds",
+            "Longest processor time for which each reconcile held a thread",
+            longest_poll_seconds.clone(),
         );
         registry.register(
             "api_request_seconds",
@@ -157,6 +165,7 @@ impl Metrics {
             reconciles,
             reconcile_errors,
             reconcile_seconds,
+            longest_poll_seconds,
             api_seconds,
             server_seconds,
             server_errors,
@@ -199,6 +208,13 @@ impl Metrics {
                 .get_or_create(&ReconcileErrorLabels { kind, reason })
                 .inc();
         }
+    }
+
+    /// Counts the longest time for which a reconcile of an object of `kind` held a thread.
+    pub fn polled(&self, kind: &'static str, longest: Duration) {
+        self.longest_poll_seconds
+            .get_or_create(&KindLabels { kind })
+            .observe(longest.as_secs_f64());
     }
 
     /// Counts one question to a server: how long it took, and the reason if it failed.
@@ -287,6 +303,13 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 17))
 }
 
+/// What a thread of the runtime may be held for is 10 ms ([`crate::watchdog::LIMIT`]), which is a bucket's limit.
+fn short_seconds() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+    ])
+}
+
 /// Buckets from 1 s to about 9 hours, doubling.
 fn long_seconds() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, 16))
@@ -306,6 +329,8 @@ mod tests {
             Duration::from_millis(3),
             Some("ApiServerRefused"),
         );
+        metrics.polled("Database", Duration::from_millis(10));
+        metrics.polled("Database", Duration::from_millis(11));
         metrics.backed_up(BackupReason::Completed, 3, 70);
         metrics.backed_up(BackupReason::Evicted, 3, 0);
         let text = metrics.clone().render().unwrap();
@@ -315,6 +340,8 @@ mod tests {
             "db_operator_reconciles_total{kind=\"Database\",result=\"error\"} 1",
             "db_operator_reconcile_errors_total{kind=\"Database\",reason=\"ApiServerRefused\"} 1",
             "db_operator_reconcile_seconds_count{kind=\"Database\"} 2",
+            "db_operator_longest_poll_seconds_bucket{le=\"0.01\",kind=\"Database\"} 1",
+            "db_operator_longest_poll_seconds_count{kind=\"Database\"} 2",
             "db_operator_backups_total{result=\"completed\",reason=\"Completed\"} 1",
             "db_operator_backups_total{result=\"failed\",reason=\"Evicted\"} 1",
             "db_operator_backups_total{result=\"failed\",reason=\"OutOfMemory\"} 0",

@@ -19,19 +19,27 @@ use crate::client;
 use crate::config::{Config, ConfigError};
 use crate::controller::Context;
 use crate::database::memory::Memory;
-use crate::database::share::Shares;
 use crate::health::{self, Health, ListenError};
 use crate::instance::connections::Connections;
 use crate::instance::destination::Destinations;
 use crate::instance::registry::Instances;
-use crate::leader::{Elector, Leadership, LostLease, Precondition, Settings};
+use crate::leader::{Leadership, LeaseThread, LeaseThreadError, LostLease, Settings};
 use crate::metrics::Metrics;
 use crate::provider::Fence;
+use crate::queue::Queues;
+use crate::telemetry::events::Events;
+use crate::telemetry::failures::FailureLog;
 use crate::trigger::Trigger;
 use crate::watch::unreadable::UnreadableObjects;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "db-operator";
+/// How long nothing of this process may have run before its lease goes to another one. Longer than any work that it gives
+/// its threads, and than a kubelet needs to see that /healthz does not answer.
+const GIVES_WAY: Duration = Duration::from_mins(1);
+
+/// What is said to have ended if that thread did.
+const LEASE_THREAD: &str = "the thread that keeps the lease";
 
 /// Why the process ended without having been asked to.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,9 @@ pub enum RunError {
     /// Signals cannot be received.
     #[error("cannot listen to signals: {0}")]
     Signals(io::Error),
+    /// The lease cannot be asked for.
+    #[error(transparent)]
+    LeaseThread(#[from] LeaseThreadError),
     /// This process does not lead any more.
     #[error("stopped leading: {0}; this process ends, so that nothing is done twice")]
     LostLease(#[from] LostLease),
@@ -108,11 +119,9 @@ async fn operate(
         .unwrap_or_else(|| cluster.default_namespace.clone());
     let identity = config.identity();
     let leadership = Leadership::new();
-    let precondition = Precondition::default();
     let client = client::for_leader(cluster.clone(), leadership.clone(), &metrics)?;
-    let mut elector = Elector::new(
-        client::for_lease(cluster, precondition.clone(), &metrics)?,
-        precondition,
+    let lease = LeaseThread::start(
+        cluster,
         Settings {
             name: config.lease.name.clone(),
             namespace: config
@@ -123,19 +132,23 @@ async fn operate(
             identity: identity.clone(),
             ttl: config.lease.ttl,
             renew: config.lease.renew,
+            gives_way: GIVES_WAY,
         },
         leadership.clone(),
         health.clone(),
+        metrics.clone(),
     );
+    let mut lease = lease.await?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %identity, %namespace, "standing by");
     tokio::select! {
         () = stop.cancelled() => {
-            // The request that was on its way may have made this process the leader.
-            elector.step_down().await;
+            lease.step_down().await;
             return Ok(());
         }
-        () = elector.campaign() => {}
+        leads = lease.leads() => if !leads {
+            return Err(RunError::Ended { part: LEASE_THREAD });
+        }
     }
 
     metrics.leader.set(1);
@@ -144,7 +157,7 @@ async fn operate(
         instance: Some(identity),
     };
     let context = Context {
-        events: Recorder::new(client.clone(), reporter),
+        events: Events::new(Recorder::new(client.clone(), reporter)),
         client,
         namespace,
         cluster_id: config.cluster_id.clone().unwrap_or_default(),
@@ -156,6 +169,7 @@ async fn operate(
         health,
         unreadable: UnreadableObjects::default(),
         failures: Arc::new(Failures::default()),
+        failure_log: FailureLog::default(),
         concurrency: config.concurrency,
         instances: Instances::default(),
         connections: Connections::default(),
@@ -166,7 +180,7 @@ async fn operate(
             OwnImage::new(config.image.clone(), config.identity.clone()),
         ),
         memory: Memory::default(),
-        shares: Shares::of(config.concurrency),
+        queues: Queues::new(config.concurrency),
         instance_triggers: Trigger::default(),
         database_triggers: Trigger::default(),
         backup_triggers: Trigger::default(),
@@ -176,11 +190,14 @@ async fn operate(
         superseded: CancellationToken::new(),
     };
     let result = tokio::select! {
-        lost = elector.hold() => return Err(lost.into()),
+        lost = lease.lost() => return Err(match lost {
+            Some(lost) => lost.into(),
+            None => RunError::Ended { part: LEASE_THREAD },
+        }),
         result = lead(context, config.shutdown_grace, &stop) => result,
     };
     metrics.leader.set(0);
-    elector.step_down().await;
+    lease.step_down().await;
     result
 }
 

@@ -1,4 +1,4 @@
-//! The log: what is written, in which form, and what never is.
+//! The log: what is written, in which form, how often, and what never is.
 
 use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
@@ -6,6 +6,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::LogFormat;
+
+pub mod events;
+pub mod failures;
+pub mod pace;
 
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]

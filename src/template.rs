@@ -323,6 +323,48 @@ mod tests {
         );
     }
 
+    /// Whatever passes the checks, or is refused by the parser, is done in a moment: all of a Secret's 32 templates.
+    #[test]
+    fn no_template_takes_long() {
+        const LONGEST: usize = 8192;
+        let nested = |open: &str, close: &str, times: usize| {
+            format!("{}username{}", open.repeat(times), close.repeat(times))
+        };
+        let blocks = format!(
+            "{}x{}",
+            "{{#if username}}".repeat(DEEPEST),
+            "{{/if}}".repeat(DEEPEST)
+        );
+        let mut templates = vec![
+            "{{uriencode password}}".repeat(MOST_TAGS),
+            format!("{{{{uriencode {}}}}}", nested("(uriencode ", ")", 29)),
+            format!("{{{{uriencode {}}}}}", nested("(", ")", 29)),
+            format!("{{{{uriencode {}", nested("(uriencode ", "", 29)),
+            format!("{{{{uriencode {}}}}}", nested("[", "]", 29)),
+            format!("{{{{uriencode a={}", nested("(uriencode a=", ")", 28)),
+            format!("{{{{uriencode {}}}}}", "a=b ".repeat(1500)),
+            format!("{{{{{}}}}}", "a.".repeat(4000)),
+            format!("{{{{{}}}}}", "../".repeat(2000)),
+            format!("{{{{\"{}}}}}", "\\\"".repeat(3000)),
+            format!("{{{{!-- {}", "--".repeat(3000)),
+            blocks,
+            "x".repeat(LONGEST),
+            "\\{{".repeat(85),
+        ];
+        for template in &mut templates {
+            assert!(template.len() <= LONGEST, "{}", template.len());
+            let began = std::time::Instant::now();
+            for _ in 0..32 {
+                let _ = render(template, &values());
+            }
+            let took = began.elapsed();
+            assert!(
+                took.as_secs() < 3,
+                "{took:?} in a debug build: {template:.60}"
+            );
+        }
+    }
+
     #[test]
     fn long_results_are_refused() {
         let values = json!({"a": "x".repeat(1000)});

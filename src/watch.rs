@@ -26,7 +26,7 @@ use unreadable::Telling;
 
 /// Objects that are read at a time at the beginning. An object may have a megabyte and a half, and memory that was needed
 /// once is not given back.
-const PAGE: u32 = 16;
+const PAGE: u32 = 10;
 /// The pauses after failures in a row. Other teams wait for the last one when the API server is back.
 const PAUSES: RangeInclusive<Duration> = Duration::from_millis(800)..=Duration::from_secs(10);
 

@@ -109,6 +109,9 @@ enum Bench {
     Databases(bench::Plan),
     /// How fast a backup is beside the pipes of a shell; nothing else should run on the machine
     Backup(bench::backup::Plan),
+    /// How soon a namespace is served while another one floods the operator, beside how soon it is without; takes the
+    /// place of the operator in the cluster
+    Bystander(bench::bystander::Plan),
 }
 
 fn main() -> ExitCode {
@@ -190,18 +193,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             ready(&cluster, &cache)?;
             suite::big(&cluster)?;
         }
-        Task::Bench(Bench::Databases(plan)) => {
-            let _lock = cluster.lock()?;
-            let cache = Cache::open()?;
-            ready(&cluster, &cache)?;
-            println!("{}", bench::databases(&cluster, &cache, plan)?);
-        }
-        Task::Bench(Bench::Backup(plan)) => {
-            println!(
-                "{}",
-                bench::backup::backup(&cluster, &Cache::open()?, plan)?
-            );
-        }
+        Task::Bench(what) => println!("{}", bench(&cluster, what)?),
         Task::Gitops { only } => gitops(&cluster, only.as_deref())?,
         Task::Alerts => alerts::check(&Cache::open()?)?,
         Task::Book => println!("{}", book::build(&Cache::open()?)?.display()),
@@ -219,6 +211,25 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Measures, and returns the table or the JSON.
+fn bench(cluster: &Cluster, what: &Bench) -> Result<String> {
+    let cache = Cache::open()?;
+    match what {
+        Bench::Databases(plan) => {
+            let _lock = cluster.lock()?;
+            ready(cluster, &cache)?;
+            bench::databases(cluster, &cache, plan)
+        }
+        Bench::Bystander(plan) => {
+            let _lock = cluster.lock()?;
+            ready(cluster, &cache)?;
+            bench::bystander::bystander(cluster, &cache, plan)
+        }
+        // It needs no cluster.
+        Bench::Backup(plan) => bench::backup::backup(cluster, &cache, plan),
+    }
 }
 
 /// The cluster and the servers in it; the caller holds the lock.

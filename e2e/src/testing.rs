@@ -11,6 +11,7 @@
 //! | `server.rs`, `session.rs` | the servers: SQL as superuser, and logging in with a Secret |
 //! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
+//! | `polls.rs` | how long the operator's passes hold a thread |
 //! | `front.rs` | a proxy before an object store, in which things go wrong |
 //! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
@@ -31,6 +32,7 @@ mod history;
 mod instances;
 mod leader;
 mod objects;
+mod polls;
 mod restore;
 mod server;
 mod session;
@@ -41,6 +43,7 @@ pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use bucket::Bucket;
 pub use history::History;
 pub use objects::{condition, is_ready, password};
+pub use polls::Polls;
 pub use restore::Into;
 pub use server::Server;
 pub use session::Session;

@@ -4,6 +4,8 @@
 
 #[path = "faults/identity.rs"]
 mod identity;
+#[path = "faults/read_only.rs"]
+mod read_only;
 #[path = "faults/restart.rs"]
 mod restart;
 #[path = "faults/stage.rs"]

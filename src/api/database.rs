@@ -235,36 +235,70 @@ pub struct MysqlDatabase {
 /// What a Database's Secret has besides its fixed keys.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SecretTemplate {
-    /// Labels of the Secret. At most 32.
+    /// Labels of the Secret, as Kubernetes takes them. At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    #[x_kube(validation = own_metadata("labels"))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = text(63)))]
+    #[x_kube(
+        validation = own_metadata("labels"),
+        validation = Rule::new(qualified_keys("")).message(
+            "a label's key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and has at most 63 characters after an optional domain and '/', for example example.com/team"),
+        validation = Rule::new("self.all(key, self[key].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))").message(
+            "a label's value has letters, digits, '-', '_' and '.' only, and begins and ends with a letter or digit: what else there is to say fits an annotation")
+    )]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations of the Secret. At most 32, of 8192 characters each.
+    /// Annotations of the Secret. At most 32, of 8192 characters each and 16384 in all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32, "additionalProperties" = template()))]
-    #[x_kube(validation = own_metadata("annotations"))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = text(8192)))]
+    #[x_kube(
+        validation = own_metadata("annotations"),
+        validation = Rule::new(qualified_keys("(?i)")).message(
+            "an annotation's key has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, and has at most 63 characters after an optional domain and '/', for example example.com/owner"),
+        validation = Rule::new(in_all(ANNOTATIONS_LENGTH))
+            .message(format!("annotations have at most {ANNOTATIONS_LENGTH} characters in all: shorten them").as_str())
+    )]
     pub annotations: BTreeMap<String, String>,
 
     /// Further keys, each with a handlebars template that may use `host`, `port`, `database`, `username`, `password`,
     /// `uri`, `jdbc-url`, `type`, `provider` and `sslmode`, and the helper `uriencode`, for example
     /// `DATABASE_URL: "postgres://{{uriencode username}}:{{uriencode password}}@{{host}}:{{port}}/{{uriencode database}}"`.
-    /// At most 32, of 8192 characters each.
+    /// At most 32, of 8192 characters each and 65536 in all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32, "additionalProperties" = template()))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = text(8192)))]
     #[x_kube(
         validation = Rule::new(format!("!self.exists(key, key in {SECRET_KEYS:?})"))
             .message(format!("the keys {} are the operator's: choose other ones", SECRET_KEYS.join(", ")).as_str()),
         validation = Rule::new("self.all(key, size(key) <= 253 && key.matches('^[-._a-zA-Z0-9]+$'))")
-            .message("a key of a Secret has letters, digits, '-', '_' and '.' only, and at most 253 of them, for example DATABASE_URL")
+            .message("a key of a Secret has letters, digits, '-', '_' and '.' only, and at most 253 of them, for example DATABASE_URL"),
+        validation = Rule::new(in_all(TEMPLATES_LENGTH))
+            .message(format!("the templates of a Secret have at most {TEMPLATES_LENGTH} characters in all: shorten them, or take some away").as_str())
     )]
     pub data: BTreeMap<String, String>,
 }
 
-/// The schema of a template. All objects are held in memory, so none may be as large as the API server would take it.
-fn template() -> serde_json::Value {
-    serde_json::json!({"type": "string", "maxLength": 8192})
+/// The most characters of all templates of a Secret. All objects are held in memory.
+const TEMPLATES_LENGTH: usize = 65_536;
+
+/// The most characters of all its annotations.
+const ANNOTATIONS_LENGTH: usize = 16_384;
+
+/// The schema of a value. All objects are held in memory, so none may be as large as the API server would take it.
+fn text(length: usize) -> serde_json::Value {
+    serde_json::json!({"type": "string", "maxLength": length})
+}
+
+/// CEL: the values of a map have no more characters than that, all together.
+fn in_all(length: usize) -> String {
+    format!("self.map(key, size(self[key])).sum() <= {length}")
+}
+
+/// CEL: each key is what Kubernetes calls a qualified name. `flags` are of the domain's regular expression.
+fn qualified_keys(flags: &str) -> String {
+    let label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    let name = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
+    format!(
+        "self.all(key, key.indexOf('/') <= 253 && key.matches('^({flags}{label}([.]{label})*/)?{name}$'))"
+    )
 }
 
 /// Labels and annotations of the operator's own domain are the operator's.

@@ -15,7 +15,9 @@ use super::names;
 use super::references::{SecretKeyRef, SecretRef};
 
 pub use access::{AllowedNamespaces, LabelOperator, LabelRequirement, NamespaceSelector};
-pub use status::{DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse};
+pub use status::{
+    DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse, Warning,
+};
 
 /// Key of the administrator's user name in the Secret of `spec.adminSecretRef`.
 pub const ADMIN_USERNAME_KEY: &str = "username";

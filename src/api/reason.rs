@@ -96,6 +96,7 @@ reasons! {
             InstanceNotFound: "The DatabaseInstance of spec.instanceRef does not exist (yet).",
             InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
             ServerError: "The server answered with an error; it is tried again, ever more rarely.",
+            DatabaseError: "Something inside this database (a setting of the database or of its user, a lock) stands in the way; the message says what, and it is tried again, ever more rarely.",
             LoginFailed: "Logging in with the Secret's values does not work; the user's password is being set again.",
             WaitingForFinalBackup: "The database is deleted after a final backup, which is under way.",
             Deleting: "The claim on the database is being given up and, by its policy, the database dropped.",
@@ -112,7 +113,10 @@ reasons! {
             DatabaseMissing: "Somebody dropped the database: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
             ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
             SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
+            PasswordUnusable: "The password in the Secret cannot be used (too long, not text, characters that no client can send); the message says the limit.",
+            SecretRefused: "The API server refuses the Secret (a quota, a policy, an immutable Secret); the message has its words.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
+            Exposed: "Others get at the database by rights that the operator did not give (of everybody, or by a pattern of names); the message has the SQL that takes them away.",
             NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }

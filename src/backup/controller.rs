@@ -1,5 +1,6 @@
 //! The controller of backups: when one is looked at.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,21 @@ use kube::runtime::controller::Action;
 use tokio_util::sync::CancellationToken;
 
 use super::pass::tell_database;
+use super::subject::Finality;
 use super::walk::{self, End, walk};
-use super::{sweep, watching};
+use super::{sweep, wait, watching};
 use crate::api::{Backup, BackupState, FINALIZER};
 use crate::backoff;
 use crate::context::read;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
+use crate::queue::turns::{Turns, Want};
 
 /// A backup that failed to be looked at is not looked at sooner than this, whatever wakes it.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
+
+/// How long a backup is not looked at that waited for somebody's lock: longer each time.
+const DEAF: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_mins(1);
 
 /// A backup whose instance is about to be looked at is not looked at before.
 const UNSEEN_REST: Duration = Duration::from_secs(1);
@@ -36,20 +42,40 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
 impl Reconcile for Backup {
     const KIND: &'static str = "Backup";
 
-    async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
-        let uid = self.uid().unwrap_or_default();
+    fn not_yet(&self, context: &Context) -> Option<Action> {
         let memory = &context.backup.memory;
         if memory.is_news(self) {
             // Its Database reads the same cache.
             tell_database(context, self);
         }
+        if let Some(rest) = memory.rest(self, Instant::now()) {
+            return Some(Action::requeue(rest));
+        }
+        (!is_ready(context) || is_instance_unseen(context, self))
+            .then(|| Action::requeue(UNSEEN_REST))
+    }
+
+    fn turns(context: &Context) -> Option<&Turns> {
+        Some(&context.queues.backups)
+    }
+
+    /// A final backup is its Database's namespace's, although it is in the operator's.
+    fn want(&self, context: &Context) -> Want {
+        let namespace = match Finality::of(self, &context.namespace) {
+            Some(Finality::Final) => self.database_namespace(),
+            Some(Finality::Ordinary) | None => self.namespace(),
+        };
+        Want {
+            tenant: namespace.unwrap_or_default().into(),
+            instance: wait::instance(context, self).into(),
+            urgent: false,
+        }
+    }
+
+    async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
+        let uid = self.uid().unwrap_or_default();
+        let memory = &context.backup.memory;
         let now = Instant::now();
-        if let Some(rest) = memory.rest(self, now) {
-            return Ok(Action::requeue(rest));
-        }
-        if !is_ready(context) || is_instance_unseen(context, self) {
-            return Ok(Action::requeue(UNSEEN_REST));
-        }
         let asked = memory.asked(&uid);
         let result = walk(context, self).await;
         let resync = backoff::spread_evenly(context.resync, rand::random());
@@ -60,6 +86,12 @@ impl Reconcile for Backup {
                 None if self.state().is_some_and(BackupState::is_terminal) => memory.forget(&uid),
                 Some(_) | None => memory.suspect(&uid),
             },
+            // Who waited for somebody's lock held a place for nothing, and stays away for a while.
+            Err(error) if error.has_waited() => {
+                let failures = context.failures.count(&controller::key::<Self>(self));
+                let rest = backoff::delay_within(DEAF, failures.saturating_add(1), rand::random());
+                memory.note(self, Instant::now() + rest, asked);
+            }
             Err(_) => memory.note(self, now + SHORTEST_REST, asked),
         }
         Ok(match result? {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::api::{Backup, BackupState};
 use crate::dump::progress::Progress;
+use crate::finalizer;
 
 /// What is remembered, by the Backup's UID.
 #[derive(Default)]
@@ -52,6 +53,9 @@ const FORBIDDEN: Duration = Duration::from_mins(5);
 impl Memory {
     /// How long nothing has to be done about a Backup that was not touched since: what its own status says is no reason.
     pub fn rest(&self, backup: &Backup, now: Instant) -> Option<Duration> {
+        if finalizer::is_lost(&backup.metadata, backup.is_active()) {
+            return None;
+        }
         let looks = self.lock();
         let look = looks.get(backup.metadata.uid.as_ref()?)?;
         let same = look.state == backup.state()
@@ -258,8 +262,8 @@ mod tests {
         let memory = Memory::default();
         let now = Instant::now();
         let mut backup: Backup = serde_json::from_value(serde_json::json!({
-            "metadata": {"name": "b", "uid": "u"}, "spec": {"databaseRef": {"name": "d"}},
-            "status": {"state": "BACKING_UP"},
+            "metadata": {"name": "b", "uid": "u", "finalizers": [crate::api::FINALIZER]},
+            "spec": {"databaseRef": {"name": "d"}}, "status": {"state": "BACKING_UP"},
         }))
         .unwrap();
         assert_eq!(memory.rest(&backup, now), None);
@@ -267,6 +271,9 @@ mod tests {
         memory.note(&backup, due, memory.asked("u"));
         assert_eq!(memory.rest(&backup, now), Some(Duration::from_secs(2)));
         assert_eq!(memory.rest(&backup, due), None);
+        let finalizers = backup.metadata.finalizers.take();
+        assert_eq!(memory.rest(&backup, now), None, "it is put back");
+        backup.metadata.finalizers = finalizers;
         memory.suspect("u");
         assert_eq!(memory.rest(&backup, now), None);
         let before = memory.asked("u");

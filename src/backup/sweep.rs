@@ -14,7 +14,7 @@ use super::subject;
 use crate::api::destination::BackupDestination;
 use crate::api::{Backup, DatabaseInstance};
 use crate::backoff;
-use crate::controller::Context;
+use crate::context::{Context, read, until_read};
 use crate::store::{self, GRACE};
 
 /// How long after its start a process sweeps first: the instances were looked at by then.
@@ -42,7 +42,10 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
 
 async fn sweep_all(context: &Context) {
     let ready = match context.backups.get() {
-        Some(backups) => backups.wait_until_ready().await.is_ok(),
+        Some(backups) => {
+            until_read(backups).await;
+            read(Some(backups)).is_some()
+        }
         None => false,
     };
     let Some(instances) = context.instance_objects.get().filter(|_| ready) else {

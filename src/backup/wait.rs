@@ -254,6 +254,18 @@ fn candidates(context: &Context) -> Vec<Candidate> {
         .collect()
 }
 
+/// The instance that a backup is of, as far as that is known: the one that it was begun on, or its Database's.
+pub fn instance(context: &Context, backup: &Backup) -> String {
+    let source = backup.status.as_ref().and_then(|s| s.source.as_ref());
+    let begun_on = source.map(|source| source.instance.clone());
+    let of_database = || {
+        let guarded = cached(context, backup)?;
+        let database = guarded.ok()?;
+        Some(database.spec.instance_ref.name.clone())
+    };
+    begun_on.or_else(of_database).unwrap_or_default()
+}
+
 fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>> {
     let key = ObjectRef::new(&backup.spec.database_ref.name).within(&backup.database_namespace()?);
     context.databases.get()?.get(&key)

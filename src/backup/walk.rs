@@ -53,6 +53,9 @@ pub struct Found {
 /// One pass: takes every step that follows, and does what the last state asks for.
 pub async fn walk(context: &Context, backup: &Backup) -> Result<End, Error> {
     let mut pass = Pass::new(context, backup);
+    if finalizer::is_lost(&backup.metadata, backup.is_active()) {
+        pass.backup = finalizer::add(&pass.api(), &pass.backup).await?;
+    }
     let (mut seen, mut found) = observe(&mut pass).await?;
     if let Some(obstacle) = found.unknown.take() {
         return stop(&mut pass, obstacle).await;

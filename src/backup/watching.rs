@@ -14,7 +14,7 @@ use super::last_words::LastWords;
 use super::observed::{Job, Pod, controller_uid};
 use crate::api::{BACKUP_LABEL, Backup};
 use crate::client::lenient::Readable;
-use crate::context::{Context, read};
+use crate::context::{Context, read, until_read};
 use crate::error::Error;
 
 /// Objects that are read at a time at the beginning. What is kept of one is small, but all of a page is in memory for a
@@ -114,7 +114,7 @@ where
     // What no Backup is known for is not kept: so they are known first.
     let known = async move {
         if let Some(backups) = backups {
-            let _ = backups.wait_until_ready().await;
+            until_read(&backups).await;
         }
         None
     };

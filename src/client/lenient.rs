@@ -26,7 +26,7 @@ mod tests;
 use crate::api::GROUP;
 
 /// The most bytes of what is said about an object that cannot be read: a part of it may come from whoever wrote it.
-const WHY_LIMIT: usize = 240;
+const WHY_LIMIT: usize = 400;
 
 /// What a status says to people and is said again at the next pass: losing it loses nothing. `observedGeneration` goes with
 /// the conditions, so that the next pass brings everything about again instead of trusting what they said.

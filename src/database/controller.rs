@@ -1,5 +1,6 @@
 //! The controller of databases: when one is looked at.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::memory::{About, Note};
 use super::turn::{self, Told};
 use super::walk::{End, walk};
-use crate::api::Database;
+use crate::api::{Database, DatabaseState};
 use crate::backoff;
 use crate::client::lenient::Readable;
 use crate::controller::{self, Context, Reconcile};
 use crate::error::Error;
+use crate::queue::turns::{Turns, Want};
 use crate::watch;
 
 /// An object whose instance is about to be looked at is not looked at before.
@@ -88,18 +90,30 @@ impl Reconcile for Database {
             // Its databases are looked at once it was.
             return Some(Action::requeue(UNSEEN_REST));
         }
-        // Asked first, because it costs least: many may wait.
-        if let Some(wait) = context.shares.wait(instance, rand::random()) {
-            return Some(Action::requeue(wait));
+        let now = Instant::now();
+        let deleting = self.metadata.deletion_timestamp.is_some();
+        if let Some(deaf) = context.memory.deaf(&uid, deleting, now) {
+            return Some(Action::requeue(deaf));
         }
         let about = about(context, self);
-        let rest = context.memory.rest(&uid, &about, Instant::now())?;
+        let rest = context.memory.rest(&uid, &about, now)?;
         Some(Action::requeue(turn::rest(self, rest)))
+    }
+
+    fn turns(context: &Context) -> Option<&Turns> {
+        Some(&context.queues.databases)
+    }
+
+    fn want(&self, _context: &Context) -> Want {
+        Want {
+            tenant: self.namespace().unwrap_or_default().into(),
+            instance: self.spec.instance_ref.name.as_str().into(),
+            urgent: is_urgent(self),
+        }
     }
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
         let uid = self.uid().unwrap_or_default();
-        let _share = context.shares.take(&self.spec.instance_ref.name);
         let suspicions = context.memory.suspicions(&uid);
         let about = about(context, self);
         let now = Instant::now();
@@ -118,6 +132,10 @@ impl Reconcile for Database {
             Ok(End::Later(rest)) => (*rest, false, true),
             Err(_) => (rest_after_failure(context, self), false, true),
         };
+        let deaf = match &result {
+            Err(error) if error.has_waited() => deaf_for(context, self),
+            Ok(_) | Err(_) => Duration::ZERO,
+        };
         let next_deep = now + context.deep_resync;
         // A process that just began does not look deeply at everything at once.
         let first_deep = now + context.deep_resync.mul_f64(rand::random());
@@ -129,16 +147,35 @@ impl Reconcile for Database {
             first_deep,
             anew,
             oldest: now.checked_sub(context.resync * 2).unwrap_or(now),
+            deaf,
         };
         context.memory.note(&uid, note, Instant::now());
         result.map(|_| Action::requeue(turn::rest(self, rest)))
     }
 }
 
+/// Whether somebody waits for what a pass does: a new Database, a changed spec, a deletion.
+fn is_urgent(database: &Database) -> bool {
+    let status = database.status.as_ref();
+    database.metadata.deletion_timestamp.is_some()
+        || matches!(database.state(), None | Some(DatabaseState::Creating))
+        || status.and_then(|status| status.observed_generation) != database.metadata.generation
+}
+
 /// What a pass would be about now.
 fn about(context: &Context, database: &Database) -> About {
     let instance = context.instances.get(&database.spec.instance_ref.name);
     About::of(database, instance.as_ref(), turn::digest(context, database))
+}
+
+/// Who waited for somebody's lock held a place for nothing. It stays away for longer each time, whatever is asked for.
+const DEAF: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_mins(1);
+
+fn deaf_for(context: &Context, database: &Database) -> Duration {
+    let before = context
+        .failures
+        .count(&controller::key::<Database>(database));
+    backoff::delay_within(DEAF, before.saturating_add(1), rand::random())
 }
 
 /// An object that failed is not looked at sooner than it is tried again, unless something that it depends on changes:

@@ -5,93 +5,110 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PatchParams};
 use kube::core::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
 use super::secret;
+use super::stored::{self, Metadata, Stored};
 use crate::api::{ADOPT_LABEL, DATABASE_LABEL, Database};
 use crate::error::Error;
 use crate::provider::Flavour;
+use crate::provider::password::{self, Unusable};
 
 /// Writes the Secret of a Database. What is not in what it writes is removed, unless somebody else wrote it.
 const MANAGER: &str = "db-operator-secret";
+
+/// The label that says who looks after an object, and what the operator writes into it.
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "db-operator");
 
 /// The Secret that has a Database's name.
 pub enum Found {
     /// There is none.
     Absent,
     /// It is the Database's own, or labelled to become that. It may lack a password.
-    Usable {
-        /// The Secret.
-        secret: Box<Secret>,
-        /// Its password.
-        password: Option<SecretString>,
-    },
+    Usable(Box<Stored>),
     /// It is somebody else's.
     Foreign,
 }
 
+/// Why a password has to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// There is no Secret.
+    Secret,
+    /// The Secret has no key for it.
+    Key,
+    /// The Secret's key for it has nothing in it.
+    Value,
+}
+
+impl Lack {
+    /// What was found, as the beginning of a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Secret => "there was no Secret",
+            Self::Key => "the Secret had no key `password`",
+            Self::Value => "the password in the Secret was empty",
+        }
+    }
+}
+
 /// Reads the Secret of a Database.
 pub async fn read(api: &Api<Secret>, database: &Database) -> Result<Found, Error> {
-    let secret = api
-        .get_opt(&database.name_any())
-        .await
-        .map_err(Error::api("read the Secret"))?;
+    let secret = stored::read(api, &database.name_any(), "read the Secret").await?;
     Ok(judge(secret, database))
 }
 
 /// Whose a Secret is. Pure.
-fn judge(secret: Option<Secret>, database: &Database) -> Found {
+fn judge(secret: Option<Stored>, database: &Database) -> Found {
     let Some(secret) = secret else {
         return Found::Absent;
     };
-    let adoptable = secret
-        .labels()
-        .get(ADOPT_LABEL)
-        .is_some_and(|value| value == "true");
-    let mut owners = secret.owner_references().iter();
-    let own = owners.any(|owner| is_of(owner, database));
-    if !own && !adoptable {
-        return Found::Foreign;
-    }
-    let password = password(&secret);
-    Found::Usable {
-        secret: Box::new(secret),
-        password,
+    let labels = &secret.metadata.labels;
+    let says = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+    let adoptable = says(ADOPT_LABEL, "true");
+    // What was restored, or outlived its object, has lost its owner and kept its labels. Who can write them can write
+    // the password, too.
+    let labelled = says(MANAGED_BY.0, MANAGED_BY.1) && says(DATABASE_LABEL, &database.name_any());
+    let mut owners = secret.metadata.owner_references.iter();
+    if owners.any(|owner| is_of(owner, database)) || labelled || adoptable {
+        Found::Usable(Box::new(secret))
+    } else {
+        Found::Foreign
     }
 }
 
-/// The password in a Secret, if it has one.
-pub fn password(secret: &Secret) -> Option<SecretString> {
-    let value = secret.data.as_ref()?.get("password")?;
-    String::from_utf8(value.0.clone())
-        .ok()
-        .filter(|password| !password.is_empty())
-        .map(SecretString::from)
+/// The password in a Secret; or why there is none, or why it cannot be used. Its length is looked at before it is.
+pub fn password(
+    secret: Option<&Stored>,
+    flavour: Flavour,
+) -> Result<Result<SecretString, Lack>, Unusable> {
+    let Some(secret) = secret else {
+        return Ok(Err(Lack::Secret));
+    };
+    match secret.length("password") {
+        None => return Ok(Err(Lack::Key)),
+        Some(0) => return Ok(Err(Lack::Value)),
+        Some(bytes) if bytes > password::longest(flavour) => {
+            return Err(password::too_long(flavour, bytes));
+        }
+        Some(_) => {}
+    }
+    let value = secret.value("password").ok_or(Unusable::NotText)?;
+    password::usable(flavour, &value).map(Ok)
 }
 
-/// Writes the Secret, if it does not hold these keys already. Returns it as it is now.
-pub async fn write(
-    api: &Api<Secret>,
-    database: &Database,
-    engine: Flavour,
-    keys: BTreeMap<String, String>,
-    current: Option<Secret>,
-) -> Result<Secret, Error> {
-    let wanted = wanted(database, engine, keys, current.as_ref());
-    apply(api, &wanted, current).await
-}
-
-/// Writes a Secret, if it does not hold all that already. Returns it as it is now.
+/// Writes a Secret, if it does not hold all that already. Returns which version it has.
 pub async fn apply(
     api: &Api<Secret>,
     wanted: &Secret,
-    current: Option<Secret>,
-) -> Result<Secret, Error> {
-    if let Some(current) = current.filter(|current| holds(current, wanted)) {
-        return Ok(current);
+    current: Option<Stored>,
+) -> Result<Metadata, Error> {
+    if let Some(current) = current.filter(|current| current.holds(wanted, MANAGER)) {
+        return Ok(current.metadata);
     }
     // A new Secret is not forced: one that somebody else made in this moment is a conflict, and is looked at again.
     let params = PatchParams::apply(MANAGER);
@@ -100,24 +117,24 @@ pub async fn apply(
     } else {
         params
     };
-    let written = api
-        .patch(&wanted.name_any(), &params, &Patch::Apply(wanted))
-        .await;
-    written.map_err(Error::api("write the Secret"))
+    stored::apply(api, wanted, &params, "write the Secret").await
 }
 
-fn wanted(
+/// Whether a Secret would have to change and never can.
+pub fn is_fixed(current: &Stored, wanted: &Secret) -> bool {
+    current.immutable == Some(true) && !current.holds(wanted, MANAGER)
+}
+
+/// The Secret of a Database as it should be.
+pub fn wanted(
     database: &Database,
     engine: Flavour,
     keys: BTreeMap<String, String>,
-    current: Option<&Secret>,
+    current: Option<&Stored>,
 ) -> Secret {
     let template = database.spec.secret_template.clone().unwrap_or_default();
     let mut labels = template.labels;
-    labels.insert(
-        "app.kubernetes.io/managed-by".to_owned(),
-        "db-operator".to_owned(),
-    );
+    labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
     labels.insert(DATABASE_LABEL.to_owned(), database.name_any());
     // The type cannot be changed: a Secret that came along keeps its own.
     let type_ = current
@@ -130,7 +147,7 @@ fn wanted(
             labels: Some(labels),
             annotations: Some(template.annotations).filter(|annotations| !annotations.is_empty()),
             owner_references: owner(database, current).map(|owner| vec![owner]),
-            resource_version: current.and_then(ResourceExt::resource_version),
+            resource_version: current.and_then(|current| current.metadata.resource_version.clone()),
             ..ObjectMeta::default()
         },
         type_: Some(type_),
@@ -141,9 +158,9 @@ fn wanted(
 
 /// What makes the Secret go with its Database. One that another object controls (a SealedSecret, an ExternalSecret) keeps
 /// that: an object has one controller, and the API server takes no second.
-fn owner(database: &Database, current: Option<&Secret>) -> Option<OwnerReference> {
+fn owner(database: &Database, current: Option<&Stored>) -> Option<OwnerReference> {
     let controlled = current.is_some_and(|current| {
-        let mut owners = current.owner_references().iter();
+        let mut owners = current.metadata.owner_references.iter();
         owners.any(|owner| owner.controller == Some(true) && !is_of(owner, database))
     });
     if controlled {
@@ -170,40 +187,6 @@ pub fn data(keys: BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
     keys.into_iter()
         .map(|(key, value)| (key, ByteString(value.into_bytes())))
         .collect()
-}
-
-/// Whether a Secret has all that is wanted, and nothing of ours that is not wanted any more. What else is in it is
-/// somebody else's, and would not go away by writing.
-fn holds(current: &Secret, wanted: &Secret) -> bool {
-    let has = |now: &BTreeMap<String, String>, wanted: &Option<BTreeMap<String, String>>| {
-        wanted
-            .iter()
-            .flatten()
-            .all(|(key, value)| now.get(key) == Some(value))
-    };
-    let data = current.data.clone().unwrap_or_default();
-    let mut wanted_data = wanted.data.iter().flatten();
-    wanted_data.all(|(key, value)| data.get(key) == Some(value))
-        && ours(current).all(|key| {
-            let wanted = wanted.data.as_ref();
-            wanted.is_some_and(|wanted| wanted.contains_key(key))
-        })
-        && has(current.labels(), &wanted.metadata.labels)
-        && has(current.annotations(), &wanted.metadata.annotations)
-        && wanted
-            .owner_references()
-            .iter()
-            .all(|owner| current.owner_references().contains(owner))
-}
-
-/// The keys that we wrote last.
-fn ours(secret: &Secret) -> impl Iterator<Item = &str> {
-    let entries = secret.managed_fields().iter();
-    entries
-        .filter(|entry| entry.manager.as_deref() == Some(MANAGER))
-        .filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:data")?.as_object())
-        .flat_map(serde_json::Map::keys)
-        .filter_map(|field| field.strip_prefix("f:"))
 }
 
 #[cfg(test)]

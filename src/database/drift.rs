@@ -3,20 +3,36 @@
 use kube::ResourceExt;
 
 use super::desired;
-use crate::api::{Database, DatabaseState};
+use crate::api::conditions::STALLED;
+use crate::api::{Database, DatabaseReason, DatabaseState, Reason};
+use crate::instance::server::Server;
 use crate::provider::{Claimant, Names, Observed, Survey};
 
 /// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
 #[must_use]
 pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> bool {
+    if !is_watched(database) {
+        return false;
+    }
+    let Ok(names) = desired::names(database) else {
+        return true;
+    };
+    let observed = survey.of(&names);
+    is_exposed(&observed) != is_told_exposed(database)
+        || !is_ours(&observed, &names, &claimant(database, cluster_id))
+        || !differences(&names, connection_limit(database), &observed).is_empty()
+}
+
+/// Whether a Database is in a state in which differences are put back. Each of the others looks for itself, or has nothing
+/// to compare yet, or no more.
+fn is_watched(database: &Database) -> bool {
     match database.state() {
         Some(
             DatabaseState::Created
             | DatabaseState::BackupRequested
             | DatabaseState::BackupInProgress
             | DatabaseState::BackupCompleted,
-        ) => {}
-        // Nothing to compare yet, or no more; each of these states looks for itself.
+        ) => true,
         None
         | Some(
             DatabaseState::Creating
@@ -26,14 +42,34 @@ pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> b
             | DatabaseState::DeletionRequested
             | DatabaseState::DeletionInProgress
             | DatabaseState::Deleted,
-        ) => return false,
+        ) => false,
     }
+}
+
+/// Whether somebody changed the password of a Database's user on the server.
+#[must_use]
+pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
     let Ok(names) = desired::names(database) else {
-        return true;
+        return false;
     };
-    let observed = survey.of(&names);
-    !is_ours(&observed, &names, &claimant(database, cluster_id))
-        || !differences(&names, connection_limit(database), &observed).is_empty()
+    let now = survey.roles.get(names.role.as_str());
+    is_watched(database)
+        && server.has_password_moved(&names.role, now.and_then(|role| role.password))
+}
+
+/// Whether others get at the database by rights that are not ours to take back.
+fn is_exposed(observed: &Observed) -> bool {
+    let database = observed.database.as_ref();
+    database.is_some_and(|database| !database.exposures.is_empty())
+}
+
+/// Whether the conditions say so.
+fn is_told_exposed(database: &Database) -> bool {
+    let status = database.status.as_ref();
+    status.is_some_and(|status| {
+        let mut conditions = status.conditions.iter();
+        conditions.any(|c| c.type_ == STALLED && c.reason == DatabaseReason::Exposed.as_str())
+    })
 }
 
 /// Who claims for this object.
@@ -88,7 +124,8 @@ pub fn differences(
 }
 
 fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {
-    matches!(observed.claims.as_slice(), [claim] if claim.names == *names && claim.claimant == *claimant && !claim.released)
+    matches!(observed.claims.as_slice(), [claim] if claim.names == *names && claim.claimant == *claimant
+        && !claim.released && !claim.is_unfinished() && !claim.has_strangers(observed))
 }
 
 /// The limit that a Database asks for.
@@ -107,7 +144,7 @@ fn limit(limit: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{DatabaseFacts, RoleFacts, SqlName};
+    use crate::provider::{DatabaseFacts, Ours, RoleFacts, SqlName};
 
     fn names() -> Names {
         Names {
@@ -122,8 +159,10 @@ mod tests {
             database: Some(DatabaseFacts {
                 owner: Some("owner".into()),
                 deviations: Vec::new(),
+                exposures: Vec::new(),
                 character_set: "UTF8".into(),
                 collation: "C".into(),
+                ours: Ours::Unknown,
             }),
             role: Some(RoleFacts {
                 can_login: true,
@@ -131,8 +170,32 @@ mod tests {
                 powers: Vec::new(),
                 alterable: true,
                 deviations: Vec::new(),
+                ours: Ours::Unknown,
+                password: None,
             }),
         }
+    }
+
+    #[test]
+    fn an_exposure_is_news_until_it_is_told_and_when_it_is_gone() {
+        use crate::api::Report;
+        let mut database = Database::new(
+            "orders",
+            serde_json::from_value(serde_json::json!({
+                "instanceRef": {"name": "main"}
+            }))
+            .unwrap(),
+        );
+        let mut observed = healthy();
+        assert_eq!(is_exposed(&observed), is_told_exposed(&database));
+        observed.database.as_mut().unwrap().exposures = vec!["everybody".into()];
+        assert_ne!(is_exposed(&observed), is_told_exposed(&database));
+        let status = database.status.get_or_insert_default();
+        Report::new(DatabaseReason::Exposed, "everybody")
+            .while_ready(DatabaseReason::Created, "")
+            .record(&mut status.conditions, Some(1), jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(is_exposed(&observed), is_told_exposed(&database));
+        assert_ne!(is_exposed(&healthy()), is_told_exposed(&database));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Both are one walk, because each step looks first and changes only what differs. They part where the database is
 //! not there: a new one is made, one that somebody dropped is not made again unless that was asked for.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use kube::ResourceExt;
@@ -10,13 +11,13 @@ use kube::runtime::events::EventType;
 
 use super::hold::{Draft, Held};
 use super::pass::{Obstacle, Pass};
-use super::{desired, drift};
+use super::{desired, drift, give_up, hold};
 use crate::api::database::{Binding, Claim as ClaimStatus, DatabaseStatus};
 use crate::api::{AdoptionPolicy, DatabaseInstance, DatabaseReason, RECREATE_REQUESTED_AT};
 use crate::error::Error;
 use crate::instance::server::{Server, ServerError};
 use crate::provider::claim::{self, Acquisition, Adoptable, Decision, Request};
-use crate::provider::{Change, Claim, Desired, Login, Observed};
+use crate::provider::{Change, Claim, Desired, Login, Observed, Origin};
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Established {
     pub next: DatabaseStatus,
     /// Something about the server was changed.
     pub changed: bool,
+    /// How others get at the database, one sentence each.
+    pub exposures: Vec<String>,
 }
 
 /// Brings Secret, user and database about.
@@ -70,17 +73,38 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     }
 
     // The Secret comes first, then the role follows it.
-    let held = draft.write(pass, &server).await?;
-    let changes = match_server(&server, &desired, &observed, &held, depth).await?;
-    if held.fresh && observed.role.is_some() {
+    let held = match draft.write(pass).await {
+        Ok(held) => held,
+        Err(obstacle) => {
+            // It may stay so for ever: names that nothing was made of are left to others meanwhile.
+            if obstacle.retry.is_none() && claim.is_of_nothing(&observed) {
+                give_up::forget(&server, &claim).await?;
+            }
+            return Err(obstacle);
+        }
+    };
+    let role = &desired.names.role;
+    let password = observed.role.as_ref().and_then(|role| role.password);
+    let moved = server.has_password_moved(role, password);
+    let unfinished = claim.is_unfinished();
+    let changes = match_server(&server, &desired, &observed, &held, depth, unfinished).await?;
+    if let Some(lack) = held.lack.filter(|_| observed.role.is_some()) {
         // Somebody may still use the one that is no longer good.
-        let role = &desired.names.role;
-        let note = format!("there was no Secret with a password: user {role} has a new one");
+        let note = format!("{}: user {role} has a new password", lack.sentence());
         pass.tell(EventType::Normal, "PasswordSet", note).await;
     }
-    log_in(pass, &server, &desired, &held, depth).await?;
+    let checks = Depth {
+        deep: depth.deep || moved,
+        ..depth
+    };
+    let follows = log_in(pass, &server, &desired, &held, checks).await?;
+    if moved && !held.is_fresh() && !follows {
+        // Stored anew, and the same.
+        server.note_password(role, None);
+    }
     tell_changes(pass, depth, &changes).await;
-    let touched = !changes.is_empty() || held.fresh || !observed.claims.contains(&claim);
+    let touched =
+        !changes.is_empty() || held.is_fresh() || follows || !observed.claims.contains(&claim);
 
     let mut next = pass.status().cloned().unwrap_or_default();
     next.binding = Some(Binding {
@@ -92,8 +116,8 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     next.claim = Some(ClaimStatus {
         cluster_id: claim.claimant.cluster_id,
         server_identity: server.identity().to_owned(),
-        created_database: claim.created_database,
-        created_user: claim.created_role,
+        created_database: claim.database != Origin::Adopted,
+        created_user: claim.role != Origin::Adopted,
         drop_adopted: claim.drop_adopted,
     });
     if let Some(value) = recreate {
@@ -102,6 +126,10 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Obs
     Ok(Established {
         next,
         changed: touched,
+        exposures: observed
+            .database
+            .map(|database| database.exposures)
+            .unwrap_or_default(),
     })
 }
 
@@ -130,13 +158,16 @@ async fn claim_names(
     };
     match claim::decide(&request, observed) {
         Decision::Continue(claim) => Ok(claim),
-        Decision::Refuse(sentence) => Err(Obstacle::stalled(why_refused(observed), sentence)),
+        Decision::Refuse(sentence) => {
+            Err(Obstacle::stalled(why_refused(observed, &request), sentence))
+        }
         Decision::Write {
             claim,
             standing,
             how,
         } => {
-            let was_there = matches!(how, Acquisition::TakeBack | Acquisition::TakeOver);
+            let was_there = matches!(how, Acquisition::TakeBack | Acquisition::TakeOver)
+                && claim.database != Origin::Creating;
             if was_there && observed.database.is_none() && !recreate {
                 return Err(missing(desired));
             }
@@ -145,7 +176,8 @@ async fn claim_names(
                     provider.write_claim(&claim, standing.as_ref())
                 })
                 .await?;
-            if let Some((reason, note)) = acquired(how, desired, standing.as_ref()) {
+            let former = standing.filter(|former| former.claimant != claim.claimant);
+            if let Some((reason, note)) = acquired(how, desired, former.as_ref()) {
                 pass.tell(EventType::Normal, reason, note).await;
             }
             Ok(claim)
@@ -154,12 +186,14 @@ async fn claim_names(
 }
 
 /// The reason that goes with a refusal's sentence.
-fn why_refused(observed: &Observed) -> DatabaseReason {
+fn why_refused(observed: &Observed, request: &Request<'_>) -> DatabaseReason {
     let has_powers = observed
         .role
         .as_ref()
         .is_some_and(|role| !role.powers.is_empty());
-    let is_held = observed.claims.iter().any(|claim| !claim.released) || observed.claims.len() > 1;
+    let mut claims = observed.claims.iter();
+    let is_held =
+        claims.any(|claim| !claim.released && !request.owns(claim)) || observed.claims.len() > 1;
     match (has_powers, is_held) {
         (true, _) => DatabaseReason::ReservedName,
         (false, true) => DatabaseReason::ClaimedByAnother,
@@ -170,10 +204,10 @@ fn why_refused(observed: &Observed) -> DatabaseReason {
 fn acquired(
     how: Acquisition,
     desired: &Desired,
-    standing: Option<&Claim>,
+    former: Option<&Claim>,
 ) -> Option<(&'static str, String)> {
     let database = &desired.names.database;
-    let former = standing
+    let former = former
         .map(|claim| format!(" (it was of {})", claim.claimant))
         .unwrap_or_default();
     match how {
@@ -206,17 +240,22 @@ fn missing(desired: &Desired) -> Obstacle {
 
 /// Makes user and database as they should be. Server required.
 async fn match_server(
-    server: &Server,
+    server: &Arc<Server>,
     desired: &Desired,
     observed: &Observed,
     held: &Held,
     depth: Depth,
+    unfinished: bool,
 ) -> Result<Vec<Change>, ServerError> {
     let differences = drift::differences(&desired.names, desired.connection_limit, observed);
-    let verifier =
-        (held.fresh || observed.role.is_none()).then(|| server.provider().verifier(&held.password));
+    let verifier = if held.is_fresh() || observed.role.is_none() {
+        Some(hold::verifier(server, &held.password).await)
+    } else {
+        None
+    };
     let mut changes = Vec::new();
-    if depth.create || depth.asked || !differences.is_empty() || verifier.is_some() {
+    let differs = unfinished || !differences.is_empty() || verifier.is_some();
+    if depth.create || depth.asked || differs {
         changes.extend(
             server
                 .ask("ensure_role", |provider| {
@@ -224,6 +263,9 @@ async fn match_server(
                 })
                 .await?,
         );
+        if verifier.is_some() {
+            server.note_password(&desired.names.role, verifier.as_ref());
+        }
         changes.extend(
             server
                 .ask("ensure_database", |provider| {
@@ -244,27 +286,30 @@ async fn match_server(
     Ok(changes)
 }
 
-/// `CREATED` is said only of a Secret that a login worked with. A password that the server does not have is set once.
+/// `CREATED` is said only of a Secret that a login worked with. A password that the server does not have is set once;
+/// says whether that was so.
 async fn log_in(
     pass: &Pass<'_>,
-    server: &Server,
+    server: &Arc<Server>,
     desired: &Desired,
     held: &Held,
     depth: Depth,
-) -> Result<(), Obstacle> {
-    if !(depth.create || depth.deep || held.fresh || held.changed) {
-        return Ok(());
+) -> Result<bool, Obstacle> {
+    if !(depth.create || depth.deep || held.is_fresh() || held.changed) {
+        return Ok(false);
     }
     let names = &desired.names;
     let login = || server.ask("login", |provider| provider.login(names, &held.password));
     let mut answer = login().await?;
-    if let Login::Refused(_) = answer {
-        let verifier = server.provider().verifier(&held.password);
+    let refused = matches!(answer, Login::Refused(_));
+    if refused {
+        let verifier = hold::verifier(server, &held.password).await;
         server
             .ask("ensure_role", |provider| {
                 provider.ensure_role(desired, Some(&verifier))
             })
             .await?;
+        server.note_password(&names.role, Some(&verifier));
         pass.tell(
             EventType::Normal,
             "PasswordSet",
@@ -274,10 +319,10 @@ async fn log_in(
         answer = login().await?;
     }
     match answer {
-        Login::Accepted | Login::AtConnectionLimit => Ok(()),
+        Login::Accepted | Login::AtConnectionLimit => Ok(refused),
         // Trying again does not make it another one.
         Login::Unusable(detail) => Err(Obstacle::stalled(
-            DatabaseReason::LoginFailed,
+            DatabaseReason::PasswordUnusable,
             format!("the password in the Secret cannot be used: {detail}"),
         )),
         Login::Refused(detail) | Login::NoDatabase(detail) => Err(Obstacle {
@@ -286,6 +331,7 @@ async fn log_in(
             retry: Some(Box::new(Error::LoginFailed {
                 user: names.role.to_string(),
             })),
+            breaks: false,
         }),
     }
 }

@@ -201,7 +201,7 @@ async fn remove_secret(pass: &Pass<'_>, backup: &str) -> Result<(), Error> {
         .get_opt(backup)
         .await
         .map_err(Error::api("read the final backup's Secret"))?;
-    match found.filter(|found| final_credentials::is_of(found, &pass.database, backup)) {
+    match found.filter(|found| final_credentials::is_of(found.labels(), &pass.database, backup)) {
         Some(secret) => delete(&api, &secret, "delete the final backup's Secret").await,
         None => Ok(()),
     }

@@ -78,15 +78,13 @@ fn what_is_made_says_what_it_is_for() {
     let labels = labels(&database(), "orders-final-0f1e2d3c-1");
     assert_eq!(labels[DATABASE_LABEL], "orders");
     assert_eq!(labels[DATABASE_NAMESPACE_LABEL], "team-a");
-    let mut secret = Secret::default();
-    secret.metadata.labels = Some(labels);
-    let is_of = |backup| final_credentials::is_of(&secret, &database(), backup);
+    let is_of = |backup| final_credentials::is_of(&labels, &database(), backup);
     assert!(is_of("orders-final-0f1e2d3c-1"));
     assert!(!is_of("orders-final-0f1e2d3c-2"));
     let mut other = database();
     other.metadata.namespace = Some("team-b".into());
     assert!(!final_credentials::is_of(
-        &secret,
+        &labels,
         &other,
         "orders-final-0f1e2d3c-1"
     ));

@@ -3,15 +3,15 @@
 //! The Secret comes first, then the user's password follows it. A Secret that is there is used as it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::api::Api;
 use kube::core::ObjectMeta;
 use secrecy::SecretString;
 
 use super::pass::{Obstacle, Pass};
-use super::{credentials, desired, final_backup, give_up, hold, secret};
+use super::{credentials, desired, final_backup, give_up, hold, secret, stored};
 use crate::api::{Database, DatabaseInstance, DatabaseReason};
 use crate::error::Error;
 use crate::instance::server::{Server, ServerError};
@@ -21,7 +21,7 @@ use crate::provider::{Desired, Login};
 pub async fn establish(
     pass: &Pass<'_>,
     instance: &DatabaseInstance,
-    server: &Server,
+    server: &Arc<Server>,
     name: &str,
 ) -> Result<(), Obstacle> {
     let desired = desired::desired(&pass.database, &instance.spec)
@@ -33,13 +33,10 @@ pub async fn establish(
         return Err(Error::Changed { doing }.into());
     }
     let api: Api<Secret> = Api::namespaced(pass.context.client.clone(), &pass.context.namespace);
-    let current = api
-        .get_opt(name)
-        .await
-        .map_err(Error::api("read the final backup's Secret"))?;
+    let current = stored::read(&api, name, "read the final backup's Secret").await?;
     if current
         .as_ref()
-        .is_some_and(|found| !is_of(found, &pass.database, name))
+        .is_some_and(|found| !is_of(&found.metadata.labels, &pass.database, name))
     {
         let message = format!(
             "the Secret {name} in namespace {} is not of this Database: remove it, so that the final backup's can be made",
@@ -47,20 +44,24 @@ pub async fn establish(
         );
         return Err(Obstacle::stalled(DatabaseReason::InTheWay, message));
     }
-    let known = current.as_ref().and_then(credentials::password);
+    // It is the operator's own: what is no password is none that was generated.
+    let known = credentials::password(current.as_ref(), server.flavour());
+    let known = known.ok().and_then(Result::ok);
     let fresh = known.is_none();
     let password = known.unwrap_or_else(secret::generate_password);
     let mut wanted = wanted(pass, instance, server, name, &password)?;
-    wanted.metadata.resource_version = current.as_ref().and_then(ResourceExt::resource_version);
+    wanted.metadata.resource_version = current
+        .as_ref()
+        .and_then(|current| current.metadata.resource_version.clone());
     credentials::apply(&api, &wanted, current).await?;
     log_in(server, &desired, &password, fresh).await
 }
 
-/// Whether a Secret was made for this final backup.
-pub fn is_of(secret: &Secret, database: &Database, backup: &str) -> bool {
+/// Whether a Secret with these labels was made for this final backup.
+pub fn is_of(labels: &BTreeMap<String, String>, database: &Database, backup: &str) -> bool {
     final_backup::labels(database, backup)
         .iter()
-        .all(|(key, value)| secret.labels().get(key) == Some(value))
+        .all(|(key, value)| labels.get(key) == Some(value))
 }
 
 /// What the Secret holds: the same keys as the tenant's.
@@ -89,7 +90,7 @@ fn wanted(
 
 /// Logs in as the backup will. The password is set where the server cannot have it, or does not.
 async fn log_in(
-    server: &Server,
+    server: &Arc<Server>,
     desired: &Desired,
     password: &SecretString,
     fresh: bool,
@@ -118,6 +119,7 @@ async fn log_in(
                     "logging in as {user} for the final backup does not work: {detail}"
                 ),
                 retry: Some(Box::new(Error::LoginFailed { user })),
+                breaks: false,
             })
         }
     }
@@ -125,11 +127,11 @@ async fn log_in(
 
 /// Sets the password; a user that may not log in may again.
 async fn set_password(
-    server: &Server,
+    server: &Arc<Server>,
     desired: &Desired,
     password: &SecretString,
 ) -> Result<(), ServerError> {
-    let verifier = server.provider().verifier(password);
+    let verifier = hold::verifier(server, password).await;
     server
         .ask("ensure_role", |provider| {
             provider.ensure_role(desired, Some(&verifier))

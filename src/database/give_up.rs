@@ -8,7 +8,7 @@ use crate::api::DatabaseReason;
 use crate::api::database::DeletionEffect;
 use crate::instance::registry::Standing;
 use crate::instance::server::{Server, ServerError};
-use crate::provider::{Claim, Names, Observed, ProviderError, Removal, Removed};
+use crate::provider::{Claim, Names, Observed, Origin, ProviderError, Removal, Removed};
 
 /// Does what was decided about the deletion. Succeeds when it is done, also if it was done before.
 pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Obstacle> {
@@ -64,12 +64,15 @@ fn usable<'a>(pass: &'a Pass<'_>) -> Result<&'a Server, String> {
     }
 }
 
-/// Marks the claim as released, so that the names can be adopted. Server required.
+/// Marks the claim as released, so that the names can be adopted. A claim of nothing goes. Server required.
 async fn release(pass: &Pass<'_>, server: &Server, names: &Names) -> Result<(), ServerError> {
     let observed = server.observe(names, None).await?;
     let Some(claim) = own(pass, names, &observed).filter(|claim| !claim.released) else {
         return Ok(());
     };
+    if claim.is_of_nothing(&observed) {
+        return forget(server, claim).await;
+    }
     let released = Claim {
         released: true,
         ..claim.clone()
@@ -96,7 +99,7 @@ fn kept(names: &Names, unreleased: Option<&str>) -> String {
 
 /// Drops what the claim says is ours to drop, and then the claim.
 async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
-    let (_, server) = pass.server()?;
+    let (instance, server) = pass.server()?;
     let observed = server.observe(names, None).await?;
     let Some(claim) = own(pass, names, &observed) else {
         // Somebody else's, nobody's, or gone already: in each case there is nothing for us to drop.
@@ -107,47 +110,91 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Obstacle> {
         pass.tell(EventType::Normal, "NothingDropped", note).await;
         return Ok(());
     };
-    let removal = Removal {
-        names: names.clone(),
-        database: claim.may_drop_database(),
-        role: claim.may_drop_role(),
-    };
-    remove(&server, &removal).await?;
-    server
-        .ask("forget", |provider| provider.forget_claim(claim))
-        .await?;
-    pass.tell(EventType::Normal, "Dropped", dropped(&removal))
+    // The list is read again: who took an entry away does not want that dropped any more.
+    let listed = instance
+        .spec
+        .adoptable(
+            names.database.as_str(),
+            names.role.as_str(),
+            &pass.namespace(),
+        )
+        .is_some_and(|entry| entry.drop);
+    let removal = Claim {
+        drop_adopted: claim.drop_adopted && listed,
+        ..claim.clone()
+    }
+    .removal(&observed);
+    if let Some(left) = remove(&server, &removal).await? {
+        // Kept as released, so that nobody is given the name of a user on which others have hung something. Of the
+        // database nothing is left: it is made anew where the object comes back.
+        let database = if removal.database {
+            Origin::Creating
+        } else {
+            claim.database
+        };
+        let released = Claim {
+            database,
+            released: true,
+            ..claim.clone()
+        };
+        server
+            .ask("release", |provider| {
+                provider.write_claim(&released, Some(claim))
+            })
+            .await?;
+        pass.tell(EventType::Warning, "LeftOver", left).await;
+        return Ok(());
+    }
+    forget(&server, claim).await?;
+    pass.tell(EventType::Normal, "Dropped", dropped(claim, &removal))
         .await;
     Ok(())
 }
 
-async fn remove(server: &Server, removal: &Removal) -> Result<(), Obstacle> {
+/// Takes a claim away that nothing is left of.
+pub async fn forget(server: &Server, claim: &Claim) -> Result<(), ServerError> {
+    server
+        .ask("forget", |provider| provider.forget_claim(claim))
+        .await
+}
+
+/// What was left over, if anything was.
+async fn remove(server: &Server, removal: &Removal) -> Result<Option<String>, Obstacle> {
     match server
         .ask("remove", |provider| provider.remove(removal))
         .await?
     {
-        Removed::Done => Ok(()),
+        Removed::Done => Ok(None),
+        Removed::LeftOver(what) => Ok(Some(what)),
         Removed::Blocked(what) => Err(Obstacle {
             reason: DatabaseReason::DeletionBlocked,
             retry: Some(Box::new(crate::error::Error::Blocked {
                 what: what.clone(),
             })),
             message: what,
+            breaks: false,
         }),
     }
 }
 
-fn dropped(removal: &Removal) -> String {
+fn dropped(claim: &Claim, removal: &Removal) -> String {
     let Names { database, role } = &removal.names;
+    let why = |origin| match origin {
+        Origin::Adopted => "was adopted",
+        Origin::Creating | Origin::Created => "was made by somebody else",
+    };
     match (removal.database, removal.role) {
         (true, true) => format!("database {database} and user {role} were dropped"),
-        (true, false) => {
-            format!("database {database} was dropped; user {role} was adopted and is kept")
-        }
+        (true, false) => format!(
+            "database {database} was dropped; user {role} {} and is kept",
+            why(claim.role)
+        ),
+        (false, true) => format!("user {role} was dropped; database {database} was never made"),
         // A user stays where its database stays.
-        (false, true | false) => {
-            format!("database {database} was adopted; it and its user {role} are kept")
-        }
+        (false, false) => format!(
+            "database {database} {}; it and its user {role} are kept",
+            why(claim.database)
+        ),
     }
 }
 
@@ -164,6 +211,43 @@ pub fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option
 mod tests {
     use super::*;
     use crate::provider::SqlName;
+
+    #[test]
+    fn what_was_not_dropped_is_said_with_its_reason() {
+        let names = Names {
+            database: SqlName::new("orders").unwrap(),
+            role: SqlName::new("owner").unwrap(),
+        };
+        let claim = |database, role| Claim {
+            names: names.clone(),
+            claimant: crate::provider::Claimant {
+                cluster_id: "c".into(),
+                namespace: "n".into(),
+                name: "o".into(),
+            },
+            uid: String::new(),
+            database,
+            role,
+            drop_adopted: false,
+            released: false,
+        };
+        let said = |origins: (Origin, Origin), database, role| {
+            let removal = Removal {
+                names: names.clone(),
+                database,
+                role,
+            };
+            dropped(&claim(origins.0, origins.1), &removal)
+        };
+        let made = (Origin::Created, Origin::Created);
+        assert!(said(made, true, true).ends_with("were dropped"));
+        assert!(said(made, true, false).contains("user owner was made by somebody else"));
+        assert!(said(made, false, false).contains("database orders was made by somebody else"));
+        let adopted = (Origin::Adopted, Origin::Adopted);
+        assert!(said(adopted, false, false).contains("database orders was adopted"));
+        let unmade = (Origin::Creating, Origin::Created);
+        assert!(said(unmade, false, true).contains("never made"));
+    }
 
     #[test]
     fn a_claim_that_could_not_be_released_is_said_with_what_to_do() {

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
+use super::allowance::Allowance;
 use super::turn::{Digest, Told};
 use crate::api::{Database, RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE};
+use crate::finalizer;
 use crate::instance::registry::{Entry, Standing};
 use crate::instance::server::Server;
 
@@ -38,6 +40,9 @@ struct Remembered {
     settled: Instant,
     due: Instant,
     deep_due: Instant,
+    /// It waited for somebody's lock, and is not looked at again before this, whatever is asked for but a deletion.
+    deaf_until: Instant,
+    allowance: Allowance,
 }
 
 /// How a pass ended, as far as it is remembered.
@@ -56,6 +61,8 @@ pub struct Note {
     pub anew: bool,
     /// The oldest view that is good for a Database that this process changed nothing of yet.
     pub oldest: Instant,
+    /// It waited for somebody's lock: for how long nothing is done, whatever is asked for.
+    pub deaf: Duration,
 }
 
 /// Everything from outside that a pass depends on and that announces its changes.
@@ -63,6 +70,7 @@ pub struct Note {
 pub struct About {
     generation: Option<i64>,
     deleting: bool,
+    finalizer_lost: bool,
     requests: Vec<Option<String>>,
     instance: Option<i64>,
     acknowledged: Option<String>,
@@ -80,6 +88,7 @@ impl PartialEq for About {
         same_server
             && self.generation == other.generation
             && self.deleting == other.deleting
+            && self.finalizer_lost == other.finalizer_lost
             && self.requests == other.requests
             && self.instance == other.instance
             && self.acknowledged == other.acknowledged
@@ -88,12 +97,19 @@ impl PartialEq for About {
 }
 
 impl About {
+    /// Whether what is different in `other` is something that was asked for of this object. A deletion is asked for once.
+    fn is_asked_for(&self, other: &Self) -> bool {
+        self.deleting == other.deleting
+            && (self.generation != other.generation || self.requests != other.requests)
+    }
+
     /// What a pass over this Database would be about now.
     #[must_use]
     pub fn of(database: &Database, instance: Option<&Entry>, backups: Digest) -> Self {
         Self {
             generation: database.metadata.generation,
             deleting: database.metadata.deletion_timestamp.is_some(),
+            finalizer_lost: finalizer::is_lost(&database.metadata, database.state().is_some()),
             requests: REQUESTS
                 .iter()
                 .map(|key| database.annotations().get(*key).cloned())
@@ -110,12 +126,30 @@ impl About {
 }
 
 impl Memory {
-    /// How long nothing has to be done about a Database, if that is so.
+    /// How long nothing is done about a Database, if that is so.
     #[must_use]
     pub fn rest(&self, uid: &str, about: &About, now: Instant) -> Option<Duration> {
         let passes = self.lock();
-        let known = passes.get(uid).filter(|known| known.about == *about)?;
-        Some(known.due.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+        let known = passes.get(uid)?;
+        let rest = if known.about == *about {
+            known.due.saturating_duration_since(now)
+        } else if known.about.is_asked_for(about) {
+            known.allowance.wait(now)
+        } else {
+            Duration::ZERO
+        };
+        Some(rest).filter(|rest| !rest.is_zero())
+    }
+
+    /// How long nothing is done about a Database that waited for somebody's lock, whatever is asked for but a deletion.
+    /// What is asked for meanwhile is done then.
+    #[must_use]
+    pub fn deaf(&self, uid: &str, deleting: bool, now: Instant) -> Option<Duration> {
+        let passes = self.lock();
+        let known = passes
+            .get(uid)
+            .filter(|known| known.about.deleting == deleting)?;
+        Some(known.deaf_until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
     /// When its server was last changed or looked at for a Database. A view of the server must not be older.
@@ -153,6 +187,11 @@ impl Memory {
             .deep_due
             .or_else(|| before.map(|known| known.deep_due))
             .unwrap_or(note.first_deep);
+        let allowance = match before {
+            None => Allowance::new(now).used(now),
+            Some(known) if known.about.is_asked_for(&note.about) => known.allowance.used(now),
+            Some(known) => known.allowance,
+        };
         passes.insert(
             uid.to_owned(),
             Remembered {
@@ -160,6 +199,8 @@ impl Memory {
                 settled,
                 due: if suspected { now } else { now + note.rest },
                 deep_due,
+                deaf_until: now + note.deaf,
+                allowance,
             },
         );
     }
@@ -219,12 +260,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::allowance::EVERY;
     use super::*;
 
     fn about() -> About {
         About {
             generation: Some(1),
             deleting: false,
+            finalizer_lost: false,
             requests: Vec::new(),
             instance: None,
             acknowledged: None,
@@ -242,6 +285,7 @@ mod tests {
             first_deep: Instant::now(),
             anew,
             oldest: Instant::now(),
+            deaf: Duration::ZERO,
         }
     }
 
@@ -283,6 +327,58 @@ mod tests {
         }
         memory.let_go("a", now);
         assert_eq!(memory.suspicions("a"), 0);
+    }
+
+    fn asked(value: &str) -> About {
+        About {
+            requests: vec![Some(value.to_owned())],
+            ..about()
+        }
+    }
+
+    #[test]
+    fn who_waited_for_a_lock_is_deaf_to_everything_but_its_deletion() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let note = Note {
+            deaf: REST,
+            rest: Duration::ZERO,
+            ..note(0, true)
+        };
+        memory.note("a", note, now);
+        memory.suspect("a");
+        assert_eq!(memory.deaf("a", false, now), Some(REST));
+        assert_eq!(memory.deaf("a", true, now), None);
+        assert_eq!(memory.deaf("a", false, now + REST), None);
+        // What was asked for meanwhile is pending.
+        assert_eq!(memory.rest("a", &asked("1"), now + REST), None);
+    }
+
+    #[test]
+    fn who_asks_again_and_again_is_served_now_and_then() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let mut looks = 0;
+        for value in 0..60 {
+            let second = now + Duration::from_secs(value);
+            let about = asked(&value.to_string());
+            if memory.rest("a", &about, second).is_none() {
+                looks += 1;
+                let note = Note {
+                    about,
+                    ..note(0, true)
+                };
+                memory.note("a", note, second);
+            }
+        }
+        assert_eq!(looks, 5 + 60 / EVERY.as_secs() - 1);
+        // Its deletion, and what others change, is not waited for.
+        let last = now + Duration::from_secs(60);
+        let deleted = About {
+            deleting: true,
+            ..asked("x")
+        };
+        assert_eq!(memory.rest("a", &deleted, last), None);
     }
 
     #[test]

@@ -15,9 +15,11 @@
 //! | `final_backup.rs`, `final_credentials.rs` | the backup before a deletion, and what it logs in with |
 //! | `give_up.rs` | release or drop |
 //! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
+//! | `stored.rs` | a Secret as the API server has it, with nothing decoded that is not asked for |
 //! | `memory.rs` | what need not be looked at again yet |
-//! | `share.rs` | how many passes one instance may have at a time |
+//! | `allowance.rs` | how often somebody may ask for a look (pure) |
 
+mod allowance;
 pub mod controller;
 mod credentials;
 mod desired;
@@ -34,8 +36,8 @@ mod observe;
 mod pass;
 mod report;
 pub mod secret;
-pub mod share;
 pub mod state;
+mod stored;
 mod turn;
 mod walk;
 

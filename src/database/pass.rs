@@ -45,6 +45,8 @@ pub struct Obstacle {
     pub message: String,
     /// Why it is tried again soon; none for what only a change can mend.
     pub retry: Option<Box<Error>>,
+    /// What worked before does not any more, also where its reason alone would not say so.
+    pub breaks: bool,
 }
 
 impl Obstacle {
@@ -54,6 +56,7 @@ impl Obstacle {
             reason,
             message: message.into(),
             retry: None,
+            breaks: false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl From<Error> for Obstacle {
             reason: DatabaseReason::ServerError,
             message: error.to_string(),
             retry: Some(Box::new(error)),
+            breaks: false,
         }
     }
 }
@@ -83,6 +87,7 @@ impl From<ServerError> for Obstacle {
                 | ProviderError::IdentityChanged { .. },
             )
             | None => DatabaseReason::InstanceNotReady,
+            Some(ProviderError::InDatabase { .. }) => DatabaseReason::DatabaseError,
             Some(
                 ProviderError::Timeout { .. }
                 | ProviderError::AllInUse { .. }
@@ -100,6 +105,7 @@ impl From<ServerError> for Obstacle {
             reason,
             message,
             retry,
+            breaks: false,
         }
     }
 }
@@ -296,7 +302,42 @@ pub async fn is_allowed(
         std::collections::BTreeMap::new()
     };
     Ok(allowed.allows(&name, &labels).unwrap_or_else(|error| {
-        tracing::warn!(instance = instance.name_any(), %error, "spec.allowedNamespaces cannot be read: it allows nothing");
+        let about = ("NamespaceSelector", String::new(), instance.name_any());
+        let why = format!("spec.allowedNamespaces cannot be read, so it allows nothing: {error}");
+        context.failure_log.failed(&about, "InvalidSelector", &why);
         false
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_inside_a_database_does_not_point_at_its_instance() {
+        let server = "db.example:5432".to_owned();
+        let failed = |source| {
+            Obstacle::from(ServerError::Failed {
+                instance: "main".to_owned(),
+                source,
+            })
+        };
+        let read_only = ProviderError::ReadOnly { server };
+        let obstacle = failed(read_only.clone().in_database("orders"));
+        assert_eq!(obstacle.reason, DatabaseReason::DatabaseError);
+        assert!(obstacle.retry.is_some(), "it is tried again");
+        assert!(
+            obstacle.message.starts_with("database \"orders\": "),
+            "{}",
+            obstacle.message
+        );
+        assert!(!obstacle.message.contains("main"), "{}", obstacle.message);
+        let obstacle = failed(read_only);
+        assert_eq!(obstacle.reason, DatabaseReason::InstanceNotReady);
+        assert!(
+            obstacle.message.starts_with("instance main: "),
+            "{}",
+            obstacle.message
+        );
+    }
 }

@@ -104,13 +104,18 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
     pass.conclude(next, &report).await
 }
 
-/// Whether the last pass over a database that can be used did not reach its end. That there is nowhere to put a final
-/// backup is said by one that did.
+/// What is said by a pass over a database that can be used when it did reach its end.
+const SAID_AT_THE_END: [DatabaseReason; 2] =
+    [DatabaseReason::NoBackupDestination, DatabaseReason::Exposed];
+
+/// Whether the last pass over a database that can be used did not reach its end.
 pub fn is_unfinished(conditions: &[Condition]) -> bool {
     conditions.iter().any(|condition| {
         matches!(condition.type_.as_str(), RECONCILING | STALLED)
             && condition.status == ConditionStatus::True
-            && condition.reason != DatabaseReason::NoBackupDestination.as_str()
+            && !SAID_AT_THE_END
+                .iter()
+                .any(|reason| condition.reason == reason.as_str())
     })
 }
 
@@ -122,6 +127,28 @@ pub fn usable(pass: &Pass<'_>) -> Report {
             .while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning()),
         None => created,
     }
+}
+
+/// Ends a pass over a database that can be used. `exposures` are how others get at it.
+pub async fn settle(
+    pass: &mut Pass<'_>,
+    next: DatabaseStatus,
+    exposures: &[String],
+) -> Result<(), Error> {
+    let Some(first) = exposures.first() else {
+        let report = usable(pass);
+        return pass.conclude(next, &report).await;
+    };
+    let before = next.conditions.clone();
+    let message = match exposures.len() - 1 {
+        0 => first.clone(),
+        more => format!("{first} (and {more} more)"),
+    };
+    let report = Report::new(DatabaseReason::Exposed, message)
+        .while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
+    pass.conclude(next, &report).await?;
+    tell_obstacle(pass, &before).await;
+    Ok(())
 }
 
 /// A policy that could not be carried out is said when it is written, not when the object is deleted.
@@ -145,7 +172,7 @@ pub async fn stop(pass: &mut Pass<'_>, obstacle: Obstacle) -> Result<End, Error>
     let next = pass.status().cloned().unwrap_or_default();
     let mut report = Report::new(obstacle.reason, obstacle.message);
     let established = next.state.is_some_and(is_established);
-    if established && leaves_usable(obstacle.reason) {
+    if established && leaves_usable(obstacle.reason) && !obstacle.breaks {
         report = report.while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
     }
     // An outage is said once, by the instance: hundreds of databases on it do not write that down, too.
@@ -181,10 +208,12 @@ fn leaves_usable(reason: DatabaseReason) -> bool {
             | DatabaseReason::InstanceNotReady
             | DatabaseReason::NamespaceNotAllowed
             | DatabaseReason::InvalidTemplate
+            | DatabaseReason::SecretRefused
             | DatabaseReason::Unsupported
             | DatabaseReason::MissingPrivileges
             | DatabaseReason::InTheWay
             | DatabaseReason::ServerError
+            | DatabaseReason::DatabaseError
     )
 }
 
@@ -216,6 +245,7 @@ mod tests {
             (stalled(DatabaseReason::ServerError), true),
             (Report::new(DatabaseReason::LoginFailed, ""), true),
             (stalled(DatabaseReason::NoBackupDestination), false),
+            (stalled(DatabaseReason::Exposed), false),
             (created(), false),
             (Report::new(DatabaseReason::Suspended, ""), false),
         ] {

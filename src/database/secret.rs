@@ -18,6 +18,9 @@ pub use crate::api::database::SECRET_KEYS as FIXED_KEYS;
 
 /// Characters of a generated password: 40 of 62 letters and digits are 238 bits, and need no quoting anywhere.
 const PASSWORD_LENGTH: usize = 40;
+
+/// What all of the team's templates may grow to, in bytes: a quarter of what a Secret holds.
+const LARGEST: usize = 256 * 1024;
 const PASSWORD_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Everything that is needed to use a database.
@@ -76,6 +79,7 @@ pub fn render(
     let fixed = fixed_keys(connection);
     let values = template_values(&fixed);
     let mut keys = BTreeMap::new();
+    let mut length = 0;
     for (key, text) in templates {
         if SECRET_KEYS.contains(&key.as_str()) {
             return Err(SecretError::FixedKey { key: key.clone() });
@@ -84,6 +88,10 @@ pub fn render(
             key: key.clone(),
             source,
         })?;
+        length += rendered.len();
+        if length > LARGEST {
+            return Err(SecretError::TooLarge);
+        }
         keys.insert(key.clone(), rendered);
     }
     keys.extend(fixed);
@@ -99,6 +107,9 @@ pub enum SecretError {
         /// The key.
         key: String,
     },
+    /// There is too much of it.
+    #[error("what secretTemplate.data makes is larger than {LARGEST} bytes in all")]
+    TooLarge,
     /// A value does not render.
     #[error("secretTemplate.data[{key}]: {source}")]
     Template {
@@ -311,6 +322,26 @@ mod tests {
             error.contains("DATABASE_URL") && error.contains("pasword"),
             "{error}"
         );
+    }
+
+    /// As much as the API takes, with values as long as they may be: all of it is one piece of work.
+    #[test]
+    fn what_templates_make_is_bounded_in_all() {
+        let of = |keys: usize| -> BTreeMap<String, String> {
+            let template = "{{uriencode password}}".repeat(20);
+            (0..keys)
+                .map(|n| (format!("K{n}"), template.clone()))
+                .collect()
+        };
+        let connection = Connection {
+            password: "%".repeat(1024).into(),
+            ..connection(Flavour::Postgresql)
+        };
+        let each = 20 * 3 * 1024;
+        assert!(each < 64 * 1024, "each may be so long");
+        assert!(render(&connection, &of(LARGEST / each)).is_ok());
+        let error = render(&connection, &of(LARGEST / each + 1)).unwrap_err();
+        assert!(matches!(error, SecretError::TooLarge), "{error}");
     }
 
     #[test]

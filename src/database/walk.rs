@@ -42,6 +42,9 @@ pub async fn walk(
     settled: Option<Instant>,
 ) -> Result<End, Error> {
     let mut pass = Pass::begin(context, database).await?;
+    if finalizer::is_lost(&database.metadata, database.state().is_some()) {
+        pass.database = finalizer::add(&pass.api(), &pass.database).await?;
+    }
     let mut view = observe(&pass).await?;
     loop {
         if let Some(step) = state::next(pass.state(), &view.seen) {
@@ -198,9 +201,12 @@ async fn maintain(
     )
     .await
     {
-        Ok(Established { next, changed }) => {
-            let report = report::usable(pass);
-            pass.conclude(next, &report).await?;
+        Ok(Established {
+            next,
+            changed,
+            exposures,
+        }) => {
+            report::settle(pass, next, &exposures).await?;
             let anew = changed || since.is_none();
             Ok(End::Settled { deep, anew })
         }

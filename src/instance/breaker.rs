@@ -233,6 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_wrong_inside_one_database_opens_nothing() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        let read_only = ProviderError::ReadOnly {
+            server: "db:5432".to_owned(),
+        };
+        let inside = read_only.clone().in_database("app");
+        (0..50).for_each(|_| breaker.heard(inside.sign(), now, 0.0));
+        assert_eq!(breaker, Breaker::default());
+        // It does not speak for the server, either.
+        (1..TOLERATED).for_each(|_| breaker.heard(read_only.sign(), now, 0.0));
+        breaker.heard(inside.sign(), now, 0.0);
+        breaker.heard(read_only.sign(), now, 0.0);
+        assert!(breaker.is_open());
+    }
+
+    #[test]
     fn another_server_is_looked_at_before_anything_else() {
         let now = Instant::now();
         let changed = ProviderError::IdentityChanged {

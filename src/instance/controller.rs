@@ -198,17 +198,24 @@ async fn inspect(
 
 /// One catalog query for all databases of a server; those that differ from it are looked at one by one.
 async fn compare(instance: &str, server: &Server, context: &Context) {
+    let about = ("Survey", String::new(), instance.to_owned());
     match server.take_survey().await {
         Ok(survey) => {
+            context.failure_log.worked(&about);
             for guarded in context.databases_on(instance) {
                 let Ok(database) = &guarded.0 else { continue };
-                if drift::is_suspected(database, &survey, &context.cluster_id) {
+                if drift::is_suspected(database, &survey, &context.cluster_id)
+                    || drift::has_password_moved(database, &survey, server)
+                {
                     context.look_at(&guarded);
                 }
             }
         }
         // The databases ask for themselves then.
-        Err(error) => tracing::warn!(instance, %error, "cannot survey the server"),
+        Err(error) => {
+            let error = Error::Server(error);
+            context.failure_log.failed(&about, error.reason(), &error);
+        }
     }
 }
 

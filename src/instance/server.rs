@@ -9,7 +9,11 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
 use crate::metrics::Metrics;
-use crate::provider::{Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey};
+use crate::provider::{
+    Fingerprint, Flavour, Names, Observed, Provider, ProviderError, Sign, SqlName, Survey, Verifier,
+};
+use crate::queue::caller::Caller;
+use crate::queue::keyed::Keyed;
 
 /// A server that was reached and may be used. Shared by everything that refers to its instance.
 pub struct Server {
@@ -21,7 +25,9 @@ pub struct Server {
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
-    guards: Mutex<HashMap<SqlName, Arc<tokio::sync::Mutex<()>>>>,
+    guards: Keyed<(Arc<str>, SqlName)>,
+    /// What the server held of each role's password when it was last looked at.
+    passwords: Mutex<HashMap<SqlName, Fingerprint>>,
     metrics: Metrics,
 }
 
@@ -53,13 +59,21 @@ pub enum ServerError {
         wait: Duration,
     },
     /// It was asked.
-    #[error("instance {instance}: {source}")]
+    #[error("{}", told(.instance, .source))]
     Failed {
         /// The instance's name.
         instance: String,
         /// What came of it.
         source: ProviderError,
     },
+}
+
+/// A fault inside one database is not told as one of its instance.
+fn told(instance: &str, source: &ProviderError) -> String {
+    match source {
+        ProviderError::InDatabase { .. } => source.to_string(),
+        of_the_server => format!("instance {instance}: {of_the_server}"),
+    }
 }
 
 impl ServerError {
@@ -127,7 +141,8 @@ impl Server {
             provider,
             breaker,
             survey: Mutex::default(),
-            guards: Mutex::default(),
+            guards: Keyed::default(),
+            passwords: Mutex::default(),
             metrics,
         }
     }
@@ -175,14 +190,13 @@ impl Server {
         self.provider.as_ref()
     }
 
-    /// Waits until nobody else of this process works on this database, and keeps it so. What one does there for a moment
-    /// (a privilege that a session inside needs) another one would take for drift.
+    /// Waits until nobody else works on this database for the same namespace, and keeps it so. What one does there for a
+    /// moment (a privilege that a session inside needs) another one would take for drift.
+    ///
+    /// An object of another namespace that names it is refused by its claim, and must not be waited for.
     pub async fn alone(&self, names: &Names) -> OwnedMutexGuard<()> {
-        let guard = {
-            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(guards.entry(names.database.clone()).or_default())
-        };
-        guard.lock_owned().await
+        let tenant = Arc::clone(Caller::current().tenant());
+        self.guards.lock((tenant, names.database.clone())).await
     }
 
     /// Asks the server, unless its breaker is open. `operation` is the metric's label.
@@ -222,6 +236,29 @@ impl Server {
                     .await
             }
         }
+    }
+
+    /// Whether a role's password on the server is another one than we set or saw last. What is seen first is taken for what
+    /// it should be: a login checks that where a pass is deep.
+    pub fn has_password_moved(&self, role: &SqlName, now: Option<Fingerprint>) -> bool {
+        let Some(now) = now else { return false };
+        let mut known = self
+            .passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known.entry(role.clone()).or_insert(now) != now
+    }
+
+    /// Notes the password that a role is known to have, or that whatever it has by now is what it should be.
+    pub fn note_password(&self, role: &SqlName, verifier: Option<&Verifier>) {
+        let mut known = self
+            .passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match verifier {
+            Some(verifier) => known.insert(role.clone(), verifier.fingerprint(self.flavour)),
+            None => known.remove(role),
+        };
     }
 
     /// Takes a survey, for [`Server::observe`] to answer from.

@@ -1,7 +1,7 @@
 //! What was found on a server, and what that means for its instance. Pure.
 
 use crate::api::instance::{
-    DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse,
+    DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse, Warning,
 };
 use crate::api::{ACKNOWLEDGE_IDENTITY, InstanceReason};
 use crate::provider::{self, Expected, Inspection, ProviderError};
@@ -32,6 +32,14 @@ pub fn of_inspection(
             sql: missing.grant.clone(),
         })
         .collect();
+    status.warnings = found
+        .warnings
+        .iter()
+        .map(|warning| Warning {
+            what: warning.what.clone(),
+            sql: warning.sql.clone(),
+        })
+        .collect();
     if let Some(verdict) = identity(
         found.identity.as_deref(),
         acknowledged,
@@ -57,10 +65,16 @@ pub fn of_inspection(
         return (InstanceReason::MissingPrivileges, message);
     }
     let tls = found.tls.as_deref().unwrap_or("no TLS");
-    (
-        InstanceReason::Connected,
-        format!("{} {}, {tls}", name(found.flavour), found.version),
-    )
+    let mut message = format!("{} {}, {tls}", name(found.flavour), found.version);
+    if let Some(first) = found.warnings.first() {
+        message = format!(
+            "{message}; {} to look at, all in status.warnings: {}; to mend that, run: {}",
+            found.warnings.len(),
+            first.what,
+            first.sql
+        );
+    }
+    (InstanceReason::Connected, message)
 }
 
 /// The servers that may be worked on, by what is known of an instance: its own, and one that is acknowledged.
@@ -82,6 +96,7 @@ pub fn of_failure(error: &ProviderError) -> Verdict {
         | ProviderError::AllInUse { .. }
         | ProviderError::Busy { .. }
         | ProviderError::Unexpected { .. }
+        | ProviderError::InDatabase { .. }
         | ProviderError::ClaimMoved { .. }
         | ProviderError::Superseded { .. }
         | ProviderError::NotLeading => InstanceReason::Unreachable,
@@ -156,6 +171,7 @@ mod tests {
             identity: Some("one".into()),
             read_only: false,
             missing: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -169,6 +185,28 @@ mod tests {
         );
         assert_eq!(status.version.as_deref(), Some("17.6"));
         assert_eq!(status.identity.unwrap().known, "one");
+    }
+
+    #[test]
+    fn a_warning_is_told_and_stops_nothing() {
+        let mut status = DatabaseInstanceStatus::default();
+        let warning = provider::Warning {
+            what: "anybody may log in without a name".into(),
+            sql: "DROP USER ''@'%'".into(),
+        };
+        let exposed = Inspection {
+            warnings: vec![warning],
+            ..found()
+        };
+        let (reason, message) = of_inspection(&exposed, None, &mut status);
+        assert_eq!(reason, InstanceReason::Connected);
+        assert!(
+            message.contains("1 to look at") && message.ends_with("run: DROP USER ''@'%'"),
+            "{message}"
+        );
+        assert_eq!(status.warnings.len(), 1);
+        let _ = of_inspection(&found(), None, &mut status);
+        assert_eq!(status.warnings, []);
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub enum LostLease {
         /// The new holder; empty if the lease was released by hand.
         holder: String,
     },
+    /// The rest of the process does not show that it runs.
+    #[error("nothing in this process but the thread of the lease has run for {limit:?}")]
+    Hangs {
+        /// How long that was waited for.
+        limit: Duration,
+    },
 }
 
 pub(super) fn from_kube(error: kube::Error) -> LeaseError {

@@ -63,7 +63,7 @@ impl Leadership {
 
 /// The part of a lease that is used. A standby waits for all of it: the last fifth is the time in
 /// which what the old leader has sent arrives, before there can be a new one.
-fn safe_part(ttl: Duration) -> Duration {
+pub(super) fn safe_part(ttl: Duration) -> Duration {
     ttl * 4 / 5
 }
 

@@ -30,6 +30,7 @@ fn scrape() -> String {
     let metrics = Metrics::new();
     let took = Duration::from_millis(3);
     metrics.reconciled("Database", took, Some("ApiServerRefused"));
+    metrics.polled("Database", took);
     metrics.backed_up(BackupReason::Completed, 3, 70);
     metrics.asked("main", "survey", took, Some("Timeout"));
     metrics

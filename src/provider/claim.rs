@@ -1,11 +1,12 @@
 //! Who owns what on a server, decided without a server.
 //!
 //! A claim is written before anything is made, so that a crash leaves a claim without a database and never a
-//! database without a claim. What has no claim of ours is never altered.
+//! database without a claim. It says *created* only after our own CREATE succeeded. What has no claim of ours is never
+//! altered, and what stands under a claim without being what the claim speaks of is somebody else's.
 
 use std::fmt;
 
-use super::{Names, Observed};
+use super::{Names, Observed, Ours, Removal};
 
 /// The `Database` object that a claim is for. Its UID is no part of it: the same object made again is the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +31,6 @@ impl fmt::Display for Claimant {
 
 /// A row of the claim table: this database and this role belong to this object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct Claim {
     /// What is claimed.
     pub names: Names,
@@ -38,27 +38,89 @@ pub struct Claim {
     pub claimant: Claimant,
     /// The object's UID when the claim was written; recorded for people, compared by nothing.
     pub uid: String,
-    /// The database did not exist when it was claimed: we made it.
-    pub created_database: bool,
-    /// The role did not exist when it was claimed: we made it.
-    pub created_role: bool,
+    /// How the database came to be there.
+    pub database: Origin,
+    /// How the role came to be there.
+    pub role: Origin,
     /// What was adopted (not made by us) may be dropped all the same.
     pub drop_adopted: bool,
     /// The object is gone and left database and role behind (`Retain`).
     pub released: bool,
 }
 
-impl Claim {
-    /// Whether deleting its object may drop the database.
-    #[must_use]
-    pub fn may_drop_database(&self) -> bool {
-        self.created_database || self.drop_adopted
+/// How something that is claimed came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It stood there, and was adopted.
+    Adopted,
+    /// It is to be made; no CREATE of ours is known to have succeeded.
+    Creating,
+    /// Our own CREATE made it.
+    Created,
+}
+
+impl Origin {
+    /// Whether something that stands there is not what a claim of this origin speaks of.
+    fn is_stranger(self, ours: Ours) -> bool {
+        match self {
+            Self::Adopted => false,
+            Self::Creating => ours != Ours::Yes,
+            Self::Created => ours == Ours::No,
+        }
     }
 
-    /// Whether deleting its object may drop the role. It owns the database, so it stays where that stays.
+    /// Whether deleting its object may drop it, as it stands there now (`None`: nothing does).
+    fn may_drop(self, ours: Option<Ours>, drop_adopted: bool) -> bool {
+        match self {
+            Self::Adopted => drop_adopted,
+            Self::Creating => ours == Some(Ours::Yes),
+            Self::Created => ours != Some(Ours::No),
+        }
+    }
+}
+
+impl Claim {
+    /// Whether nothing that was claimed is known to exist: neither made by us nor adopted.
     #[must_use]
-    pub fn may_drop_role(&self) -> bool {
-        self.may_drop_database() && (self.created_role || self.drop_adopted)
+    pub fn is_of_nothing(&self, observed: &Observed) -> bool {
+        let nothing =
+            |origin, ours: Option<Ours>| origin == Origin::Creating && ours != Some(Ours::Yes);
+        nothing(
+            self.database,
+            observed.database.as_ref().map(|found| found.ours),
+        ) && nothing(self.role, observed.role.as_ref().map(|found| found.ours))
+    }
+
+    /// Whether something stands there that is not what the claim speaks of, and that the object is not meant to have.
+    #[must_use]
+    pub fn has_strangers(&self, observed: &Observed) -> bool {
+        let Strangers { database, role } = Strangers::of(self, observed);
+        database || role
+    }
+
+    /// Whether something of it is still to be made, or to be noted as made.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.database == Origin::Creating || self.role == Origin::Creating
+    }
+
+    /// What deleting its object may drop of what stands there now: what our own CREATE made and is still the same, and
+    /// what was adopted with leave to drop it. A role stays where the database that it owns stays.
+    #[must_use]
+    pub fn removal(&self, observed: &Observed) -> Removal {
+        let (database, role) = (observed.database.as_ref(), observed.role.as_ref());
+        let drops = self
+            .database
+            .may_drop(database.map(|found| found.ours), self.drop_adopted);
+        let never_made = self.database == Origin::Creating && database.is_none();
+        Removal {
+            names: self.names.clone(),
+            database: drops,
+            role: (drops || never_made)
+                && self
+                    .role
+                    .may_drop(role.map(|found| found.ours), self.drop_adopted),
+        }
     }
 }
 
@@ -77,6 +139,15 @@ pub struct Request<'a> {
     pub adopts: bool,
     /// The platform's side: the instance's `adoptable` entry for these names and this namespace, if there is one.
     pub adoptable: Option<Adoptable>,
+}
+
+impl Request<'_> {
+    /// Whether a claim is of the object that asks, here or in a cluster that is gone.
+    #[must_use]
+    pub fn owns(&self, claim: &Claim) -> bool {
+        claim.names == *self.names
+            && (claim.claimant == *self.claimant || continues(self, &claim.claimant))
+    }
 }
 
 /// What the platform team allows for something that stands there already.
@@ -137,7 +208,24 @@ pub fn decide(request: &Request<'_>, observed: &Observed) -> Decision {
 
 /// One claim on exactly these names.
 fn claimed(request: &Request<'_>, observed: &Observed, claim: &Claim) -> Decision {
-    let write = |how| Decision::Write {
+    let own = claim.claimant == *request.claimant;
+    if !own && !continues(request, &claim.claimant) {
+        return if claim.released {
+            unclaimed(request, observed, Some(claim))
+        } else {
+            Decision::Refuse(format!(
+                "database {:?} and user {:?} belong to {}: choose other names, or delete that one first",
+                request.names.database, request.names.role, claim.claimant
+            ))
+        };
+    }
+    if claim.has_strangers(observed) {
+        return among_strangers(request, claim, Strangers::of(claim, observed));
+    }
+    if own && !claim.released {
+        return Decision::Continue(claim.clone());
+    }
+    Decision::Write {
         claim: Claim {
             claimant: request.claimant.clone(),
             uid: request.uid.to_owned(),
@@ -145,40 +233,86 @@ fn claimed(request: &Request<'_>, observed: &Observed, claim: &Claim) -> Decisio
             ..claim.clone()
         },
         standing: Some(claim.clone()),
-        how,
-    };
-    if claim.claimant == *request.claimant {
-        return if claim.released {
-            write(Acquisition::TakeBack)
+        how: if own {
+            Acquisition::TakeBack
         } else {
-            Decision::Continue(claim.clone())
-        };
+            Acquisition::TakeOver
+        },
     }
-    if continues(request, &claim.claimant) {
-        return write(Acquisition::TakeOver);
+}
+
+/// What stands under a claim without being what the claim speaks of: somebody made it while ours was not there.
+#[derive(Clone, Copy, Debug)]
+struct Strangers {
+    database: bool,
+    role: bool,
+}
+
+impl Strangers {
+    fn of(claim: &Claim, observed: &Observed) -> Self {
+        let role = observed
+            .role
+            .as_ref()
+            .is_some_and(|found| claim.role.is_stranger(found.ours));
+        let database = observed.database.as_ref().is_some_and(|found| {
+            // A restore by hand makes the database anew and gives it to the same user: that is meant for the object.
+            let given = claim.database == Origin::Created
+                && !role
+                && found.owner.as_deref() == Some(claim.names.role.as_str());
+            claim.database.is_stranger(found.ours) && !given
+        });
+        Self { database, role }
     }
-    if claim.released {
-        return unclaimed(request, observed, Some(claim));
+}
+
+/// What somebody else made is taken as anything is that stood there before: with the consent of both sides.
+fn among_strangers(request: &Request<'_>, claim: &Claim, strangers: Strangers) -> Decision {
+    let origin = |stranger: bool, origin| if stranger { Origin::Adopted } else { origin };
+    match (request.adopts, request.adoptable) {
+        (true, Some(adoptable)) => Decision::Write {
+            claim: Claim {
+                claimant: request.claimant.clone(),
+                uid: request.uid.to_owned(),
+                database: origin(strangers.database, claim.database),
+                role: origin(strangers.role, claim.role),
+                drop_adopted: adoptable.drop,
+                released: false,
+                ..claim.clone()
+            },
+            standing: Some(claim.clone()),
+            how: Acquisition::Adopt,
+        },
+        (adopts, adoptable) => {
+            let what = existing(request.names, strangers.database, strangers.role);
+            let whose = " and were made by somebody else";
+            let consent = consent(request, adopts, adoptable.is_some());
+            Decision::Refuse(format!(
+                "{what}{whose}: choose other names, remove what stands there, or {consent}"
+            ))
+        }
     }
-    Decision::Refuse(format!(
-        "database {:?} and user {:?} belong to {}: choose other names, or delete that one first",
-        request.names.database, request.names.role, claim.claimant
-    ))
 }
 
 /// Nobody's, or released by somebody else.
 fn unclaimed(request: &Request<'_>, observed: &Observed, standing: Option<&Claim>) -> Decision {
-    let free = observed.database.is_none() && observed.role.is_none();
+    let (database, role) = (observed.database.is_some(), observed.role.is_some());
+    let origin = |exists: bool| {
+        if exists {
+            Origin::Adopted
+        } else {
+            Origin::Creating
+        }
+    };
     let claim = |drop_adopted| Claim {
         names: request.names.clone(),
         claimant: request.claimant.clone(),
         uid: request.uid.to_owned(),
-        created_database: observed.database.is_none(),
-        created_role: observed.role.is_none(),
+        database: origin(database),
+        role: origin(role),
         drop_adopted,
         released: false,
     };
-    if free {
+    if !database && !role {
         return Decision::Write {
             claim: claim(false),
             standing: standing.cloned(),
@@ -191,13 +325,15 @@ fn unclaimed(request: &Request<'_>, observed: &Observed, standing: Option<&Claim
             standing: standing.cloned(),
             how: Acquisition::Adopt,
         },
-        (adopts, adoptable) => Decision::Refuse(consent(
-            request,
-            observed,
-            standing,
-            adopts,
-            adoptable.is_some(),
-        )),
+        (adopts, adoptable) => {
+            let what = existing(request.names, database, role);
+            let whose = standing.map_or_else(
+                || " already and were not made by db-operator".to_owned(),
+                |claim| format!(" already and were released by {}", claim.claimant),
+            );
+            let consent = consent(request, adopts, adoptable.is_some());
+            Decision::Refuse(format!("{what}{whose}: choose other names, or {consent}"))
+        }
     }
 }
 
@@ -240,26 +376,20 @@ fn half(claim: &Claim, wanted: &Names) -> String {
     }
 }
 
-/// Whose consent is missing.
-fn consent(
-    request: &Request<'_>,
-    observed: &Observed,
-    standing: Option<&Claim>,
-    adopts: bool,
-    listed: bool,
-) -> String {
-    let what = match (observed.database.is_some(), observed.role.is_some()) {
+/// What is in the way, with its verb.
+fn existing(names: &Names, database: bool, role: bool) -> String {
+    match (database, role) {
         (true, true) => format!(
             "database {:?} and user {:?} exist",
-            request.names.database, request.names.role
+            names.database, names.role
         ),
-        (true, false) => format!("database {:?} exists", request.names.database),
-        (false, true | false) => format!("user {:?} exists", request.names.role),
-    };
-    let whose = standing.map_or_else(
-        || " already and were not made by db-operator".to_owned(),
-        |claim| format!(" already and were released by {}", claim.claimant),
-    );
+        (true, false) => format!("database {:?} exists", names.database),
+        (false, true | false) => format!("user {:?} exists", names.role),
+    }
+}
+
+/// Whose consent is missing.
+fn consent(request: &Request<'_>, adopts: bool, listed: bool) -> String {
     let namespace = &request.claimant.namespace;
     let todo = match (adopts, listed) {
         (false, false) => format!(
@@ -271,7 +401,7 @@ fn consent(
         ),
         (false, true) => "set spec.adoptionPolicy to IfUnclaimed".to_owned(),
     };
-    format!("{what}{whose}: choose other names, or to adopt them, {todo}")
+    format!("to adopt them, {todo}")
 }
 
 #[cfg(test)]

@@ -124,6 +124,33 @@ pub enum ProviderError {
         /// What the server or the protocol said.
         detail: String,
     },
+    /// A session inside one tenant's database, or as its user, failed. Its owner can bring that about by settings of its
+    /// own, so it says nothing of the server. Made by [`Self::in_database`].
+    #[error("database {database:?}: {}", inside(.source))]
+    InDatabase {
+        /// The database.
+        database: String,
+        /// What would be said if the server as a whole had failed so.
+        source: Box<ProviderError>,
+    },
+}
+
+/// What is true of one database where an error is worded for a whole server.
+fn inside(error: &ProviderError) -> String {
+    match error {
+        ProviderError::Unreachable { detail, .. } => format!("the session ended: {detail}"),
+        ProviderError::Tls { detail, .. } => format!("the session got no TLS: {detail}"),
+        ProviderError::LoginRefused { detail, .. } => format!("the login was refused: {detail}"),
+        ProviderError::TooManyConnections { detail, .. } => {
+            format!("it has no free connection: {detail}")
+        }
+        ProviderError::ReadOnly { .. } => {
+            "it accepts no writes: a setting of the database or of its user forbids them (PostgreSQL: \
+             default_transaction_read_only)"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// What the outcome of a call tells of the server as a whole.
@@ -140,11 +167,50 @@ pub enum Sign {
 }
 
 impl ProviderError {
+    /// Says that this came out of one tenant's database. To be used for everything that a session there, or one as its
+    /// user, answers once the server has taken the connection.
+    ///
+    /// What is true of the process or of the server as a whole stays as it is, and so does what is a sentence of its own.
+    #[must_use]
+    pub fn in_database(self, database: &str) -> Self {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::LoginRefused { .. }
+            | Self::TooManyConnections { .. }
+            | Self::ReadOnly { .. }
+            | Self::Timeout { .. }
+            | Self::Busy { .. }
+            | Self::Unexpected { .. } => Self::InDatabase {
+                database: database.to_owned(),
+                source: Box::new(self),
+            },
+            Self::InDatabase { .. }
+            | Self::IdentityChanged { .. }
+            | Self::AllInUse { .. }
+            | Self::Superseded { .. }
+            | Self::NotLeading
+            | Self::ClaimMoved { .. }
+            | Self::NotPermitted { .. }
+            | Self::Unsupported(_)
+            | Self::InTheWay(_) => self,
+        }
+    }
+
+    /// The error itself, wherever it came from.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::InDatabase { source, .. } => source.cause(),
+            other => other,
+        }
+    }
+
     /// Whether trying again later, without anybody changing anything, may help. What is not is `Stalled`, except
     /// [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Unreachable { .. }
             | Self::Tls { .. }
             | Self::LoginRefused { .. }
@@ -155,7 +221,8 @@ impl ProviderError {
             | Self::AllInUse { .. }
             | Self::Busy { .. }
             | Self::ClaimMoved { .. }
-            | Self::Unexpected { .. } => true,
+            | Self::Unexpected { .. }
+            | Self::InDatabase { .. } => true,
             Self::Superseded { .. }
             | Self::NotLeading
             | Self::NotPermitted { .. }
@@ -168,6 +235,11 @@ impl ProviderError {
     #[must_use]
     pub fn sign(&self) -> Sign {
         match self {
+            // A server that is down is found by the sessions that are in no tenant's database.
+            Self::InDatabase { source, .. } => match source.sign() {
+                Sign::Down => Sign::Nothing,
+                other @ (Sign::Answers | Sign::Another | Sign::Nothing) => other,
+            },
             Self::Unreachable { .. }
             | Self::Tls { .. }
             | Self::LoginRefused { .. }
@@ -195,13 +267,18 @@ impl ProviderError {
     /// Whether this process has to end.
     #[must_use]
     pub fn ends_process(&self) -> bool {
-        matches!(self, Self::Superseded { .. } | Self::NotLeading)
+        matches!(self.cause(), Self::Superseded { .. } | Self::NotLeading)
     }
 
     /// One stable word for reasons and metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
+            // A word for a failure of the server would be wrong here.
+            Self::InDatabase { source, .. } => match source.sign() {
+                Sign::Down => "InDatabase",
+                Sign::Answers | Sign::Another | Sign::Nothing => source.category(),
+            },
             Self::Unreachable { .. } => "Unreachable",
             Self::Tls { .. } => "TlsFailed",
             Self::LoginRefused { .. } => "LoginRefused",
@@ -219,5 +296,98 @@ impl ProviderError {
             Self::InTheWay(_) => "InTheWay",
             Self::Unexpected { .. } => "Unexpected",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: &str = "db.example:5432";
+
+    /// What a server that is down, full or read-only gives.
+    fn of_a_server() -> Vec<ProviderError> {
+        let (server, detail) = (SERVER.to_owned(), "its words".to_owned());
+        vec![
+            ProviderError::Unreachable {
+                server: server.clone(),
+                detail: detail.clone(),
+            },
+            ProviderError::Tls {
+                server: server.clone(),
+                detail: detail.clone(),
+            },
+            ProviderError::LoginRefused {
+                server: server.clone(),
+                detail: detail.clone(),
+            },
+            ProviderError::TooManyConnections {
+                server: server.clone(),
+                detail,
+            },
+            ProviderError::ReadOnly { server },
+            ProviderError::Timeout {
+                doing: "look at the schemas".to_owned(),
+                limit: Duration::from_secs(60),
+            },
+        ]
+    }
+
+    #[test]
+    fn a_databases_fault_says_nothing_of_the_server() {
+        for error in of_a_server() {
+            assert!(error.is_server_down(), "{error}");
+            let inside = error.clone().in_database("app");
+            assert_eq!(inside.sign(), Sign::Nothing, "{inside}");
+            assert!(!inside.is_server_down() && inside.is_retryable());
+            assert_eq!(inside.category(), "InDatabase");
+            let text = inside.to_string();
+            assert!(text.starts_with("database \"app\": "), "{text}");
+            for lie in [SERVER, "spec.", "primary", "administrator"] {
+                assert!(!text.contains(lie), "{text}");
+            }
+            assert_eq!(*inside.cause(), error);
+            assert_eq!(inside.clone().in_database("app"), inside);
+        }
+    }
+
+    #[test]
+    fn what_the_server_answered_inside_is_an_answer() {
+        let busy = ProviderError::Busy {
+            doing: "create the schema".to_owned(),
+            detail: "a lock".to_owned(),
+        };
+        let inside = busy.in_database("app");
+        assert_eq!((inside.sign(), inside.category()), (Sign::Answers, "Busy"));
+    }
+
+    #[test]
+    fn what_is_true_everywhere_keeps_its_meaning_inside() {
+        let changed = ProviderError::IdentityChanged {
+            known: "one".to_owned(),
+            found: "two".to_owned(),
+        };
+        let superseded = ProviderError::Superseded {
+            mine: Some(1),
+            newer: 2,
+        };
+        for error in [
+            changed.clone(),
+            superseded.clone(),
+            ProviderError::NotLeading,
+            ProviderError::Unsupported("why".to_owned()),
+        ] {
+            assert_eq!(error.clone().in_database("app"), error);
+            // Also where somebody put it inside by hand.
+            let inside = ProviderError::InDatabase {
+                database: "app".to_owned(),
+                source: Box::new(error.clone()),
+            };
+            assert_eq!(inside.sign(), error.sign());
+            assert_eq!(inside.ends_process(), error.ends_process());
+            assert_eq!(inside.is_retryable(), error.is_retryable());
+            assert_eq!(inside.category(), error.category());
+        }
+        assert!(superseded.ends_process() && changed.is_server_down());
     }
 }

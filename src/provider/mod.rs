@@ -10,12 +10,14 @@
 //! | file | its one job |
 //! |---|---|
 //! | `ident.rs` | the only place that quotes identifiers and literals |
+//! | `password.rs` | which passwords can be used |
 //! | `verifier.rs` | the only place that turns a password into what a server stores |
 //! | `reserved.rs` | the names that are never created, adopted or altered |
 //! | `claim.rs` | who owns what on a server, decided without a server |
 //! | `identity.rs` | which server may be worked on |
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
+//! | `places.rs` | whose turn it is at them |
 //! | `error.rs` | what can go wrong, and what to do about it |
 //! | `dial.rs` | connecting, without a delay of the driver's |
 //! | `tls.rs` | how a connection is protected |
@@ -27,6 +29,8 @@ pub mod fence;
 pub mod ident;
 pub mod identity;
 mod mysql;
+pub mod password;
+mod places;
 mod pool;
 mod postgresql;
 pub mod reserved;
@@ -40,7 +44,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-pub use claim::{Claim, Claimant};
+pub use claim::{Claim, Claimant, Origin};
 pub use error::{ProviderError, Sign};
 pub use fence::Fence;
 pub use ident::SqlName;
@@ -89,7 +93,7 @@ pub struct Timeouts {
     pub acquire: Duration,
     /// One statement, on the server and on our side.
     pub statement: Duration,
-    /// Waiting for a lock of another session.
+    /// Waiting for a lock of another session. A connection is held meanwhile, and the lock may be anybody's.
     pub lock: Duration,
     /// A session that was not used for so long is closed.
     pub idle: Duration,
@@ -101,7 +105,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             acquire: Duration::from_secs(30),
             statement: Duration::from_mins(1),
-            lock: Duration::from_secs(5),
+            lock: Duration::from_secs(2),
             idle: Duration::from_mins(1),
         }
     }
@@ -154,14 +158,16 @@ pub trait Provider: Send + Sync {
     /// What the server will store for this password: it never sees the password itself.
     fn verifier(&self, password: &SecretString) -> Verifier;
 
-    /// Makes the role as desired. A verifier sets its password; without one an existing role keeps its own.
+    /// Makes the role as desired. A verifier sets its password; without one an existing role keeps its own. Where this
+    /// made it, this cluster's claim on exactly these names says so from then on ([`Origin::Created`]), and not before.
     async fn ensure_role(
         &self,
         desired: &Desired,
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError>;
 
-    /// Makes the database as desired, owned by the role, closed to everybody else; reads the privileges back.
+    /// Makes the database as desired, owned by the role, closed to everybody else; reads the privileges back. Its claim
+    /// says that it was made as the role's does. A crash between the two is told by [`DatabaseFacts::ours`].
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
 
     /// Makes what lives inside the database: extensions and schemas. Needs a session in that database, so it runs at
@@ -178,6 +184,7 @@ pub trait Provider: Send + Sync {
 
     /// Locks the role out, ends its sessions, drops the database and then the role, as far as `removal` says.
     /// Bounded by short lock timeouts: what is in the way is named in [`Removed::Blocked`], and the call is repeated.
+    /// What others can hang on a role does not keep anything: see [`Removed::LeftOver`].
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError>;
 
     /// What this process holds open on the server at the moment. Asks nobody.
@@ -273,10 +280,27 @@ pub struct DatabaseFacts {
     pub owner: Option<String>,
     /// Differences from what the operator makes, one sentence each, apart from the owner: `PUBLIC may connect`.
     pub deviations: Vec<String>,
+    /// Who else can get at it, by rights that the operator neither gave nor takes back: one sentence each, with what
+    /// mends it.
+    pub exposures: Vec<String>,
     /// Encoding (PostgreSQL) or default character set (MySQL).
     pub character_set: String,
     /// Collation.
     pub collation: String,
+    /// Whether it is the one that the claim on its name speaks of, and not another one of that name.
+    pub ours: Ours,
+}
+
+/// Whether what stands there is what the CREATE of the claim on its name made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ours {
+    /// It is.
+    Yes,
+    /// It is not: it was made by somebody else.
+    No,
+    /// No claim names it, what is claimed was adopted, or the server has nothing that tells the two apart.
+    #[default]
+    Unknown,
 }
 
 /// What the catalog says of one role.
@@ -292,6 +316,25 @@ pub struct RoleFacts {
     pub alterable: bool,
     /// Differences from what the operator makes, one sentence each.
     pub deviations: Vec<String>,
+    /// Whether it is the one that the claim on its name speaks of, and not another one of that name.
+    pub ours: Ours,
+    /// What the server stores to check the password, hashed: another one when somebody changed it. `None` where the
+    /// administrator cannot read it.
+    pub password: Option<Fingerprint>,
+}
+
+/// Tells two stored passwords apart, and nothing else of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of what a server stores. Fingerprints are compared within one process only.
+    #[must_use]
+    pub fn of(stored: impl std::hash::Hash) -> Self {
+        use std::hash::BuildHasher;
+        static KEYS: std::sync::OnceLock<std::hash::RandomState> = std::sync::OnceLock::new();
+        Self(KEYS.get_or_init(Default::default).hash_one(stored))
+    }
 }
 
 /// All that is claimed on a server, with what stands there.
@@ -338,6 +381,17 @@ pub struct Inspection {
     pub read_only: bool,
     /// What the administrator lacks, each with the exact SQL that grants it.
     pub missing: Vec<MissingPrivilege>,
+    /// What the platform team should know of the server, though nothing depends on it, each with the SQL that mends it.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a server that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is, as a sentence.
+    pub what: String,
+    /// The statement that mends it, to be run by someone who may.
+    pub sql: String,
 }
 
 /// The engines that a provider tells apart.
@@ -403,6 +457,10 @@ pub enum Removed {
     Done,
     /// Something is in the way. One sentence that names it and says what to do; the call is to be repeated.
     Blocked(String),
+    /// All is gone but the role, on which others have hung what is not ours to take away. It can do nothing any more, and
+    /// the provider drops it once it can; its claim is to be kept as released, so that nobody gets the name by surprise.
+    /// Says what is left, and what removes it.
+    LeftOver(String),
 }
 
 /// Something that was different and is now as desired; one sentence for an Event: `owner was legacy, is orders`.

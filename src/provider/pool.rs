@@ -5,6 +5,8 @@
 //! slots are for visits and logins alone: each new database needs one of either kind for about as long, and a visit
 //! in a session's slot would close an idle one that is opened again at once.
 //!
+//! Turns at the slots go round the namespaces ([`super::places`]), so that nobody's flood keeps the others waiting.
+//!
 //! A library's pool was not used because the reason why a session could not be opened (superseded, read-only,
 //! refused, no slot on the server) has to arrive as it was, and because visits to other databases share the limit.
 
@@ -13,8 +15,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+pub(super) use super::places::Slot;
+use super::places::{Closed, Kind, Places};
 use super::{ProviderError, Timeouts, Usage};
 
 /// What a pool needs to know of a session.
@@ -58,14 +60,9 @@ pub(super) struct Pool<S: Session> {
 }
 
 struct Shared<S> {
-    /// For sessions that are kept.
-    slots: Arc<Semaphore>,
-    /// How many of these there are.
-    size: usize,
-    /// For connections that are not kept.
-    visits: Arc<Semaphore>,
-    /// How many of those there are; none where there is only one connection for everything.
-    visitors: usize,
+    /// For sessions that are kept, and for connections that are not; none of those where there is only one connection
+    /// for everything.
+    places: Places,
     timeouts: Timeouts,
     idle: Mutex<Idle<S>>,
 }
@@ -76,11 +73,6 @@ struct Idle<S> {
     reaper_runs: bool,
     /// How often all sessions were given up.
     generation: u64,
-}
-
-/// The right to have one connection open.
-pub(super) struct Slot {
-    _permit: OwnedSemaphorePermit,
 }
 
 /// A session in use; it goes back when dropped, unless something about it is unfinished.
@@ -97,15 +89,10 @@ pub(super) struct Lease<S: Session> {
 impl<S: Session> Pool<S> {
     /// A pool of `size` connections; opens none.
     pub(super) fn new(size: u32, timeouts: Timeouts) -> Self {
-        let size = usize::try_from(size)
-            .unwrap_or(usize::MAX)
-            .clamp(1, Semaphore::MAX_PERMITS);
-        let visitors = size / 2;
+        let size = usize::try_from(size).unwrap_or(usize::MAX).max(1);
+        let visits = size / 2;
         let shared = Shared {
-            slots: Arc::new(Semaphore::new(size - visitors)),
-            size: size - visitors,
-            visits: Arc::new(Semaphore::new(visitors)),
-            visitors,
+            places: Places::new(size - visits, visits),
             timeouts,
             idle: Mutex::new(Idle {
                 sessions: VecDeque::new(),
@@ -120,48 +107,52 @@ impl<S: Session> Pool<S> {
 
     /// What is open at the moment.
     pub(super) fn usage(&self) -> Usage {
-        let taken = |slots: &Semaphore, size: usize| size.saturating_sub(slots.available_permits());
+        let places = &self.shared.places;
         Usage {
-            busy: taken(&self.shared.slots, self.shared.size)
-                + taken(&self.shared.visits, self.shared.visitors),
+            busy: places.taken(Kind::Session) + places.taken(Kind::Visit),
             idle: self.shared.lock().sessions.len(),
-            limit: self.shared.size + self.shared.visitors,
+            limit: places.size(Kind::Session) + places.size(Kind::Visit),
         }
     }
 
     /// A slot for a session that is kept; waits its turn.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
-        self.permit(&self.shared.slots).await
+        let [slot] = self.take([Kind::Session]).await?;
+        Ok(slot)
     }
 
     /// A slot for a connection that is closed after use; waits its turn.
     pub(super) async fn visit(&self) -> Result<Slot, ProviderError> {
-        if self.shared.visitors > 0 {
-            return self.permit(&self.shared.visits).await;
+        if self.has_visits() {
+            let [slot] = self.take([Kind::Visit]).await?;
+            return Ok(slot);
         }
         let slot = self.slot().await?;
         self.make_room().await;
         Ok(slot)
     }
 
-    /// One of each, for a visit that needs a session beside it.
+    /// One of each, for a visit that needs a session beside it. Holds neither while it waits.
     pub(super) async fn two_slots(&self) -> Result<(Slot, Slot), ProviderError> {
-        if self.shared.visitors == 0 {
+        if !self.has_visits() {
             return Err(ProviderError::Unsupported(
                 "extensions, schemas and backups need two connections: set the instance's spec.maxConnections to 2 or more"
                     .to_owned(),
             ));
         }
-        // Nobody who visits waits for a session, so these two cannot be held against each other.
-        let session = self.slot().await?;
-        Ok((session, self.visit().await?))
+        let [session, visit] = self.take([Kind::Session, Kind::Visit]).await?;
+        Ok((session, visit))
     }
 
-    async fn permit(&self, slots: &Arc<Semaphore>) -> Result<Slot, ProviderError> {
+    fn has_visits(&self) -> bool {
+        self.shared.places.size(Kind::Visit) > 0
+    }
+
+    async fn take<const N: usize>(&self, kinds: [Kind; N]) -> Result<[Slot; N], ProviderError> {
         let limit = self.shared.timeouts.acquire;
-        match tokio::time::timeout(limit, Arc::clone(slots).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
-            Ok(Err(_)) => Err(closed()),
+        match tokio::time::timeout(limit, self.shared.places.take(kinds)).await {
+            Ok(Ok(slots)) => Ok(slots),
+            Ok(Err(Closed)) => Err(closed()),
             Err(_) => Err(ProviderError::AllInUse { limit }),
         }
     }
@@ -203,8 +194,7 @@ impl<S: Session> Pool<S> {
 
     /// Closes the idle sessions and refuses everything from now on.
     pub(super) async fn close(&self) {
-        self.shared.slots.close();
-        self.shared.visits.close();
+        self.shared.places.close();
         loop {
             let session = self.shared.lock().sessions.pop_front();
             match session {
@@ -228,11 +218,8 @@ impl<S: Session> Pool<S> {
 
     fn surplus(&self) -> Option<S> {
         let mut idle = self.shared.lock();
-        let in_use = self
-            .shared
-            .size
-            .saturating_sub(self.shared.slots.available_permits());
-        if idle.sessions.len() + in_use > self.shared.size {
+        let in_use = self.shared.places.taken(Kind::Session);
+        if idle.sessions.len() + in_use > self.shared.places.size(Kind::Session) {
             idle.sessions.pop_front().map(|(session, _)| session)
         } else {
             None
@@ -311,7 +298,7 @@ impl<S: Session> Drop for Lease<S> {
     fn drop(&mut self) {
         // A session in the middle of something is dropped, which closes its socket.
         if let Some(session) = self.session.take().filter(Session::is_reusable)
-            && !self.shared.slots.is_closed()
+            && !self.shared.places.is_closed()
         {
             let mut idle = self.shared.lock();
             if idle.generation == self.generation {

@@ -22,7 +22,7 @@ async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
     let open = || async { Ok(Sound) };
     let one = pool.session(pool.slot().await.unwrap(), open()).await;
     let two = pool.session(pool.slot().await.unwrap(), open()).await;
-    assert_eq!(pool.shared.slots.available_permits(), 0);
+    assert_eq!(pool.shared.places.taken(Kind::Session), 2);
     let usage = |busy, idle| Usage {
         busy,
         idle,
@@ -34,8 +34,7 @@ async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
     let visit = pool.visit().await.unwrap();
     assert_eq!(pool.usage(), usage(1, 2));
     assert_eq!(pool.shared.lock().sessions.len(), 2);
-    let visits = &pool.shared.visits;
-    assert_eq!(visits.available_permits(), 0);
+    assert_eq!(pool.shared.places.taken(Kind::Visit), 1);
     drop(visit);
 }
 
@@ -113,13 +112,12 @@ async fn the_only_connection_is_given_up_for_a_visit() {
 async fn half_of_the_connections_are_for_visits() {
     for (limit, sessions, visits) in [(2, 1, 1), (3, 2, 1), (4, 2, 2), (5, 3, 2)] {
         let pool: Pool<Sound> = Pool::new(limit, Timeouts::default());
-        assert_eq!(pool.shared.slots.available_permits(), sessions, "{limit}");
+        assert_eq!(pool.shared.places.size(Kind::Session), sessions, "{limit}");
         let mut held = Vec::new();
         for _ in 0..visits {
             held.push(pool.visit().await.unwrap());
         }
-        let all = &pool.shared.visits;
-        assert_eq!(all.available_permits(), 0, "{limit}");
+        assert_eq!(pool.shared.places.size(Kind::Visit), visits, "{limit}");
         assert_eq!(pool.usage().busy, visits, "{limit}");
         assert_eq!(pool.usage().limit, sessions + visits, "{limit}");
     }

@@ -7,6 +7,8 @@ use std::fmt;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::{Fingerprint, Flavour};
+
 /// What a server stores to check a password: a salted hash in the server's own notation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
@@ -66,6 +68,15 @@ impl Verifier {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.stored
+    }
+
+    /// What [`super::RoleFacts::password`] is once a server of this kind stores it.
+    #[must_use]
+    pub fn fingerprint(&self, flavour: Flavour) -> Fingerprint {
+        Fingerprint::of(match flavour {
+            Flavour::Mariadb => self.expose_for_mariadb(),
+            Flavour::Mysql | Flavour::Postgresql => self.expose(),
+        })
     }
 
     /// The same for MariaDB, also of a verifier that was made for either server.

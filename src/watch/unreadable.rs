@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kube::runtime::events::{self, EventType, Recorder};
+use kube::runtime::events::{self, EventType};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
 use crate::client::lenient::Readable;
 use crate::context::Context;
+use crate::telemetry::events::Events;
 
 /// How many objects of a namespace are named in [`PERIOD`].
 const NAMED: u32 = 5;
@@ -155,7 +156,7 @@ impl Known {
 #[derive(Clone)]
 pub(super) struct Telling {
     known: UnreadableObjects,
-    events: Option<Recorder>,
+    events: Option<Events>,
 }
 
 impl Telling {

@@ -1,4 +1,4 @@
-//! What is measured: `bench databases` here, `bench backup` in `backup/`.
+//! What is measured: `bench databases` here, `bench backup` in `backup/`, `bench bystander` in `bystander/`.
 //!
 //! `bench databases`: how soon a Database can be used and what it costs, beside what its server needs for the same.
 //!
@@ -15,6 +15,7 @@
 mod audit;
 pub mod backup;
 mod board;
+pub mod bystander;
 mod figures;
 mod floor;
 mod meter;

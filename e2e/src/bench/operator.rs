@@ -43,6 +43,8 @@ pub(super) struct Start<'a> {
     pub(super) log: &'a Path,
     /// The operator's own default without it.
     pub(super) resync: Option<Duration>,
+    /// What the pods of backups run.
+    pub(super) image: Option<String>,
 }
 
 impl Operator {
@@ -60,6 +62,9 @@ impl Operator {
             command
                 .arg("--resync")
                 .arg(format!("{}s", resync.as_secs()));
+        }
+        if let Some(image) = &how.image {
+            command.arg("--image").arg(image);
         }
         command
             .env_clear()
@@ -79,6 +84,12 @@ impl Operator {
 
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// From now on, [`Memory::peak_mib`] is about what follows.
+    pub(super) fn forget_peak(&self) -> Result<()> {
+        let path = std::path::PathBuf::from(format!("/proc/{}/clear_refs", self.pid()));
+        std::fs::write(&path, "5").map_err(Error::io("write", &path))
     }
 
     /// Fails when the process has ended.

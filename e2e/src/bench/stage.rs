@@ -110,6 +110,7 @@ impl<'a> Stage<'a> {
             namespace: OPERATOR_NAMESPACE,
             log: &log,
             resync,
+            image: image(self.cluster)?,
         });
         let operator = operator?;
         self.until_leading(&log).await?;
@@ -157,6 +158,11 @@ impl<'a> Stage<'a> {
             self.board.created(&name, READY_WITHIN).await?;
         }
         Ok(())
+    }
+
+    /// A client of the cluster, as its administrator.
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Counts what the operator does.
@@ -217,6 +223,17 @@ fn replicas(cluster: &Cluster) -> Result<Option<String>> {
         .args(["--ignore-not-found", "--output=jsonpath={.spec.replicas}"]);
     let replicas = command::output(&mut get)?;
     Ok((!replicas.is_empty()).then_some(replicas))
+}
+
+/// The operator's own image, which the pods of backups need; none where it is not installed as a Deployment.
+fn image(cluster: &Cluster) -> Result<Option<String>> {
+    let mut get = cluster.kubectl();
+    let image = "--output=jsonpath={.spec.template.spec.containers[0].image}";
+    get.args(["get", &format!("deployment/{DEPLOYMENT}")])
+        .args(["--namespace", OPERATOR_NAMESPACE])
+        .args(["--ignore-not-found", image]);
+    let image = command::output(&mut get)?;
+    Ok((!image.is_empty()).then_some(image))
 }
 
 /// Scales the operator in the cluster, and waits until no pod of it is left when that is none.

@@ -91,6 +91,18 @@ impl Server {
         })
     }
 
+    /// A server of the test's own, whose superuser the operator works as.
+    #[must_use]
+    pub fn own(engine: Engine, address: SocketAddr, superuser: Data, ca: String) -> Self {
+        Self {
+            engine,
+            address,
+            admin: superuser.clone(),
+            ca,
+            superuser,
+        }
+    }
+
     /// Runs SQL as superuser; returns the first column of its rows. The campaign's own names need no quotes.
     pub async fn ask(&self, database: &str, sql: &str) -> Result<Vec<String>> {
         self.ask_as(&self.superuser, database, sql).await

@@ -1,6 +1,8 @@
 //! How a Database ends: kept, dropped, held back, or let go.
 
-use e2e::testing::{Bed, SOON, Server, Session, in_bed, on_every_server, password};
+use e2e::testing::{
+    Bed, NEXT_LOOK, SOON, Server, Session, eventually, in_bed, on_every_server, password,
+};
 use serde_json::json;
 
 /// Nothing of this test's is left on the server.
@@ -87,8 +89,9 @@ async fn delete_drops_both_and_ends_the_sessions_that_are_open() {
     .await;
 }
 
+/// What a user owns in somebody else's database is not the operator's to drop, and keeps no object either.
 #[tokio::test]
-async fn what_a_user_owns_elsewhere_blocks_its_end_and_is_named() {
+async fn a_user_that_owns_something_elsewhere_is_left_over_until_it_does_not() {
     in_bed(Server::Postgres, async |bed| {
         let name = bed
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
@@ -101,13 +104,47 @@ async fn what_a_user_owns_elsewhere_blocks_its_end_and_is_named() {
         let owner = format!("ALTER TABLE public.left_behind OWNER TO {user}");
         root.run(&owner).await.unwrap();
         bed.delete(&name).await;
-        let message = bed.reconciling(&name, "DeletionBlocked").await;
-        assert!(message.contains(&elsewhere), "{message}");
+        bed.gone(&name).await;
+        let note = bed.told(&name, "LeftOver").await;
+        assert!(
+            note.contains(&elsewhere) && note.contains("REASSIGN OWNED BY"),
+            "{note}"
+        );
         root.run("DROP TABLE public.left_behind").await.unwrap();
         root.close().await;
+        eventually("the user is dropped", NEXT_LOOK, async || {
+            let left = bed.server.names(&bed.client, &name).await;
+            left.is_empty().then_some(()).ok_or(format!("{left:?}"))
+        })
+        .await;
+    })
+    .await;
+}
+
+/// What another team grants to a user in its own database keeps neither the object nor the user.
+#[tokio::test]
+async fn what_another_team_grants_to_a_user_does_not_keep_it() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let other = bed.make_usable("other", json!({})).await;
+        let secret = bed.secret(&other).await;
+        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let user = bed.server.user(&name);
+        for sql in [
+            "CREATE TABLE public.bait (x INT)".to_owned(),
+            format!("GRANT SELECT ON public.bait TO {user} WITH GRANT OPTION"),
+            format!("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {user}"),
+        ] {
+            session.run(&sql).await.unwrap();
+        }
+        bed.delete(&name).await;
         bed.gone(&name).await;
+        bed.told(&name, "Dropped").await;
         let left = bed.server.names(&bed.client, &name).await;
         assert!(left.is_empty(), "{left:?}");
+        session.close().await;
     })
     .await;
 }

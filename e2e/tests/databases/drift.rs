@@ -1,7 +1,9 @@
 //! What somebody changed on the server or in the cluster is put back; what somebody dropped is not made again unasked.
 
 use db_operator::api::RECREATE_REQUESTED_AT;
-use e2e::testing::{Bed, NEXT_LOOK, Session, eventually, on_every_server, password};
+use e2e::testing::{
+    Bed, NEXT_LOOK, Server, Session, condition, eventually, in_bed, on_every_server, password,
+};
 use serde_json::json;
 
 /// A difference, made by the superuser, and what says that it is gone: a query with the answer `ok`.
@@ -140,6 +142,86 @@ async fn differences_are_put_back_within_one_resync_and_told() {
         .await;
     })
     .await;
+}
+
+/// What keeps a user out, and a password that somebody set on the server: seen at each look, without a login.
+#[tokio::test]
+async fn a_user_of_mysql_that_cannot_log_in_any_more_can_again_within_one_resync() {
+    for server in [Server::Mariadb, Server::Mysql] {
+        in_bed(server, async |bed| {
+            let name = bed.make_usable("orders", json!({})).await;
+            let secret = bed.secret(&name).await;
+            let account = bed.server.user(&name);
+            for (change, event) in [
+                (format!("ALTER USER {account} PASSWORD EXPIRE"), "Repaired"),
+                (format!("ALTER USER {account} REQUIRE X509"), "Repaired"),
+                (
+                    format!("ALTER USER {account} IDENTIFIED BY 'another-0'"),
+                    "PasswordSet",
+                ),
+            ] {
+                let mut root = bed.server.root(&bed.client).await;
+                root.run(&change).await.unwrap();
+                root.close().await;
+                eventually(&change, NEXT_LOOK, async || {
+                    let mut session = Session::open(&bed.client, &secret)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    let answer = session.column("SELECT 1").await;
+                    answer.map(drop).map_err(|error| error.to_string())
+                })
+                .await;
+                bed.told(&name, event).await;
+            }
+            bed.usable(&name).await;
+        })
+        .await;
+    }
+}
+
+/// A right of everybody, or of a pattern, is nobody's to take back but the platform team's.
+#[tokio::test]
+async fn a_database_that_others_get_at_is_refused_or_says_so() {
+    for server in [Server::Mariadb, Server::Mysql] {
+        in_bed(server, async |bed| {
+            let name = bed.make_usable("orders", json!({})).await;
+            let other = bed.server.user(&bed.name("bi"));
+            let pattern = format!("`{}%`.*", bed.prefix);
+            let mut root = bed.server.root(&bed.client).await;
+            for statement in [
+                format!("CREATE USER {other}"),
+                format!("GRANT SELECT ON {pattern} TO {other}"),
+            ] {
+                root.run(&statement).await.unwrap();
+            }
+            let message = bed.stalled_within(&name, "Exposed", NEXT_LOOK).await;
+            assert!(message.contains("REVOKE ALL PRIVILEGES ON"), "{message}");
+            let database = bed.databases().get(&name).await.unwrap();
+            let conditions = &database.status.unwrap().conditions;
+            let ready = condition(conditions, "Ready").unwrap();
+            assert_eq!(ready.reason, "Created", "it can be used all the same");
+            bed.told(&name, "Exposed").await;
+
+            let late = bed.make("late", json!({})).await;
+            let message = bed.stalled(&late, "InTheWay").await;
+            assert!(message.contains("REVOKE ALL PRIVILEGES ON"), "{message}");
+            let left = bed.server.names(&bed.client, &late).await;
+            assert!(left.is_empty(), "{left:?}");
+
+            let revoke = format!("REVOKE ALL PRIVILEGES ON {pattern} FROM {other}");
+            root.run(&revoke).await.unwrap();
+            root.close().await;
+            for name in [&late, &name] {
+                bed.until(name, "no longer exposed", NEXT_LOOK, |database| {
+                    let status = database.status.as_ref();
+                    status.is_some_and(|s| condition(&s.conditions, "Stalled").is_none())
+                })
+                .await;
+                bed.usable(name).await;
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

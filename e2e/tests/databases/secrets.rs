@@ -2,9 +2,10 @@
 
 use db_operator::api::RECONCILE_REQUESTED_AT;
 use e2e::testing::{Bed, Server, Session, in_bed, is_ready, on_every_server, password};
-use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
 
 /// Whatever a person may think of, and what means something in SQL, URIs, shells, templates and JSON.
 const ODD_PASSWORD: &str = "p@ss/w:rd%#?&=+ '\"\\`$1{{x}}é✓;--";
@@ -133,7 +134,7 @@ async fn a_password_that_no_client_can_log_in_with_is_not_called_ready() {
         let broken = edit(format!("{before}\n"));
         bed.secrets().patch(&name, &params, &broken).await.unwrap();
         bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
-        let message = bed.reconciling(&name, "LoginFailed").await;
+        let message = bed.stalled(&name, "PasswordUnusable").await;
         assert!(message.contains("U+000A"), "{message}");
         assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
 
@@ -142,6 +143,218 @@ async fn a_password_that_no_client_can_log_in_with_is_not_called_ready() {
         bed.ask_for_a_look(&name, "2").await;
         bed.usable(&name).await;
         works(bed, &name).await;
+    })
+    .await;
+}
+
+/// Merges into a Secret of the test's namespace.
+async fn edit(bed: &Bed, name: &str, patch: Value) {
+    bed.secrets()
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+}
+
+/// Nothing of this name is on the server: no claim, no user, no database.
+async fn is_nowhere(bed: &Bed, name: &str) {
+    let left = bed.server.names(&bed.client, name).await;
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// What would take the hash function seconds is not hashed, and nothing is claimed for it. It is not looked at again by
+/// itself; what is written in its place is.
+#[tokio::test]
+async fn a_password_that_is_too_long_is_refused_before_anything_is_claimed() {
+    on_every_server(async |bed| {
+        let name = bed.name("orders");
+        let longest = if bed.server.is_postgres() { 1024 } else { 255 };
+        let offer = json!({"db-operator.dev/adopt": "true"});
+        let long = "x".repeat(120_000);
+        bed.make_secret(&name, offer, json!({"password": long}))
+            .await;
+        bed.make("orders", json!({})).await;
+        let message = bed.stalled(&name, "PasswordUnusable").await;
+        let limit = format!("at most {longest}");
+        assert!(
+            message.contains(&limit) && message.contains("120000"),
+            "{message}"
+        );
+        assert!(!message.contains("xxx"), "{message}");
+        is_nowhere(bed, &name).await;
+
+        let wide = "ü".repeat(longest / 2 + 1);
+        for (request, unusable) in ["\u{0}nul", wide.as_str()].into_iter().enumerate() {
+            edit(bed, &name, json!({"stringData": {"password": unusable}})).await;
+            bed.annotate(&name, RECONCILE_REQUESTED_AT, &format!("no {request}"))
+                .await;
+            let what = if unusable.starts_with('\0') {
+                "NUL"
+            } else {
+                &limit
+            };
+            bed.until(&name, what, e2e::testing::SOON, |database| {
+                serde_json::to_string(&database.status)
+                    .unwrap()
+                    .contains(what)
+            })
+            .await;
+            is_nowhere(bed, &name).await;
+        }
+        let usable = "y".repeat(longest);
+        edit(bed, &name, json!({"stringData": {"password": usable}})).await;
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "yes").await;
+        bed.usable(&name).await;
+        assert_eq!(password(&bed.secret(&name).await), usable);
+        works(bed, &name).await;
+    })
+    .await;
+}
+
+/// A Secret at its limits, of which the operator needs one key.
+#[tokio::test]
+async fn a_secret_that_is_full_of_something_else_is_used() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed.name("orders");
+        let offer = json!({"db-operator.dev/adopt": "true"});
+        let data = json!({"password": "theirs-and-long-enough", "huge": "x".repeat(900_000)});
+        bed.make_secret(&name, offer, data).await;
+        bed.make_usable("orders", json!({})).await;
+        let secret = bed.secret(&name).await;
+        assert_eq!(password(&secret), "theirs-and-long-enough");
+        assert_eq!(secret["huge"].len(), 900_000);
+        works(bed, &name).await;
+    })
+    .await;
+}
+
+/// "Not text" is not "not there", and nothing is not "no Secret".
+#[tokio::test]
+async fn a_password_that_is_no_text_stays_and_an_empty_one_is_told() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        let before = password(&bed.secret(&name).await);
+        // 0xff 0xfe, which is no UTF-8.
+        edit(bed, &name, json!({"data": {"password": "//4="}})).await;
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        let message = bed.stalled(&name, "PasswordUnusable").await;
+        assert!(message.contains("UTF-8"), "{message}");
+        assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
+        let secret = bed.secrets().get(&name).await.unwrap();
+        assert_eq!(secret.data.unwrap()["password"].0, [0xff, 0xfe]);
+
+        edit(bed, &name, json!({"data": {"password": ""}})).await;
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "2").await;
+        bed.usable(&name).await;
+        let told = bed.told(&name, "PasswordSet").await;
+        assert!(told.contains("was empty"), "{told}");
+        let after = password(&bed.secret(&name).await);
+        assert!(!after.is_empty() && after != before);
+        works(bed, &name).await;
+    })
+    .await;
+}
+
+/// As Velero brings it back, and as `--cascade=orphan` leaves it.
+#[tokio::test]
+async fn a_secret_that_lost_its_owner_is_taken_back() {
+    on_every_server(async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        let before = bed.secret(&name).await;
+        let orphan = DeleteParams {
+            propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+            ..DeleteParams::default()
+        };
+        bed.databases().delete(&name, &orphan).await.unwrap();
+        bed.gone(&name).await;
+        edit(bed, &name, json!({"metadata": {"ownerReferences": null}})).await;
+        bed.make_usable("orders", json!({})).await;
+        assert_eq!(password(&bed.secret(&name).await), password(&before));
+        let secret = bed.secrets().get(&name).await.unwrap();
+        let database = bed.databases().get(&name).await.unwrap();
+        assert_eq!(
+            secret.owner_references().first().map(|owner| &owner.uid),
+            database.metadata.uid.as_ref()
+        );
+        works(bed, &name).await;
+    })
+    .await;
+}
+
+/// A person has to act: it is said once, in the API server's words, and nothing is claimed meanwhile.
+#[tokio::test]
+async fn a_secret_that_the_api_server_refuses_is_said_and_leaves_no_claim() {
+    on_every_server(async |bed| {
+        let quotas: Api<ResourceQuota> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let none = json!({"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}});
+        let none = serde_json::from_value(none).unwrap();
+        quotas.create(&PostParams::default(), &none).await.unwrap();
+        e2e::testing::eventually("the quota counts", e2e::testing::SOON, async || {
+            let quota = quotas.get("none").await.unwrap();
+            let counts = quota.status.is_some_and(|status| status.hard.is_some());
+            if counts {
+                Ok(())
+            } else {
+                Err("not yet".to_owned())
+            }
+        })
+        .await;
+        let name = bed.make("orders", json!({})).await;
+        let message = bed.stalled(&name, "SecretRefused").await;
+        assert!(
+            message.contains("exceeded quota") && !message.contains("rbac"),
+            "{message}"
+        );
+        assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
+        is_nowhere(bed, &name).await;
+
+        quotas
+            .delete("none", &DeleteParams::default())
+            .await
+            .unwrap();
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        bed.usable(&name).await;
+        works(bed, &name).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_immutable_secret_is_told_and_what_worked_still_does() {
+    in_bed(Server::Postgres, async |bed| {
+        let name = bed.make_usable("orders", json!({})).await;
+        edit(bed, &name, json!({"immutable": true})).await;
+        bed.ask_for_a_look(&name, "1").await;
+        bed.usable(&name).await;
+        let template = json!({"spec": {"secretTemplate": {"data": {"HOST": "{{host}}"}}}});
+        bed.patch(&name, template).await;
+        let message = bed.stalled(&name, "SecretRefused").await;
+        assert!(message.contains("immutable"), "{message}");
+        assert!(is_ready(&bed.databases().get(&name).await.unwrap()));
+        works(bed, &name).await;
+        bed.delete_secret(&name).await;
+        bed.annotate(&name, RECONCILE_REQUESTED_AT, "2").await;
+        bed.usable(&name).await;
+        assert!(bed.secret(&name).await.contains_key("HOST"));
+    })
+    .await;
+}
+
+/// Also what copies Secrets elsewhere, by an annotation that is gone from the template.
+#[tokio::test]
+async fn labels_and_annotations_that_are_no_longer_asked_for_go() {
+    in_bed(Server::Postgres, async |bed| {
+        let template = json!({"labels": {"team": "a"}, "annotations": {"copy/to": "everywhere"}});
+        let name = bed
+            .make_usable("orders", json!({"secretTemplate": template}))
+            .await;
+        edit(bed, &name, json!({"metadata": {"labels": {"theirs": "x"}}})).await;
+        let gone = json!({"spec": {"secretTemplate": {"labels": {"team": null}, "annotations": {"copy/to": null}}}});
+        bed.patch(&name, gone).await;
+        bed.usable(&name).await;
+        let secret = bed.secrets().get(&name).await.unwrap();
+        assert!(!secret.labels().contains_key("team"));
+        assert!(!secret.annotations().contains_key("copy/to"));
+        assert_eq!(secret.labels()["theirs"], "x");
     })
     .await;
 }

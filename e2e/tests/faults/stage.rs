@@ -10,6 +10,7 @@ use e2e::campaign::operator::{NAMESPACE, Start};
 use e2e::campaign::{Engine, Operator, Plane, Server, eventually, plane};
 use e2e::cluster::Cluster;
 use e2e::proxy::{Faults, Tunnel};
+use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
@@ -29,23 +30,36 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// With one of the cluster's servers.
     pub async fn with(engine: Engine) -> Self {
+        let cluster = Cluster::main();
+        let client = plane::client_of(&cluster.kubeconfig()).await.unwrap();
+        let server = Server::find(&cluster, &client, engine).await.unwrap();
+        Self::of(server).await
+    }
+
+    /// With a server of the test's own, to which anything may happen.
+    pub async fn on(server: &Postgresql) -> Self {
+        let account = [("username", SUPERUSER), ("password", SUPERUSER_PASSWORD)];
+        let account = account.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let address = ([127, 0, 0, 1], server.port).into();
+        let ca = server.certificates.ca.clone();
+        Self::of(Server::own(Engine::Postgres, address, account.into(), ca)).await
+    }
+
+    async fn of(server: Server) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("faults{}x{count}", std::process::id());
         let folder = std::env::temp_dir().join(format!("db-operator-{prefix}"));
         std::fs::create_dir_all(&folder).unwrap();
         let cluster = Cluster::main();
-        let cluster_client = plane::client_of(&cluster.kubeconfig()).await.unwrap();
-        let server = Server::find(&cluster, &cluster_client, engine)
-            .await
-            .unwrap();
         let plane = Plane::start(&cluster, &folder).await.unwrap();
         let client = plane.client().await.unwrap();
         for namespace in [NAMESPACE, TENANT] {
             plane.namespace(namespace).await.unwrap();
         }
-        let tunnel = Tunnel::to(server.address, engine.name(), Faults::new(|| ()))
+        let tunnel = Tunnel::to(server.address, server.engine.name(), Faults::new(|| ()))
             .await
             .unwrap();
         bed::instance(

@@ -181,7 +181,7 @@ async fn sessions(stage: &Stage, epoch: u32) -> HashSet<String> {
 fn is_a_look_at_the_epoch(statement: &str) -> bool {
     [
         "SELECT m.schema_version, e.epoch, e.process",
-        "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)",
+        "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)",
     ]
     .iter()
     .any(|look| statement.starts_with(look))

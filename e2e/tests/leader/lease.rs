@@ -154,7 +154,8 @@ async fn a_write_on_an_old_look_is_refused() {
         let precondition = Precondition::default();
         let config = Config::infer().await.unwrap();
         let client =
-            db_operator::client::for_lease(config, precondition.clone(), &Metrics::new()).unwrap();
+            db_operator::client::for_lease(config, precondition.clone(), TTL, &Metrics::new())
+                .unwrap();
         let leases: Api<Lease> = Api::namespaced(client, namespace);
         let patch = async |holder: &str| {
             let patch = Patch::Merge(json!({"spec": {"holderIdentity": holder}}));

@@ -1,6 +1,7 @@
 //! What each test has for itself: a namespace, a lease, and processes that may use it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
@@ -43,14 +44,24 @@ impl<'a> Scene<'a> {
     }
 
     pub fn start_behind(&self, identity: &str, proxy: Option<&Proxy>) -> Operator {
+        self.start_for(identity, proxy, (TTL, RENEW))
+    }
+
+    /// With another lease than the tests' short one: how long it lives, and how often it is renewed.
+    pub fn start_for(
+        &self,
+        identity: &str,
+        proxy: Option<&Proxy>,
+        (ttl, renew): (Duration, Duration),
+    ) -> Operator {
         let proxy = proxy.map(Proxy::address);
         Operator::start(&Start {
             folder: &self.folder,
             kubeconfig: &self.access.kubeconfig(&self.folder, identity, proxy),
             namespace: self.namespace,
             identity,
-            ttl: TTL,
-            renew: RENEW,
+            ttl,
+            renew,
         })
     }
 

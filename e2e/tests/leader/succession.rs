@@ -142,3 +142,34 @@ async fn an_outage_shorter_than_the_lease_changes_nothing() {
     })
     .await;
 }
+
+/// The operator's own default: how long a lease lives, and how often it is renewed.
+const DEFAULT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_takes_seconds_to_answer_changes_nothing() {
+    let client = client().await;
+    in_namespace(&client, "leader-slow", async |namespace| {
+        let scene = Scene::new(&client, namespace).await;
+        let proxy = Proxy::to(api_server().await).await;
+        let mut a = scene.start_for("a", Some(&proxy), DEFAULT);
+        a.leading().await;
+        let b = scene.start_for("b", None, DEFAULT);
+        b.standing_by().await;
+
+        proxy.slow_down(Duration::from_secs(2)..Duration::from_secs(4));
+        always("the first leads", Duration::from_mins(1), async || {
+            a.leads().await && !b.leads().await
+        })
+        .await;
+        assert!(a.runs(), "{}", a.log());
+        assert_eq!(scene.holder().await.as_deref(), Some("a"));
+        assert_eq!(scene.transitions().await, 0);
+        // Whoever is asked to stop gives the lease back, at the pace of the API server.
+        a.signal(Signal::SIGTERM);
+        b.leading().await;
+        assert!(a.ended(LIMIT).await.success(), "{}", a.log());
+        assert!(a.log().contains("gave the lease back"), "{}", a.log());
+    })
+    .await;
+}

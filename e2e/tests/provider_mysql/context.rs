@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use db_operator::provider::{
-    Claim, Claimant, Desired, Engine, Fence, MysqlSettings, Names, PostgresqlSettings, Provider,
-    ServerConfig, SqlName, Timeouts, TlsConfig, TlsMode, open,
+    Claim, Claimant, Desired, Engine, Fence, MysqlSettings, Names, Origin, PostgresqlSettings,
+    Provider, ServerConfig, SqlName, Timeouts, TlsConfig, TlsMode, open,
 };
 use e2e::sql_servers::mariadb::LocalMariadb;
 use e2e::sql_servers::mysql::MysqlServer;
@@ -298,8 +298,8 @@ pub fn claim(names: &Names, cluster_id: &str) -> Claim {
             name: "orders".to_owned(),
         },
         uid: "5f0e".to_owned(),
-        created_database: true,
-        created_role: true,
+        database: Origin::Created,
+        role: Origin::Created,
         drop_adopted: false,
         released: false,
     }

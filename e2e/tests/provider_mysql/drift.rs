@@ -19,11 +19,22 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
     let exact = context.pattern(&names.database);
     let wild = names.database.mysql();
 
-    let of_role = [
+    let mut of_role = vec![
         format!("ALTER USER {account} WITH MAX_USER_CONNECTIONS 9"),
         format!("ALTER USER {account} ACCOUNT LOCK"),
         format!("ALTER USER {account} PASSWORD EXPIRE INTERVAL 1 DAY"),
+        format!("ALTER USER {account} PASSWORD EXPIRE"),
+        format!("ALTER USER {account} REQUIRE X509"),
+        format!("ALTER USER {account} REQUIRE SUBJECT '/CN=nobody'"),
+        format!("ALTER USER {account} WITH MAX_QUERIES_PER_HOUR 1"),
+        format!("ALTER USER {account} WITH MAX_UPDATES_PER_HOUR 1"),
+        format!("ALTER USER {account} WITH MAX_CONNECTIONS_PER_HOUR 1"),
     ];
+    if !context.mariadb {
+        of_role.push(format!(
+            "ALTER USER {account} FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME UNBOUNDED"
+        ));
+    }
     let of_database = [
         format!("REVOKE EVENT, DROP ON {exact}.* FROM {account}"),
         format!("REVOKE ALL PRIVILEGES ON {exact}.* FROM {account}"),
@@ -46,6 +57,9 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
         let changes = provider.ensure_role(&wanted, None).await.unwrap();
         assert_eq!(changes.len(), 1, "{drift}: {changes:?}");
         assert_eq!(provider.observe(&names).await.unwrap(), clean, "{drift}");
+        // The password is what it was.
+        let login = provider.login(&names, &password).await.unwrap();
+        assert_eq!(login, Login::Accepted, "{drift}");
     }
     for drift in of_database {
         if context.literal_grants
@@ -86,7 +100,70 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
         .await
         .unwrap();
     provider.ensure_database(&wanted).await.unwrap();
+    let mut observed = provider.observe(&names).await.unwrap();
+    if let (Some(role), Some(before)) = (&mut observed.role, &clean.role) {
+        // On MySQL it has another salt.
+        role.password = before.password;
+    }
+    assert_eq!(observed, clean);
+}
+
+pub async fn what_hinders_a_login_is_told_from_what_does_not(context: Arc<Context>) {
+    let provider = context.provider().await;
+    let names = context.names("hinder");
+    let wanted = desired(&names);
+    let password = context.password();
+    create(provider.as_ref(), &wanted, &password).await;
+    let clean = provider.observe(&names).await.unwrap();
+    let account = format!("'{}'@'%'", names.role);
+    // Nobody is taken for able to log in who has to change the password first.
+    context
+        .server
+        .run(&[format!("ALTER USER {account} PASSWORD EXPIRE")])
+        .await
+        .unwrap();
+    let login = provider.login(&names, &password).await.unwrap();
+    assert!(matches!(login, Login::Refused(_)), "{login:?}");
+    provider.ensure_role(&wanted, None).await.unwrap();
+    // What is for the platform to ask, and keeps nobody out here.
+    context
+        .server
+        .run(&[format!("ALTER USER {account} REQUIRE SSL")])
+        .await
+        .unwrap();
     assert_eq!(provider.observe(&names).await.unwrap(), clean);
+    let login = provider.login(&names, &password).await.unwrap();
+    assert_eq!(login, Login::Accepted);
+}
+
+/// Without a login, and without knowing what it should be.
+pub async fn a_changed_password_is_seen(context: Arc<Context>) {
+    let provider = context.provider().await;
+    let names = context.names("moved");
+    let (first, second) = (context.password(), context.password());
+    create(provider.as_ref(), &desired(&names), &first).await;
+    let stored = async || {
+        let role = provider.observe(&names).await.unwrap().role.unwrap();
+        role.password.unwrap()
+    };
+    let before = stored().await;
+    assert_eq!(stored().await, before);
+    let mut tenant = context.tenant(&names, &first).await.unwrap();
+    let change = format!("ALTER USER USER() {}", context.identified(&second));
+    // A user may set a password, but no hash, where the server judges passwords.
+    if sqlx::raw_sql(sqlx::AssertSqlSafe(change))
+        .execute(&mut tenant)
+        .await
+        .is_err()
+    {
+        let of_root = format!(
+            "ALTER USER '{}'@'%' {}",
+            names.role,
+            context.identified(&second)
+        );
+        context.server.run(&[of_root]).await.unwrap();
+    }
+    assert_ne!(stored().await, before);
 }
 
 /// Neither server drops privileges with a schema.

@@ -210,6 +210,79 @@ pub async fn a_read_only_server_is_told(context: Arc<Context>) {
     new.observe(&names).await.unwrap();
 }
 
+/// Only on a server of its own: these are for everybody who connects.
+pub async fn what_a_server_is_set_to_for_all_does_not_reach_us(context: Arc<Context>) {
+    let settings = [
+        ("sql_select_limit", "1"),
+        ("sql_safe_updates", "1"),
+        ("tx_read_only", "1"),
+        ("foreign_key_checks", "0"),
+        ("lc_messages", "'de_DE'"),
+        ("wait_timeout", "2"),
+        ("sql_mode", "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"),
+        ("lock_wait_timeout", "86400"),
+    ];
+    let set = |value: &dyn Fn(&str, &str) -> String| -> Vec<String> {
+        settings
+            .iter()
+            .map(|(name, changed)| format!("SET GLOBAL {name} = {}", value(name, changed)))
+            .collect()
+    };
+    let mut before = std::collections::HashMap::new();
+    for (name, _) in settings {
+        let value = context
+            .server
+            .value(&format!("SELECT @@GLOBAL.{name}"))
+            .await
+            .unwrap();
+        before.insert(name, value.unwrap_or_default());
+    }
+    let administrator = context.administrator().await;
+    let names = context.names("set");
+    let password = context.password();
+    context
+        .server
+        .run(&set(&|_, changed| changed.to_owned()))
+        .await
+        .unwrap();
+    let work = async {
+        let provider = open(context.config(&administrator), context.fence());
+        create(provider.as_ref(), &desired(&names), &password).await;
+        provider
+            .write_claim(&crate::context::claim(&names, "cluster"), None)
+            .await
+            .unwrap();
+        // Several rows, and more than one session.
+        let survey = provider.survey().await.unwrap();
+        let observed = provider.observe(&names).await.unwrap();
+        let claim = observed.claims[0].clone();
+        let login = provider.login(&names, &password).await.unwrap();
+        let removal = Removal {
+            names: names.clone(),
+            database: true,
+            role: true,
+        };
+        let removed = provider.remove(&removal).await.unwrap();
+        provider.forget_claim(&claim).await.unwrap();
+        provider.close().await;
+        (survey.of(&names) == observed, login, removed)
+    };
+    let outcome = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work)).await;
+    context
+        .server
+        .run(&set(&|name, _| {
+            let value = &before[name];
+            if value.parse::<u64>().is_ok() {
+                value.clone()
+            } else {
+                format!("'{value}'")
+            }
+        }))
+        .await
+        .unwrap();
+    assert_eq!(outcome.unwrap(), (true, Login::Accepted, Removed::Done));
+}
+
 /// Amazon's RDS: no privilege to end others' sessions, but a procedure.
 pub async fn the_procedure_of_a_managed_server_ends_sessions(context: Arc<Context>) {
     let grants: Vec<_> = context

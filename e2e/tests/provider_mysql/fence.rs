@@ -63,6 +63,52 @@ pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
     second.ensure_database(&wanted).await.unwrap();
 }
 
+/// Whoever learns the name of a lock that is free can take it. That makes nobody a session of ours.
+pub async fn a_lock_that_somebody_else_took_names_nobody(context: Arc<Context>) {
+    let cluster = context.unique("");
+    let administrator = context.administrator().await;
+    let names = context.names("taken");
+    let first = open(
+        context.config(&administrator),
+        Fence::new(&cluster, || true),
+    );
+    let password = context.password();
+    crate::context::create(first.as_ref(), &desired(&names), &password).await;
+    first.close().await;
+    // As it is when the server went down under a session, and its id is of another one by now.
+    let token = format!("{:032x}", rand::random::<u128>());
+    let row = format!(
+        "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
+         VALUES ('{token}', '{cluster}', 1, 4000000000)"
+    );
+    context.server.run(&[row]).await.unwrap();
+    let mut tenant = context.tenant(&names, &password).await.unwrap();
+    let lock = format!("SELECT GET_LOCK('db_operator/{token}', 0)");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
+        .execute(&mut tenant)
+        .await
+        .unwrap();
+    let second = open(
+        context.config(&administrator),
+        Fence::new(&cluster, || true),
+    );
+    second.observe(&names).await.unwrap();
+    tenant.ping().await.unwrap();
+    let left = format!("SELECT COUNT(*) FROM db_operator.sessions WHERE token = '{token}'");
+    assert_eq!(
+        context.server.value(&left).await.unwrap().as_deref(),
+        Some("0")
+    );
+    tenant.close().await.unwrap();
+    // What is closed in order takes its own along.
+    second.close().await;
+    let left = format!("SELECT COUNT(*) FROM db_operator.sessions WHERE cluster_id = '{cluster}'");
+    assert_eq!(
+        context.server.value(&left).await.unwrap().as_deref(),
+        Some("0")
+    );
+}
+
 pub async fn only_one_of_many_wins(context: Arc<Context>) {
     let cluster = context.unique("");
     let administrator = context.administrator().await;

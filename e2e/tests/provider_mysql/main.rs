@@ -15,6 +15,7 @@ mod assess;
 mod claims;
 mod context;
 mod drift;
+mod exposure;
 mod faults;
 mod fence;
 mod identity;
@@ -54,6 +55,9 @@ const EVERYWHERE: &[Scenario] = scenarios![
     life::inspection_tells_what_was_found,
     claims::claims_are_written_once,
     claims::claims_tell_names_apart,
+    claims::what_was_never_made_is_not_ours,
+    claims::what_a_crash_left_half_made_is_ours,
+    claims::what_is_made_anew_is_ours_again,
     names::odd_names_and_passwords_work,
     names::names_that_differ_never_meet,
     names::wildcards_in_names_reach_nothing_else,
@@ -66,6 +70,16 @@ const EVERYWHERE: &[Scenario] = scenarios![
     drift::an_adopted_database_keeps_its_data,
     drift::powers_are_named,
     drift::an_account_at_another_host_is_in_the_way,
+    drift::a_changed_password_is_seen,
+    drift::what_hinders_a_login_is_told_from_what_does_not,
+    exposure::names_that_others_get_at_are_refused,
+    exposure::who_gets_at_databases_is_told_of_the_server,
+    exposure::a_database_that_others_get_at_says_so,
+    exposure::nothing_is_left_for_a_later_database_of_the_name,
+    removal::events_do_not_keep_a_user_there,
+    removal::a_prepared_transaction_is_named_with_what_ends_it,
+    removal::what_an_owner_made_read_only_is_dropped,
+    removal::foreign_keys_of_others_are_named_before_anything_is_dropped,
     removal::a_removal_ends_sessions_and_is_complete,
     removal::a_removal_takes_only_what_it_is_told,
     removal::who_is_in_the_way_is_named,
@@ -77,6 +91,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
     rights::privileges_of_a_role_count,
     rights::privileges_that_only_help_are_not_asked_for,
     fence::a_superseded_process_can_do_nothing,
+    fence::a_lock_that_somebody_else_took_names_nobody,
     fence::only_one_of_many_wins,
     fence::clusters_and_people_are_left_alone,
     fence::who_does_not_lead_does_nothing,
@@ -87,11 +102,17 @@ const EVERYWHERE: &[Scenario] = scenarios![
     faults::tls_is_what_was_asked_for,
 ];
 
+/// On every server, when all others are done there: they change what concerns every session.
+const LAST: &[Scenario] = scenarios![exposure::mandatory_roles_are_everybodys];
+
 /// On a server that no other scenario uses at the same time, one after the other.
 const ALONE: &[Scenario] = scenarios![
+    claims::tables_of_the_former_version_are_brought_up_to_date,
     fence::tables_of_a_newer_version_are_left_alone,
     faults::a_server_that_folds_names_refuses_upper_case,
     faults::a_read_only_server_is_told,
+    exposure::what_everybody_may_do_everywhere_is_refused,
+    faults::what_a_server_is_set_to_for_all_does_not_reach_us,
     faults::the_procedure_of_a_managed_server_ends_sessions,
     faults::a_restarted_server_is_worked_with_again,
     identity::a_server_that_forgot_everything_is_begun_again,
@@ -141,6 +162,7 @@ async fn every_scenario_on_every_server() {
         }
         contexts.push(context);
     }
+    let everywhere = contexts.clone();
     let context = Context::new(alone.server.clone(), Some(alone)).await;
     contexts.push(Arc::clone(&context));
     runs.push(tokio::spawn(async move {
@@ -154,6 +176,11 @@ async fn every_scenario_on_every_server() {
     let mut failures = Vec::new();
     for finished in runs {
         failures.extend(finished.await.unwrap());
+    }
+    for context in everywhere {
+        for scenario in LAST {
+            failures.extend(run(*scenario, Arc::clone(&context)).await);
+        }
     }
     for context in &contexts {
         failures.extend(context.clean().await.err());

@@ -122,6 +122,10 @@ pub async fn who_is_in_the_way_is_named(context: Arc<Context>) {
         panic!("dropped under a reader");
     };
     assert!(sentence.contains(&context.server.superuser.0), "{sentence}");
+    assert!(
+        sentence.contains("in a transaction for ") && sentence.contains("run: KILL "),
+        "{sentence}"
+    );
     assert!(dump.ping().await.is_ok(), "a stranger's session was ended");
     assert!(
         !provider
@@ -155,17 +159,16 @@ pub async fn what_the_user_defined_elsewhere_is_named(context: Arc<Context>) {
     let Removed::Blocked(sentence) = provider.remove(&both(&names)).await.unwrap() else {
         panic!("dropped a definer");
     };
-    assert!(
-        sentence.contains("view_of_it") && sentence.contains("proc_of_it"),
-        "{sentence}"
-    );
+    for statement in ["DROP VIEW", "DROP PROCEDURE"] {
+        let statement = format!("{statement} {schema}.");
+        assert!(sentence.contains(&statement), "{sentence}");
+    }
     let left = provider.observe(&names).await.unwrap();
     assert!(left.database.is_none() && left.role.is_some_and(|role| !role.can_login));
-    context
-        .server
-        .run(&[format!("DROP DATABASE {schema}")])
-        .await
-        .unwrap();
+    // What is said can be run as it is.
+    let (_, statements) = sentence.rsplit_once("run: ").unwrap();
+    let statements: Vec<&str> = statements.split("; ").collect();
+    context.server.run(&statements).await.unwrap();
     assert_eq!(provider.remove(&both(&names)).await.unwrap(), Removed::Done);
     assert!(provider.observe(&names).await.unwrap().role.is_none());
 }
@@ -199,4 +202,165 @@ pub async fn a_removal_that_was_cut_short_is_completed(context: Arc<Context>) {
         assert_eq!((left.database, left.role), (None, None));
         assert_eq!(privileges_left(&context, &names).await, [""; 0]);
     }
+}
+
+/// An event goes on when its definer is locked out, and each time it begins it is a session again.
+pub async fn events_do_not_keep_a_user_there(context: Arc<Context>) {
+    let provider = context.provider().await;
+    let names = context.names("events");
+    let password = context.password();
+    create(provider.as_ref(), &desired(&names), &password).await;
+    let scheduler = "SELECT @@GLOBAL.event_scheduler";
+    let before = context.server.value(scheduler).await.unwrap().unwrap();
+    context
+        .server
+        .run(&["SET GLOBAL event_scheduler = ON"])
+        .await
+        .unwrap();
+    let mut tenant = context.tenant(&names, &password).await.unwrap();
+    let event = "CREATE EVENT `e``x` ON SCHEDULE EVERY 1 SECOND DO SELECT SLEEP(1000)";
+    sqlx::raw_sql(event).execute(&mut tenant).await.unwrap();
+    tenant.close().await.unwrap();
+    let sessions = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{}'",
+        names.role
+    );
+    // More than one, so that it has begun again.
+    while context
+        .server
+        .value(&sessions)
+        .await
+        .unwrap()
+        .unwrap()
+        .parse::<u32>()
+        .unwrap()
+        < 2
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let removed = provider.remove(&both(&names)).await;
+    context
+        .server
+        .run(&[format!("SET GLOBAL event_scheduler = {before}")])
+        .await
+        .unwrap();
+    assert_eq!(removed.unwrap(), Removed::Done);
+}
+
+fn hex(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02X}").unwrap();
+        hex
+    })
+}
+
+pub async fn a_prepared_transaction_is_named_with_what_ends_it(context: Arc<Context>) {
+    let (provider, administrator) = context.provider_and_administrator().await;
+    let names = context.names("prepared");
+    let password = context.password();
+    create(provider.as_ref(), &desired(&names), &password).await;
+    let xid = format!("'{}''x',X'00FF',7", names.role);
+    let mut tenant = context.tenant(&names, &password).await.unwrap();
+    for statement in [
+        "CREATE TABLE t (a INT PRIMARY KEY) ENGINE=InnoDB".to_owned(),
+        format!("XA START {xid}"),
+        "INSERT INTO t VALUES (1)".to_owned(),
+        format!("XA END {xid}"),
+        format!("XA PREPARE {xid}"),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut tenant)
+            .await
+            .unwrap();
+    }
+    let hex = hex(&format!("{}'x", names.role));
+    let ends = format!("XA ROLLBACK X'{hex}',X'00FF',7");
+    let blocked = provider.remove(&both(&names)).await;
+    let seen = if context.mariadb {
+        None
+    } else {
+        // Whoever may list them is told their names.
+        let grant = format!(
+            "GRANT XA_RECOVER_ADMIN ON *.* TO '{}'@'%'",
+            administrator.user
+        );
+        context.server.run(&[grant]).await.unwrap();
+        let provider = db_operator::provider::open(context.config(&administrator), context.fence());
+        Some(provider.remove(&both(&names)).await)
+    };
+    context.server.run(&[&ends]).await.unwrap();
+    let (blocked, unseen) = match seen {
+        Some(seen) => (seen, Some(blocked)),
+        None => (blocked, None),
+    };
+    let Ok(Removed::Blocked(sentence)) = blocked else {
+        panic!("{blocked:?}");
+    };
+    assert!(sentence.contains(&ends), "{sentence}");
+    assert!(sentence.contains("KILL does not help"), "{sentence}");
+    match unseen {
+        None => {}
+        Some(Ok(Removed::Blocked(sentence))) => {
+            assert!(sentence.contains("XA_RECOVER_ADMIN"), "{sentence}");
+            assert!(sentence.contains("XA RECOVER CONVERT XID"), "{sentence}");
+        }
+        Some(other) => panic!("{other:?}"),
+    }
+    assert_eq!(provider.remove(&both(&names)).await.unwrap(), Removed::Done);
+}
+
+/// MySQL has an option of a schema for that, which ALTER on it is enough for.
+pub async fn what_an_owner_made_read_only_is_dropped(context: Arc<Context>) {
+    if context.mariadb {
+        return;
+    }
+    let provider = context.provider().await;
+    let names = context.names("readonly");
+    let password = context.password();
+    create(provider.as_ref(), &desired(&names), &password).await;
+    let mut tenant = context.tenant(&names, &password).await.unwrap();
+    for statement in [
+        "CREATE TABLE t (a INT)".to_owned(),
+        "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1".to_owned(),
+        format!("ALTER DATABASE {} READ ONLY = 1", names.database.mysql()),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut tenant)
+            .await
+            .unwrap();
+    }
+    assert_eq!(provider.remove(&both(&names)).await.unwrap(), Removed::Done);
+}
+
+/// MariaDB drops one table after the other, and would leave the rest of them behind.
+pub async fn foreign_keys_of_others_are_named_before_anything_is_dropped(context: Arc<Context>) {
+    let provider = context.provider().await;
+    let names = context.names("parent");
+    let other = context.names("child");
+    create(provider.as_ref(), &desired(&names), &context.password()).await;
+    let (parent, child) = (names.database.mysql(), other.database.mysql());
+    context
+        .server
+        .run(&[
+            format!("CREATE TABLE {parent}.a (a INT) ENGINE=InnoDB"),
+            format!("CREATE TABLE {parent}.p (a INT PRIMARY KEY) ENGINE=InnoDB"),
+            format!("CREATE DATABASE {child}"),
+            format!(
+                "CREATE TABLE {child}.c (a INT, CONSTRAINT `k``x` FOREIGN KEY (a) REFERENCES {parent}.p (a)) ENGINE=InnoDB"
+            ),
+        ])
+        .await
+        .unwrap();
+    let Removed::Blocked(sentence) = provider.remove(&both(&names)).await.unwrap() else {
+        panic!("dropped what others refer to");
+    };
+    let tables = format!(
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{}'",
+        names.database
+    );
+    assert_eq!(context.server.column(&tables).await.unwrap().len(), 2);
+    let (_, statement) = sentence.rsplit_once("run: ").unwrap();
+    context.server.run(&[statement]).await.unwrap();
+    assert_eq!(provider.remove(&both(&names)).await.unwrap(), Removed::Done);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use db_operator::provider::claim::{Decision, Request, decide};
 use db_operator::provider::{
-    Change, Claim, Claimant, Desired, Engine, Fence, Login, MysqlSettings, Names,
+    Change, Claim, Claimant, Desired, Engine, Fence, Login, MysqlSettings, Names, Origin,
     PostgresqlSettings, Provider, ServerConfig, SqlName, Timeouts, TlsConfig, TlsMode, open,
 };
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD};
@@ -55,8 +55,8 @@ pub fn claim(cluster: &str, names: &Names) -> Claim {
         names: names.clone(),
         claimant: claimant(cluster, "object"),
         uid: "uid-1".to_owned(),
-        created_database: true,
-        created_role: true,
+        database: Origin::Created,
+        role: Origin::Created,
         drop_adopted: false,
         released: false,
     }
@@ -143,16 +143,7 @@ impl Bed {
         password: &str,
         database: &str,
     ) -> Result<PgConnection, sqlx::Error> {
-        PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(self.server.port)
-            .username(user)
-            .password(password)
-            .database(database)
-            .ssl_mode(PgSslMode::Disable)
-            .application_name("bed")
-            .connect()
-            .await
+        session_at(self.server.port, user, password, database).await
     }
 
     /// Runs SQL as the superuser.
@@ -273,6 +264,25 @@ impl Bed {
             .await;
         assert_eq!(left, Vec::<String>::new(), "memberships left behind");
     }
+}
+
+/// The same, for a task that outlives the borrow of the bed.
+pub async fn session_at(
+    port: u16,
+    user: &str,
+    password: &str,
+    database: &str,
+) -> Result<PgConnection, sqlx::Error> {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(user)
+        .password(password)
+        .database(database)
+        .ssl_mode(PgSslMode::Disable)
+        .application_name("bed")
+        .connect()
+        .await
 }
 
 pub async fn run(session: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {

@@ -1,9 +1,11 @@
 //! Who owns what.
 
 use db_operator::provider::claim::{Acquisition, Adoptable, Decision, Request, decide};
-use db_operator::provider::{Login, ProviderError, Removal, Removed};
+use db_operator::provider::{
+    Claim, Login, Names, Observed, Origin, Ours, ProviderError, Removal, Removed,
+};
 
-use crate::bed::{Bed, CANARY, ask, claim, claimant, desired, names, password, run};
+use crate::bed::{ADMINISTRATOR, Bed, CANARY, ask, claim, claimant, desired, names, password, run};
 
 pub async fn one_writer_wins(bed: &mut Bed) {
     let provider = bed.provider("claims");
@@ -28,7 +30,7 @@ pub async fn one_writer_wins(bed: &mut Bed) {
                 .await
         ));
     }
-    let released = db_operator::provider::Claim {
+    let released = Claim {
         released: true,
         ..ours.clone()
     };
@@ -122,7 +124,8 @@ pub async fn what_stands_there_is_adopted_with_its_data(bed: &mut Bed) {
     else {
         panic!()
     };
-    assert!(!claim.may_drop_database() && !claim.may_drop_role());
+    let removal = claim.removal(&observed);
+    assert!(!removal.database && !removal.role);
     provider.write_claim(&claim, None).await.unwrap();
 
     // Somebody else made the role and the database: what is needed is said, and is enough.
@@ -206,5 +209,299 @@ pub async fn the_survey_says_what_observing_says(bed: &mut Bed) {
         !survey.databases.contains_key("postgres"),
         "what is not claimed is not listed"
     );
+    provider.close().await;
+}
+
+/// What follows for the object of this cluster, which adopts nothing.
+fn decided(cluster: &str, wanted: &Names, observed: &Observed) -> Decision {
+    let claimant = claimant(cluster, "object");
+    let request = Request {
+        names: wanted,
+        claimant: &claimant,
+        uid: "uid-1",
+        take_over_from: &[],
+        adopts: false,
+        adoptable: None,
+    };
+    decide(&request, observed)
+}
+
+fn continues(cluster: &str, wanted: &Names, observed: &Observed) -> Claim {
+    match decided(cluster, wanted, observed) {
+        Decision::Continue(claim) => claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An encoding that only CREATE DATABASE refuses. What the platform makes by that name meanwhile is the platform's.
+pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
+    let provider = bed.provider("unmade");
+    let mut wanted = desired("unmade");
+    wanted.postgresql.encoding = Some("SJIS".to_owned());
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let Decision::Write { claim, .. } = decided("unmade", &wanted.names, &observed) else {
+        panic!()
+    };
+    assert_eq!(
+        (claim.database, claim.role),
+        (Origin::Creating, Origin::Creating)
+    );
+    provider.write_claim(&claim, None).await.unwrap();
+    let verifier = provider.verifier(&password("unmade"));
+    provider
+        .ensure_role(&wanted, Some(&verifier))
+        .await
+        .unwrap();
+    let refused = provider.ensure_database(&wanted).await.unwrap_err();
+    assert!(
+        matches!(refused, ProviderError::Unsupported(_)),
+        "{refused}"
+    );
+
+    // It is its own still, with a user and without a database.
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let held = continues("unmade", &wanted.names, &observed);
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Creating, Origin::Created)
+    );
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
+    let removal = held.removal(&observed);
+    assert_eq!((removal.database, removal.role), (false, true));
+
+    // By hand, with whatever owner.
+    for owner in ["", " OWNER unmade"] {
+        bed.run("postgres", &format!("CREATE DATABASE unmade{owner}"))
+            .await;
+        wanted.postgresql.encoding = None;
+        let observed = provider.observe(&wanted.names).await.unwrap();
+        assert_eq!(observed.database.as_ref().unwrap().ours, Ours::No);
+        let Decision::Refuse(sentence) = decided("unmade", &wanted.names, &observed) else {
+            panic!("{owner}")
+        };
+        assert!(sentence.contains("made by somebody else"), "{sentence}");
+        let refused = provider.ensure_database(&wanted).await.unwrap_err();
+        assert!(matches!(refused, ProviderError::Busy { .. }), "{refused}");
+        let removal = held.removal(&observed);
+        assert_eq!((removal.database, removal.role), (false, false));
+        assert_eq!(provider.remove(&removal).await.unwrap(), Removed::Done);
+        let owner =
+            "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = 'unmade'";
+        assert_eq!(
+            bed.ask("postgres", owner).await.len(),
+            1,
+            "it is still there"
+        );
+        bed.run("postgres", "DROP DATABASE unmade").await;
+    }
+
+    // Without it, the database is made.
+    provider.ensure_database(&wanted).await.unwrap();
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let held = continues("unmade", &wanted.names, &observed);
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
+    let removal = held.removal(&observed);
+    assert_eq!((removal.database, removal.role), (true, true));
+    assert_eq!(provider.remove(&removal).await.unwrap(), Removed::Done);
+    provider.forget_claim(&held).await.unwrap();
+    provider.close().await;
+}
+
+/// The database was dropped, and somebody made another one of that name.
+pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
+    let provider = bed.provider("another");
+    let wanted = desired("another");
+    let secret = password("another");
+    bed.make(&*provider, "another", &wanted, &secret).await;
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
+    let held = continues("another", &wanted.names, &observed);
+
+    bed.run("postgres", "DROP DATABASE another").await;
+    bed.run("postgres", "CREATE DATABASE another").await;
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert!(matches!(
+        decided("another", &wanted.names, &observed),
+        Decision::Refuse(_)
+    ));
+    assert!(!held.removal(&observed).database);
+    let survey = provider.survey().await.unwrap();
+    assert_eq!(survey.of(&wanted.names), observed);
+
+    // A restore by hand gives it to the user: it is used, and not dropped.
+    bed.run("postgres", "ALTER DATABASE another OWNER TO another")
+        .await;
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let held = continues("another", &wanted.names, &observed);
+    let removal = held.removal(&observed);
+    assert_eq!((removal.database, removal.role), (false, false));
+    provider.ensure_database(&wanted).await.unwrap();
+    assert_eq!(
+        provider.login(&wanted.names, &secret).await.unwrap(),
+        Login::Accepted
+    );
+
+    // The user as well.
+    bed.run("postgres", "DROP DATABASE another").await;
+    bed.run("postgres", "DROP ROLE another; CREATE ROLE another LOGIN")
+        .await;
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::No);
+    assert!(matches!(
+        decided("another", &wanted.names, &observed),
+        Decision::Refuse(_)
+    ));
+    let removal = held.removal(&observed);
+    assert_eq!((removal.database, removal.role), (true, false));
+    bed.run("postgres", "DROP ROLE another").await;
+
+    // Asked for, it is made anew, and is ours again.
+    let verifier = provider.verifier(&secret);
+    provider
+        .ensure_role(&wanted, Some(&verifier))
+        .await
+        .unwrap();
+    provider.ensure_database(&wanted).await.unwrap();
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let held = continues("another", &wanted.names, &observed);
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
+    assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
+    assert_eq!(
+        provider.remove(&held.removal(&observed)).await,
+        Ok(Removed::Done)
+    );
+    provider.forget_claim(&held).await.unwrap();
+    provider.close().await;
+}
+
+/// A crash after CREATE DATABASE, before anybody noted it: what carries the claim's mark is ours, whatever it is called.
+pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
+    let provider = bed.provider("crash");
+    let wanted = desired("crash");
+    let secret = password("crash");
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let Decision::Write { claim, .. } = decided("crash", &wanted.names, &observed) else {
+        panic!()
+    };
+    provider.write_claim(&claim, None).await.unwrap();
+    let verifier = provider.verifier(&secret);
+    provider
+        .ensure_role(&wanted, Some(&verifier))
+        .await
+        .unwrap();
+    let mark = "SELECT database_mark::text FROM db_operator.claims WHERE database_name = 'crash'";
+    let mark = bed.ask("db_operator", mark).await.remove(0);
+    // Another mark is none.
+    let mut administrator = bed
+        .session(ADMINISTRATOR, &bed.password, "postgres")
+        .await
+        .unwrap();
+    for (mark, ours) in [("1000000000", Ours::No), (mark.as_str(), Ours::Yes)] {
+        let create = format!(
+            "CREATE DATABASE crash TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT {mark}"
+        );
+        run(&mut administrator, &create).await.unwrap();
+        let observed = provider.observe(&wanted.names).await.unwrap();
+        assert_eq!(observed.database.as_ref().unwrap().ours, ours);
+        if ours == Ours::No {
+            run(&mut administrator, "DROP DATABASE crash")
+                .await
+                .unwrap();
+        }
+    }
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    let held = continues("crash", &wanted.names, &observed);
+    assert_eq!(held.database, Origin::Creating);
+    assert!(held.removal(&observed).database, "it may be dropped");
+    assert_eq!(provider.ensure_database(&wanted).await.unwrap().len(), 1);
+    assert_eq!(provider.ensure_contents(&wanted).await.unwrap(), []);
+    assert_eq!(
+        provider.login(&wanted.names, &secret).await.unwrap(),
+        Login::Accepted
+    );
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert_eq!(
+        continues("crash", &wanted.names, &observed).database,
+        Origin::Created
+    );
+    assert_eq!(observed.database.unwrap().deviations, Vec::<String>::new());
+
+    // One that asks for it once more finds nothing to be done.
+    assert_eq!(provider.ensure_database(&wanted).await.unwrap(), []);
+    provider.close().await;
+}
+
+/// Claims of the former version say only that something was made. They go on, and so does what they say.
+pub async fn claims_of_the_former_version_go_on(bed: &mut Bed) {
+    let before = bed.provider("upgrade");
+    for name in ["upgraded", "upgraded-lost"] {
+        bed.make(&*before, "upgrade", &desired(name), &password(name))
+            .await;
+    }
+    before.close().await;
+    bed.run("postgres", "DROP DATABASE \"upgraded-lost\"").await;
+    for undo in [
+        "ALTER TABLE db_operator.claims DROP COLUMN database_id, DROP COLUMN role_id, DROP COLUMN database_mark, \
+         DROP COLUMN role_mark",
+        "UPDATE db_operator.meta SET schema_version = 1",
+    ] {
+        bed.run("db_operator", undo).await;
+    }
+
+    let provider = bed.provider("upgrade");
+    let upgraded = names("upgraded", "upgraded");
+    let observed = provider.observe(&upgraded).await.unwrap();
+    let held = continues("upgrade", &upgraded, &observed);
+    assert_eq!(
+        (held.database, held.role),
+        (Origin::Created, Origin::Created)
+    );
+    assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
+    assert_eq!(
+        provider.remove(&held.removal(&observed)).await,
+        Ok(Removed::Done)
+    );
+    provider.forget_claim(&held).await.unwrap();
+
+    // What was not there at the upgrade and is there now, somebody else made.
+    bed.run("postgres", "CREATE DATABASE \"upgraded-lost\"")
+        .await;
+    let lost = names("upgraded-lost", "upgraded-lost");
+    let observed = provider.observe(&lost).await.unwrap();
+    assert_eq!(observed.database.as_ref().unwrap().ours, Ours::No);
+    assert!(matches!(
+        decided("upgrade", &lost, &observed),
+        Decision::Refuse(_)
+    ));
+    bed.run("postgres", "DROP DATABASE \"upgraded-lost\"").await;
+    provider.close().await;
+}
+
+/// Other tables, other numbers: a server that was filled from a dump of everything.
+pub async fn ids_of_another_server_say_nothing(bed: &mut Bed) {
+    let provider = bed.provider("copied");
+    let wanted = desired("copied");
+    bed.make(&*provider, "copied", &wanted, &password("copied"))
+        .await;
+    let copied = "UPDATE db_operator.claims SET database_id = '1.1/' || split_part(database_id, '/', 2), \
+                  role_id = '1.1/1' WHERE database_name = 'copied'";
+    bed.run("db_operator", copied).await;
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Unknown);
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Unknown);
+    continues("copied", &wanted.names, &observed);
+    assert_eq!(provider.ensure_database(&wanted).await.unwrap(), []);
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
+    assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
     provider.close().await;
 }

@@ -91,3 +91,46 @@ pub async fn schemas_and_extensions_are_the_owners(bed: &mut Bed) {
     bed.assert_no_membership_left().await;
     provider.close().await;
 }
+
+/// `public` belongs to the database's owner by a membership (PostgreSQL 15 and later), and may be dropped.
+pub async fn the_schema_public_is_like_any_other(bed: &mut Bed) {
+    let provider = bed.provider("public");
+    let mut wanted = desired("public-schema");
+    let public = SqlName::new("public").unwrap();
+    wanted.postgresql.schemas = vec![public.clone()];
+    if bed.series() < 15 {
+        bed.make(
+            &*provider,
+            "public",
+            &desired("public-schema"),
+            &password("public"),
+        )
+        .await;
+        let error = provider.ensure_contents(&wanted).await.unwrap_err();
+        let ProviderError::InTheWay(sentence) = &error else {
+            panic!("{error}")
+        };
+        let (_, mends) = sentence.split_once("run: ").unwrap();
+        bed.run("public-schema", mends).await;
+    } else {
+        bed.make(&*provider, "public", &wanted, &password("public"))
+            .await;
+    }
+    assert_eq!(provider.ensure_contents(&wanted).await.unwrap(), []);
+
+    bed.run("public-schema", "DROP SCHEMA public").await;
+    wanted.postgresql.schemas = vec![];
+    wanted.postgresql.extensions = vec![Extension {
+        name: SqlName::new("citext").unwrap(),
+        schema: None,
+        version: None,
+    }];
+    let error = provider.ensure_contents(&wanted).await.unwrap_err();
+    assert!(
+        matches!(&error, ProviderError::InTheWay(text) if text.contains("CREATE SCHEMA")),
+        "{error}"
+    );
+    wanted.postgresql.schemas = vec![public];
+    assert_eq!(provider.ensure_contents(&wanted).await.unwrap().len(), 2);
+    provider.close().await;
+}

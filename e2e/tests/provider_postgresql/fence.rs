@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_operator::provider::{Expected, Fence, Login, ProviderError, open};
+use db_operator::provider::{Expected, Fence, Login, ProviderError, SqlName, open};
+use e2e::sql_servers::postgresql::{SUPERUSER, SUPERUSER_PASSWORD};
+use secrecy::SecretString;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::bed::{ADMINISTRATOR, Bed, ask, claim, desired, eventually, names, password};
+use crate::bed::{
+    ADMINISTRATOR, Bed, CANARY, ask, claim, desired, eventually, names, password, run,
+};
 
 /// What a process may do on a server that somebody else has taken over: read the epoch, and ask to be registered,
 /// which changes nothing.
 fn is_harmless(statement: &str) -> bool {
     statement.starts_with("SELECT m.schema_version, e.epoch")
-        || statement.starts_with("INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)\nSELECT e.cluster_id")
+        || statement.starts_with("INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)\nSELECT e.cluster_id")
 }
 
 pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
@@ -274,4 +280,211 @@ pub async fn others_are_left_alone(bed: &mut Bed) {
     assert_eq!(bed.ask("db_operator", rows).await, ["1"]);
     leader.close().await;
     other_cluster.close().await;
+}
+
+/// Everybody sees in `pg_stat_activity` what a visit is called, and may be called the same.
+pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
+    let attacker = bed.provider("copied-attacker");
+    bed.make(
+        &*attacker,
+        "copied-attacker",
+        &desired("copier"),
+        &password("copier"),
+    )
+    .await;
+    attacker.close().await;
+    for (cluster, superuser) in [("copied", false), ("copied-super", true)] {
+        let mut config = bed.config();
+        if superuser {
+            SUPERUSER.clone_into(&mut config.username);
+            config.password = SecretString::from(SUPERUSER_PASSWORD);
+        }
+        config.timeouts.lock = std::time::Duration::from_secs(20);
+        let provider = open(config, Fence::new(cluster, || true));
+        let mut wanted = desired(cluster);
+        bed.make(&*provider, cluster, &wanted, &password(cluster))
+            .await;
+        wanted.postgresql.schemas = vec![SqlName::new("visited").unwrap()];
+
+        // The visit is connected, and its registration waits.
+        let mut holder = bed.superuser("db_operator").await;
+        run(&mut holder, "BEGIN; LOCK TABLE db_operator.sessions")
+            .await
+            .unwrap();
+        let visiting = tokio::spawn({
+            let (provider, wanted) = (Arc::clone(&provider), wanted.clone());
+            async move { provider.ensure_contents(&wanted).await }
+        });
+        let waits = "SELECT count(*)::text FROM pg_stat_activity
+            WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO db_operator.sessions%'";
+        eventually("the registration waits", async || {
+            bed.ask("postgres", waits).await == ["1"]
+        })
+        .await;
+        let mut onlooker = bed
+            .session("copier", &format!("{CANARY}-copier"), "copier")
+            .await
+            .unwrap();
+        let seen = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'db-operator visit %'";
+        let name = ask(&mut onlooker, seen).await;
+        let mut copy = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(bed.server.port)
+            .username("copier")
+            .password(&format!("{CANARY}-copier"))
+            .database("copier")
+            .ssl_mode(PgSslMode::Disable)
+            .application_name(&name[0])
+            .connect()
+            .await
+            .unwrap();
+        let pid = ask(&mut copy, "SELECT pg_backend_pid()::text").await;
+        run(&mut holder, "COMMIT").await.unwrap();
+        assert_eq!(visiting.await.unwrap().unwrap().len(), 1, "{cluster}");
+        let registered = format!(
+            "SELECT count(*)::text FROM db_operator.sessions WHERE pid = {}",
+            pid[0]
+        );
+        assert_eq!(
+            bed.ask("db_operator", &registered).await,
+            ["0"],
+            "{cluster}"
+        );
+        assert_eq!(ask(&mut copy, "SELECT 'still here'").await, ["still here"]);
+        provider.close().await;
+    }
+}
+
+/// A process id names nothing for long: what was registered may be somebody else's by now.
+pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
+    let former = bed.provider("recycled");
+    bed.make(
+        &*former,
+        "recycled",
+        &desired("recycled"),
+        &password("recycled"),
+    )
+    .await;
+    former.close().await;
+    let rows = "SELECT count(*)::text FROM db_operator.sessions WHERE cluster_id = 'recycled'";
+    eventually(
+        "sessions that were closed took their rows along",
+        async || bed.ask("db_operator", rows).await == ["0"],
+    )
+    .await;
+
+    let mut tenant = bed
+        .session("recycled", &format!("{CANARY}-recycled"), "recycled")
+        .await
+        .unwrap();
+    let mut person = bed
+        .session(ADMINISTRATOR, &bed.password, "db_operator")
+        .await
+        .unwrap();
+    let (of_tenant, of_person) = (
+        ask(&mut tenant, "SELECT pg_backend_pid()::text").await,
+        ask(&mut person, "SELECT pg_backend_pid()::text").await,
+    );
+    let administrator = format!("(SELECT oid FROM pg_roles WHERE rolname = '{ADMINISTRATOR}')");
+    for (pid, start, role, server) in [
+        // Of this operator: a role's start that is hidden from the administrator, and a server that has ended.
+        (
+            &of_tenant[0],
+            "now()",
+            administrator.as_str(),
+            "pg_postmaster_start_time()",
+        ),
+        (
+            &of_person[0],
+            "(SELECT backend_start FROM pg_stat_get_activity(PID))",
+            administrator.as_str(),
+            "'2001-01-01'",
+        ),
+        // Of a version that did not know of these.
+        (&of_tenant[0], "now() + interval '1 s'", "NULL", "NULL"),
+        (&of_person[0], "now() + interval '1 s'", "NULL", "NULL"),
+    ] {
+        let insert = format!(
+            "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)
+             SELECT 'recycled', 1, {pid}, {}, {role}, {server}",
+            start.replace("PID", pid)
+        );
+        bed.run("db_operator", &insert).await;
+    }
+    let leader = bed.provider("recycled");
+    leader.inspect().await.unwrap();
+    assert_eq!(bed.ask("db_operator", rows).await, ["1"]);
+    for session in [&mut tenant, &mut person] {
+        assert_eq!(ask(session, "SELECT 'still here'").await, ["still here"]);
+    }
+
+    // A session of that version goes on being one.
+    bed.run(
+        "db_operator",
+        "UPDATE db_operator.sessions SET role_oid = NULL, server_start = NULL WHERE cluster_id = 'recycled'",
+    )
+    .await;
+    let pid = bed
+        .ask(
+            "db_operator",
+            "SELECT pid::text FROM db_operator.sessions WHERE cluster_id = 'recycled'",
+        )
+        .await;
+    let next = bed.provider("recycled");
+    next.inspect().await.unwrap();
+    let alive = format!(
+        "SELECT count(*)::text FROM pg_stat_activity WHERE pid = {}",
+        pid[0]
+    );
+    eventually("the former leader's session was ended", async || {
+        bed.ask("postgres", &alive).await == ["0"]
+    })
+    .await;
+    leader.close().await;
+    next.close().await;
+}
+
+/// What the former version of the operator made goes on, with what it holds.
+pub async fn tables_of_a_former_version_are_brought_up_to_date(bed: &mut Bed) {
+    const FORMER: &str =
+        "ALTER TABLE db_operator.sessions DROP COLUMN role_oid, DROP COLUMN server_start;
+        ALTER TABLE db_operator.claims DROP COLUMN left_over;
+        UPDATE db_operator.meta SET schema_version = 1";
+    let version = "SELECT schema_version::text FROM db_operator.meta";
+    let provider = bed.provider("upgraded");
+    let wanted = desired("upgraded");
+    bed.make(&*provider, "upgraded", &wanted, &password("upgraded"))
+        .await;
+    let latest = bed.ask("db_operator", version).await;
+
+    // Found by the next leader.
+    bed.run("db_operator", FORMER).await;
+    let leader = bed.provider("upgraded");
+    leader.inspect().await.unwrap();
+    assert_eq!(bed.ask("db_operator", version).await, latest);
+    let observed = leader.observe(&wanted.names).await.unwrap();
+    assert_eq!(observed.claims, [claim("upgraded", &wanted.names)]);
+    let error = provider.survey().await.unwrap_err();
+    assert!(matches!(error, ProviderError::Superseded { .. }), "{error}");
+
+    // Under one that is at work: a backup of before the upgrade was restored.
+    bed.run("db_operator", FORMER).await;
+    end_sessions(bed).await;
+    eventually("it goes on", async || {
+        leader.observe(&wanted.names).await.is_ok()
+    })
+    .await;
+    assert_eq!(bed.ask("db_operator", version).await, latest);
+
+    // One that nobody knows yet is left alone.
+    bed.run(
+        "db_operator",
+        "UPDATE db_operator.meta SET schema_version = 1000",
+    )
+    .await;
+    let error = bed.provider("upgraded-never").inspect().await.unwrap_err();
+    assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
+    let back = format!("UPDATE db_operator.meta SET schema_version = {}", latest[0]);
+    bed.run("db_operator", &back).await;
+    leader.close().await;
 }

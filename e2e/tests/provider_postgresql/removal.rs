@@ -1,8 +1,13 @@
 //! Taking away.
 
-use db_operator::provider::{Login, Removal, Removed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::bed::{ADMINISTRATOR, Bed, CANARY, desired, eventually, names, password, run};
+use db_operator::provider::{Claim, Login, Names, Provider, Removal, Removed};
+
+use crate::bed::{
+    ADMINISTRATOR, Bed, CANARY, ask, desired, eventually, names, password, run, session_at,
+};
 
 fn everything(name: &str) -> Removal {
     Removal {
@@ -15,8 +20,25 @@ fn everything(name: &str) -> Removal {
 fn sentence(removed: Removed) -> String {
     match removed {
         Removed::Blocked(sentence) => sentence,
-        Removed::Done => panic!("nothing was in the way"),
+        Removed::Done | Removed::LeftOver(_) => panic!("nothing was in the way"),
     }
+}
+
+fn left_over(removed: Removed) -> String {
+    match removed {
+        Removed::LeftOver(sentence) => sentence,
+        Removed::Done | Removed::Blocked(_) => panic!("nothing was left over: {removed:?}"),
+    }
+}
+
+/// As the caller does who gives up an object whose user is left over.
+async fn release(provider: &dyn Provider, names: &Names) {
+    let claim = provider.observe(names).await.unwrap().claims.remove(0);
+    let released = Claim {
+        released: true,
+        ..claim.clone()
+    };
+    provider.write_claim(&released, Some(&claim)).await.unwrap();
 }
 
 pub async fn everything_goes(bed: &mut Bed) {
@@ -83,7 +105,7 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
         .unwrap();
 
     let blocked = sentence(provider.remove(&everything("busy")).await.unwrap());
-    let pid = crate::bed::ask(&mut superuser, "SELECT pg_backend_pid()::text")
+    let pid = ask(&mut superuser, "SELECT pg_backend_pid()::text")
         .await
         .remove(0);
     assert!(
@@ -135,8 +157,8 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
     provider.close().await;
 }
 
-/// What keeps a database without being a session.
-pub async fn prepared_transactions_are_named(bed: &mut Bed) {
+/// What keeps a database without being a session is for those to end who can go in, so it is left open for them.
+pub async fn what_is_prepared_is_named_and_left_open(bed: &mut Bed) {
     let provider = bed.provider("prepared");
     bed.make(
         &*provider,
@@ -145,23 +167,138 @@ pub async fn prepared_transactions_are_named(bed: &mut Bed) {
         &password("prepared"),
     )
     .await;
+    let prepare = "BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'it''s held'";
+    let mut owner = bed
+        .session("prepared", &format!("{CANARY}-prepared"), "prepared")
+        .await
+        .unwrap();
+    run(&mut owner, prepare).await.unwrap();
+    // As a former version left it.
     bed.run(
-        "prepared",
-        "BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'held'",
+        "postgres",
+        "ALTER DATABASE prepared ALLOW_CONNECTIONS false; ALTER ROLE prepared NOLOGIN",
     )
     .await;
-    eventually("the prepared transaction is named", async || {
-        let blocked = sentence(provider.remove(&everything("prepared")).await.unwrap());
-        blocked.contains("prepared transaction")
+    let blocked = sentence(provider.remove(&everything("prepared")).await.unwrap());
+    assert!(blocked.contains("in database \"prepared\""), "{blocked}");
+    let (_, statement) = blocked.split_once("run: ").unwrap();
+    assert_eq!(statement, "ROLLBACK PREPARED 'it''s held'");
+    let mut owner = bed
+        .session("prepared", &format!("{CANARY}-prepared"), "prepared")
+        .await
+        .unwrap();
+    run(&mut owner, statement).await.unwrap();
+
+    bed.run(
+        "prepared",
+        "CREATE SUBSCRIPTION \"Feed\" CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)",
+    )
+    .await;
+    let blocked = sentence(provider.remove(&everything("prepared")).await.unwrap());
+    assert!(
+        blocked.contains("run: DROP SUBSCRIPTION \"Feed\""),
+        "{blocked}"
+    );
+    bed.run("prepared", "DROP SUBSCRIPTION \"Feed\"").await;
+    assert_eq!(
+        provider.remove(&everything("prepared")).await.unwrap(),
+        Removed::Done
+    );
+    provider.close().await;
+}
+
+/// A lock that a session of the user's own holds, which would be waited for until it ends.
+pub async fn a_lock_of_the_users_own_is_ended(bed: &mut Bed) {
+    let provider = bed.provider("own-lock");
+    bed.make(
+        &*provider,
+        "own-lock",
+        &desired("own-lock"),
+        &password("own-lock"),
+    )
+    .await;
+    // Also what an owner can set against a drop.
+    let mut owner = bed
+        .session("own-lock", &format!("{CANARY}-own-lock"), "own-lock")
+        .await
+        .unwrap();
+    for hindrance in [
+        "ALTER DATABASE \"own-lock\" IS_TEMPLATE true",
+        "ALTER DATABASE \"own-lock\" CONNECTION LIMIT 20",
+    ] {
+        run(&mut owner, hindrance).await.unwrap();
+    }
+    // They come back whenever they are ended.
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    for statement in [
+        "BEGIN; ALTER ROLE \"own-lock\" SET work_mem = '1MB'; ALTER ROLE \"own-lock\" PASSWORD NULL; SELECT pg_sleep(60)",
+        "BEGIN; ALTER DATABASE \"own-lock\" CONNECTION LIMIT 7; SELECT pg_sleep(60)",
+    ] {
+        let stop = Arc::clone(&stop);
+        let port = bed.server.port;
+        tasks.push(tokio::spawn(async move {
+            while !stop.load(Ordering::SeqCst) {
+                let password = format!("{CANARY}-own-lock");
+                let session = session_at(port, "own-lock", &password, "own-lock");
+                if let Ok(mut session) = session.await {
+                    let _ = run(&mut session, statement).await;
+                }
+                tokio::task::yield_now().await;
+            }
+        }));
+    }
+    let holders = "SELECT count(*)::text FROM pg_stat_activity WHERE usename = 'own-lock' AND query LIKE 'BEGIN; ALTER%'";
+    eventually("they hold their locks", async || {
+        bed.ask("postgres", holders).await == ["2"]
     })
     .await;
-    bed.run("postgres", "ALTER DATABASE prepared ALLOW_CONNECTIONS true")
-        .await;
-    bed.run("prepared", "ROLLBACK PREPARED 'held'").await;
-    eventually("the database goes once nothing holds it", async || {
-        provider.remove(&everything("prepared")).await.unwrap() == Removed::Done
+    eventually("it goes all the same", async || {
+        provider.remove(&everything("own-lock")).await.unwrap() == Removed::Done
     })
     .await;
+    stop.store(true, Ordering::SeqCst);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    bed.assert_no_membership_left().await;
+    provider.close().await;
+}
+
+/// A lock of somebody's whose session the administrator may not end.
+pub async fn who_holds_a_lock_is_named(bed: &mut Bed) {
+    let provider = bed.provider("locked");
+    bed.make(
+        &*provider,
+        "locked",
+        &desired("locked"),
+        &password("locked"),
+    )
+    .await;
+    for statement in [
+        "ALTER ROLE locked VALID UNTIL 'infinity'",
+        "ALTER DATABASE locked CONNECTION LIMIT 7",
+        "COMMENT ON DATABASE locked IS 'a comment'",
+    ] {
+        let mut holder = bed.superuser("postgres").await;
+        let pid = ask(&mut holder, "SELECT pg_backend_pid()::text").await;
+        run(&mut holder, &format!("BEGIN; {statement}"))
+            .await
+            .unwrap();
+        let blocked = sentence(provider.remove(&everything("locked")).await.unwrap());
+        assert!(
+            blocked.contains(&format!(
+                "process {} (user \"super\", application \"bed\") holds a lock",
+                pid[0]
+            )) && blocked.contains(&format!("SELECT pg_terminate_backend({})", pid[0])),
+            "{statement}: {blocked}"
+        );
+        run(&mut holder, "ROLLBACK").await.unwrap();
+    }
+    assert_eq!(
+        provider.remove(&everything("locked")).await.unwrap(),
+        Removed::Done
+    );
     provider.close().await;
 }
 
@@ -209,8 +346,69 @@ pub async fn a_vacuum_at_work_does_not_keep_a_database(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn leftovers_are_named(bed: &mut Bed) {
+/// Everything that a team can hang on another team's user in its own database.
+pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
+    const HANG: &str = "CREATE SCHEMA s; CREATE TABLE s.t (a int); CREATE TABLE s.u (a int);
+        ALTER TABLE s.u ENABLE ROW LEVEL SECURITY;
+        GRANT USAGE ON SCHEMA s TO victim WITH GRANT OPTION;
+        GRANT SELECT ON s.t TO victim WITH GRANT OPTION;
+        GRANT SELECT (a) ON s.u TO victim;
+        CREATE POLICY of_one ON s.u TO victim USING (true);
+        CREATE POLICY of_two ON s.u TO victim, hanger USING (true);
+        CREATE FUNCTION s.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        GRANT EXECUTE ON FUNCTION s.f() TO victim;
+        CREATE TYPE s.y AS (a int);
+        GRANT USAGE ON TYPE s.y TO victim;
+        ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO victim;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT ON TABLES TO victim;
+        GRANT CONNECT ON DATABASE hanger TO victim WITH GRANT OPTION;
+        DO 'BEGIN PERFORM lo_create(4711); END';
+        GRANT SELECT ON LARGE OBJECT 4711 TO victim";
+    let provider = bed.provider("hung");
+    for name in ["hanger", "victim"] {
+        bed.make(&*provider, "hung", &desired(name), &password(name))
+            .await;
+    }
+    let mut hanger = bed
+        .session("hanger", &format!("{CANARY}-hanger"), "hanger")
+        .await
+        .unwrap();
+    run(&mut hanger, HANG).await.unwrap();
+    let mut victim = bed
+        .session("victim", &format!("{CANARY}-victim"), "hanger")
+        .await
+        .unwrap();
+    run(&mut victim, "GRANT SELECT ON s.t TO PUBLIC")
+        .await
+        .unwrap();
+
+    assert_eq!(
+        provider.remove(&everything("victim")).await.unwrap(),
+        Removed::Done
+    );
+    let observed = provider.observe(&names("victim", "victim")).await.unwrap();
+    assert_eq!((observed.database, observed.role), (None, None));
+    run(&mut hanger, "INSERT INTO s.t VALUES (1); SELECT s.f()")
+        .await
+        .unwrap();
+    let policies = "SELECT polname::text FROM pg_policy";
+    assert_eq!(bed.ask("hanger", policies).await, ["of_two"]);
+    bed.assert_no_membership_left().await;
+    assert_eq!(
+        provider.ensure_database(&desired("hanger")).await.unwrap(),
+        []
+    );
+    assert_eq!(
+        provider.remove(&everything("hanger")).await.unwrap(),
+        Removed::Done
+    );
+    provider.close().await;
+}
+
+/// What hangs on a user where we have nothing to take away: the user is left over, and goes later.
+pub async fn a_user_is_left_over_where_others_keep_it(bed: &mut Bed) {
     let provider = bed.provider("leftovers");
+    let of = names("mover", "mover");
     bed.make(
         &*provider,
         "leftovers",
@@ -219,41 +417,103 @@ pub async fn leftovers_are_named(bed: &mut Bed) {
     )
     .await;
     bed.run("postgres", "CREATE DATABASE elsewhere").await;
-    bed.run("elsewhere", "CREATE TABLE t (a int); ALTER TABLE t OWNER TO mover; CREATE TABLE u (a int); GRANT SELECT ON u TO mover").await;
-    bed.run("postgres", "GRANT TEMPORARY ON DATABASE elsewhere TO mover")
-        .await;
-    let sentence = sentence(provider.remove(&everything("mover")).await.unwrap());
-    assert!(
-        sentence.contains("it owns 1 objects in database \"elsewhere\""),
-        "{sentence}"
-    );
-    assert!(
-        sentence.contains("it has privileges on 1 objects in database \"elsewhere\""),
-        "{sentence}"
-    );
-    assert!(
-        sentence.contains("it has privileges on database elsewhere"),
-        "{sentence}"
-    );
+    bed.run(
+        "elsewhere",
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO mover;
+         CREATE TABLE u (a int); GRANT SELECT ON u TO mover",
+    )
+    .await;
+    bed.run(
+        "postgres",
+        "GRANT TEMPORARY ON DATABASE elsewhere TO mover; CREATE ROLE club; GRANT club TO mover; GRANT mover TO stranger",
+    )
+    .await;
+    for _ in 0..2 {
+        let sentence = left_over(provider.remove(&everything("mover")).await.unwrap());
+        for part in [
+            "it owns 1 object in database \"elsewhere\"; there, as a superuser, run: REASSIGN OWNED BY \"mover\"",
+            "it has privileges on 1 object in database \"elsewhere\"; there, as a superuser, run: DROP OWNED BY \"mover\"",
+            "REVOKE ALL ON DATABASE \"elsewhere\" FROM \"mover\"",
+        ] {
+            assert!(sentence.contains(part), "{sentence}");
+        }
+    }
+    let observed = provider.observe(&of).await.unwrap();
+    assert_eq!(observed.database, None, "its own database went");
+    assert!(!observed.role.unwrap().can_login);
+    let password_of = "SELECT (rolpassword IS NULL)::text FROM pg_authid WHERE rolname = 'mover'";
+    assert_eq!(bed.ask("postgres", password_of).await, ["true"]);
     assert_eq!(
-        provider
-            .observe(&names("mover", "mover"))
-            .await
-            .unwrap()
-            .database,
-        None,
-        "its own database went"
+        bed.ask("elsewhere", "SELECT a::text FROM t").await,
+        ["1"],
+        "what it owns elsewhere is kept"
     );
+
+    // Nobody else is given its name, and the object that comes again takes it back.
+    release(&*provider, &of).await;
+    provider.inspect().await.unwrap();
+    assert!(provider.observe(&of).await.unwrap().role.is_some());
+    bed.make(
+        &*provider,
+        "leftovers",
+        &desired("mover"),
+        &password("mover-again"),
+    )
+    .await;
+    provider.inspect().await.unwrap();
+    left_over(provider.remove(&everything("mover")).await.unwrap());
+    release(&*provider, &of).await;
+
+    // It goes by itself once nothing hangs on it.
     bed.run(
         "elsewhere",
         "REASSIGN OWNED BY \"mover\" TO super; DROP OWNED BY \"mover\"",
     )
     .await;
-    assert_eq!(
-        provider.remove(&everything("mover")).await.unwrap(),
-        Removed::Done
-    );
+    provider.inspect().await.unwrap();
+    let observed = provider.observe(&of).await.unwrap();
+    assert_eq!((observed.role, observed.claims), (None, vec![]));
     bed.run("postgres", "DROP DATABASE elsewhere").await;
+    bed.run("postgres", "DROP ROLE club").await;
+    bed.assert_no_membership_left().await;
+    provider.close().await;
+}
+
+/// A GRANT that is not committed keeps a user as well, for as long as somebody likes.
+pub async fn an_open_grant_leaves_a_user_over(bed: &mut Bed) {
+    let provider = bed.provider("granted");
+    for name in ["granter", "granted"] {
+        bed.make(&*provider, "granted", &desired(name), &password(name))
+            .await;
+    }
+    let mut granter = bed
+        .session("granter", &format!("{CANARY}-granter"), "granter")
+        .await
+        .unwrap();
+    run(
+        &mut granter,
+        "CREATE TABLE t (a int); BEGIN; GRANT SELECT ON t TO granted",
+    )
+    .await
+    .unwrap();
+    let pid = ask(&mut granter, "SELECT pg_backend_pid()::text").await;
+    let sentence = left_over(provider.remove(&everything("granted")).await.unwrap());
+    assert!(
+        sentence.contains(&format!("process {} (user \"granter\"", pid[0])),
+        "{sentence}"
+    );
+    release(&*provider, &names("granted", "granted")).await;
+    provider.inspect().await.unwrap();
+    run(&mut granter, "ROLLBACK").await.unwrap();
+    eventually("it is dropped then", async || {
+        provider.inspect().await.unwrap();
+        let observed = provider
+            .observe(&names("granted", "granted"))
+            .await
+            .unwrap();
+        observed.role.is_none() && observed.claims.is_empty()
+    })
+    .await;
     provider.close().await;
 }
 

@@ -1,8 +1,10 @@
-//! A TCP proxy that can be cut: what goes through it stops, and new connections are refused.
+//! A TCP proxy that can be cut (what goes through it stops, and new connections are refused) and made slow.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +14,8 @@ use tokio::sync::watch;
 pub struct Proxy {
     address: SocketAddr,
     open: watch::Sender<bool>,
+    /// How late answers are.
+    late: watch::Sender<Option<Range<Duration>>>,
     requests: Arc<AtomicU64>,
 }
 
@@ -21,18 +25,21 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, state) = watch::channel(true);
+        let (late, delay) = watch::channel(None);
         let requests = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *state.borrow() {
-                    tokio::spawn(pass(client, server, state.clone(), Arc::clone(&count)));
+                    let how = (state.clone(), delay.clone());
+                    tokio::spawn(pass(client, server, how, Arc::clone(&count)));
                 }
             }
         });
         Self {
             address,
             open,
+            late,
             requests,
         }
     }
@@ -52,6 +59,11 @@ impl Proxy {
         self.open.send_replace(true);
     }
 
+    /// Lets each answer wait for a time of this range from now on.
+    pub fn slow_down(&self, late: Range<Duration>) {
+        self.late.send_replace(Some(late));
+    }
+
     /// How many requests clients have sent, as the sizes of TLS' records tell.
     pub fn requests_sent(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
@@ -62,7 +74,10 @@ impl Proxy {
 async fn pass(
     client: TcpStream,
     server: SocketAddr,
-    mut open: watch::Receiver<bool>,
+    (mut open, late): (
+        watch::Receiver<bool>,
+        watch::Receiver<Option<Range<Duration>>>,
+    ),
     requests: Arc<AtomicU64>,
 ) {
     let Ok(server) = TcpStream::connect(server).await else {
@@ -71,18 +86,32 @@ async fn pass(
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let mut records = Records::default();
+    let asked = AtomicBool::new(false);
     let upstream = async {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
             requests.fetch_add(records.requests(&buffer[..count]), Ordering::SeqCst);
+            asked.store(true, Ordering::SeqCst);
             if to_server.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+    };
+    let downstream = async {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+            let time = late.borrow().clone();
+            if let Some(time) = time.filter(|_| asked.swap(false, Ordering::SeqCst)) {
+                tokio::time::sleep(rand::random_range(time)).await;
+            }
+            if to_client.write_all(&buffer[..count]).await.is_err() {
                 break;
             }
         }
     };
     tokio::select! {
         () = upstream => {}
-        _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+        () = downstream => {}
         _ = open.wait_for(|open| !open) => {}
     }
 }

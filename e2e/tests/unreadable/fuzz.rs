@@ -58,7 +58,7 @@ async fn flood(bed: &Bed, team: &Bed, seed: u64, objects: usize) {
     let odd: Vec<Odd> = (0..objects).map(|number| source.next(number)).collect();
 
     let began = Instant::now();
-    let answers = meanwhile(bed, &own, async || write_all(bed, team, odd).await).await;
+    let answers = meanwhile(bed, &own, write_all(bed, team, odd)).await;
     println!("{answers:?} after {:?}", began.elapsed());
     let taken: usize = answers.range(200..300).map(|(_, count)| count).sum();
     assert!(taken * 3 > objects, "hardly any was taken: {answers:?}");
@@ -67,10 +67,7 @@ async fn flood(bed: &Bed, team: &Bed, seed: u64, objects: usize) {
     bystander::makes_another(bed, "during").await;
 
     bed.kill_the_leader().await;
-    meanwhile(bed, &own, async || {
-        bystander::makes_another(bed, "after").await
-    })
-    .await;
+    meanwhile(bed, &own, bystander::makes_another(bed, "after")).await;
     eventually("the leader is ready", SOON, async || {
         match bed.leader_says("readyz").await {
             (200, _) => Ok(()),
@@ -97,10 +94,10 @@ async fn flood(bed: &Bed, team: &Bed, seed: u64, objects: usize) {
 }
 
 /// Does something while the bystander's Database is asked for, and a while longer.
-async fn meanwhile<T>(bed: &Bed, own: &str, act: impl AsyncFn() -> T) -> T {
+async fn meanwhile<T>(bed: &Bed, own: &str, act: impl Future<Output = T>) -> T {
     let (stop, stopped) = watch::channel(false);
     let acting = async {
-        let done = act().await;
+        let done = act.await;
         tokio::time::sleep(AFTERWARDS).await;
         stop.send(true).unwrap();
         done

@@ -7,6 +7,7 @@
 //! | `raw.rs` | objects as JSON, since no typed client reads them, and taking all of them away |
 //! | `bystander.rs` | a Database of another team, asked for once a second |
 //! | `dates.rs` | a time that Go reads and we do not, in an object of each kind that is watched or read |
+//! | `plane.rs` | the same before the operator begins, on an API server of the test's own; a watch that is refused |
 //! | `odd.rs` | objects as a team could write them, from a seed |
 //! | `fuzz.rs` | a few thousand of those |
 #![allow(
@@ -20,6 +21,7 @@ mod bystander;
 mod dates;
 mod fuzz;
 mod odd;
+mod plane;
 mod raw;
 
 /// Held by whoever ends operators: these tests would take each other's leader away.

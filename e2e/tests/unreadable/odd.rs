@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::TOO_LATE;
-use crate::raw::Kind;
+use crate::raw::{self, Kind};
 
 /// The most bytes of an annotation, as the API server takes it; of other fields twice as much.
 const LARGE: usize = 240_000;
@@ -65,6 +65,7 @@ impl Source {
         let name = format!("{}-f{number}", self.prefix);
         let mut object = self.plain(kind);
         object["metadata"]["name"] = json!(name);
+        object["metadata"]["annotations"] = raw::managed()["metadata"]["annotations"].clone();
         for _ in 0..self.random.random_range(1..=3) {
             self.spoil(kind, &mut object);
         }
@@ -317,6 +318,11 @@ impl Source {
                     "db-operator-secret",
                     "kubectl",
                 ]);
+                let version = match kind {
+                    Kind::Database | Kind::Backup => "db-operator.dev/v1alpha1",
+                    Kind::Job => "batch/v1",
+                    Kind::Pod | Kind::Secret | Kind::Event | Kind::ConfigMap => "v1",
+                };
                 let time = self.pick(&[
                     TOO_LATE,
                     "0001-01-01T00:00:00Z",
@@ -324,9 +330,8 @@ impl Source {
                     "1600-02-29T00:00:00Z",
                 ]);
                 json!({"metadata": {
-                    "annotations": {"example.com/late": "1"},
                     "managedFields": [{
-                        "manager": manager, "operation": "Update", "apiVersion": "v1", "time": time, "fieldsType": "FieldsV1",
+                        "manager": manager, "operation": "Update", "apiVersion": version, "time": time, "fieldsType": "FieldsV1",
                         "fieldsV1": {"f:metadata": {"f:annotations": {"f:example.com/late": {}}}},
                     }],
                 }})

@@ -58,17 +58,33 @@ pub async fn asked(bed: &Bed, method: &str, path: &str, body: &Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Has `who` write a managed field with a time that is too late, as another manager than itself, and sees that it is stored.
-pub async fn date(who: &Bed, path: &str) {
-    let patch = json!({"metadata": {
-        "annotations": {"example.com/late": "1"},
+/// What the managed fields are about: whoever changes it in the same request is its manager instead.
+pub fn managed() -> Value {
+    json!({"metadata": {"annotations": {"example.com/late": "1"}}})
+}
+
+/// A patch of an object at this path that writes a managed field with a time that is too late, as another manager than
+/// whoever sends it.
+pub fn late(path: &str) -> Value {
+    let parts: Vec<&str> = path.split('/').collect();
+    // The API server keeps no entry of another version than the object's.
+    let version = match parts[1] {
+        "api" => parts[2].to_owned(),
+        _ => format!("{}/{}", parts[2], parts[3]),
+    };
+    json!({"metadata": {
         "managedFields": [{
-            "manager": "late", "operation": "Update", "apiVersion": "v1", "time": TOO_LATE,
+            "manager": "late", "operation": "Update", "apiVersion": version, "time": TOO_LATE,
             "fieldsType": "FieldsV1",
             "fieldsV1": {"f:metadata": {"f:annotations": {"f:example.com/late": {}}}},
         }],
-    }});
-    let stored = asked(who, "PATCH", path, &patch).await;
+    }})
+}
+
+/// Has `who` write that, and sees that it is stored.
+pub async fn date(who: &Bed, path: &str) {
+    asked(who, "PATCH", path, &managed()).await;
+    let stored = asked(who, "PATCH", path, &late(path)).await;
     let stored = stored["metadata"]["managedFields"].to_string();
     assert!(stored.contains(TOO_LATE), "{path}: {stored}");
 }

@@ -49,6 +49,11 @@ pub struct DatabaseInstanceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_privileges: Vec<MissingPrivilege>,
 
+    /// What the platform team should know of the server, though Databases can be made there: rights by which others get
+    /// at the databases of their owners. Each with the SQL that mends it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+
     /// How many Databases refer to this instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub databases: Option<i64>,
@@ -100,5 +105,15 @@ pub struct MissingPrivilege {
     pub needed_for: String,
 
     /// The statement that grants it, to be run by somebody who may.
+    pub sql: String,
+}
+
+/// Something about the server that is not as it should be.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Warning {
+    /// What it is.
+    pub what: String,
+
+    /// The statement that mends it, to be run by somebody who may.
     pub sql: String,
 }

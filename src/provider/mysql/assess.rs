@@ -27,7 +27,18 @@ const VIEWS: &str = "SELECT CONVERT(TABLE_NAME USING utf8mb4) AS name, CONVERT(T
      CAST(TABLE_ROWS AS SIGNED) AS opened FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? \
      AND CAST(TABLE_SCHEMA AS BINARY) = CAST(? AS BINARY) AND TABLE_TYPE = 'VIEW'";
 
+/// What goes wrong is the schema's own: its owner decides how much there is to read, and what a view leads to.
 pub(super) async fn assess(
+    session: &mut Session,
+    contact: &Contact,
+    names: &Names,
+) -> Result<Assessment, ProviderError> {
+    read(session, contact, names)
+        .await
+        .map_err(|error| error.in_database(names.database.as_str()))
+}
+
+async fn read(
     session: &mut Session,
     contact: &Contact,
     names: &Names,
@@ -109,7 +120,7 @@ async fn shows_routines(
             return Ok(true);
         }
     }
-    let of = Some((&names.database, &names.role));
+    let of = catalog::Which::Concerning(&names.database, &names.role);
     let grants = catalog::grants(session, dialect, &[], of).await?;
     Ok(grants.iter().any(|grant| {
         let reaches = |schema: &str| dialect.reaches(&grant.pattern, schema);

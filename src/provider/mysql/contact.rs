@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::super::pool::{Lease, Pool, Slot};
 use super::super::{Expected, Fence, Flavour, ProviderError, ServerConfig, TlsMode, Usage};
+use super::catalog;
 use super::dialect::Dialect;
+use super::exposure;
 use super::grants::{self, Held};
 use super::session::{self, Session};
 use super::{error, fence, home};
@@ -117,6 +119,11 @@ impl Sessions {
         Ok((session, slot))
     }
 
+    /// For which cluster these sessions work.
+    pub(super) fn cluster_id(&self) -> &str {
+        self.fence.cluster_id()
+    }
+
     /// The right to have one more connection open, which is not kept.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
         self.pool.visit().await
@@ -173,8 +180,9 @@ impl Sessions {
     async fn first_contact(&self, session: &mut Session) -> Result<Contact, ProviderError> {
         let found = home::identity(session).await?;
         self.recognize(found.as_deref())?;
-        let dialect = dialect(session, self.config.tls.mode).await?;
+        let mut dialect = dialect(session, self.config.tls.mode).await?;
         let (account, held) = privileges(session).await?;
+        look_for_everybody(session, &mut dialect, &account).await?;
         let grant = Arc::from(grants::everything(&dialect, &account));
         session.set_grant(&grant);
         if found.is_none() {
@@ -185,6 +193,9 @@ impl Sessions {
             self.identity().proposed = session::token();
         }
         let epoch = fence::enter(session, &self.fence, self.config.timeouts.statement).await?;
+        if found.is_some() {
+            home::upgrade(session).await?;
+        }
         Ok(Contact {
             kills_by_procedure: home::has_kill_procedure(session).await?,
             dialect,
@@ -209,16 +220,39 @@ pub(super) async fn dialect(
 ) -> Result<Dialect, ProviderError> {
     let doing = "asking the server for its version";
     let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-               ('version', 'version_comment', 'lower_case_table_names', 'partial_revokes')";
+               ('version', 'version_comment', 'lower_case_table_names', 'partial_revokes', 'mandatory_roles')";
     let variables = session.variables(doing, sql).await?;
     let value = |name: &str| variables.get(name).map_or("", String::as_str);
     let folds = value("lower_case_table_names") != "0";
     let literal = value("partial_revokes") == "ON";
-    let dialect = Dialect::new(value("version"), value("version_comment"), folds, literal)?;
+    let mut dialect = Dialect::new(value("version"), value("version_comment"), folds, literal)?;
+    dialect.everybody = if dialect.is_mariadb() {
+        vec![exposure::public()]
+    } else {
+        exposure::mandatory_roles(value("mandatory_roles"))
+    };
+    dialect.encrypted = mode != TlsMode::Disable;
     if dialect.flavour == Flavour::Mysql && mode == TlsMode::Disable {
         return Err(ProviderError::Unsupported(error::NEEDS_TLS.to_owned()));
     }
     Ok(dialect)
+}
+
+/// Adds the roles that the roles of all users have. An administrator who may not look is told which privilege it takes: who
+/// gets at a database is not known otherwise.
+pub(super) async fn look_for_everybody(
+    session: &mut Session,
+    dialect: &mut Dialect,
+    account: &str,
+) -> Result<(), ProviderError> {
+    if dialect.everybody.is_empty() {
+        return Ok(());
+    }
+    let edges = catalog::role_members(session, dialect)
+        .await
+        .map_err(|error| grants::to_look(error, account))?;
+    dialect.everybody = exposure::everybody(std::mem::take(&mut dialect.everybody), &edges);
+    Ok(())
 }
 
 /// The administrator's account as statements name it, and its global privileges, those of active roles included.
@@ -229,14 +263,21 @@ pub(super) async fn privileges(session: &mut Session) -> Result<(String, Held), 
         Some(row) => (row.text("account")?, row.text("roles")?),
         None => (String::new(), String::new()),
     };
+    let own = || "SHOW GRANTS".to_owned();
     // MySQL answers with the roles' names, and with their privileges only when they are named. The list is the
     // server's own and quoted by it; MariaDB includes the active role by itself and quotes nothing.
-    let sql = if roles.starts_with('`') {
-        format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")
+    let rows = if roles.starts_with('`') {
+        let with_roles = format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}");
+        match session.show(doing, with_roles).await {
+            // Somebody took a role away since the session began, which goes on with it.
+            Err(failure) if failure.number == Some(error::NO_ROLE) => {
+                session.show(doing, own()).await?
+            }
+            answer => answer?,
+        }
     } else {
-        "SHOW GRANTS".to_owned()
+        session.show(doing, own()).await?
     };
-    let rows = session.show(doing, sql).await?;
     let lines: Vec<String> = rows
         .iter()
         .map(|row| row.text_at(0))

@@ -4,20 +4,31 @@
 //! the MySQL 8.4 and 9.x reference manuals, the MariaDB knowledge base, and both servers themselves.
 
 use super::super::ident::{self, SqlName};
-use super::super::{Flavour, ProviderError, Verifier};
+use super::super::{Flavour, ProviderError, Timeouts, Verifier};
+use super::catalog::Holder;
 
 /// The session settings that the meaning and the duration of every statement depend on, in one statement that both
 /// servers take: `/*M! … */` is executed by MariaDB and a comment to MySQL, `/*!80000 … */` the other way round.
 ///
 /// - `sql_mode` without `ANSI_QUOTES` and `NO_BACKSLASH_ESCAPES`, so that quoting is certain, and on MariaDB with
 ///   `NO_AUTO_CREATE_USER`, without which a GRANT makes an account that has no password.
+/// - `lc_messages`: a few errors are told apart by their text.
+/// - What a server may be set to for everybody, and would change or hide what is read and written here: read-only
+///   transactions, `sql_select_limit`, `sql_safe_updates`, no checks of keys.
+/// - `wait_timeout`, so that the server does not close what the pool keeps.
 /// - `lock_wait_timeout`, which is a year (MySQL) or a day (MariaDB) by default.
 /// - `information_schema_stats_expiry = 0`: sizes of tables on MySQL as they are, not as they were a day ago.
 /// - The named lock is how a session is found again by the next leader (see `fence.rs`).
-pub(super) fn pin(lock_seconds: u64, statement_seconds: u64, lock_name: &str) -> String {
+pub(super) fn pin(limits: &Timeouts, lock_name: &str) -> String {
+    let lock_seconds = limits.lock.as_secs().max(1);
+    let statement_seconds = limits.statement.as_secs().max(1);
+    let kept_seconds = (limits.idle + limits.statement).as_secs() * 2 + 60;
     format!(
         "SET SESSION sql_mode = CONCAT('STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION' \
          /*M! , ',NO_AUTO_CREATE_USER' */ ), autocommit = 1, time_zone = '+00:00', \
+         lc_messages = 'en_US', sql_select_limit = 18446744073709551615, sql_safe_updates = 0, sql_big_selects = 1, \
+         foreign_key_checks = 1, unique_checks = 1, sql_auto_is_null = 0, wait_timeout = {kept_seconds}, \
+         /*M! tx_read_only = 0, */ /*!80000 transaction_read_only = 0, */ \
          lock_wait_timeout = {lock_seconds}, innodb_lock_wait_timeout = {lock_seconds}, \
          /*M! max_statement_time = {statement_seconds}, */ \
          /*!80000 max_execution_time = {}, information_schema_stats_expiry = 0, */ NAMES utf8mb4, @db_operator = GET_LOCK({}, 0)",
@@ -39,6 +50,10 @@ pub(super) struct Dialect {
     pub(super) folds_names: bool,
     /// MySQL's `partial_revokes` is on: `_` and `%` in a GRANT are no wildcards and nothing is escaped.
     pub(super) literal_grants: bool,
+    /// The roles that all users have: MariaDB's PUBLIC, MySQL's mandatory ones.
+    pub(super) everybody: Vec<Holder>,
+    /// Connections are made with TLS.
+    pub(super) encrypted: bool,
 }
 
 impl Dialect {
@@ -80,6 +95,8 @@ impl Dialect {
             series: (major, minor),
             folds_names,
             literal_grants,
+            everybody: Vec::new(),
+            encrypted: true,
         })
     }
 
@@ -122,12 +139,32 @@ impl Dialect {
         }
     }
 
+    /// The clause that sets again what is stored, which takes away that it has expired.
+    pub(super) fn identified_again(&self, plugin: &str, hash: &str) -> String {
+        let (plugin, hash) = (ident::mysql_literal(plugin), ident::mysql_literal(hash));
+        if self.is_mariadb() {
+            format!("IDENTIFIED VIA {plugin} USING {hash}")
+        } else {
+            format!("IDENTIFIED WITH {plugin} AS {hash}")
+        }
+    }
+
     /// The plugin and the hash that [`Self::identified`] makes the server store.
     pub(super) fn stored<'v>(&self, verifier: &'v Verifier) -> (&'static str, &'v str) {
-        if self.is_mariadb() {
-            ("mysql_native_password", verifier.expose_for_mariadb())
+        let hash = if self.is_mariadb() {
+            verifier.expose_for_mariadb()
         } else {
-            ("caching_sha2_password", verifier.expose())
+            verifier.expose()
+        };
+        (self.plugin(), hash)
+    }
+
+    /// The plugin that checks the passwords which are set here.
+    pub(super) fn plugin(&self) -> &'static str {
+        if self.is_mariadb() {
+            "mysql_native_password"
+        } else {
+            "caching_sha2_password"
         }
     }
 
@@ -141,8 +178,9 @@ impl Dialect {
         }
     }
 
-    /// Accounts: `user host locked expired lifetime max_connections plugin hash is_role`. `lifetime` is the days
-    /// after which the password expires, 0 for never, NULL for the server's default.
+    /// Accounts: `user host locked expired lifetime max_connections queries_per_hour updates_per_hour logins_per_hour
+    /// transport locks_itself plugin hash is_role`. `lifetime` is the days after which the password expires, 0 for never,
+    /// NULL for the server's default; `transport` is 0 for any, 1 for TLS, 2 and more for a certificate.
     pub(super) fn accounts_sql(&self) -> &'static str {
         if self.is_mariadb() {
             "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host, \
@@ -150,6 +188,10 @@ impl Dialect {
              COALESCE(JSON_VALUE(Priv, '$.password_last_changed'), '1') = '0' AS expired, \
              CAST(JSON_VALUE(Priv, '$.password_lifetime') AS SIGNED) AS lifetime, \
              CAST(COALESCE(JSON_VALUE(Priv, '$.max_user_connections'), 0) AS SIGNED) AS max_connections, \
+             CAST(COALESCE(JSON_VALUE(Priv, '$.max_questions'), 0) AS SIGNED) AS queries_per_hour, \
+             CAST(COALESCE(JSON_VALUE(Priv, '$.max_updates'), 0) AS SIGNED) AS updates_per_hour, \
+             CAST(COALESCE(JSON_VALUE(Priv, '$.max_connections'), 0) AS SIGNED) AS logins_per_hour, \
+             CAST(COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0) AS SIGNED) AS transport, 0 AS locks_itself, \
              COALESCE(JSON_VALUE(Priv, '$.plugin'), '') AS plugin, \
              COALESCE(JSON_VALUE(Priv, '$.authentication_string'), '') AS hash, \
              COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') AS is_role \
@@ -159,6 +201,11 @@ impl Dialect {
              account_locked = 'Y' AS locked, password_expired = 'Y' AS expired, \
              CAST(password_lifetime AS SIGNED) AS lifetime, \
              CAST(max_user_connections AS SIGNED) AS max_connections, \
+             CAST(max_questions AS SIGNED) AS queries_per_hour, CAST(max_updates AS SIGNED) AS updates_per_hour, \
+             CAST(max_connections AS SIGNED) AS logins_per_hour, \
+             CASE CONVERT(ssl_type USING utf8mb4) WHEN '' THEN 0 WHEN 'ANY' THEN 1 ELSE 2 END AS transport, \
+             COALESCE(JSON_EXTRACT(User_attributes, '$.Password_locking.failed_login_attempts') > 0 \
+             AND JSON_EXTRACT(User_attributes, '$.Password_locking.password_lock_time_days') <> 0, 0) AS locks_itself, \
              CONVERT(plugin USING utf8mb4) AS plugin, \
              COALESCE(CONVERT(authentication_string USING utf8mb4), '') AS hash, 0 AS is_role \
              FROM mysql.user"
@@ -197,6 +244,30 @@ impl Dialect {
         }
     }
 
+    /// Which role is had by whom: `role role_host user host`. A role of MariaDB has no host.
+    pub(super) fn role_members_sql(&self) -> &'static str {
+        if self.is_mariadb() {
+            "SELECT CONVERT(Role USING utf8mb4) AS role, '' AS role_host, CONVERT(User USING utf8mb4) AS user, \
+             CONVERT(Host USING utf8mb4) AS host FROM mysql.roles_mapping"
+        } else {
+            "SELECT CONVERT(FROM_USER USING utf8mb4) AS role, CONVERT(FROM_HOST USING utf8mb4) AS role_host, \
+             CONVERT(TO_USER USING utf8mb4) AS user, CONVERT(TO_HOST USING utf8mb4) AS host FROM mysql.role_edges"
+        }
+    }
+
+    /// Who has privileges on all schemas: `user host`. The bits of MariaDB that are left out are PROCESS and SHOW DATABASES.
+    pub(super) fn global_holders_sql(&self) -> &'static str {
+        if self.is_mariadb() {
+            "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host FROM mysql.global_priv \
+             WHERE CAST(COALESCE(JSON_VALUE(Priv, '$.access'), 0) AS UNSIGNED) & ~(256 | 16384) <> 0"
+        } else {
+            "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host FROM mysql.user \
+             WHERE 'Y' IN (Select_priv, Insert_priv, Update_priv, Delete_priv, Create_priv, Drop_priv, References_priv, \
+             Index_priv, Alter_priv, Create_view_priv, Show_view_priv, Create_routine_priv, Alter_routine_priv, \
+             Execute_priv, Event_priv, Trigger_priv, Super_priv, Create_user_priv, File_priv)"
+        }
+    }
+
     /// Whether a power, as [`Self::powers_sql`] says it, shows its holder the text of routines of any definer.
     pub(super) fn shows_routines(&self, power: &str) -> bool {
         if self.is_mariadb() {
@@ -227,7 +298,8 @@ impl Dialect {
         }
     }
 
-    /// Which sessions hold a lock on something in a schema: `id`. An error where the server cannot tell.
+    /// Which sessions hold a lock on something in a schema, or one that keeps everything as it is: `id`. An error where the
+    /// server cannot tell.
     pub(super) fn lock_holders_sql(&self) -> &'static str {
         if self.is_mariadb() {
             // A plugin that is seldom installed; without it the error makes the caller look at the process list.
@@ -236,8 +308,27 @@ impl Dialect {
         } else {
             "SELECT DISTINCT CAST(t.PROCESSLIST_ID AS SIGNED) AS id FROM performance_schema.metadata_locks m \
              JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
-             WHERE CAST(m.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) AND m.LOCK_STATUS = 'GRANTED' \
-             AND t.PROCESSLIST_ID IS NOT NULL"
+             WHERE (CAST(m.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) \
+             OR m.OBJECT_TYPE IN ('GLOBAL', 'BACKUP LOCK') AND m.LOCK_TYPE = 'SHARED') \
+             AND m.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID IS NOT NULL"
+        }
+    }
+
+    /// What would make the server tell who holds a lock.
+    pub(super) fn lock_instrument(&self) -> &'static str {
+        if self.is_mariadb() {
+            "INSTALL SONAME 'metadata_lock_info' makes it tell"
+        } else {
+            "with performance_schema = ON it does"
+        }
+    }
+
+    /// The statement that lists the prepared XA transactions in a form that can be read.
+    pub(super) fn xa_recover(&self) -> &'static str {
+        if self.is_mariadb() {
+            "XA RECOVER FORMAT='SQL'"
+        } else {
+            "XA RECOVER CONVERT XID"
         }
     }
 

@@ -1,11 +1,15 @@
 //! Making accounts and schemas as desired: look, change what differs, read back.
 
 use super::super::ident;
-use super::super::{Change, Desired, ProviderError, SqlName, Verifier};
-use super::catalog::{self, ANY_HOST, Account, Grant};
+use super::super::{Change, Desired, Origin, Ours, ProviderError, SqlName, Verifier};
+use super::catalog::{self, ANY_HOST, Account, Grant, Which};
+use super::claims::{self, Claimed, Part};
 use super::contact::Contact;
+use super::dialect::Dialect;
 use super::error;
+use super::exposure;
 use super::facts::{self, Fit};
+use super::hindrance::{self, Hindrance};
 use super::session::Session;
 use super::validate;
 
@@ -15,6 +19,7 @@ pub(super) async fn role(
     contact: &Contact,
     desired: &Desired,
     verifier: Option<&Verifier>,
+    claimed: Option<&Claimed>,
 ) -> Result<Vec<Change>, ProviderError> {
     let dialect = &contact.dialect;
     let user = &desired.names.role;
@@ -33,26 +38,47 @@ pub(super) async fn role(
             account_of(user),
             dialect.identified(verifier),
         );
-        session
-            .run("creating the user", create)
-            .await
+        claims::begin(session, claimed, Part::Role).await?;
+        let outcome = session.run("creating the user", create).await;
+        claims::ended(session, claimed, Part::Role, outcome)
+            .await?
             .map_err(meanwhile)?;
         return Ok(vec![Change(format!("user {user} was missing, is created"))]);
     };
-    let (clauses, changes) = differences(contact, account, limit, verifier);
-    if !clauses.is_empty() {
-        let alter = format!("ALTER USER {} {}", account_of(user), clauses.join(" "));
-        session
-            .run("altering the user", alter)
-            .await
-            .map_err(meanwhile)?;
+    if let Some(claimed) = claimed.filter(|claimed| claimed.claim.role == Origin::Creating) {
+        let read = Which::Concerning(&desired.names.database, user);
+        let grants = catalog::grants(session, dialect, &[], read).await?;
+        let ours = claims::ours_of_account(std::slice::from_ref(claimed), user, &grants);
+        note_or_refuse(session, claimed, Part::Role, ours).await?;
     }
-    Ok(changes)
+    let (clauses, changes) = differences(dialect, account, limit, verifier);
+    if clauses.is_empty() {
+        return Ok(changes);
+    }
+    let alter = format!("ALTER USER {} {}", account_of(user), clauses.join(" "));
+    session
+        .run("altering the user", alter)
+        .await
+        .map_err(meanwhile)?;
+    let accounts = catalog::accounts(session, dialect, Some(user)).await?;
+    let read = accounts.iter().find(|account| account.host == ANY_HOST);
+    match read.map(|account| differences(dialect, account, limit, None).1) {
+        Some(left) if left.is_empty() => Ok(changes),
+        left => Err(ProviderError::Unexpected {
+            doing: format!("altering the user {user}"),
+            detail: match left.as_deref() {
+                Some([Change(first), ..]) => {
+                    format!("the server accepted the statement, and yet: {first}")
+                }
+                Some([]) | None => "it is gone".to_owned(),
+            },
+        }),
+    }
 }
 
 /// The clauses of ALTER USER, in the order of its grammar, and what they change.
 fn differences(
-    contact: &Contact,
+    dialect: &Dialect,
     account: &Account,
     limit: u32,
     verifier: Option<&Verifier>,
@@ -60,25 +86,48 @@ fn differences(
     let user = &account.user;
     let mut clauses = Vec::new();
     let mut changes = Vec::new();
-    if let Some(verifier) = verifier {
-        let (plugin, hash) = contact.dialect.stored(verifier);
-        if account.plugin != plugin || account.hash != hash || account.expired {
-            clauses.push(contact.dialect.identified(verifier));
-            changes.push(Change(format!("password of user {user} is set")));
-        }
+    let stored = verifier.map(|verifier| dialect.stored(verifier));
+    if let Some(verifier) = verifier
+        && stored != Some((account.plugin.as_str(), account.hash.as_str()))
+    {
+        clauses.push(dialect.identified(verifier));
+        changes.push(Change(format!("password of user {user} is set")));
+    } else if account.expired {
+        clauses.push(dialect.identified_again(&account.plugin, &account.hash));
+        changes.push(Change(format!("the password of {user} had expired")));
+    }
+    let hindrances: Vec<Hindrance> = hindrance::of(dialect, account).collect();
+    if hindrances.contains(&Hindrance::Transport) {
+        clauses.push("REQUIRE NONE".to_owned());
+    }
+    let mut limits = Vec::new();
+    if hindrances.contains(&Hindrance::PerHour) {
+        limits.push(
+            "MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0".to_owned(),
+        );
     }
     if account.max_connections != i64::from(limit) {
-        clauses.push(format!("WITH MAX_USER_CONNECTIONS {limit}"));
+        limits.push(format!("MAX_USER_CONNECTIONS {limit}"));
         changes.push(Change(format!(
             "connection limit of user {user} was {}, is {}",
             unlimited(account.max_connections),
             unlimited(i64::from(limit)),
         )));
     }
-    if let Some(expiry) = facts::expiry(account) {
-        clauses.push("PASSWORD EXPIRE NEVER".to_owned());
-        changes.push(Change(format!("{expiry}, does not any more")));
+    if !limits.is_empty() {
+        clauses.push(format!("WITH {}", limits.join(" ")));
     }
+    if hindrances.contains(&Hindrance::Expires) {
+        clauses.push("PASSWORD EXPIRE NEVER".to_owned());
+    }
+    if hindrances.contains(&Hindrance::LocksItself) {
+        clauses.push("FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0".to_owned());
+    }
+    changes.extend(
+        hindrances
+            .iter()
+            .map(|hindrance| Change(format!("{}, is not so any more", hindrance.said(account)))),
+    );
     if account.locked {
         clauses.push("ACCOUNT UNLOCK".to_owned());
         changes.push(Change(format!("user {user} was locked, may log in")));
@@ -99,12 +148,20 @@ pub(super) async fn database(
     session: &mut Session,
     contact: &Contact,
     desired: &Desired,
+    claimed: Option<&Claimed>,
 ) -> Result<Vec<Change>, ProviderError> {
     let schema = &desired.names.database;
     let mut changes = Vec::new();
     let found = catalog::schemas(session, Some(schema)).await?;
-    let created = found.is_empty();
+    let mut created = found.is_empty();
     if let Some(found) = found.first() {
+        if let Some(claimed) = claimed.filter(|claimed| claimed.claim.database == Origin::Creating)
+        {
+            let one = std::slice::from_ref(claimed);
+            let ours = claims::ours_of_schema(session, one, schema).await?;
+            note_or_refuse(session, claimed, Part::Database, ours).await?;
+            created = true;
+        }
         let wanted = &desired.mysql;
         let differs = |wanted: &Option<String>, is: &str| {
             wanted
@@ -131,9 +188,10 @@ pub(super) async fn database(
             schema.mysql(),
             text_settings(desired)
         );
-        session
-            .run("creating the database", create)
-            .await
+        claims::begin(session, claimed, Part::Database).await?;
+        let outcome = session.run("creating the database", create).await;
+        claims::ended(session, claimed, Part::Database, outcome)
+            .await?
             .map_err(meanwhile)?;
         changes.push(Change(format!("database {schema} was missing, is created")));
     }
@@ -166,8 +224,8 @@ async fn privileges(
     let (schema, user) = (&desired.names.database, &desired.names.role);
     let dialect = &contact.dialect;
     let to_give = contact.held.to_give(dialect);
-    let read = (schema, user);
-    let grants = catalog::grants(session, dialect, &to_give, Some(read)).await?;
+    let read = Which::Concerning(schema, user);
+    let grants = catalog::grants(session, dialect, &to_give, read).await?;
     let ours = |grant: &&Grant, wanted: Fit| {
         grant.user == user.as_str()
             && grant.host == ANY_HOST
@@ -178,12 +236,15 @@ async fn privileges(
         for grant in grants.iter().filter(|grant| {
             !ours(grant, Fit::Exact) && facts::fit(dialect, grant, schema) == Fit::Exact
         }) {
-            revoke_all(session, grant).await?;
+            revoke_all(session, dialect, grant).await?;
             changes.push(Change(format!(
                 "privileges of {}@{} on an earlier database {schema} are revoked",
                 grant.user, grant.host
             )));
         }
+    }
+    if created {
+        revoke_parts(session, dialect, schema).await?;
     }
     let exact = grants.iter().find(|grant| ours(grant, Fit::Exact));
     if exact.is_none_or(|grant| !grant.lacking.is_empty()) {
@@ -219,7 +280,7 @@ async fn privileges(
         )));
     }
     if let Some(wildcard) = grants.iter().find(|grant| ours(grant, Fit::Wildcard)) {
-        revoke_all(session, wildcard).await?;
+        revoke_all(session, dialect, wildcard).await?;
         changes.push(Change(format!(
             "privileges of user {user} reached every database like {:?}, reach this one only",
             wildcard.pattern
@@ -228,7 +289,7 @@ async fn privileges(
     if changes.is_empty() {
         return Ok(());
     }
-    let grants = catalog::grants(session, dialect, &to_give, Some(read)).await?;
+    let grants = catalog::grants(session, dialect, &to_give, read).await?;
     match grants.iter().find(|grant| ours(grant, Fit::Exact)) {
         Some(grant) if grant.lacking.is_empty() && !grant.with_option => Ok(()),
         Some(_) | None => Err(ProviderError::NotPermitted {
@@ -241,8 +302,12 @@ async fn privileges(
 
 /// Takes back whatever a row of `mysql.db` gives. By name: MariaDB lets only somebody who holds all privileges that
 /// there are say ALL PRIVILEGES.
-pub(super) async fn revoke_all(session: &mut Session, grant: &Grant) -> Result<(), ProviderError> {
-    let account = ident::mysql_account(&grant.user, &grant.host);
+pub(super) async fn revoke_all(
+    session: &mut Session,
+    dialect: &Dialect,
+    grant: &Grant,
+) -> Result<(), ProviderError> {
+    let account = exposure::grantee(dialect, &grant.holder());
     let pattern = ident::mysql_identifier(&grant.pattern);
     let mut statements = Vec::new();
     if grant.with_option {
@@ -254,8 +319,38 @@ pub(super) async fn revoke_all(session: &mut Session, grant: &Grant) -> Result<(
     }
     for statement in statements {
         match session.run("taking back privileges", statement).await {
-            Err(failure) if failure.number != Some(error::NO_GRANT) => return Err(failure.error),
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
+            Err(failure)
+                if failure.number.is_some_and(|number| {
+                    number == error::NO_GRANT || error::NO_SUBJECT.contains(&number)
+                }) => {}
+            Err(failure) => return Err(failure.error),
+        }
+    }
+    Ok(())
+}
+
+/// Takes back what is left of privileges on the tables and routines of a schema that is gone.
+pub(super) async fn revoke_parts(
+    session: &mut Session,
+    dialect: &Dialect,
+    schema: &SqlName,
+) -> Result<(), ProviderError> {
+    for part in catalog::parts(session, schema).await? {
+        let revoke = format!(
+            "REVOKE ALL PRIVILEGES ON {} {}.{} FROM {}",
+            part.kind,
+            schema.mysql(),
+            ident::mysql_identifier(&part.name),
+            exposure::grantee(dialect, &part.holder)
+        );
+        match session.run("taking back privileges", revoke).await {
+            Ok(_) => {}
+            Err(failure)
+                if failure.number.is_some_and(|number| {
+                    error::NO_PART_GRANT.contains(&number) || error::NO_SUBJECT.contains(&number)
+                }) => {}
+            Err(failure) => return Err(failure.error),
         }
     }
     Ok(())
@@ -266,13 +361,31 @@ pub(super) fn account_of(user: &SqlName) -> String {
     ident::mysql_account(user.as_str(), ANY_HOST)
 }
 
+/// What stands there while a claim says that it is being made: by us before a crash, or by somebody else since it was
+/// looked for.
+async fn note_or_refuse(
+    session: &mut Session,
+    claimed: &Claimed,
+    part: Part,
+    ours: Ours,
+) -> Result<(), ProviderError> {
+    match ours {
+        Ours::Yes => claims::made(session, &claimed.claim, part).await,
+        Ours::No | Ours::Unknown => Err(made_or_dropped()),
+    }
+}
+
 /// Somebody else made or dropped it between our look and our statement: look again.
 fn meanwhile(failure: super::session::Failure) -> ProviderError {
     match failure.number {
-        Some(error::CANNOT_USER | error::SCHEMA_EXISTS) => ProviderError::Busy {
-            doing: "making what was missing".to_owned(),
-            detail: "somebody else made or dropped it at the same moment".to_owned(),
-        },
+        Some(error::CANNOT_USER | error::SCHEMA_EXISTS) => made_or_dropped(),
         Some(_) | None => failure.error,
+    }
+}
+
+fn made_or_dropped() -> ProviderError {
+    ProviderError::Busy {
+        doing: "making what was missing".to_owned(),
+        detail: "somebody else made or dropped it at the same moment".to_owned(),
     }
 }

@@ -33,6 +33,8 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
 
 /// A unique key is taken (`ER_DUP_ENTRY`).
 pub(super) const DUPLICATE: u16 = 1062;
+/// The table has a column of that name (`ER_DUP_FIELDNAME`).
+pub(super) const DUPLICATE_COLUMN: u16 = 1060;
 /// The schema does not exist (`ER_BAD_DB_ERROR`).
 pub(super) const NO_SCHEMA: u16 = 1049;
 /// The table does not exist (`ER_NO_SUCH_TABLE`).
@@ -45,6 +47,17 @@ pub(super) const SCHEMA_GONE: u16 = 1008;
 pub(super) const CANNOT_USER: u16 = 1396;
 /// No privilege is recorded that could be revoked (`ER_NONEXISTING_GRANT`).
 pub(super) const NO_GRANT: u16 = 1141;
+/// The same of a table, and of a routine (`ER_NONEXISTING_TABLE_GRANT`, `ER_NONEXISTING_PROC_GRANT`).
+pub(super) const NO_PART_GRANT: [u16; 2] = [1147, 1403];
+/// The account, table or routine is gone that a privilege is for (`ER_PASSWORD_NO_MATCH`, `ER_NO_SUCH_TABLE`,
+/// `ER_SP_DOES_NOT_EXIST`).
+pub(super) const NO_SUBJECT: [u16; 3] = [1133, NO_TABLE, 1305];
+/// The role is not granted (any more) to whom it is asked of (`ER_ROLE_NOT_GRANTED`).
+pub(super) const NO_ROLE: u16 = 3530;
+/// There is no such event (`ER_EVENT_DOES_NOT_EXIST`).
+pub(super) const NO_EVENT: u16 = 1539;
+/// The schema is read-only by its own option (`ER_SCHEMA_READ_ONLY`).
+pub(super) const SCHEMA_READ_ONLY: u16 = 3989;
 /// A lock was not granted in time (`ER_LOCK_WAIT_TIMEOUT`).
 pub(super) const LOCK_TIMEOUT: u16 = 1205;
 /// There is no such session (`ER_NO_SUCH_THREAD`).
@@ -106,11 +119,14 @@ pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
         // Access denied to a schema, table, column, routine, or for want of a global privilege.
         Some(1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 | 1698) => {
             ProviderError::NotPermitted {
-                doing,
+                doing: format!("do this ({doing})"),
                 detail,
                 grant: site.grant.to_owned(),
             }
         }
+        Some(SCHEMA_READ_ONLY) => ProviderError::InTheWay(format!(
+            "{doing} failed: {detail}; its owner made it so, and takes it back by ALTER DATABASE … READ ONLY = 0"
+        )),
         Some(_) => ProviderError::Unexpected { doing, detail },
         None => match error {
             sqlx::Error::Io(_) => ProviderError::Unreachable { server, detail },

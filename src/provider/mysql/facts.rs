@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::super::{DatabaseFacts, RoleFacts, SqlName};
+use super::super::{DatabaseFacts, Fingerprint, Ours, RoleFacts, SqlName};
 use super::catalog::{ANY_HOST, Account, Grant, Power, Schema, grantee};
 use super::dialect::Dialect;
+use super::exposure::{self, Exposure};
+use super::hindrance;
 
 /// Privileges beyond the schema that let nobody see or change what is another's. Those that show the text of routines,
 /// of all schemas, are told to be granted where a dump needs them.
@@ -38,11 +40,13 @@ pub(super) struct Index<'c> {
     accounts: HashMap<&'c str, Vec<&'c Account>>,
     grants_of: HashMap<&'c str, Vec<&'c Grant>>,
     grants_on: HashMap<&'c str, Vec<&'c Grant>>,
+    /// Those that may reach schemas which they do not name.
+    broad: Vec<&'c Grant>,
     powers: HashMap<&'c str, Vec<&'c Power>>,
 }
 
 impl<'c> Index<'c> {
-    pub(super) fn new(catalog: &'c Catalog) -> Self {
+    pub(super) fn new(dialect: &Dialect, catalog: &'c Catalog) -> Self {
         fn by<'c, T>(
             rows: &'c [T],
             key: impl Fn(&'c T) -> &'c str,
@@ -62,6 +66,11 @@ impl<'c> Index<'c> {
             accounts: by(&catalog.accounts, |account| &account.user),
             grants_of: by(&catalog.grants, |grant| &grant.user),
             grants_on: by(&catalog.grants, |grant| &grant.pattern),
+            broad: catalog
+                .grants
+                .iter()
+                .filter(|grant| exposure::is_broad(dialect, grant))
+                .collect(),
             powers: by(&catalog.powers, |power| &power.grantee),
         }
     }
@@ -85,6 +94,15 @@ impl<'c> Index<'c> {
                     .into_iter()
                     .filter(|grant| grant.user != user.as_str()),
             );
+        }
+        let named = grants.len();
+        for grant in &self.broad {
+            if grant.user != user.as_str()
+                && dialect.reaches(&grant.pattern, schema.as_str())
+                && !grants[..named].contains(grant)
+            {
+                grants.push(Grant::clone(grant));
+            }
         }
         Catalog {
             schemas: self
@@ -175,11 +193,14 @@ pub(super) fn database(
             Fit::Other => {}
         }
     }
+    let exposures = exposure::standing(dialect, &catalog.grants, schema, role);
     Some(DatabaseFacts {
         owner,
         deviations,
+        exposures: exposures.iter().map(Exposure::told).collect(),
         character_set: found.character_set.clone(),
         collation: found.collation.clone(),
+        ours: Ours::Unknown,
     })
 }
 
@@ -194,6 +215,8 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
             powers: vec!["the kind of a role, which is no user".to_owned()],
             alterable: false,
             deviations: Vec::new(),
+            ours: Ours::Unknown,
+            password: None,
         });
     }
     let account = same_name.find(|account| account.host == ANY_HOST)?;
@@ -204,8 +227,21 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
             .filter(|limit| *limit != 0),
         powers: powers(dialect, catalog, user),
         alterable: true,
-        deviations: expiry(account).into_iter().collect(),
+        deviations: hindrance::of(dialect, account)
+            .map(|hindrance| hindrance.said(account))
+            .collect(),
+        password: Some(password(dialect, account)),
+        ours: Ours::Unknown,
     })
+}
+
+/// Of a hash of the kind that we store, that alone: a verifier knows it, too.
+fn password(dialect: &Dialect, account: &Account) -> Fingerprint {
+    if account.plugin == dialect.plugin() {
+        Fingerprint::of(account.hash.as_str())
+    } else {
+        Fingerprint::of((&account.plugin, &account.hash))
+    }
 }
 
 /// Why an account is never touched.
@@ -232,15 +268,12 @@ pub(super) fn powers(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Ve
     powers
 }
 
-/// What is to be said of a password that expires by itself.
-pub(super) fn expiry(account: &Account) -> Option<String> {
-    (account.lifetime != Some(0)).then(|| format!("the password of {} could expire", account.user))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use super::super::super::{Flavour, Verifier};
+    use super::super::catalog::Transport;
     use super::*;
 
     fn dialect() -> Dialect {
@@ -332,6 +365,9 @@ mod tests {
             expired: false,
             lifetime: Some(0),
             max_connections: 5,
+            per_hour: [0; 3],
+            transport: Transport::Any,
+            locks_itself: false,
             plugin: String::new(),
             hash: String::new(),
             is_role,
@@ -357,6 +393,21 @@ mod tests {
         assert_eq!((facts.can_login, facts.connection_limit), (true, Some(5)));
         assert_eq!(facts.powers, [""; 0]);
         assert_eq!(role(&dialect(), &catalog, &name("Orders")), None);
+    }
+
+    #[test]
+    fn a_password_is_told_from_another_one() {
+        let mariadb = dialect();
+        let verifier = Verifier::mysql_native_password("one");
+        let mut account = account(ANY_HOST, false);
+        account.plugin = "mysql_native_password".to_owned();
+        account.hash = verifier.expose().to_owned();
+        let stored = password(&mariadb, &account);
+        assert_eq!(stored, verifier.fingerprint(Flavour::Mariadb));
+        account.plugin = "ed25519".to_owned();
+        assert_ne!(password(&mariadb, &account), stored);
+        let other = Verifier::mysql_native_password("two");
+        assert_ne!(other.fingerprint(Flavour::Mariadb), stored);
     }
 
     #[test]

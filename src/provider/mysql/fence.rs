@@ -1,9 +1,10 @@
 //! The fence on MySQL and MariaDB: epochs, and how a session is known again by another process.
 //!
-//! Each session takes a named lock (`GET_LOCK`) with a random name and registers that name with its epoch. The
-//! server frees the lock when the session ends, whatever ends it, so `IS_USED_LOCK` says at once whether a registered
-//! session still lives and what its connection id is now. Ids alone would not do: they start again at 1 when the
-//! server restarts, and neither server tells when a connection began.
+//! Each session takes a named lock (`GET_LOCK`) with a random name and registers that name with its epoch and its
+//! connection id. The server frees the lock when the session ends, whatever ends it, so `IS_USED_LOCK` says at once
+//! whether a registered session still lives. Ids alone would not do: they start again at 1 when the server restarts, and
+//! neither server tells when a connection began. The lock alone would not do either: any user may take a lock of any
+//! name, once it is free, so only the session with the id that registered it is the registered one.
 
 use std::time::{Duration, Instant};
 
@@ -161,7 +162,8 @@ enum Compare {
     This,
 }
 
-/// The registered sessions of this cluster: their tokens, and the connection ids of those that live.
+/// The registered sessions of this cluster: their tokens, and the connection ids of those that live. A lock that another
+/// session holds is somebody else's by now.
 async fn registered(
     session: &mut Session,
     fence: &Fence,
@@ -170,12 +172,12 @@ async fn registered(
 ) -> Result<Vec<(String, Option<i64>)>, ProviderError> {
     let sql = match compare {
         Compare::Older => {
-            "SELECT token, CAST(IS_USED_LOCK(CONCAT('db_operator/', token)) AS SIGNED) AS id \
-             FROM db_operator.sessions WHERE cluster_id = ? AND epoch < ?"
+            "SELECT token, CAST(NULLIF(IS_USED_LOCK(CONCAT('db_operator/', token)) = connection_id, 0) * connection_id \
+             AS SIGNED) AS id FROM db_operator.sessions WHERE cluster_id = ? AND epoch < ?"
         }
         Compare::This => {
-            "SELECT token, CAST(IS_USED_LOCK(CONCAT('db_operator/', token)) AS SIGNED) AS id \
-             FROM db_operator.sessions WHERE cluster_id = ? AND epoch = ?"
+            "SELECT token, CAST(NULLIF(IS_USED_LOCK(CONCAT('db_operator/', token)) = connection_id, 0) * connection_id \
+             AS SIGNED) AS id FROM db_operator.sessions WHERE cluster_id = ? AND epoch = ?"
         }
     };
     let query = sqlx::query(sql).bind(fence.cluster_id()).bind(epoch);

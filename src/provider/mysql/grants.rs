@@ -4,7 +4,7 @@
 //! and WITH GRANT OPTION; `CREATE USER`; `PROCESS`, to see who is in the way; and `CONNECTION_ADMIN` (MariaDB:
 //! `CONNECTION ADMIN`), to end sessions of others. `SUPER` is not needed.
 
-use super::super::{MissingPrivilege, ident};
+use super::super::{MissingPrivilege, ProviderError, ident};
 use super::dialect::Dialect;
 
 /// A privilege that can be given on a schema.
@@ -118,6 +118,16 @@ impl Held {
         held
     }
 
+    /// Whether the server's own tables can be read.
+    pub(super) fn may_look(&self) -> bool {
+        self.has("SELECT")
+    }
+
+    /// Whether sessions of others can be ended by KILL.
+    pub(super) fn may_kill(&self, dialect: &Dialect) -> bool {
+        self.has(dialect.kill_privilege()) || self.has("SUPER")
+    }
+
     fn has(&self, name: &str) -> bool {
         self.all || self.names.iter().any(|held| held == name)
     }
@@ -199,6 +209,19 @@ pub(super) fn everything(dialect: &Dialect, account: &str) -> String {
     names.extend(["CREATE USER", "PROCESS", dialect.kill_privilege()]);
     let names = names.join(", ");
     format!("GRANT {names} ON *.* TO {account} WITH GRANT OPTION")
+}
+
+/// What is said where the administrator may not read the server's own tables, which managed servers can take from SELECT
+/// ON *.* again.
+pub(super) fn to_look(error: ProviderError, account: &str) -> ProviderError {
+    match error {
+        ProviderError::NotPermitted { doing, detail, .. } => ProviderError::NotPermitted {
+            doing,
+            detail,
+            grant: format!("GRANT SELECT ON mysql.* TO {account}"),
+        },
+        other => other,
+    }
 }
 
 /// An account as statements name it, from the server's own `user@host`.

@@ -3,11 +3,11 @@
 //! Clusters share the tables; nobody but the administrator has privileges on them. Texts have a collation that tells
 //! any two different texts apart, also by trailing spaces.
 
+use super::super::ProviderError;
 use super::super::fence::Epoch;
-use super::super::{Claim, Claimant, Names, ProviderError, SqlName};
 use super::dialect::Dialect;
 use super::error;
-use super::session::{Row, Session, Statement};
+use super::session::{Row, Session};
 
 /// The layout of these tables; a later version of the operator finds it in `meta` and migrates.
 const LAYOUT: &str = "1";
@@ -105,7 +105,8 @@ pub(super) async fn make(
              role_name VARCHAR(63) NOT NULL UNIQUE, cluster_id VARCHAR(253) NOT NULL, \
              namespace VARCHAR(253) NOT NULL, name VARCHAR(253) NOT NULL, uid VARCHAR(253) NOT NULL, \
              created_database BOOLEAN NOT NULL, created_role BOOLEAN NOT NULL, drop_adopted BOOLEAN NOT NULL, \
-             released BOOLEAN NOT NULL, claimed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) \
+             released BOOLEAN NOT NULL, claimed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+             database_begun BOOLEAN NULL, role_begun BOOLEAN NULL) \
              ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE {exact}"
         ),
     ];
@@ -124,6 +125,40 @@ pub(super) async fn make(
     Ok(())
 }
 
+/// Columns that came after the first version of these tables: what each was added with. All may be missing in what a
+/// former version writes while this one takes over, so the layout stays the same.
+const ADDED: &[(&str, &str, &str)] = &[
+    ("claims", "database_begun", "BOOLEAN NULL"),
+    ("claims", "role_begun", "BOOLEAN NULL"),
+];
+
+/// Adds to tables of a former version what they lack. Two processes may do so at the same time.
+pub(super) async fn upgrade(session: &mut Session) -> Result<(), ProviderError> {
+    let doing = "bringing the tables in db_operator up to date";
+    let query = sqlx::query(
+        "SELECT TABLE_NAME AS tab, COLUMN_NAME AS col FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = 'db_operator'",
+    );
+    let mut there = Vec::new();
+    for row in session.rows(doing, query).await? {
+        there.push((row.text("tab")?, row.text("col")?));
+    }
+    for (table, column, definition) in ADDED {
+        let is_there = there.iter().any(|(tab, col)| tab == table && col == column);
+        if is_there {
+            continue;
+        }
+        let add = format!("ALTER TABLE db_operator.{table} ADD COLUMN {column} {definition}");
+        match session.run(doing, add).await {
+            Err(failure) if failure.number != Some(error::DUPLICATE_COLUMN) => {
+                return Err(failure.error);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Whether the server has RDS's procedure for ending sessions.
 pub(super) async fn has_kill_procedure(session: &mut Session) -> Result<bool, ProviderError> {
     let query = sqlx::query(
@@ -134,139 +169,4 @@ pub(super) async fn has_kill_procedure(session: &mut Session) -> Result<bool, Pr
         .rows("looking for mysql.rds_kill", query)
         .await?
         .is_empty())
-}
-
-const CLAIMS: &str = "SELECT database_name, role_name, cluster_id, namespace, name, uid, \
-                      CAST(created_database AS SIGNED) AS created_database, \
-                      CAST(created_role AS SIGNED) AS created_role, \
-                      CAST(drop_adopted AS SIGNED) AS drop_adopted, CAST(released AS SIGNED) AS released \
-                      FROM db_operator.claims";
-
-const CLAIMS_ON: &str = "SELECT database_name, role_name, cluster_id, namespace, name, uid, \
-                         CAST(created_database AS SIGNED) AS created_database, \
-                         CAST(created_role AS SIGNED) AS created_role, \
-                         CAST(drop_adopted AS SIGNED) AS drop_adopted, CAST(released AS SIGNED) AS released \
-                         FROM db_operator.claims WHERE database_name = ? OR role_name = ?";
-
-/// The claims that name this database or this role, or all of them.
-pub(super) async fn claims(
-    session: &mut Session,
-    names: Option<&Names>,
-) -> Result<Vec<Claim>, ProviderError> {
-    let query = match names {
-        Some(names) => sqlx::query(CLAIMS_ON)
-            .bind(names.database.as_str().to_owned())
-            .bind(names.role.as_str().to_owned()),
-        None => sqlx::query(CLAIMS),
-    };
-    let rows = session.rows("reading the claims", query).await?;
-    rows.iter().map(claim).collect()
-}
-
-fn claim(row: &Row) -> Result<Claim, ProviderError> {
-    let name = |column: &str| {
-        let text = row.text(column)?;
-        SqlName::new(text).map_err(|error| ProviderError::Unexpected {
-            doing: "reading a claim in db_operator.claims".to_owned(),
-            detail: error.to_string(),
-        })
-    };
-    Ok(Claim {
-        names: Names {
-            database: name("database_name")?,
-            role: name("role_name")?,
-        },
-        claimant: Claimant {
-            cluster_id: row.text("cluster_id")?,
-            namespace: row.text("namespace")?,
-            name: row.text("name")?,
-        },
-        uid: row.text("uid")?,
-        created_database: row.flag("created_database")?,
-        created_role: row.flag("created_role")?,
-        drop_adopted: row.flag("drop_adopted")?,
-        released: row.flag("released")?,
-    })
-}
-
-/// Writes a claim in the place of `standing`.
-pub(super) async fn write_claim(
-    session: &mut Session,
-    claim: &Claim,
-    standing: Option<&Claim>,
-) -> Result<(), ProviderError> {
-    let doing = "writing a claim";
-    let moved = || ProviderError::ClaimMoved {
-        database: claim.names.database.to_string(),
-    };
-    let statement = match standing {
-        None => bind(
-            sqlx::query(
-                "INSERT INTO db_operator.claims (database_name, role_name, cluster_id, namespace, name, uid, \
-                 created_database, created_role, drop_adopted, released) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ),
-            claim,
-        ),
-        Some(standing) => bind(
-            bind(
-                sqlx::query(
-                    "UPDATE db_operator.claims SET database_name = ?, role_name = ?, cluster_id = ?, \
-                     namespace = ?, name = ?, uid = ?, created_database = ?, created_role = ?, drop_adopted = ?, \
-                     released = ? WHERE database_name = ? AND role_name = ? AND cluster_id = ? AND namespace = ? \
-                     AND name = ? AND uid = ? AND created_database = ? AND created_role = ? AND drop_adopted = ? \
-                     AND released = ?",
-                ),
-                claim,
-            ),
-            standing,
-        ),
-    };
-    match session.change(doing, statement).await {
-        // sqlx asks the server to count the rows that matched, also those that did not change.
-        Ok(1) => Ok(()),
-        Ok(_) => Err(moved()),
-        Err(failure) if failure.number == Some(error::DUPLICATE) => Err(moved()),
-        Err(failure) => Err(failure.error),
-    }
-}
-
-/// Removes a claim of this claimant on these names, if there is one.
-pub(super) async fn forget_claim(
-    session: &mut Session,
-    claim: &Claim,
-) -> Result<(), ProviderError> {
-    let delete = sqlx::query(
-        "DELETE FROM db_operator.claims WHERE database_name = ? AND role_name = ? AND cluster_id = ? \
-         AND namespace = ? AND name = ?",
-    )
-    .bind(claim.names.database.as_str().to_owned())
-    .bind(claim.names.role.as_str().to_owned())
-    .bind(claim.claimant.cluster_id.clone())
-    .bind(claim.claimant.namespace.clone())
-    .bind(claim.claimant.name.clone());
-    session.change("forgetting a claim", delete).await?;
-    Ok(())
-}
-
-fn bind<'q>(statement: Statement<'q>, claim: &Claim) -> Statement<'q> {
-    let Claim {
-        names,
-        claimant,
-        uid,
-        created_database,
-        created_role,
-        drop_adopted,
-        released,
-    } = claim.clone();
-    statement
-        .bind(names.database.as_str().to_owned())
-        .bind(names.role.as_str().to_owned())
-        .bind(claimant.cluster_id)
-        .bind(claimant.namespace)
-        .bind(claimant.name)
-        .bind(uid)
-        .bind(created_database)
-        .bind(created_role)
-        .bind(drop_adopted)
-        .bind(released)
 }

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
-use super::super::{Inspection, ProviderError};
+use super::super::{Inspection, ProviderError, Warning};
+use super::catalog::{self, Which};
 use super::contact::{self, Sessions};
-use super::home;
+use super::dialect::Dialect;
 use super::session::Session;
+use super::{exposure, grants, home};
 
 /// Looks at the server. On one that can be written to, the operator's own schema is there afterwards.
 pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderError> {
     // A server that is read-only takes no registration, so it is looked at by a session that only reads.
     let (mut session, slot) = sessions.unregistered().await?;
-    let dialect = contact::dialect(&mut session, sessions.config.tls.mode).await?;
+    let mut dialect = contact::dialect(&mut session, sessions.config.tls.mode).await?;
     let (account, held) = contact::privileges(&mut session).await?;
     let kills_by_procedure = home::has_kill_procedure(&mut session).await?;
     let mut inspection = Inspection {
@@ -22,7 +24,14 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
         identity: home::identity(&mut session).await?,
         read_only: is_read_only(&mut session).await?,
         missing: held.missing(&dialect, &account, kills_by_procedure),
+        warnings: Vec::new(),
     };
+    // Who lacks SELECT is told that first.
+    if held.may_look() {
+        inspection.warnings = warnings(&mut session, &mut dialect, &account)
+            .await
+            .map_err(|error| grants::to_look(error, &account))?;
+    }
     super::super::pool::Session::close(session).await;
     drop(slot);
     if !inspection.read_only {
@@ -40,6 +49,20 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
     }
     sessions.learn(dialect, held, kills_by_procedure).await;
     Ok(inspection)
+}
+
+/// Who gets at databases that are not theirs.
+async fn warnings(
+    session: &mut Session,
+    dialect: &mut Dialect,
+    account: &str,
+) -> Result<Vec<Warning>, ProviderError> {
+    contact::look_for_everybody(session, dialect, account).await?;
+    let broad = Which::Broad(&dialect.everybody);
+    let grants = catalog::grants(session, dialect, &[], broad).await?;
+    let global = catalog::global_holders(session, dialect).await?;
+    let anonymous = catalog::anonymous(session, dialect).await?;
+    Ok(exposure::warnings(dialect, &grants, &global, &anonymous))
 }
 
 /// Makes what is missing of the operator's own on a server that was found with this identity, and says which it has

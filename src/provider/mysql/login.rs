@@ -1,5 +1,7 @@
 //! Logging in as a database's own user, with nothing but what its Secret holds.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Connection;
 use tokio::time::timeout;
@@ -26,18 +28,19 @@ pub(super) async fn login(
         .database(names.database.as_str());
     let limit = sessions.config.timeouts.connect;
     let failure = match timeout(limit, dial::mysql(&options)).await {
-        Ok(Ok(connection)) => {
+        Ok(Ok(mut connection)) => {
+            // MariaDB lets in who has to change the password first, and refuses every statement then.
+            let asked = timeout(limit, sqlx::raw_sql("DO 1").execute(&mut connection)).await;
             // The answer is known; the connection ends with this value, whatever the server says to the goodbye.
             let _ = timeout(limit, connection.close()).await;
-            return Ok(Login::Accepted);
+            match asked {
+                Ok(Ok(_)) => return Ok(Login::Accepted),
+                Ok(Err(failure)) => failure,
+                Err(_) => return Err(too_slow(names, limit)),
+            }
         }
         Ok(Err(failure)) => failure,
-        Err(_) => {
-            return Err(ProviderError::Unreachable {
-                server: sessions.server.to_string(),
-                detail: format!("no session after {limit:?}"),
-            });
-        }
+        Err(_) => return Err(too_slow(names, limit)),
     };
     let said = error::describe(&failure);
     match error::number(&failure) {
@@ -61,8 +64,22 @@ pub(super) async fn login(
                     )))
                 }
                 ProviderError::LoginRefused { detail, .. } => Ok(Login::Refused(detail)),
+                // The administrator has a connection nevertheless: MySQL and MariaDB keep one for it.
+                full @ ProviderError::TooManyConnections { .. } => {
+                    Err(full.in_database(names.database.as_str()))
+                }
                 other => Err(other),
             }
         }
     }
+}
+
+/// A server can be made to let one user wait (`connection_control`, after wrong passwords of anybody), so this says
+/// nothing of the server: whether that answers, the administrator's sessions find out.
+fn too_slow(names: &Names, limit: Duration) -> ProviderError {
+    ProviderError::Timeout {
+        doing: format!("logging in as {}", names.role),
+        limit,
+    }
+    .in_database(names.database.as_str())
 }

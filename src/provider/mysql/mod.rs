@@ -6,29 +6,37 @@
 //! | `session.rs` | one session: pinned settings, statements bounded in time |
 //! | `contact.rs` | the first contact with a server, and the registration of each session |
 //! | `fence.rs` | the epochs, and how another process's sessions are found and ended |
-//! | `home.rs` | the operator's own schema: claims, epochs, sessions |
+//! | `home.rs` | the operator's own schema: its tables, and what they say of the server |
+//! | `claims.rs` | the claim table |
 //! | `grants.rs` | what the administrator needs to be allowed |
 //! | `catalog.rs` | the rows of the server's catalog |
 //! | `facts.rs` | what these rows mean, decided without a server |
+//! | `hindrance.rs` | what keeps an account from logging in |
+//! | `exposure.rs` | rights on a schema that are not its own user's |
 //! | `validate.rs` | what a server cannot hold |
 //! | `ensure.rs` | making accounts and schemas |
 //! | `removal.rs` | taking them away |
+//! | `obstacles.rs` | what keeps something from being dropped, and what helps |
 //! | `assess.rs` | what a dump will be like |
 //! | `login.rs` | logging in as a database's own user |
 //! | `error.rs` | what the servers' error numbers mean |
 
 mod assess;
 mod catalog;
+mod claims;
 mod contact;
 mod dialect;
 mod ensure;
 mod error;
+mod exposure;
 mod facts;
 mod fence;
 mod grants;
+mod hindrance;
 mod home;
 mod inspect;
 mod login;
+mod obstacles;
 mod removal;
 mod session;
 mod validate;
@@ -97,29 +105,38 @@ impl Provider for Mysql {
     async fn survey(&self) -> Result<Survey, ProviderError> {
         let (mut session, contact) = self.work().await?;
         let dialect = &contact.dialect;
-        let claims = home::claims(&mut session, None).await?;
+        let claimed = claims::claims(&mut session, None).await?;
         let catalog = Catalog {
             schemas: catalog::schemas(&mut session, None).await?,
             accounts: catalog::accounts(&mut session, dialect, None).await?,
-            grants: catalog::grants(&mut session, dialect, &contact.held.to_give(dialect), None)
-                .await?,
+            grants: catalog::grants(
+                &mut session,
+                dialect,
+                &contact.held.to_give(dialect),
+                catalog::Which::All,
+            )
+            .await?,
             powers: catalog::powers(&mut session, dialect, None).await?,
         };
         let mut databases = HashMap::new();
         let mut roles = HashMap::new();
-        let index = facts::Index::new(&catalog);
-        for claim in &claims {
-            let Names { database, role } = &claim.names;
-            let catalog = index.of(dialect, database, role);
-            if let Some(facts) = facts::database(dialect, &catalog, database, role) {
+        let index = facts::Index::new(dialect, &catalog);
+        for one in &claimed {
+            let Names { database, role } = &one.claim.names;
+            let of_one = index.of(dialect, database, role);
+            if let Some(mut facts) = facts::database(dialect, &of_one, database, role) {
+                let one = std::slice::from_ref(one);
+                facts.ours = claims::ours_of_schema(&mut session, one, database).await?;
                 databases.insert(database.to_string(), facts);
             }
-            if let Some(facts) = facts::role(dialect, &catalog, role) {
+            if let Some(mut facts) = facts::role(dialect, &of_one, role) {
+                let one = std::slice::from_ref(one);
+                facts.ours = claims::ours_of_account(one, role, &of_one.grants);
                 roles.insert(role.to_string(), facts);
             }
         }
         Ok(Survey {
-            claims,
+            claims: claimed.into_iter().map(|one| one.claim).collect(),
             databases,
             roles,
         })
@@ -129,20 +146,33 @@ impl Provider for Mysql {
         let (mut session, contact) = self.work().await?;
         let dialect = &contact.dialect;
         let Names { database, role } = names;
-        let claims = home::claims(&mut session, Some(names)).await?;
+        let claimed = claims::claims(&mut session, Some(names)).await?;
         let to_give = contact.held.to_give(dialect);
         let catalog = Catalog {
             schemas: catalog::schemas(&mut session, Some(database)).await?,
             accounts: catalog::accounts(&mut session, dialect, Some(role)).await?,
-            grants: catalog::grants(&mut session, dialect, &to_give, Some((database, role)))
-                .await?,
+            grants: catalog::grants(
+                &mut session,
+                dialect,
+                &to_give,
+                catalog::Which::Concerning(database, role),
+            )
+            .await?,
             powers: catalog::powers(&mut session, dialect, Some(role)).await?,
         };
-        Ok(Observed {
-            claims,
+        let mut found = Observed {
             database: facts::database(dialect, &catalog, database, role),
             role: facts::role(dialect, &catalog, role),
-        })
+            claims: Vec::new(),
+        };
+        if let Some(facts) = &mut found.database {
+            facts.ours = claims::ours_of_schema(&mut session, &claimed, database).await?;
+        }
+        if let Some(facts) = &mut found.role {
+            facts.ours = claims::ours_of_account(&claimed, role, &catalog.grants);
+        }
+        found.claims = claimed.into_iter().map(|one| one.claim).collect();
+        Ok(found)
     }
 
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
@@ -153,6 +183,7 @@ impl Provider for Mysql {
         // A role of MariaDB is a name that is never touched, as observing it says.
         accounts.retain(|account| !account.is_role);
         validate::no_other_host(&accounts, user)?;
+        validate::nobody_elses(&mut session, &contact.dialect, &desired.names).await?;
         validate::text_settings(&mut session, &contact.dialect, desired).await
     }
 
@@ -163,12 +194,12 @@ impl Provider for Mysql {
     ) -> Result<(), ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &claim.names)?;
-        home::write_claim(&mut session, claim, standing).await
+        claims::write_claim(&mut session, claim, standing).await
     }
 
     async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError> {
         let (mut session, _) = self.work().await?;
-        home::forget_claim(&mut session, claim).await
+        claims::forget_claim(&mut session, claim).await
     }
 
     fn verifier(&self, password: &SecretString) -> Verifier {
@@ -187,13 +218,15 @@ impl Provider for Mysql {
     ) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
-        ensure::role(&mut session, &contact, desired, verifier).await
+        let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
+        ensure::role(&mut session, &contact, desired, verifier, claimed.as_ref()).await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         let (mut session, contact) = self.work().await?;
         self.check(&contact, &desired.names)?;
-        ensure::database(&mut session, &contact, desired).await
+        let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
+        ensure::database(&mut session, &contact, desired, claimed.as_ref()).await
     }
 
     /// Nothing: extensions and schemas within a database are PostgreSQL's.

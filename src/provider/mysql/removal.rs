@@ -2,19 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::ident::mysql_identifier;
 use super::super::{ProviderError, Removal, Removed, SqlName};
-use super::catalog::{self, ANY_HOST};
+use super::catalog::{self, ANY_HOST, Which};
 use super::contact::Contact;
-use super::ensure::{account_of, revoke_all};
+use super::ensure::{account_of, revoke_all, revoke_parts};
 use super::facts::{self, Fit};
-use super::session::Session;
+use super::obstacles::{self, some};
+use super::session::{Failure, Session};
 use super::{error, fence};
 
 /// How often a session that was ended is looked for.
 const POLL: Duration = Duration::from_millis(20);
-
-/// How many of those in the way are named.
-const NAMED: usize = 5;
 
 /// Takes away what `removal` says. `patience` is how long sessions may take to end.
 pub(super) async fn remove(
@@ -23,33 +22,98 @@ pub(super) async fn remove(
     removal: &Removal,
     patience: Duration,
 ) -> Result<Removed, ProviderError> {
+    let obstacle = go_on(session, contact, removal, patience).await?;
+    Ok(obstacle.map_or(Removed::Done, Removed::Blocked))
+}
+
+/// Goes as far as it can, and says what is in the way then.
+async fn go_on(
+    session: &mut Session,
+    contact: &Contact,
+    removal: &Removal,
+    patience: Duration,
+) -> Result<Option<String>, ProviderError> {
     let names = &removal.names;
-    let user = &names.role;
-    let accounts = catalog::accounts(session, &contact.dialect, Some(user)).await?;
+    let accounts = catalog::accounts(session, &contact.dialect, Some(&names.role)).await?;
     let account = accounts.iter().find(|account| account.host == ANY_HOST);
-    if removal.role && account.is_some_and(|account| !account.locked) {
-        let lock = format!("ALTER USER {} ACCOUNT LOCK", account_of(user));
-        session.run("locking the user out", lock).await?;
+    if removal.role
+        && account.is_some_and(|account| !account.locked)
+        && let Some(obstacle) = lock_out(session, contact, removal, patience).await?
+    {
+        return Ok(Some(obstacle));
+    }
+    if removal.database
+        && let Some(obstacle) = drop_events(session, contact, &names.database).await?
+    {
+        return Ok(Some(obstacle));
     }
     if account.is_some() && (removal.role || removal.database) {
         // Without the role's end only its sessions in the database have to go.
         let within = (!removal.role).then_some(&names.database);
-        if let Some(sentence) = end_sessions(session, contact, user, within, patience).await? {
-            return Ok(Removed::Blocked(sentence));
+        if let Some(obstacle) =
+            end_sessions(session, contact, &names.role, within, patience).await?
+        {
+            return Ok(Some(obstacle));
         }
     }
     if removal.database
-        && let Some(sentence) = drop_database(session, contact, removal).await?
+        && let Some(obstacle) = drop_database(session, contact, removal).await?
     {
-        return Ok(Removed::Blocked(sentence));
+        return Ok(Some(obstacle));
     }
-    if removal.role
-        && account.is_some()
-        && let Some(sentence) = drop_user(session, user).await?
-    {
-        return Ok(Removed::Blocked(sentence));
+    if removal.role && account.is_some() {
+        return drop_user(session, contact, removal).await;
     }
-    Ok(Removed::Done)
+    Ok(None)
+}
+
+/// Keeps the user from logging in. Where a session of its own holds that up, that is ended first.
+async fn lock_out(
+    session: &mut Session,
+    contact: &Contact,
+    removal: &Removal,
+    patience: Duration,
+) -> Result<Option<String>, ProviderError> {
+    let user = &removal.names.role;
+    let lock = format!("ALTER USER {} ACCOUNT LOCK", account_of(user));
+    let doing = "locking the user out";
+    let Err(failure) = session.run(doing, lock.clone()).await else {
+        return Ok(None);
+    };
+    match failure.number {
+        Some(error::CANNOT_USER) => return Ok(None),
+        Some(error::LOCK_TIMEOUT) => {}
+        Some(_) | None => return Err(failure.error),
+    }
+    let lingering = end_sessions(session, contact, user, None, patience).await?;
+    match session.run(doing, lock).await {
+        Ok(_) => Ok(lingering),
+        Err(failure) if failure.number == Some(error::LOCK_TIMEOUT) => {
+            let what = format!("the account of user {user}");
+            let schema = &removal.names.database;
+            Ok(Some(
+                obstacles::in_the_way(session, contact, &what, schema).await?,
+            ))
+        }
+        Err(failure) => Err(failure.error),
+    }
+}
+
+/// Drops the events of the schema: they go on although their definer is locked out, in a session of it each time.
+async fn drop_events(
+    session: &mut Session,
+    contact: &Contact,
+    schema: &SqlName,
+) -> Result<Option<String>, ProviderError> {
+    for event in catalog::events(session, schema).await? {
+        let drop = format!("DROP EVENT {}.{}", schema.mysql(), mysql_identifier(&event));
+        match within(session, schema, "dropping an event", drop).await {
+            Ok(_) => {}
+            Err(failure) if failure.number == Some(error::NO_EVENT) => {}
+            Err(failure) => return refused(session, contact, schema, failure).await.map(Some),
+        }
+    }
+    Ok(None)
 }
 
 /// Ends the user's sessions and waits until they are gone.
@@ -62,7 +126,7 @@ async fn end_sessions(
 ) -> Result<Option<String>, ProviderError> {
     let deadline = Instant::now() + patience;
     loop {
-        let mut living = processes(session).await?;
+        let mut living = obstacles::processes(session).await?;
         living.retain(|process| {
             process.user == user.as_str()
                 && within.is_none_or(|schema| process.schema == schema.as_str())
@@ -71,10 +135,9 @@ async fn end_sessions(
             return Ok(None);
         }
         if Instant::now() >= deadline {
-            return Ok(Some(format!(
-                "sessions of user {user} were ended and are still there: {}; they roll back what they did, or hang",
-                named(&living)
-            )));
+            return Ok(Some(
+                obstacles::lingering(session, contact, user, &living).await,
+            ));
         }
         for process in &living {
             fence::kill(session, process.id, contact.kills_by_procedure).await?;
@@ -92,87 +155,145 @@ async fn drop_database(
     let names = &removal.names;
     let schema = &names.database;
     if !catalog::schemas(session, Some(schema)).await?.is_empty() {
+        if let Some(obstacle) = referenced(session, schema).await? {
+            return Ok(Some(obstacle));
+        }
         let drop = format!("DROP DATABASE {}", schema.mysql());
-        match session.run("dropping the database", drop).await {
+        match within(session, schema, "dropping the database", drop).await {
             Ok(_) => {}
             Err(failure) if failure.number == Some(error::SCHEMA_GONE) => {}
-            Err(failure) if failure.number == Some(error::LOCK_TIMEOUT) => {
-                return Ok(Some(in_the_way(session, contact, schema).await?));
-            }
-            Err(failure) => return Err(failure.error),
+            Err(failure) => return refused(session, contact, schema, failure).await.map(Some),
         }
     }
-    let read = Some((schema, &names.role));
-    for grant in catalog::grants(session, &contact.dialect, &[], read).await? {
+    let concerning = Which::Concerning(schema, &names.role);
+    for grant in catalog::grants(session, &contact.dialect, &[], concerning).await? {
         if facts::fit(&contact.dialect, &grant, schema) == Fit::Exact {
-            revoke_all(session, &grant).await?;
+            revoke_all(session, &contact.dialect, &grant).await?;
         }
     }
+    revoke_parts(session, &contact.dialect, schema).await?;
     Ok(None)
 }
 
-/// Which sessions of others keep the database from being dropped.
-async fn in_the_way(
+/// Runs a statement on a schema, also on one that its owner made read-only, which only MySQL lets anybody do.
+async fn within(
+    session: &mut Session,
+    schema: &SqlName,
+    doing: &str,
+    sql: String,
+) -> Result<u64, Failure> {
+    match session.run(doing, sql.clone()).await {
+        Err(failure) if failure.number == Some(error::SCHEMA_READ_ONLY) => {
+            let writable = format!("ALTER DATABASE {} READ ONLY = 0", schema.mysql());
+            session
+                .run("making the database writable", writable)
+                .await?;
+            session.run(doing, sql).await
+        }
+        other => other,
+    }
+}
+
+/// What is said where the server does not do something about a schema that is to go. Whatever is in it is its owner's, so
+/// it says nothing of the server.
+async fn refused(
     session: &mut Session,
     contact: &Contact,
     schema: &SqlName,
+    failure: Failure,
 ) -> Result<String, ProviderError> {
-    let own = connection_id(session).await?;
-    let mut others = processes(session).await?;
-    others.retain(|process| process.id != own && process.command != "Daemon");
-    let holders = lock_holders(session, contact, schema).await;
-    let suspects: Vec<Process> = if holders.is_empty() {
-        // The server does not say who holds the lock: those who are in the database or in a transaction may.
-        let open = transactions(session).await.unwrap_or_default();
-        others.retain(|process| process.schema == schema.as_str() || open.contains(&process.id));
-        others
-    } else {
-        others.retain(|process| holders.contains(&process.id));
-        others
-    };
-    let who = if suspects.is_empty() {
-        "which, the server does not tell".to_owned()
-    } else {
-        named(&suspects)
-    };
-    Ok(format!(
-        "database {schema} is locked by other sessions ({who}); it is dropped when they are done, or end them with KILL"
-    ))
+    if failure.number == Some(error::LOCK_TIMEOUT) {
+        let what = format!("database {schema}");
+        return obstacles::in_the_way(session, contact, &what, schema).await;
+    }
+    match failure.error {
+        ProviderError::Timeout { doing, limit } => Ok(format!(
+            "{doing} {schema} took longer than {limit:?}; the server may go on with it, and it is tried again"
+        )),
+        ProviderError::Unexpected { doing, detail } => Ok(format!(
+            "{doing} {schema} failed: {detail}; it is tried again"
+        )),
+        other => Err(other),
+    }
+}
+
+/// Foreign keys elsewhere would stop the server after it dropped a part of the tables.
+async fn referenced(
+    session: &mut Session,
+    schema: &SqlName,
+) -> Result<Option<String>, ProviderError> {
+    let references = obstacles::references(session, schema)
+        .await
+        .map_err(|error| error.in_database(schema.as_str()))?;
+    if references.is_empty() {
+        return Ok(None);
+    }
+    let statements: Vec<String> = references
+        .iter()
+        .map(|reference| {
+            format!(
+                "ALTER TABLE {}.{} DROP FOREIGN KEY {}",
+                mysql_identifier(&reference.schema),
+                mysql_identifier(&reference.table),
+                mysql_identifier(&reference.constraint)
+            )
+        })
+        .collect();
+    Ok(Some(format!(
+        "tables of other databases refer to database {schema} by foreign keys; run: {}",
+        some(&statements, "; ")
+    )))
 }
 
 /// Drops the account, unless something elsewhere would no longer work without it.
-async fn drop_user(session: &mut Session, user: &SqlName) -> Result<Option<String>, ProviderError> {
-    let left = definitions(session, user).await?;
+async fn drop_user(
+    session: &mut Session,
+    contact: &Contact,
+    removal: &Removal,
+) -> Result<Option<String>, ProviderError> {
+    let user = &removal.names.role;
+    let left = definitions(session, user)
+        .await
+        // What there is to look through is the databases' own.
+        .map_err(|error| error.in_database(removal.names.database.as_str()))?;
     if !left.is_empty() {
         return Ok(Some(format!(
-            "user {user} is the definer of {} in other databases, which would no longer work; drop them or change \
-             their DEFINER",
-            some(&left)
+            "user {user} is the definer of what stands in other databases and would no longer work; make it anew with \
+             another DEFINER, or run: {}",
+            some(&left, "; ")
         )));
     }
-    match session
-        .run(
-            "dropping the user",
-            format!("DROP USER {}", account_of(user)),
-        )
-        .await
-    {
+    let drop = format!("DROP USER {}", account_of(user));
+    match session.run("dropping the user", drop).await {
         Ok(_) => Ok(None),
-        Err(failure) if failure.number == Some(error::CANNOT_USER) => Ok(None),
-        Err(failure) => Err(failure.error),
+        Err(failure) => match (failure.number, failure.error) {
+            (Some(error::CANNOT_USER), _) => Ok(None),
+            (Some(error::LOCK_TIMEOUT), _) => {
+                let what = format!("the account of user {user}");
+                let schema = &removal.names.database;
+                obstacles::in_the_way(session, contact, &what, schema)
+                    .await
+                    .map(Some)
+            }
+            // A mandatory role, say.
+            (Some(_), ProviderError::Unexpected { detail, .. }) => Ok(Some(format!(
+                "user {user} is locked out, and the server does not drop it: {detail}"
+            ))),
+            (_, other) => Err(other),
+        },
     }
 }
 
-/// Views, routines, triggers and events that run as the user. Those of its own database are gone when it is asked.
+/// The statements that drop the views, routines, triggers and events that run as the user. Those of its own database are
+/// gone when it is asked.
 async fn definitions(session: &mut Session, user: &SqlName) -> Result<Vec<String>, ProviderError> {
-    const SQL: &str = "SELECT CONVERT(what USING utf8mb4) AS what, definer FROM (\
-         SELECT CONCAT('view ', TABLE_SCHEMA, '.', TABLE_NAME) AS what, DEFINER AS definer \
+    const SQL: &str = "SELECT CONVERT(kind USING utf8mb4) AS kind, CONVERT(of_schema USING utf8mb4) AS of_schema, \
+         CONVERT(name USING utf8mb4) AS name, definer FROM (\
+         SELECT 'VIEW' AS kind, TABLE_SCHEMA AS of_schema, TABLE_NAME AS name, DEFINER AS definer \
          FROM information_schema.VIEWS UNION ALL \
-         SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_SCHEMA, '.', ROUTINE_NAME), DEFINER \
-         FROM information_schema.ROUTINES UNION ALL \
-         SELECT CONCAT('trigger ', TRIGGER_SCHEMA, '.', TRIGGER_NAME), DEFINER \
-         FROM information_schema.TRIGGERS UNION ALL \
-         SELECT CONCAT('event ', EVENT_SCHEMA, '.', EVENT_NAME), DEFINER FROM information_schema.EVENTS) AS defined \
+         SELECT ROUTINE_TYPE, ROUTINE_SCHEMA, ROUTINE_NAME, DEFINER FROM information_schema.ROUTINES UNION ALL \
+         SELECT 'TRIGGER', TRIGGER_SCHEMA, TRIGGER_NAME, DEFINER FROM information_schema.TRIGGERS UNION ALL \
+         SELECT 'EVENT', EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS) AS defined \
          WHERE definer = ?";
     let definer = format!("{user}@{ANY_HOST}");
     let rows = session
@@ -184,96 +305,13 @@ async fn definitions(session: &mut Session, user: &SqlName) -> Result<Vec<String
     let mut found = Vec::new();
     for row in &rows {
         if row.text("definer")? == definer {
-            found.push(row.text("what")?);
+            found.push(format!(
+                "DROP {} {}.{}",
+                row.text("kind")?,
+                mysql_identifier(&row.text("of_schema")?),
+                mysql_identifier(&row.text("name")?)
+            ));
         }
     }
     Ok(found)
-}
-
-/// A line of the process list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Process {
-    id: i64,
-    user: String,
-    host: String,
-    schema: String,
-    command: String,
-}
-
-async fn processes(session: &mut Session) -> Result<Vec<Process>, ProviderError> {
-    let rows = session
-        .show("reading the process list", "SHOW PROCESSLIST".to_owned())
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Process {
-                id: row.number("Id")?,
-                user: row.text("User")?,
-                host: row.text("Host")?,
-                schema: row.text("db")?,
-                command: row.text("Command")?,
-            })
-        })
-        .collect()
-}
-
-async fn connection_id(session: &mut Session) -> Result<i64, ProviderError> {
-    let query = sqlx::query("SELECT CAST(CONNECTION_ID() AS SIGNED) AS id");
-    let rows = session
-        .rows("asking for the connection's id", query)
-        .await?;
-    rows.first().map_or(Ok(0), |row| row.number("id"))
-}
-
-/// Who holds a lock in the schema, as far as the server tells.
-async fn lock_holders(session: &mut Session, contact: &Contact, schema: &SqlName) -> Vec<i64> {
-    let query = sqlx::query(contact.dialect.lock_holders_sql()).bind(schema.as_str().to_owned());
-    let rows = session.rows("reading the metadata locks", query).await;
-    rows.unwrap_or_default()
-        .iter()
-        .filter_map(|row| row.number("id").ok())
-        .collect()
-}
-
-/// The sessions that have a transaction open.
-async fn transactions(session: &mut Session) -> Result<Vec<i64>, ProviderError> {
-    let query = sqlx::query(
-        "SELECT CAST(trx_mysql_thread_id AS SIGNED) AS id FROM information_schema.INNODB_TRX",
-    );
-    let rows = session.rows("reading the open transactions", query).await?;
-    rows.iter().map(|row| row.number("id")).collect()
-}
-
-fn named(processes: &[Process]) -> String {
-    let each: Vec<String> = processes
-        .iter()
-        .map(|process| format!("{} of {}@{}", process.id, process.user, process.host))
-        .collect();
-    some(&each)
-}
-
-/// The first few of a list, and how many more there are.
-fn some(all: &[String]) -> String {
-    let first = all
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    match all.len().saturating_sub(NAMED) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_are_cut() {
-        let all: Vec<String> = (0..7).map(|n| n.to_string()).collect();
-        assert_eq!(some(&all), "0, 1, 2, 3, 4 and 2 more");
-        assert_eq!(some(&all[..2]), "0, 1");
-    }
 }

@@ -124,11 +124,7 @@ impl Session {
             sound: true,
             registered: false,
         };
-        let pin = dialect::pin(
-            limits.lock.as_secs().max(1),
-            limits.statement.as_secs().max(1),
-            &lock_name(&session.token),
-        );
+        let pin = dialect::pin(&limits, &lock_name(&session.token));
         session.run("pinning the session's settings", pin).await?;
         Ok(session)
     }
@@ -279,6 +275,14 @@ impl Row {
     /// A number, 0 for NULL.
     pub(super) fn number(&self, column: &str) -> Result<i64, ProviderError> {
         Ok(self.optional_number(column)?.unwrap_or_default())
+    }
+
+    /// Bytes, none for NULL.
+    pub(super) fn bytes(&self, column: &str) -> Result<Vec<u8>, ProviderError> {
+        self.0
+            .try_get_unchecked::<Option<Vec<u8>>, _>(column)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| unreadable(column, &error))
     }
 
     /// A truth value of the server: a number that is not 0.

@@ -1,8 +1,9 @@
 //! What a server cannot hold is refused before anything is made.
 
 use super::super::{Desired, Names, ProviderError, SqlName};
-use super::catalog::{ANY_HOST, Account};
+use super::catalog::{self, ANY_HOST, Account, Which};
 use super::dialect::Dialect;
+use super::exposure;
 use super::session::Session;
 
 /// Characters that the name of a schema may have, in `mysql.db` with its wildcards escaped.
@@ -70,6 +71,25 @@ pub(super) fn no_other_host(accounts: &[Account], user: &SqlName) -> Result<(), 
              host; drop or rename it, or choose another user name",
             other.host
         ))),
+    }
+}
+
+/// Whether somebody else would get at a schema that is not there yet.
+pub(super) async fn nobody_elses(
+    session: &mut Session,
+    dialect: &Dialect,
+    names: &Names,
+) -> Result<(), ProviderError> {
+    let Names { database, role } = names;
+    if !catalog::schemas(session, Some(database)).await?.is_empty() {
+        return Ok(());
+    }
+    let concerning = Which::Concerning(database, role);
+    let grants = catalog::grants(session, dialect, &[], concerning).await?;
+    let global = catalog::global_holders(session, dialect).await?;
+    match exposure::beforehand(dialect, &grants, &global, database, role).first() {
+        None => Ok(()),
+        Some(first) => Err(ProviderError::InTheWay(first.refusal(database))),
     }
 }
 

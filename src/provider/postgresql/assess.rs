@@ -124,9 +124,7 @@ impl Postgresql {
         let doing = format!("look into the database {:?}", names.database);
         let query = sqlx::query(ASSESS).bind(names.role.as_str());
         let result = visit.session.json::<Answer>(&doing, query).await;
-        let left = self.leave(visit).await;
-        let answer = result?;
-        left?;
+        let answer = self.leave(visit, result.map_err(Into::into)).await?;
         if !answer.exists {
             return Err(ProviderError::InTheWay(format!(
                 "the user {:?} is missing",

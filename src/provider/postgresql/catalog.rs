@@ -7,16 +7,20 @@ use serde::Deserialize;
 use super::Postgresql;
 use super::session::Session;
 use crate::provider::{
-    Claim, Claimant, DatabaseFacts, Names, Observed, ProviderError, RoleFacts, SqlName, Survey,
+    Claim, Claimant, DatabaseFacts, Names, Observed, Origin, Ours, ProviderError, RoleFacts,
+    SqlName, Survey,
 };
 
 /// Both names, or (both NULL) everything that is claimed. `powerful` are the roles that are never touched, with
-/// everybody who is a member of one.
+/// everybody who is a member of one. `place` is where the ids in the claims are good (see `claims.rs`).
 const LOOK: &str = "
 WITH RECURSIVE me AS (
   SELECT oid, rolname, rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user
 ), claims AS (
   SELECT * FROM db_operator.claims WHERE $1::text IS NULL OR database_name = $1 OR role_name = $2
+), place AS (
+  SELECT oid || '.' || 'db_operator.claims'::regclass::oid || '/' AS prefix
+  FROM pg_database WHERE datname = current_database()
 ), powerful AS (
   SELECT r.oid AS member, r.oid AS role FROM pg_roles r
   WHERE r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname IN (
@@ -36,8 +40,12 @@ WITH RECURSIVE me AS (
     ARRAY(SELECT privilege_type FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba)))
       WHERE grantee = d.datdba) AS own,
     ARRAY(SELECT privilege_type FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba)))
-      WHERE grantee = me.oid AND me.oid <> d.datdba) AS administrator
-  FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba CROSS JOIN me
+      WHERE grantee = me.oid AND me.oid <> d.datdba) AS administrator,
+    CASE WHEN c.created_database AND starts_with(c.database_id, place.prefix)
+        THEN c.database_id = place.prefix || d.oid
+      WHEN c.database_mark IS NOT NULL THEN d.datconnlimit = c.database_mark AND NOT d.datallowconn END AS ours
+  FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba CROSS JOIN me CROSS JOIN place
+    LEFT JOIN claims c ON c.database_name = d.datname::text
   WHERE d.datname = $1 OR ($1::text IS NULL AND d.datname IN (SELECT database_name FROM claims))
 ), roles AS (
   SELECT r.rolname AS name, r.rolcanlogin AS login, r.rolconnlimit AS connections, r.rolcreatedb AS creates_databases,
@@ -50,8 +58,10 @@ WITH RECURSIVE me AS (
       WHEN current_setting('server_version_num')::int < 160000 THEN me.rolcreaterole
       ELSE me.rolcreaterole AND pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS alterable,
     CASE WHEN current_setting('server_version_num')::int < 160000 THEN pg_has_role(r.oid, 'MEMBER')
-      ELSE pg_has_role(r.oid, 'SET') END AS assumable
-  FROM pg_roles r CROSS JOIN me
+      ELSE pg_has_role(r.oid, 'SET') END AS assumable,
+    CASE WHEN c.created_role AND starts_with(c.role_id, place.prefix) THEN c.role_id = place.prefix || r.oid
+      WHEN c.role_mark IS NOT NULL THEN false END AS ours
+  FROM pg_roles r CROSS JOIN me CROSS JOIN place LEFT JOIN claims c ON c.role_name = r.rolname::text
   WHERE r.rolname = $2 OR ($2::text IS NULL AND r.rolname IN (SELECT role_name FROM claims))
 )
 SELECT json_build_object(
@@ -69,17 +79,21 @@ pub(super) struct Look {
 
 #[derive(Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
-struct ClaimRow {
+pub(super) struct ClaimRow {
     database_name: String,
     role_name: String,
     cluster_id: String,
     namespace: String,
     name: String,
     uid: String,
-    created_database: bool,
+    pub(super) created_database: bool,
     created_role: bool,
     drop_adopted: bool,
     released: bool,
+    /// What the database carries that is being made, as its connection limit.
+    pub(super) database_mark: Option<i32>,
+    /// Set while the role is to be made.
+    pub(super) role_mark: Option<i32>,
 }
 
 /// One database.
@@ -105,6 +119,8 @@ pub(super) struct DatabaseRow {
     pub(super) own: Vec<String>,
     /// What was granted to the administrator.
     pub(super) administrator: Vec<String>,
+    /// It is the one that its claim speaks of.
+    pub(super) ours: Option<bool>,
 }
 
 /// One role.
@@ -126,6 +142,8 @@ pub(super) struct RoleRow {
     pub(super) alterable: bool,
     /// The administrator may `SET ROLE` to it now.
     pub(super) assumable: bool,
+    /// It is the one that its claim speaks of.
+    ours: Option<bool>,
 }
 
 impl Postgresql {
@@ -158,6 +176,16 @@ impl Look {
     /// The role, if it exists.
     pub(super) fn role(&self) -> Option<&RoleRow> {
         self.roles.first()
+    }
+
+    /// The claim of this cluster on exactly these names.
+    pub(super) fn claim(&self, names: &Names, cluster_id: &str) -> Option<&ClaimRow> {
+        self.claims.iter().find(|claim| {
+            claim.database_name == names.database.as_str()
+                && claim.role_name == names.role.as_str()
+                && claim.cluster_id == cluster_id
+                && !claim.released
+        })
     }
 
     pub(super) fn observed(self) -> Result<Observed, ProviderError> {
@@ -210,23 +238,39 @@ impl ClaimRow {
                 name: self.name,
             },
             uid: self.uid,
-            created_database: self.created_database,
-            created_role: self.created_role,
+            database: origin(self.created_database, self.database_mark),
+            role: origin(self.created_role, self.role_mark),
             drop_adopted: self.drop_adopted,
             released: self.released,
         })
     }
 }
 
+fn origin(created: bool, mark: Option<i32>) -> Origin {
+    match (created, mark) {
+        (true, _) => Origin::Created,
+        (false, Some(_)) => Origin::Creating,
+        (false, None) => Origin::Adopted,
+    }
+}
+
+fn ours(answer: Option<bool>) -> Ours {
+    match answer {
+        Some(true) => Ours::Yes,
+        Some(false) => Ours::No,
+        None => Ours::Unknown,
+    }
+}
+
 impl DatabaseRow {
     /// What CREATE DATABASE … ALLOW_CONNECTIONS false makes: the administrator's, with the default privileges.
-    pub(super) fn fresh(name: &str, administrator: &str) -> Self {
+    pub(super) fn fresh(name: &str, administrator: &str, mark: Option<i32>) -> Self {
         let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Self {
             name: name.to_owned(),
             owner: administrator.to_owned(),
             open: false,
-            connections: -1,
+            connections: mark.unwrap_or(-1),
             template: false,
             encoding: String::new(),
             collation: String::new(),
@@ -235,6 +279,7 @@ impl DatabaseRow {
             public: all(&["CONNECT", "TEMPORARY"]),
             own: all(&["CREATE", "CONNECT", "TEMPORARY"]),
             administrator: Vec::new(),
+            ours: mark.map(|_| true),
         }
     }
 
@@ -292,8 +337,10 @@ impl DatabaseRow {
         DatabaseFacts {
             owner: Some(self.owner.clone()),
             deviations: self.deviations(),
+            exposures: Vec::new(),
             character_set: self.encoding.clone(),
             collation: self.collation.clone(),
+            ours: ours(self.ours),
         }
     }
 }
@@ -339,6 +386,8 @@ impl RoleRow {
             powers: self.powers(),
             alterable: self.alterable,
             deviations: self.deviations(),
+            ours: ours(self.ours),
+            password: None,
         }
     }
 }

@@ -5,15 +5,18 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::Postgresql;
+use super::failure::Failure;
 use super::membership::{Right, borrow, give_back, permit};
 use super::session::Session;
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{Change, Desired, Extension, ProviderError};
 
-/// What is inside, and what the server has to offer. `$1` names the extensions that are wanted.
+/// What is inside, and what the server has to offer. `$1` names the extensions that are wanted, `$2` the database's user:
+/// it owns what belongs to a role that it is a member of, such as `pg_database_owner`, to which `public` belongs.
 const INSIDE: &str = "SELECT json_build_object(
-  'schemas', (SELECT coalesce(json_object_agg(n.nspname, r.rolname), '{}')
-    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner),
+  'schemas', (SELECT coalesce(json_object_agg(n.nspname, json_build_object(
+      'owner', r.rolname, 'of_user', coalesce(pg_has_role(u.oid, n.nspowner, 'USAGE'), false))), '{}')
+    FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner LEFT JOIN pg_roles u ON u.rolname = $2),
   'installed', (SELECT coalesce(json_object_agg(e.extname, e.extversion), '{}') FROM pg_extension e),
   'available', (SELECT coalesce(json_object_agg(x.name, json_build_object(
       'trusted', coalesce(v.trusted, false) OR NOT coalesce(v.superuser, true), 'schema', v.schema)), '{}')
@@ -23,11 +26,18 @@ const INSIDE: &str = "SELECT json_build_object(
 
 #[derive(Deserialize)]
 struct Inside {
-    /// Owners by schema.
-    schemas: HashMap<String, String>,
+    /// By name.
+    schemas: HashMap<String, Schema>,
     /// Versions by extension.
     installed: HashMap<String, String>,
     available: HashMap<String, Available>,
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    owner: String,
+    /// The database's user is its owner, or a member of it.
+    of_user: bool,
 }
 
 #[derive(Deserialize)]
@@ -57,10 +67,7 @@ impl Postgresql {
         }
         let mut visit = self.visit(&desired.names).await?;
         let result = self.furnish(&mut visit.session, desired).await;
-        let left = self.leave(visit).await;
-        let changes = result?;
-        left?;
-        Ok(changes)
+        self.leave(visit, result).await
     }
 
     async fn furnish(
@@ -75,7 +82,10 @@ impl Postgresql {
             .map(|wanted| wanted.name.as_str())
             .collect();
         let doing = format!("look into the database {:?}", desired.names.database);
-        let inside: Inside = visit.json(&doing, sqlx::query(INSIDE).bind(wanted)).await?;
+        let look = sqlx::query(INSIDE)
+            .bind(wanted)
+            .bind(desired.names.role.as_str());
+        let inside: Inside = visit.json(&doing, look).await?;
         let plan = plan(desired, &inside)?;
         let doing = format!(
             "make what lives in the database {:?}",
@@ -93,16 +103,10 @@ impl Postgresql {
             visit
                 .transaction(&doing, &statements)
                 .await
-                .map_err(|failure| match failure.code() {
-                    // undefined_object: another extension is needed first; feature_not_supported,
-                    // invalid_parameter_value: a version or schema that it cannot have
-                    Some("42704" | "0A000" | "22023") => ProviderError::Unsupported(format!(
-                        "the server cannot {doing}: {}",
-                        failure.said()
-                    )),
-                    Some(_) | None => {
-                        failure.needing(|| permit(owner.as_str(), &self.config.username, version))
-                    }
+                .map_err(|failure| {
+                    refused(failure, desired, || {
+                        permit(owner.as_str(), &self.config.username, version)
+                    })
                 })?;
         }
         for (statement, name) in plan.as_administrator {
@@ -111,7 +115,7 @@ impl Postgresql {
                 .statement(&doing, statement.clone())
                 .await
                 .map_err(|failure| {
-                    failure.needing(|| {
+                    refused(failure, desired, || {
                         format!(
                             "{statement} (in database {:?}, as a superuser)",
                             desired.names.database.as_str()
@@ -120,6 +124,27 @@ impl Postgresql {
                 })?;
         }
         Ok(plan.changes)
+    }
+}
+
+/// Why the server does not make something inside, whoever it is made as.
+fn refused(failure: Failure, desired: &Desired, grant: impl FnOnce() -> String) -> ProviderError {
+    match failure.code() {
+        // undefined_object: another extension is needed first; feature_not_supported, invalid_parameter_value: a
+        // version or schema that it cannot have
+        Some("42704" | "0A000" | "22023") => ProviderError::Unsupported(format!(
+            "the server cannot {}: {}",
+            failure.doing,
+            failure.said()
+        )),
+        // invalid_schema_name: an extension goes into a schema that is not there, such as a public that was dropped
+        Some("3F000") => ProviderError::InTheWay(format!(
+            "an extension needs a schema that is not there ({}): list that in spec.postgresql.schemas, or in database {:?} \
+             run CREATE SCHEMA",
+            failure.said(),
+            desired.names.database
+        )),
+        Some(_) | None => failure.needing(grant),
     }
 }
 
@@ -138,8 +163,8 @@ fn plan(desired: &Desired, inside: &Inside) -> Result<Plan, ProviderError> {
                 plan.changes
                     .push(Change(format!("schema {schema} was made")));
             }
-            Some(is) if is == owner.as_str() => {}
-            Some(is) => {
+            Some(is) if is.of_user => {}
+            Some(Schema { owner: is, .. }) => {
                 return Err(ProviderError::InTheWay(format!(
                     "the schema {schema:?} belongs to {is:?}; in database {:?}, as that role or a superuser, run: \
                      ALTER SCHEMA {} OWNER TO {}",

@@ -1,6 +1,7 @@
 //! The database: made closed, opened only once it is its owner's and nobody else's.
 
-use super::catalog::{DatabaseRow, RoleRow};
+use super::catalog::{ClaimRow, DatabaseRow, RoleRow};
+use super::claims::{made_meanwhile, not_noted};
 use super::membership::{Right, borrow, give_back, permit};
 use super::session::Session;
 use super::{Postgresql, quoted};
@@ -22,13 +23,22 @@ impl Postgresql {
                 desired.names.role
             )));
         };
+        let claim = look.claim(&desired.names, self.fence.cluster_id());
         let Some(row) = look.database() else {
-            self.create_database(home, desired).await?;
-            let fresh = DatabaseRow::fresh(database.as_str(), &self.config.username);
-            self.hand_over(home, desired, &fresh, role).await?;
-            self.read_back(home, desired).await?;
-            return Ok(vec![Change(format!("database {database} was made"))]);
+            let mark = self.create_database(home, desired, claim).await?;
+            let fresh = DatabaseRow::fresh(database.as_str(), &self.config.username, mark);
+            return self.finish(home, desired, &fresh, role, mark).await;
         };
+        match claim.map(|claim| (claim.created_database, claim.database_mark)) {
+            Some((false, Some(mark))) if row.ours == Some(true) => {
+                return self.finish(home, desired, row, role, Some(mark)).await;
+            }
+            Some((false, Some(_))) => {
+                return Err(made_meanwhile(&format!("database {database:?}")));
+            }
+            Some((true, _)) if row.ours.is_none() => self.identify(home, &desired.names).await?,
+            Some(_) | None => {}
+        }
         let said = |text: String| Change(format!("database {database}: {text}"));
         let mut changes: Vec<Change> = row.deviations().into_iter().map(said).collect();
         if row.owner != desired.names.role.as_str() {
@@ -38,24 +48,44 @@ impl Postgresql {
             )));
         }
         if !changes.is_empty() {
-            self.hand_over(home, desired, row, role).await?;
+            self.hand_over(home, desired, row, role, None).await?;
             self.read_back(home, desired).await?;
         }
         Ok(changes)
     }
 
+    /// What is left to be done about a database that was just made, or before a crash: all of it at once.
+    async fn finish(
+        &self,
+        home: &mut Session,
+        desired: &Desired,
+        row: &DatabaseRow,
+        role: &RoleRow,
+        mark: Option<i32>,
+    ) -> Result<Vec<Change>, ProviderError> {
+        self.hand_over(home, desired, row, role, mark).await?;
+        self.read_back(home, desired).await?;
+        let database = &desired.names.database;
+        Ok(vec![Change(format!("database {database} was made"))])
+    }
+
     /// `template0`, always: nobody is connected to it, and nothing was put into it that nobody declared. Nobody can
-    /// connect until [`Self::hand_over`] is done.
+    /// connect until [`Self::hand_over`] is done, and its claim knows it by its mark.
     async fn create_database(
         &self,
         home: &mut Session,
         desired: &Desired,
-    ) -> Result<(), ProviderError> {
+        claim: Option<&ClaimRow>,
+    ) -> Result<Option<i32>, ProviderError> {
         let database = &desired.names.database;
         let doing = format!("make the database {database:?}");
+        let mark = match claim {
+            Some(claim) => Some(self.mark_of(home, &desired.names, claim).await?),
+            None => None,
+        };
         let _lane = self.lanes.acquire().await;
-        match home.statement(&doing, create(desired)).await {
-            Ok(()) => Ok(()),
+        match home.statement(&doing, create(desired, mark)).await {
+            Ok(()) => Ok(mark),
             // invalid_parameter_value, wrong_object_type, undefined_object: an encoding or a locale that the server
             // does not have, or that do not go together
             Err(failure) if matches!(failure.code(), Some("22023" | "42809" | "42704")) => {
@@ -69,13 +99,14 @@ impl Postgresql {
         }
     }
 
-    /// Puts right whatever differs, in one transaction.
+    /// Puts right whatever differs, in one transaction; with it, where the database was just made, its claim says so.
     async fn hand_over(
         &self,
         home: &mut Session,
         desired: &Desired,
         row: &DatabaseRow,
         role: &RoleRow,
+        mark: Option<i32>,
     ) -> Result<(), ProviderError> {
         let database = &desired.names.database;
         let owner = &desired.names.role;
@@ -103,10 +134,16 @@ impl Postgresql {
                 grant: permit(owner.as_str(), administrator, version),
             });
         }
-        let statements = handover(row, owner, role.assumable, version);
+        let noted = mark.map(|mark| self.note_database(&desired.names, mark));
+        let mut statements: Vec<String> = noted.into_iter().flatten().collect();
+        statements.extend(handover(row, owner, role.assumable, version));
         home.transaction(&format!("put the database {database:?} right"), &statements)
             .await
-            .map_err(|failure| failure.needing(|| permit(owner.as_str(), administrator, version)))
+            .map_err(|failure| {
+                not_noted(failure, &desired.names, |failure| {
+                    failure.needing(|| permit(owner.as_str(), administrator, version))
+                })
+            })
     }
 
     /// A GRANT or REVOKE that is refused is only a warning, so look again.
@@ -138,11 +175,14 @@ impl Postgresql {
     }
 }
 
-fn create(desired: &Desired) -> String {
+fn create(desired: &Desired, mark: Option<i32>) -> String {
     let mut sql = format!(
         "CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false",
         desired.names.database.postgresql()
     );
+    if let Some(mark) = mark {
+        sql.extend([" CONNECTION LIMIT ", &mark.to_string()]);
+    }
     if let Some(encoding) = &desired.postgresql.encoding {
         sql.extend([" ENCODING ", &postgresql_literal(encoding)]);
     }

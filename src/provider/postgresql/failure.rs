@@ -108,6 +108,8 @@ impl From<Failure> for ProviderError {
         match code.as_str() {
             // invalid_authorization_specification, invalid_password
             "28000" | "28P01" => Self::LoginRefused { server, detail },
+            // too_many_connections, of this database only
+            "53300" if routine == "CheckMyDatabase" => Self::Unexpected { doing, detail },
             // too_many_connections
             "53300" => Self::TooManyConnections { server, detail },
             // read_only_sql_transaction
@@ -151,10 +153,10 @@ impl From<sqlx::Error> for Kind {
     }
 }
 
-/// There are no tables of the operator's own (undefined_table, invalid_schema_name): every other relation that a
-/// session in `db_operator` asks for is the server's.
+/// There are no tables of the operator's own (undefined_table, invalid_schema_name), or they are those of a former
+/// version (undefined_column): everything else that a session in `db_operator` asks for is the server's.
 pub(super) fn is_nothing_there(failure: &Failure) -> bool {
-    matches!(failure.code(), Some("42P01" | "3F000"))
+    matches!(failure.code(), Some("42P01" | "3F000" | "42703"))
 }
 
 fn server(error: &PgDatabaseError) -> Kind {

@@ -4,10 +4,11 @@ use sqlx::postgres::PgRow;
 
 use super::failure::is_nothing_there;
 use super::home::{SCHEMA_VERSION, column, unexpected};
-use super::session::{APPLICATION, Session};
+use super::session::{APPLICATION, Pinned, Session};
 use super::{Postgresql, quoted};
 use crate::provider::ProviderError;
 use crate::provider::fence::{Entry, Epoch, Tenure};
+use crate::provider::pool::Session as _;
 
 pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
 FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
@@ -26,47 +27,103 @@ const RAISE_EPOCH: &str =
 WHERE cluster_id = $1 AND epoch = $4";
 
 /// Locks the epoch's row against a raise, so a raise sees this session or this session sees the raise.
-const REGISTER: &str = "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)
-SELECT e.cluster_id, e.epoch, a.pid, a.backend_start
+const REGISTER: &str = "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)
+SELECT e.cluster_id, e.epoch, a.pid, a.backend_start, a.usesysid, pg_postmaster_start_time()
 FROM db_operator.epochs e, pg_stat_get_activity(pg_backend_pid()) a
 WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 FOR SHARE OF e";
 
+/// The same for another session, by the name that it was opened with. Everybody sees that name and can take it, but
+/// only as its own role, in a database that it may connect to.
 const REGISTER_VISIT: &str =
-    "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start)
-SELECT e.cluster_id, e.epoch, a.pid, a.backend_start FROM db_operator.epochs e, pg_stat_activity a
-WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 AND a.application_name = $4 FOR SHARE OF e";
+    "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)
+SELECT e.cluster_id, e.epoch, a.pid, a.backend_start, a.usesysid, pg_postmaster_start_time()
+FROM db_operator.epochs e, pg_stat_activity a, pg_stat_get_activity(pg_backend_pid()) me
+WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3
+  AND a.application_name = $4 AND a.datname = $5 AND a.usesysid = me.usesysid AND a.backend_start IS NOT NULL
+FOR SHARE OF e RETURNING pid, backend_start::text AS backend_start";
 
-/// Asks sessions of the same cluster with an older epoch to end and waits for each, 5 s at most. A process id that
-/// was given to somebody else since then has another start. A start that is hidden from this administrator (a former
-/// one had another name) is taken for the same: "not permitted" is a better answer than a session that goes on.
-const END_PREDECESSORS: &str = "SELECT s.pid, pg_terminate_backend(s.pid, 5000) AS ended
-FROM db_operator.sessions s
-JOIN pg_stat_activity a ON a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true)
-WHERE s.cluster_id = $1 AND s.epoch < $2";
+const OWN_PID: &str = "SELECT pg_backend_pid() AS pid";
+
+/// A session that is closed in order takes its row along.
+pub(super) const FORGET_THIS: &str =
+    "DELETE FROM db_operator.sessions s USING pg_stat_get_activity(pg_backend_pid()) a
+WHERE s.pid = a.pid AND s.backend_start = a.backend_start";
+
+const FORGET_VISIT: &str = "DELETE FROM db_operator.sessions WHERE cluster_id = $1 AND pid = $2 AND backend_start = $3::timestamptz";
+
+/// Whether the session `a` that lives is the one of the row `s`. A process id is somebody else's soon: what is of another
+/// role, or was registered before the server began, is over, whoever has its process id now. A start that is hidden
+/// from this administrator, of a role that had registered (a former administrator of another name), is taken for the
+/// same: "not permitted" is a better answer than a session that goes on. Rows of version 1 know neither role nor
+/// server: there only a start that is seen proves it.
+macro_rules! is_same_session {
+    () => {
+        "a.pid = s.pid AND CASE WHEN s.role_oid IS NULL OR s.server_start IS NULL THEN a.backend_start = s.backend_start
+  ELSE a.usesysid = s.role_oid AND s.server_start = pg_postmaster_start_time()
+    AND coalesce(a.backend_start = s.backend_start, true) END"
+    };
+}
+
+/// Asks sessions of the same cluster with an older epoch to end and waits for each, 5 s at most.
+const END_PREDECESSORS: &str = concat!(
+    "SELECT s.pid, pg_terminate_backend(s.pid, 5000) AS ended
+FROM db_operator.sessions s JOIN pg_stat_activity a ON ",
+    is_same_session!(),
+    "
+WHERE s.cluster_id = $1 AND s.epoch < $2"
+);
 
 const FORGET_PREDECESSORS: &str =
     "DELETE FROM db_operator.sessions WHERE cluster_id = $1 AND epoch < $2";
 
-const FORGET_ENDED: &str = "DELETE FROM db_operator.sessions s WHERE s.cluster_id = $1
-AND NOT EXISTS (SELECT FROM pg_stat_activity a
-  WHERE a.pid = s.pid AND coalesce(a.backend_start = s.backend_start, true))";
+const FORGET_ENDED: &str = concat!(
+    "DELETE FROM db_operator.sessions s WHERE s.cluster_id = $1
+AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE ",
+    is_same_session!(),
+    ")"
+);
+
+/// What the fence calls a visit.
+pub(super) struct Registered {
+    pid: i32,
+    backend_start: String,
+}
 
 impl Postgresql {
-    /// A session in another database. `home` registers it with the fence before its first statement, and knows it by
-    /// the name that it was opened with.
+    /// A session in another database. `home` registers it with the fence before its first statement, by which the
+    /// session itself says that it is the one.
     pub(super) async fn open_visit(
         &self,
         home: &mut Session,
         database: &str,
-    ) -> Result<Session, ProviderError> {
+    ) -> Result<(Session, Registered), ProviderError> {
         let name = format!("{APPLICATION} visit {:016x}", rand::random::<u64>());
-        let mut visit = self.connect_as(&name, database).await?;
-        let entered = async {
-            self.register_visit(home, &name).await?;
-            self.recognize(&mut visit).await
+        let pinned = Pinned::Visit {
+            version: home.version(),
         };
-        let entered = entered.await;
-        visit.kept_if(entered).await
+        let mut visit = self.connect_as(&name, database, pinned).await?;
+        let entered = async {
+            let registered = self.register_visit(home, &name, database).await?;
+            confirm(&mut visit, &registered).await?;
+            self.recognize(&mut visit).await?;
+            Ok(registered)
+        };
+        match entered.await {
+            Ok(registered) => Ok((visit, registered)),
+            Err(error) => {
+                visit.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets a visit that is over. Where that fails it is found by [`Self::forget_ended`].
+    pub(super) async fn forget_visit(&self, home: &mut Session, visit: &Registered) {
+        let query = sqlx::query(FORGET_VISIT)
+            .bind(self.fence.cluster_id())
+            .bind(visit.pid)
+            .bind(&visit.backend_start);
+        let _ = home.execute("forget a visit", query).await;
     }
 
     /// Forgets sessions of this cluster that are gone.
@@ -174,7 +231,10 @@ impl Postgresql {
             .bind(epoch)
             .bind(self.fence.process());
         match session.execute("register a session", query).await {
-            Ok(1) => return Ok(true),
+            Ok(1) => {
+                session.is_registered();
+                return Ok(true);
+            }
             Ok(_) => {}
             Err(failure) if is_nothing_there(&failure) => return Ok(false),
             Err(failure) => return Err(failure.into()),
@@ -208,7 +268,12 @@ impl Postgresql {
         }
     }
 
-    async fn register_visit(&self, home: &mut Session, name: &str) -> Result<(), ProviderError> {
+    async fn register_visit(
+        &self,
+        home: &mut Session,
+        name: &str,
+        database: &str,
+    ) -> Result<Registered, ProviderError> {
         let Some(epoch) = *self.epoch.lock().await else {
             // The server was made anew under the session `home`.
             return Err(forgotten());
@@ -217,20 +282,22 @@ impl Postgresql {
             .bind(self.fence.cluster_id())
             .bind(epoch)
             .bind(self.fence.process())
-            .bind(name);
-        if home.execute("register a visit", query).await? == 1 {
-            return Ok(());
+            .bind(name)
+            .bind(database);
+        let rows = home.rows("register a visit", query).await?;
+        if let [row] = rows.as_slice() {
+            return Ok(Registered {
+                pid: column(row, "pid")?,
+                backend_start: column(row, "backend_start")?,
+            });
         }
         if !self.is_held(home, epoch).await? {
             return Err(forgotten());
         }
-        Err(unexpected(
-            "register a visit",
-            "the server does not show the session: are there several servers behind its address?",
-        ))
+        Err(not_shown())
     }
 
-    /// Ends what former processes of this cluster left connected. Nobody else's sessions are in the table.
+    /// Ends what former processes of this cluster left connected, and nobody else's sessions: see `is_same_session`.
     async fn end_predecessors(
         &self,
         session: &mut Session,
@@ -266,6 +333,22 @@ impl Postgresql {
     }
 }
 
+/// The session's own word for it, with its first statement.
+async fn confirm(visit: &mut Session, registered: &Registered) -> Result<(), ProviderError> {
+    let row = visit.row("confirm a visit", sqlx::query(OWN_PID)).await?;
+    match row {
+        Some(row) if column::<i32>(&row, "pid")? == registered.pid => Ok(()),
+        Some(_) | None => Err(not_shown()),
+    }
+}
+
+fn not_shown() -> ProviderError {
+    unexpected(
+        "register a visit",
+        "the server does not show the session: are there several servers behind its address?",
+    )
+}
+
 /// The next session begins anew with the server, and finds out what is wrong.
 fn forgotten() -> ProviderError {
     unexpected(
@@ -274,8 +357,13 @@ fn forgotten() -> ProviderError {
     )
 }
 
+/// The layout of the tables.
+pub(super) fn version_of(row: &PgRow) -> Result<i32, ProviderError> {
+    column(row, "schema_version")
+}
+
 pub(super) fn epoch_of(row: &PgRow) -> Result<Option<Epoch>, ProviderError> {
-    let version = column::<i32>(row, "schema_version")?;
+    let version = version_of(row)?;
     if version > SCHEMA_VERSION {
         return Err(ProviderError::Unsupported(format!(
             "the tables in db_operator have version {version} and this operator knows {SCHEMA_VERSION}: \

@@ -4,9 +4,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::failure::{Failure, is_nothing_there};
-use super::fence::{READ_EPOCH, epoch_of};
+use super::fence::{READ_EPOCH, epoch_of, version_of};
 use super::membership::lend;
-use super::session::{APPLICATION, Login, Session};
+use super::session::{APPLICATION, Login, Pinned, Session};
 use super::{Postgresql, quoted};
 use crate::provider::fence::Epoch;
 use crate::provider::{ProviderError, pool::Session as _};
@@ -16,12 +16,12 @@ use crate::provider::{ProviderError, pool::Session as _};
 pub(super) const HOME: &str = "db_operator";
 
 /// The layout of the tables below. A later version of the operator migrates from the number that it finds.
-pub(super) const SCHEMA_VERSION: i32 = 1;
+pub(super) const SCHEMA_VERSION: i32 = 2;
 
 /// Any number, as long as it is always the same: two processes do not make the tables at once.
 const SETUP_LOCK: i64 = 0x6462_6f70;
 
-/// Claims are read by people too, so the columns say what they mean.
+/// The tables of version 1. Claims are read by people too, so the columns say what they mean.
 const TABLES: &str = "
 CREATE SCHEMA IF NOT EXISTS db_operator;
 CREATE TABLE IF NOT EXISTS db_operator.meta (schema_version integer NOT NULL);
@@ -53,6 +53,28 @@ CREATE TABLE IF NOT EXISTS db_operator.sessions (
   backend_start timestamptz NOT NULL,
   PRIMARY KEY (pid, backend_start)
 )";
+
+/// What came after version 1, on tables that were just made as on those of a former version, and any number of times.
+/// Each column may be left out by a former version that is still at work while the next one takes over.
+const UPGRADE: &str = "
+ALTER TABLE db_operator.sessions ADD COLUMN IF NOT EXISTS role_oid oid;
+ALTER TABLE db_operator.sessions ADD COLUMN IF NOT EXISTS server_start timestamptz;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS left_over boolean NOT NULL DEFAULT false;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_id text;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_id text;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_mark integer;
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_mark integer";
+
+/// Version 1 noted only that something was made, and before it was. What stands there is what was made; where nothing
+/// does (no oid is 0), what comes later is something else.
+const IDENTIFY_ALL: &str = "UPDATE db_operator.claims c SET
+  database_id = CASE WHEN created_database THEN coalesce(database_id, place.prefix
+    || coalesce((SELECT oid FROM pg_database WHERE datname = c.database_name), 0)) END,
+  role_id = CASE WHEN created_role THEN coalesce(role_id, place.prefix
+    || coalesce((SELECT oid FROM pg_roles WHERE rolname = c.role_name), 0)) END
+FROM (SELECT oid || '.' || 'db_operator.claims'::regclass::oid || '/' AS prefix
+  FROM pg_database WHERE datname = current_database()) place
+WHERE (SELECT schema_version FROM db_operator.meta) < 2";
 
 const OWNER_OF_HOME: &str =
     "SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
@@ -122,16 +144,22 @@ impl Postgresql {
 
     /// A connection as the administrator, without any statement.
     pub(super) async fn connect(&self, database: &str) -> Result<Session, Failure> {
-        self.connect_as(APPLICATION, database).await
+        self.connect_as(APPLICATION, database, Pinned::Own).await
     }
 
     /// The same, with a name that it has in `pg_stat_activity`.
-    pub(super) async fn connect_as(&self, name: &str, database: &str) -> Result<Session, Failure> {
+    pub(super) async fn connect_as(
+        &self,
+        name: &str,
+        database: &str,
+        pinned: Pinned,
+    ) -> Result<Session, Failure> {
         let login = Login {
             user: &self.config.username,
             password: &self.config.password,
             database,
             application: name,
+            pinned,
         };
         Session::open(&self.config, login).await
     }
@@ -167,15 +195,17 @@ impl Postgresql {
         Ok(())
     }
 
+    /// Makes the tables, or brings those of a former version up to date, unless that was done. Like the database itself
+    /// they need no fence; only a process that leads makes them all the same.
     pub(super) async fn read_epoch_or_make_tables(
         &self,
         session: &mut Session,
     ) -> Result<Option<Epoch>, ProviderError> {
         let read = sqlx::query(READ_EPOCH).bind(self.fence.cluster_id());
         match session.row("read the epoch", read).await {
-            Ok(Some(row)) => return epoch_of(&row),
-            // The tables were made, but their version was not written: no version of the operator does so.
-            Ok(None) => {}
+            Ok(Some(row)) if version_of(&row)? >= SCHEMA_VERSION => return epoch_of(&row),
+            // Tables of a former version, or whose version was not written, which no version of the operator does.
+            Ok(Some(_) | None) => {}
             Err(failure) if is_nothing_there(&failure) => {}
             Err(failure) => return Err(self.may_not_enter(failure).await),
         }
@@ -183,6 +213,12 @@ impl Postgresql {
         let statements = [
             format!("SELECT pg_advisory_xact_lock({SETUP_LOCK})"),
             TABLES.to_owned(),
+            UPGRADE.to_owned(),
+            IDENTIFY_ALL.to_owned(),
+            // Never back: a process that was paused here may find the tables of a later version.
+            format!(
+                "UPDATE db_operator.meta SET schema_version = {SCHEMA_VERSION} WHERE schema_version < {SCHEMA_VERSION}"
+            ),
         ];
         if let Err(failure) = session
             .transaction("make the operator's own tables", &statements)

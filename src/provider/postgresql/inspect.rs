@@ -35,6 +35,7 @@ impl Postgresql {
         match self.home().await {
             Ok(mut home) => {
                 self.forget_ended(&mut home).await?;
+                self.drop_left_over(&mut home).await?;
                 self.examine(&mut home).await
             }
             // Where the operator's own database cannot be made, or must not, there is no fence, and nothing is written.
@@ -66,6 +67,7 @@ impl Postgresql {
             identity: identity(session).await?,
             read_only: facts.read_only,
             missing: self.missing(&facts),
+            warnings: Vec::new(),
             // "15.18 (Debian 15.18-0+deb12u1)"
             version: facts
                 .version

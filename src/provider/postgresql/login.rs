@@ -1,14 +1,13 @@
 //! Logging in as the database's own user would.
 
-use std::collections::BTreeSet;
-
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Postgresql;
 use super::failure::{Failure, Kind};
-use super::session::{APPLICATION, Login as As, Session};
+use super::session::{APPLICATION, Login as As, Pinned, Session};
+use super::visit::blame;
 use crate::provider::pool::Session as _;
-use crate::provider::{Login, Names, ProviderError};
+use crate::provider::{Login, Names, ProviderError, password};
 
 impl Postgresql {
     pub(super) async fn try_login(
@@ -22,6 +21,7 @@ impl Postgresql {
             password,
             database: names.database.as_str(),
             application: APPLICATION,
+            pinned: Pinned::Nothing,
         };
         let result = match Session::open(&self.config, login).await {
             Ok(session) => {
@@ -31,13 +31,19 @@ impl Postgresql {
             Err(failure) => judge(failure, password.expose_secret()),
         };
         drop(slot);
-        result
+        match result {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let outside = self.home().await.err();
+                Err(blame(&names.database, error, outside))
+            }
+        }
     }
 }
 
 /// The server checks the password, then the role's limit, then the database; each has a code of its own, and where
 /// two share one, the function that raised it tells them apart.
-fn judge(failure: Failure, password: &str) -> Result<Login, ProviderError> {
+fn judge(failure: Failure, secret: &str) -> Result<Login, ProviderError> {
     let said = failure.said();
     match failure.code() {
         // invalid_password, invalid_authorization_specification
@@ -51,35 +57,14 @@ fn judge(failure: Failure, password: &str) -> Result<Login, ProviderError> {
         }
         // invalid_catalog_name, insufficient_privilege, object_not_in_prerequisite_state
         Some("3D000" | "42501" | "55000") => Ok(Login::NoDatabase(said)),
-        None if matches!(failure.kind, Kind::Driver(_)) => match prohibited(password) {
-            Some(sentence) => Ok(Login::Unusable(sentence)),
+        None if matches!(failure.kind, Kind::Driver(_)) => match password::prohibited(secret) {
+            Some(unusable) => Ok(Login::Unusable(format!("it {unusable}"))),
             None => Err(ProviderError::Unsupported(format!(
                 "the driver cannot log in as this user: {said}"
             ))),
         },
         Some(_) | None => Err(failure.into()),
     }
-}
-
-/// What makes a password one that clients refuse to log in with. Of its characters only control characters are named.
-fn prohibited(password: &str) -> Option<String> {
-    stringprep::saslprep(password).err()?;
-    let controls: BTreeSet<String> = password
-        .chars()
-        .filter(|character| character.is_control())
-        .map(|character| format!("U+{:04X}", u32::from(character)))
-        .collect();
-    let controls: Vec<String> = controls.into_iter().collect();
-    Some(if controls.is_empty() {
-        "it has characters that SASLprep (RFC 4013) prohibits in a login with SCRAM: use others"
-            .to_owned()
-    } else {
-        format!(
-            "it has control characters ({}), which SASLprep (RFC 4013) prohibits in a login with SCRAM: take them out, also \
-             a line break at its end",
-            controls.join(", ")
-        )
-    })
 }
 
 #[cfg(test)]

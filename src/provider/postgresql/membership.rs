@@ -8,7 +8,7 @@
 use super::quoted;
 
 /// From this version on, a membership says what it is good for, and each grantor has one of its own.
-const OPTIONS_SINCE: u32 = 160_000;
+pub(super) const OPTIONS_SINCE: u32 = 160_000;
 
 /// What is borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

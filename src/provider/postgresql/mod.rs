@@ -3,6 +3,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `session.rs` | one session: how it is opened, how a statement runs in it |
+//! | `pinned.rs` | the settings that go with its startup packet |
 //! | `failure.rs` | what the server said, and which error that is |
 //! | `assess.rs` | what a dump will be like |
 //! | `visit.rs` | sessions inside a tenant's database |
@@ -16,6 +17,8 @@
 //! | `role.rs` `database.rs` `contents.rs` | what is made |
 //! | `remove.rs` | what is taken away |
 //! | `obstacles.rs` | sessions that are in the way of that |
+//! | `holders.rs` | prepared transactions, subscriptions and locks that are |
+//! | `leftovers.rs` | what others hung on a user |
 //! | `login.rs` | logging in as the tenant |
 //! | `inspect.rs` | the server as a whole |
 
@@ -26,12 +29,15 @@ mod contents;
 mod database;
 mod failure;
 mod fence;
+mod holders;
 mod home;
 mod identity;
 mod inspect;
+mod leftovers;
 mod login;
 mod membership;
 mod obstacles;
+mod pinned;
 mod remove;
 mod role;
 mod session;
@@ -77,7 +83,7 @@ impl Postgresql {
             epoch: Mutex::new(None),
             superseded: OnceLock::new(),
             lanes: Semaphore::new(CREATE_LANES),
-            doors: Doors::new(),
+            doors: Doors::default(),
             config,
             fence,
         }
@@ -160,7 +166,7 @@ impl Provider for Postgresql {
     }
 
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
-        self.take_away(&mut *self.home().await?, removal).await
+        self.take_away(removal).await
     }
 
     fn usage(&self) -> Usage {

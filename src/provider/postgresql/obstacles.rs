@@ -1,6 +1,7 @@
 //! Sessions that are in the way of a removal: found, ended where the administrator may, named where not.
 
 use super::catalog::DatabaseRow;
+use super::holders::lasting;
 use super::home::column;
 use super::membership::{Right, borrow, give_back};
 use super::session::Session;
@@ -11,13 +12,23 @@ use crate::provider::{ProviderError, Removed};
 /// How long one session may take to end, in milliseconds.
 const END_WITHIN: u32 = 3000;
 
+/// Whether a session's end is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// No: whoever comes next waits for its locks.
+    Asked,
+    Awaited,
+}
+
 /// Sessions in the database `$1` or of the role `$2`, and how their role is reached. Workers of the server itself have
-/// no role and are ended by the server.
-const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname,
+/// no role and are ended by the server. A subscriber elsewhere comes back for its slot as long as that is there.
+const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname, s.slot_name::text,
+  extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::bigint AS age,
   pg_has_role(r.oid, 'USAGE') OR (NOT r.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')) AS reachable,
   NOT r.rolsuper AND CASE WHEN current_setting('server_version_num')::int < 160000 THEN me.rolcreaterole
     ELSE pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS borrowable
 FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid CROSS JOIN pg_roles me
+LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid
 WHERE me.rolname = current_user AND a.pid <> pg_backend_pid() AND (a.datname = $1 OR r.rolname = $2)
 ORDER BY a.pid";
 
@@ -27,6 +38,10 @@ struct Obstacle {
     role: String,
     application: String,
     database: String,
+    /// The replication slot that it reads.
+    slot: Option<String>,
+    /// Of its transaction, or else of itself, in seconds, where the administrator may see it.
+    age: Option<i64>,
     reachable: bool,
     borrowable: bool,
 }
@@ -38,6 +53,7 @@ impl Postgresql {
         home: &mut Session,
         database: Option<&str>,
         role: Option<&str>,
+        ending: Ending,
     ) -> Result<(), ProviderError> {
         let version = home.version();
         let mut sessions = self.sessions(home, database, role).await?;
@@ -49,21 +65,31 @@ impl Postgresql {
                 .map(|session| session.pid.to_string())
                 .collect();
             // The role is compared again: by now the process id may be somebody else's.
-            let end = format!(
-                "SELECT pg_terminate_backend(pid, {END_WITHIN}) FROM pg_stat_activity \
-                 WHERE pid IN ({}) AND usename = {}",
-                pids.join(", "),
-                postgresql_literal(&first.role)
-            );
+            let end = |within: &str| {
+                format!(
+                    "SELECT pg_terminate_backend(pid{within}) FROM pg_stat_activity \
+                     WHERE pid IN ({}) AND usename = {}",
+                    pids.join(", "),
+                    postgresql_literal(&first.role)
+                )
+            };
+            // All are asked before one is waited for.
+            let mut ends = vec![end("")];
+            if ending == Ending::Awaited {
+                ends.push(end(&format!(", {END_WITHIN}")));
+            }
             let statements = match (first.reachable, first.borrowable) {
-                (true, _) => vec![end],
-                (false, true) => vec![
-                    borrow(&first.role, Right::Assume, version),
-                    format!("SET LOCAL ROLE {}", quoted(&first.role)),
-                    end,
-                    "RESET ROLE".to_owned(),
-                    give_back(&first.role, version),
-                ],
+                (true, _) => ends,
+                (false, true) => {
+                    let mut statements = vec![
+                        borrow(&first.role, Right::Assume, version),
+                        format!("SET LOCAL ROLE {}", quoted(&first.role)),
+                    ];
+                    statements.extend(ends);
+                    statements.push("RESET ROLE".to_owned());
+                    statements.push(give_back(&first.role, version));
+                    statements
+                }
                 (false, false) => continue,
             };
             home.transaction(
@@ -95,6 +121,8 @@ impl Postgresql {
                     application: column::<Option<String>>(row, "application_name")?
                         .unwrap_or_default(),
                     database: column::<Option<String>>(row, "datname")?.unwrap_or_default(),
+                    slot: column(row, "slot_name")?,
+                    age: column(row, "age")?,
                     reachable: column(row, "reachable")?,
                     borrowable: column(row, "borrowable")?,
                 })
@@ -114,19 +142,8 @@ impl Postgresql {
         if left.is_empty() {
             return Ok(None);
         }
-        let named: Vec<String> = left
-            .iter()
-            .map(|session| {
-                format!(
-                    "process {} (user {:?}, application {:?})",
-                    session.pid, session.role, session.application
-                )
-            })
-            .collect();
-        let end: Vec<String> = left
-            .iter()
-            .map(|session| format!("SELECT pg_terminate_backend({})", session.pid))
-            .collect();
+        let named: Vec<String> = left.iter().map(Obstacle::told).collect();
+        let end: Vec<String> = left.iter().map(Obstacle::remedy).collect();
         Ok(Some(Removed::Blocked(format!(
             "database {:?} is in use by sessions that the administrator may not end: {}; as a superuser, run: {}",
             left.first()
@@ -134,5 +151,34 @@ impl Postgresql {
             named.join(", "),
             end.join("; ")
         ))))
+    }
+}
+
+impl Obstacle {
+    fn told(&self) -> String {
+        let age = self.age.map(|age| format!(" for {}", lasting(age)));
+        let slot = self
+            .slot
+            .as_ref()
+            .map(|slot| format!(" with the replication slot {slot:?}"));
+        format!(
+            "process {} (user {:?}, application {:?}){}{}",
+            self.pid,
+            self.role,
+            self.application,
+            age.unwrap_or_default(),
+            slot.unwrap_or_default()
+        )
+    }
+
+    fn remedy(&self) -> String {
+        let end = format!("SELECT pg_terminate_backend({})", self.pid);
+        match &self.slot {
+            None => end,
+            Some(slot) => format!(
+                "{end}; SELECT pg_drop_replication_slot({})",
+                postgresql_literal(slot)
+            ),
+        }
     }
 }

@@ -1,90 +1,155 @@
 //! Taking away: lock out, end the sessions, drop the database, then the role. Each step looks first, so a call after a
 //! crash goes on where the former one stopped.
 
-use sqlx::Row as _;
+use std::time::Duration;
 
 use super::catalog::{DatabaseRow, RoleRow};
 use super::failure::Failure;
-use super::home::column;
 use super::membership::{Right, borrow, give_back, permit};
+use super::obstacles::Ending;
 use super::session::Session;
 use super::{Postgresql, quoted};
-use crate::provider::{ProviderError, Removal, Removed};
+use crate::provider::{Names, ProviderError, Removal, Removed};
 
 /// A session that the administrator may not end.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// A prepared transaction or a replication slot, which FORCE does not end.
 const OBJECT_IN_USE: &str = "55006";
+/// Somebody holds a lock.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// Something hangs on a role.
+const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
 
-/// What keeps the role `$1` from being dropped: by database, or the shared object itself.
-const LEFTOVERS: &str = "SELECT d.datname AS database,
-  CASE WHEN s.dbid = 0 THEN pg_describe_object(s.classid, s.objid, 0) END AS shared,
-  s.deptype = 'o' AS owned, count(*) AS objects
-FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
-WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+/// How often sessions are ended anew that come back with a lock before the door is closed.
+const TRIES: u32 = 4;
 
 impl Postgresql {
-    pub(super) async fn take_away(
-        &self,
-        home: &mut Session,
-        removal: &Removal,
-    ) -> Result<Removed, ProviderError> {
+    pub(super) async fn take_away(&self, removal: &Removal) -> Result<Removed, ProviderError> {
         self.refuse_reserved(&removal.names)?;
-        let look = self.look(home, &removal.names).await?;
+        let mut home = self.home().await?;
+        let look = self.look(&mut home, &removal.names).await?;
         let role = look.role().filter(|_| removal.role);
+        let database = look.database().filter(|_| removal.database);
         if let Some(role) = role {
-            self.lock_role(home, role).await?;
+            refuse_powerful(role)?;
         }
-        if let Some(database) = look.database().filter(|_| removal.database) {
-            let (statements, doing) = (
-                vec![closing(database)],
-                format!("lock the database {:?}", database.name),
-            );
-            if database.open && database.connections != -2 {
-                self.as_owner(home, database, &doing, statements).await?;
-            }
-            self.end_sessions(
-                home,
-                Some(&database.name),
-                role.map(|role| role.name.as_str()),
-            )
-            .await?;
-            if let Some(blocked) = self.drop_database(home, database).await? {
+        if let Some(database) = database {
+            let kept = self.kept_from_inside(&mut home, database, role).await?;
+            if let Some(blocked) = kept {
                 return Ok(blocked);
             }
-        } else if let Some(role) = role {
-            self.end_sessions(home, None, Some(&role.name)).await?;
         }
-        match role {
-            Some(role) => self.drop_role(home, role).await,
-            None => Ok(Removed::Done),
+        if let Some(blocked) = self.lock_out(&mut home, database, role).await? {
+            return Ok(blocked);
         }
+        let (database_name, role_name) = (
+            database.map(|row| row.name.as_str()),
+            role.map(|row| row.name.as_str()),
+        );
+        self.end_sessions(&mut home, database_name, role_name, Ending::Awaited)
+            .await?;
+        if let Some(database) = database
+            && let Some(blocked) = self
+                .drop_database(&mut home, &removal.names, database)
+                .await?
+        {
+            return Ok(blocked);
+        }
+        let Some(role) = role else {
+            return Ok(Removed::Done);
+        };
+        if self.drop_role(&mut home, role).await?.is_none() {
+            return Ok(Removed::Done);
+        }
+        drop(home);
+        self.clear_and_drop(role).await
     }
 
-    async fn lock_role(&self, home: &mut Session, role: &RoleRow) -> Result<(), ProviderError> {
-        let powers = role.powers();
-        if !powers.is_empty() {
-            return Err(ProviderError::InTheWay(format!(
-                "the user {:?} is never touched, because it has {}",
-                role.name,
-                powers.join(", ")
-            )));
+    /// Lets nobody in any more. A session of the user's may hold the very lock that this waits for, and come back as soon
+    /// as it was ended, so that is done again in between, some times.
+    async fn lock_out(
+        &self,
+        home: &mut Session,
+        database: Option<&DatabaseRow>,
+        role: Option<&RoleRow>,
+    ) -> Result<Option<Removed>, ProviderError> {
+        let (database_name, role_name) = (
+            database.map(|row| row.name.as_str()),
+            role.map(|row| row.name.as_str()),
+        );
+        for _ in 0..TRIES {
+            self.end_sessions(home, database_name, role_name, Ending::Asked)
+                .await?;
+            match self.close_doors(home, database, role).await {
+                Ok(()) => return Ok(None),
+                Err(ProviderError::Busy { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        if !role.login {
+        let what = match (database, role) {
+            (_, Some(role)) => format!("user {:?} cannot be locked out", role.name),
+            (Some(database), None) => format!("database {:?} cannot be closed", database.name),
+            (None, None) => return Ok(None),
+        };
+        self.blocked_by_locks(home, &what, database_name, role_name)
+            .await
+            .map(Some)
+    }
+
+    async fn close_doors(
+        &self,
+        home: &mut Session,
+        database: Option<&DatabaseRow>,
+        role: Option<&RoleRow>,
+    ) -> Result<(), ProviderError> {
+        if let Some(role) = role.filter(|role| role.login) {
+            let version = home.version();
+            let lock = vec![
+                self.briefly(),
+                format!("ALTER ROLE {} NOLOGIN", quoted(&role.name)),
+            ];
+            home.transaction(&format!("lock the user {:?}", role.name), &lock)
+                .await
+                .map_err(|failure| {
+                    failure.needing(|| permit(&role.name, &self.config.username, version))
+                })?;
+        }
+        let Some(database) = database else {
+            return Ok(());
+        };
+        let mut close = closing(database);
+        if close.is_empty() {
             return Ok(());
         }
-        let version = home.version();
-        let sql = format!("ALTER ROLE {} NOLOGIN", quoted(&role.name));
-        home.statement(&format!("lock the user {:?}", role.name), sql)
-            .await
-            .map_err(|failure| {
-                failure.needing(|| permit(&role.name, &self.config.username, version))
-            })
+        close.insert(0, self.briefly());
+        let doing = format!("lock the database {:?}", database.name);
+        self.as_owner(home, database, &doing, close).await
+    }
+
+    /// All [`TRIES`] together wait no longer for locks than one statement may.
+    fn briefly(&self) -> String {
+        let lock = (self.config.timeouts.lock / TRIES).max(Duration::from_millis(1));
+        format!("SET LOCAL lock_timeout = {}", lock.as_millis())
+    }
+
+    async fn blocked_by_locks(
+        &self,
+        home: &mut Session,
+        what: &str,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<Removed, ProviderError> {
+        let holders = self.holders(home, database, role).await?;
+        let holders = if holders.is_empty() {
+            "somebody held a lock, and holds it no more".to_owned()
+        } else {
+            holders.join("; ")
+        };
+        Ok(Removed::Blocked(format!("{what}: {holders}")))
     }
 
     /// Runs these with the rights of the database's owner.
-    async fn as_owner(
+    pub(super) async fn as_owner(
         &self,
         home: &mut Session,
         database: &DatabaseRow,
@@ -107,6 +172,7 @@ impl Postgresql {
     async fn drop_database(
         &self,
         home: &mut Session,
+        names: &Names,
         row: &DatabaseRow,
     ) -> Result<Option<Removed>, ProviderError> {
         if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
@@ -135,93 +201,102 @@ impl Postgresql {
         };
         match failure.code() {
             Some(INSUFFICIENT_PRIVILEGE | OBJECT_IN_USE) => {}
+            Some(LOCK_NOT_AVAILABLE) => {
+                let what = format!("database {:?} cannot be dropped", row.name);
+                let blocked = self.blocked_by_locks(home, &what, Some(&row.name), None);
+                return blocked.await.map(Some);
+            }
             Some(_) | None => return Err(failure.into()),
         }
         if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
             return Ok(Some(blocked));
         }
         if failure.code() == Some(OBJECT_IN_USE) {
-            return Ok(Some(in_use(&failure)));
+            return self.in_use(home, names, &failure).await.map(Some);
         }
         // No client holds it, so what FORCE was not allowed to end is a worker of autovacuum. The plain statement
         // cancels those itself, whoever runs it (CountOtherDBBackends in procarray.c, for up to 5 s).
         match home.statement(&doing, plain).await {
             Ok(()) => Ok(None),
-            Err(failure) if failure.code() == Some(OBJECT_IN_USE) => Ok(Some(in_use(&failure))),
+            Err(failure) if failure.code() == Some(OBJECT_IN_USE) => {
+                self.in_use(home, names, &failure).await.map(Some)
+            }
             Err(failure) => Err(failure.into()),
         }
     }
 
-    async fn drop_role(
+    /// What came after the look that everything begins with is named like what was there then.
+    async fn in_use(
+        &self,
+        home: &mut Session,
+        names: &Names,
+        failure: &Failure,
+    ) -> Result<Removed, ProviderError> {
+        let look = self.look(home, names).await?;
+        let kept = match look.database() {
+            Some(database) => self.kept_from_inside(home, database, look.role()).await?,
+            None => None,
+        };
+        Ok(kept.unwrap_or_else(|| {
+            Removed::Blocked(format!(
+                "the administrator cannot {} yet: {}",
+                failure.doing,
+                failure.said()
+            ))
+        }))
+    }
+
+    /// `None` when it is gone, or why others keep it.
+    pub(super) async fn drop_role(
         &self,
         home: &mut Session,
         role: &RoleRow,
-    ) -> Result<Removed, ProviderError> {
+    ) -> Result<Option<Failure>, ProviderError> {
         let version = home.version();
         let doing = format!("drop the user {:?}", role.name);
         let sql = format!("DROP ROLE IF EXISTS {}", quoted(&role.name));
         match home.statement(&doing, sql).await {
-            Ok(()) => Ok(Removed::Done),
-            // dependent_objects_still_exist
-            Err(failure) if failure.code() == Some("2BP01") => self.leftovers(home, role).await,
+            Ok(()) => Ok(None),
+            Err(failure)
+                if matches!(
+                    failure.code(),
+                    Some(DEPENDENT_OBJECTS_STILL_EXIST | LOCK_NOT_AVAILABLE)
+                ) =>
+            {
+                Ok(Some(failure))
+            }
             Err(failure) => {
                 Err(failure.needing(|| permit(&role.name, &self.config.username, version)))
             }
         }
     }
+}
 
-    async fn leftovers(
-        &self,
-        home: &mut Session,
-        role: &RoleRow,
-    ) -> Result<Removed, ProviderError> {
-        let rows = home
-            .rows(
-                "list what a user left",
-                sqlx::query(LEFTOVERS).bind(&role.name),
-            )
-            .await?;
-        let user = quoted(&role.name);
-        let mut found = Vec::new();
-        for row in &rows {
-            let verb = if column::<bool>(row, "owned")? {
-                "owns"
-            } else {
-                "has privileges on"
-            };
-            let objects: i64 = column(row, "objects")?;
-            let database: Option<String> = row.try_get("database").unwrap_or_default();
-            let shared: Option<String> = column(row, "shared")?;
-            match (database, shared) {
-                (Some(database), _) => found.push(format!(
-                    "it {verb} {objects} objects in database {database:?}"
-                )),
-                (None, shared) => found.push(format!(
-                    "it {verb} {}",
-                    shared.unwrap_or_else(|| "a shared object".to_owned())
-                )),
-            }
-        }
-        Ok(Removed::Blocked(format!(
-            "user {:?} cannot be dropped: {}; move what is worth keeping with REASSIGN OWNED BY {user} TO another role, \
-             then run DROP OWNED BY {user}, in each of these databases, as a superuser",
-            role.name,
-            found.join(", ")
-        )))
+fn refuse_powerful(role: &RoleRow) -> Result<(), ProviderError> {
+    let powers = role.powers();
+    if powers.is_empty() {
+        return Ok(());
     }
+    Err(ProviderError::InTheWay(format!(
+        "the user {:?} is never touched, because it has {}",
+        role.name,
+        powers.join(", ")
+    )))
 }
 
-fn closing(database: &DatabaseRow) -> String {
-    format!(
-        "ALTER DATABASE {} ALLOW_CONNECTIONS false",
-        quoted(&database.name)
-    )
-}
-
-fn in_use(failure: &Failure) -> Removed {
-    Removed::Blocked(format!(
-        "the administrator cannot {} yet: {}",
-        failure.doing,
-        failure.said()
-    ))
+/// Also takes back what an owner can set so that the server drops it no more. One whose DROP was interrupted can only be
+/// dropped.
+fn closing(database: &DatabaseRow) -> Vec<String> {
+    let name = quoted(&database.name);
+    let mut statements = Vec::new();
+    if database.connections == -2 {
+        return statements;
+    }
+    if database.template {
+        statements.push(format!("ALTER DATABASE {name} IS_TEMPLATE false"));
+    }
+    if database.open {
+        statements.push(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+    }
+    statements
 }

@@ -1,6 +1,7 @@
 //! The role: looked at first, and only what differs is changed.
 
 use super::catalog::RoleRow;
+use super::claims::{made_meanwhile, not_noted};
 use super::membership::{no_self_grant, permit};
 use super::session::Session;
 use super::{Postgresql, quoted};
@@ -17,6 +18,7 @@ impl Postgresql {
         self.refuse_reserved(&desired.names)?;
         let look = self.look(home, &desired.names).await?;
         let role = &desired.names.role;
+        let claim = look.claim(&desired.names, self.fence.cluster_id());
         match look.role() {
             None => {
                 let Some(verifier) = verifier else {
@@ -27,14 +29,22 @@ impl Postgresql {
                 let mut statements: Vec<String> =
                     no_self_grant(home.version()).into_iter().collect();
                 statements.push(create(desired, verifier));
+                if claim.is_some() {
+                    statements.extend(self.note_role(&desired.names));
+                }
                 home.transaction(&format!("make the user {role:?}"), &statements)
                     .await
                     .map_err(|failure| {
-                        failure.needing(|| {
-                            format!("ALTER ROLE {} CREATEROLE", quoted(&self.config.username))
+                        not_noted(failure, &desired.names, |failure| {
+                            failure.needing(|| {
+                                format!("ALTER ROLE {} CREATEROLE", quoted(&self.config.username))
+                            })
                         })
                     })?;
                 Ok(vec![Change(format!("user {role} was made"))])
+            }
+            Some(_) if claim.is_some_and(|claim| claim.role_mark.is_some()) => {
+                Err(made_meanwhile(&format!("user {role:?}")))
             }
             Some(row) => {
                 let powers = row.powers();

@@ -1,7 +1,7 @@
 //! One session: how it is opened, and how a statement runs in it.
 //!
 //! Settings are pinned in the startup packet, so there is no moment at which a setting of the role or the database
-//! (which a tenant may own) is in force.
+//! (which a tenant may own) is in force: see `pinned.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
 
 use super::failure::{Failure, Kind, is_nothing_there};
+use super::fence::FORGET_THIS;
+pub(super) use super::pinned::Pinned;
 use crate::provider::{ProviderError, ServerConfig, TlsMode, dial, pool};
 
 /// Our side waits this much longer than the server, which gives the better answer.
@@ -30,6 +32,8 @@ pub(super) struct Session {
     busy: bool,
     /// When the latest statement began.
     since: Instant,
+    /// The fence knows it, and it is in the operator's own database.
+    registered: bool,
 }
 
 /// As whom to log in.
@@ -39,6 +43,7 @@ pub(super) struct Login<'a> {
     pub(super) database: &'a str,
     /// How the session shows in `pg_stat_activity`.
     pub(super) application: &'a str,
+    pub(super) pinned: Pinned,
 }
 
 impl Session {
@@ -55,6 +60,7 @@ impl Session {
                 limit: config.timeouts.statement,
                 busy: false,
                 since: Instant::now(),
+                registered: false,
             }),
             Ok(Err(error)) => Err(Failure::new(&doing, &server, error)),
             Err(_) => {
@@ -66,6 +72,11 @@ impl Session {
                 })
             }
         }
+    }
+
+    /// To be said of a session in the operator's own database. It takes its registration along when it is closed.
+    pub(super) fn is_registered(&mut self) {
+        self.registered = true;
     }
 
     /// This session where it was let in; else it is closed, and why it was not is the error.
@@ -216,9 +227,15 @@ impl pool::Session for Session {
         pool::pulse(self.connection.ping()).await
     }
 
-    async fn close(self) {
+    async fn close(mut self) {
         // A server that does not take the goodbye finds the socket closed.
-        let _ = tokio::time::timeout(PATIENCE, self.connection.close()).await;
+        let _ = tokio::time::timeout(PATIENCE, async {
+            if self.registered && !self.busy {
+                let _ = sqlx::query(FORGET_THIS).execute(&mut self.connection).await;
+            }
+            let _ = self.connection.close().await;
+        })
+        .await;
     }
 }
 
@@ -252,19 +269,7 @@ fn options(config: &ServerConfig, login: &Login<'_>) -> PgConnectOptions {
         .database(login.database)
         .ssl_mode(mode)
         .application_name(login.application)
-        .options([
-            ("search_path", "pg_catalog".to_owned()),
-            ("standard_conforming_strings", "on".to_owned()),
-            (
-                "statement_timeout",
-                config.timeouts.statement.as_millis().to_string(),
-            ),
-            ("lock_timeout", config.timeouts.lock.as_millis().to_string()),
-            (
-                "idle_in_transaction_session_timeout",
-                config.timeouts.statement.as_millis().to_string(),
-            ),
-        ])
+        .options(login.pinned.settings(config))
         // Statements hold verifiers, and a log is no place for these.
         .disable_statement_logging();
     match &config.tls.ca {

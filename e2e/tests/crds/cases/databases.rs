@@ -102,6 +102,64 @@ pub fn databases() -> Vec<Case> {
     ]
 }
 
+/// What the API server would refuse of the Secret later is refused of the Database, before anything is claimed.
+pub fn secret_templates() -> Vec<Case> {
+    let kind = "Database";
+    let of =
+        |part: &'static str, bad: Value, sentence: &'static str| case(kind, part, bad, sentence);
+    let (labels, annotations) = (
+        "/spec/secretTemplate/labels",
+        "/spec/secretTemplate/annotations",
+    );
+    let long = |length: usize| "x".repeat(length);
+    let label_key = "a label's key has letters, digits";
+    let label_value = "a label's value has letters, digits";
+    let annotation_key = "an annotation's key has letters, digits";
+    vec![
+        of(labels, json!({"team": "with space"}), label_value).good([
+            json!({"team": ""}),
+            json!({"team": "a"}),
+            json!({"team": "A-b_c.9"}),
+            json!({"team": long(63)}),
+        ]),
+        of(labels, json!({"team": "-a"}), label_value),
+        of(labels, json!({"team": "ä"}), label_value),
+        of(labels, json!({"team": long(64)}), "may not be more than 63"),
+        of(labels, json!({"the team": "a"}), label_key).good([
+            json!({"example.com/team": "a"}),
+            json!({"app.kubernetes.io/part-of": "a"}),
+            json!({"T_e.am": "a"}),
+            json!({long(63): "a"}),
+            json!({format!("{}/{}", format!("{}.", long(63)).repeat(3) + &long(61), long(63)): "a"}),
+        ]),
+        of(labels, json!({"Example.com/team": "a"}), label_key),
+        of(labels, json!({"example..com/team": "a"}), label_key),
+        of(labels, json!({"/team": "a"}), label_key),
+        of(labels, json!({"a/b/c": "a"}), label_key),
+        of(labels, json!({long(64): "a"}), label_key),
+        of(labels, json!({format!("{}/a", long(254)): "a"}), label_key),
+        of(annotations, json!({"the team": "a"}), annotation_key).good([
+            json!({"Example.com/Team": "any text: with spaces\nand lines"}),
+            json!({"a": long(8192), "b": long(8192)}),
+        ]),
+        of(
+            annotations,
+            json!({"a": long(8192), "b": long(8192), "c": "x"}),
+            "annotations have at most 16384 characters in all",
+        ),
+        of(
+            "/spec/secretTemplate/data",
+            json!((0..9).map(|n| (format!("K{n}"), long(7282))).collect::<std::collections::BTreeMap<_, _>>()),
+            "at most 65536 characters in all",
+        )
+        .good([json!(
+            (0..8)
+                .map(|n| (format!("K{n}"), long(8192)))
+                .collect::<std::collections::BTreeMap<_, _>>()
+        )]),
+    ]
+}
+
 pub fn backups() -> Vec<Case> {
     vec![
         case(

@@ -136,6 +136,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
 pub fn creations() -> Vec<Case> {
     let mut cases = names::object_names();
     cases.extend(names::sql_names());
+    cases.extend(databases::secret_templates());
     cases.extend(instances::instances());
     cases.extend(instances::destinations());
     cases.extend(databases::databases());

@@ -1,0 +1,138 @@
+//! What keeps an account that is there from logging in, with what takes it away. Pure.
+
+use super::catalog::{Account, Transport};
+use super::dialect::Dialect;
+
+/// Something that keeps a user from logging in, now or one day, beside a lock and a password that has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hindrance {
+    /// Its password expires by itself.
+    Expires,
+    /// It has to show more than a password, which no Secret holds.
+    Transport,
+    /// It may do only so much in an hour.
+    PerHour,
+    /// Whoever knows its name can lock it with wrong passwords.
+    LocksItself,
+}
+
+/// All that hinders an account.
+pub(super) fn of(dialect: &Dialect, account: &Account) -> impl Iterator<Item = Hindrance> {
+    let transport = match account.transport {
+        Transport::Any => false,
+        Transport::Tls => !dialect.encrypted,
+        Transport::Certificate => true,
+    };
+    [
+        (transport, Hindrance::Transport),
+        (account.per_hour != [0; 3], Hindrance::PerHour),
+        (account.lifetime != Some(0), Hindrance::Expires),
+        (account.locks_itself, Hindrance::LocksItself),
+    ]
+    .into_iter()
+    .filter_map(|(there, hindrance)| there.then_some(hindrance))
+}
+
+impl Hindrance {
+    /// What is different, as one sentence.
+    pub(super) fn said(self, account: &Account) -> String {
+        let user = &account.user;
+        match self {
+            Self::Expires => format!("the password of {user} could expire"),
+            Self::Transport => {
+                let what = match account.transport {
+                    Transport::Any => "nothing",
+                    Transport::Tls => "TLS, which spec.tls.mode disables",
+                    Transport::Certificate => "a certificate",
+                };
+                format!("the user {user} had to show {what} beside its password")
+            }
+            Self::PerHour => {
+                let [queries, updates, logins] = account.per_hour;
+                format!(
+                    "the user {user} was limited to {} queries, {} updates and {} logins an hour",
+                    limit(queries),
+                    limit(updates),
+                    limit(logins)
+                )
+            }
+            Self::LocksItself => format!("wrong passwords could lock the user {user}"),
+        }
+    }
+}
+
+fn limit(number: i64) -> String {
+    if number == 0 {
+        "any number of".to_owned()
+    } else {
+        number.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            user: "orders".to_owned(),
+            host: "%".to_owned(),
+            locked: false,
+            expired: false,
+            lifetime: Some(0),
+            max_connections: 0,
+            per_hour: [0; 3],
+            transport: Transport::Any,
+            locks_itself: false,
+            plugin: String::new(),
+            hash: String::new(),
+            is_role: false,
+        }
+    }
+
+    fn found(encrypted: bool, account: &Account) -> Vec<Hindrance> {
+        let mut dialect = Dialect::new("9.7.4", "", false, false).unwrap();
+        dialect.encrypted = encrypted;
+        of(&dialect, account).collect()
+    }
+
+    #[test]
+    fn what_hinders_nobody_is_left_alone() {
+        assert_eq!(found(true, &account()), []);
+        let tls = Account {
+            transport: Transport::Tls,
+            ..account()
+        };
+        assert_eq!(found(true, &tls), []);
+        assert_eq!(found(false, &tls), [Hindrance::Transport]);
+        let certificate = Account {
+            transport: Transport::Certificate,
+            ..account()
+        };
+        assert_eq!(found(true, &certificate), [Hindrance::Transport]);
+    }
+
+    #[test]
+    fn each_hindrance_is_said() {
+        let account = Account {
+            lifetime: None,
+            per_hour: [0, 3, 0],
+            locks_itself: true,
+            ..account()
+        };
+        let said: Vec<String> = found(true, &account)
+            .into_iter()
+            .map(|hindrance| hindrance.said(&account))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "the user orders was limited to any number of queries, 3 updates and any number of logins an hour",
+                "the password of orders could expire",
+                "wrong passwords could lock the user orders",
+            ]
+        );
+    }
+}

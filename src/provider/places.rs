@@ -1,0 +1,269 @@
+//! The places of a pool: the right to have a connection open. Turns go round the namespaces.
+//!
+//! There are two kinds, for sessions that are kept and for visits. Whoever needs one of each gets both at once, and
+//! holds neither while it waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::queue::caller::Caller;
+use crate::queue::line::{Fit, Line, Ticket};
+use crate::queue::{half, quarter};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// One that is kept.
+    Session,
+    /// One that is closed after use.
+    Visit,
+}
+
+/// What somebody waits for, and whether its passes held places for long lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wants {
+    kinds: Vec<Kind>,
+    suspect: bool,
+}
+
+/// All places of a pool.
+#[derive(Debug)]
+pub(super) struct Places(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    sessions: usize,
+    visits: usize,
+    held: HashMap<Holder, usize>,
+    line: Line<Wants, Waiter>,
+    closed: bool,
+}
+
+/// Whose places are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Holder {
+    tenant: Arc<str>,
+    suspect: bool,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    caller: Arc<Caller>,
+    turn: oneshot::Sender<Vec<Slot>>,
+}
+
+/// The right to have one connection open. Given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    shared: Arc<Shared>,
+    kind: Kind,
+    caller: Arc<Caller>,
+    since: Instant,
+}
+
+/// The connections to this server were closed.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// One that waits; leaves the line when dropped.
+struct Waits<'a> {
+    shared: &'a Arc<Shared>,
+    tenant: Arc<str>,
+    ticket: Ticket,
+}
+
+impl Places {
+    pub(super) fn new(sessions: usize, visits: usize) -> Self {
+        Self(Arc::new(Shared(Mutex::new(State {
+            sessions,
+            visits,
+            held: HashMap::new(),
+            line: Line::default(),
+            closed: false,
+        }))))
+    }
+
+    /// How many are taken.
+    pub(super) fn taken(&self, kind: Kind) -> usize {
+        self.0.lock().taken(kind)
+    }
+
+    /// How many there are.
+    pub(super) fn size(&self, kind: Kind) -> usize {
+        self.0.lock().size(kind)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
+    /// Gives no place any more, also to nobody who waits.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.line.clear();
+    }
+
+    /// A place of each of these kinds for the current [`Caller`], all at once; waits its turn.
+    pub(super) async fn take<const N: usize>(&self, kinds: [Kind; N]) -> Result<[Slot; N], Closed> {
+        let caller = Caller::current();
+        let wants = Wants {
+            kinds: kinds.to_vec(),
+            suspect: caller.is_suspect(),
+        };
+        let tenant = Arc::clone(caller.tenant());
+        let (turn, called) = oneshot::channel();
+        let ticket = {
+            let mut state = self.0.lock();
+            if state.closed {
+                return Err(Closed);
+            }
+            let waiter = Waiter { caller, turn };
+            state.line.push(&tenant, wants, false, waiter)
+        };
+        // Given up while it waits, it leaves the line.
+        let waits = Waits {
+            shared: &self.0,
+            tenant,
+            ticket,
+        };
+        self.0.call();
+        let taken = called.await.map_err(|_| Closed)?;
+        drop(waits);
+        // As many as were asked for, in their order.
+        <[Slot; N]>::try_from(taken).map_err(|_| Closed)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives what is free to those whose turn it is.
+    fn call(self: &Arc<Self>) {
+        let called = self.lock().call();
+        // Without the lock: who does not wait any more gives its places back at once.
+        for (waiter, kinds) in called {
+            let slots = kinds.into_iter().map(|kind| Slot {
+                shared: Arc::clone(self),
+                kind,
+                caller: Arc::clone(&waiter.caller),
+                since: Instant::now(),
+            });
+            let _ = waiter.turn.send(slots.collect());
+        }
+    }
+}
+
+impl State {
+    fn size(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Session => self.sessions,
+            Kind::Visit => self.visits,
+        }
+    }
+
+    fn taken(&self, kind: Kind) -> usize {
+        self.count(|holder| holder.kind == kind)
+    }
+
+    fn count(&self, which: impl Fn(&Holder) -> bool) -> usize {
+        let held = self.held.iter().filter(|(holder, _)| which(holder));
+        held.map(|(_, count)| count).sum()
+    }
+
+    fn call(&mut self) -> Vec<(Waiter, Vec<Kind>)> {
+        let mut called = Vec::new();
+        while let Some(pick) = self.line.pick(|tenant, wants| self.fit(tenant, wants)) {
+            let Some((tenant, wants, waiter)) = self.line.take(pick) else {
+                break;
+            };
+            for kind in &wants.kinds {
+                let holder = Holder {
+                    tenant: Arc::clone(&tenant),
+                    suspect: wants.suspect,
+                    kind: *kind,
+                };
+                *self.held.entry(holder).or_default() += 1;
+            }
+            called.push((waiter, wants.kinds));
+        }
+        called
+    }
+
+    fn give_back(&mut self, holder: &Holder) {
+        if let Some(count) = self.held.get_mut(holder) {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(holder);
+            }
+        }
+    }
+
+    fn fit(&self, tenant: &Arc<str>, wants: &Wants) -> Fit {
+        let barred = |kind: &Kind| {
+            let own = self.count(|holder| holder.kind == *kind && holder.tenant == *tenant);
+            let suspects = self.count(|holder| holder.kind == *kind && holder.suspect);
+            own >= self.share(tenant, *kind)
+                || (wants.suspect && suspects >= half(self.size(*kind)))
+        };
+        let full = |kind: &Kind| self.taken(*kind) >= self.size(*kind);
+        if wants.kinds.iter().any(barred) {
+            Fit::Barred
+        } else if wants.kinds.iter().any(full) {
+            Fit::Full
+        } else {
+            Fit::Now
+        }
+    }
+
+    /// How many places of a kind a namespace may have now. Inside a tenant's own database it can make us wait, so one
+    /// alone has half of the visits at most.
+    fn share(&self, tenant: &Arc<str>, kind: Kind) -> usize {
+        let size = self.size(kind);
+        if tenant.is_empty() {
+            return size;
+        }
+        // Whoever may not go anyhow is no reason to let places stand empty.
+        let waits = |wants: &Wants| !wants.suspect && wants.kinds.contains(&kind);
+        match kind {
+            _ if self.line.others_wait(tenant, waits) => quarter(size),
+            Kind::Session => size,
+            Kind::Visit => half(size + 1),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.caller.held(self.since.elapsed());
+        self.shared.lock().give_back(&Holder {
+            tenant: Arc::clone(self.caller.tenant()),
+            suspect: self.caller.is_suspect(),
+            kind: self.kind,
+        });
+        self.shared.call();
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        // Who was called is not in the line any more; places on their way to it are given back by their own drop.
+        let left = self.shared.lock().line.remove(&self.tenant, self.ticket);
+        if left.is_some() {
+            self.shared.call();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "places_tests.rs"]
+mod tests;

@@ -1,0 +1,58 @@
+//! One at a time for each key.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
+
+/// So many keys are kept although nobody uses them.
+const KEPT: usize = 64;
+
+/// A lock for each key, made when it is asked for.
+#[derive(Debug)]
+pub struct Keyed<K> {
+    locks: Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl<K> Default for Keyed<K> {
+    fn default() -> Self {
+        Self {
+            locks: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Keyed<K> {
+    /// Waits until nobody else has this key, and keeps it so. First come, first served.
+    pub async fn lock(&self, key: K) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            if locks.len() >= KEPT {
+                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            }
+            Arc::clone(locks.entry(key).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn each_key_is_locked_alone_and_unused_ones_are_forgotten() {
+        let keyed = Keyed::default();
+        let held = keyed.lock(0).await;
+        assert!(keyed.lock(0).now_or_never().is_none());
+        for key in 1..10 * KEPT {
+            drop(keyed.lock(key).await);
+        }
+        assert!(keyed.locks.lock().unwrap().len() <= KEPT);
+        assert!(keyed.lock(0).now_or_never().is_none(), "still locked");
+        drop(held);
+        assert!(keyed.lock(0).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,168 @@
+//! Which object may be worked on now: pure, from who waits and who is at work.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::line::{Fit, Line, Ticket};
+use super::{half, quarter};
+
+/// Names an object, as its controller does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// For whom a pass is, and where it works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// The namespace whose share it is of.
+    pub tenant: Arc<str>,
+    /// The instance that it works on; empty where that is not known.
+    pub instance: Arc<str>,
+    /// Somebody waits for it: it comes before the same namespace's routine.
+    pub urgent: bool,
+}
+
+/// Who waits, and who has a place.
+#[derive(Debug)]
+pub(super) struct Order {
+    limits: Limits,
+    line: Line<Arc<str>, Key>,
+    waiting: HashMap<Key, Waiting>,
+    placed: HashMap<Key, Placed>,
+}
+
+/// How many there may be at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) overall: usize,
+    pub(super) per_instance: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    want: Want,
+    ticket: Ticket,
+}
+
+/// A pass that is at work, or whose object was called and is on its way.
+#[derive(Debug)]
+struct Placed {
+    tenant: Arc<str>,
+    instance: Arc<str>,
+    suspect: bool,
+    called: bool,
+}
+
+/// Whether the passes of a namespace held places of an instance for long lately: instance, then tenant.
+pub(super) type IsSuspect<'a> = &'a dyn Fn(&Arc<str>, &Arc<str>) -> bool;
+
+impl Order {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            line: Line::default(),
+            waiting: HashMap::new(),
+            placed: HashMap::new(),
+        }
+    }
+
+    /// Has an object wait for its turn, once. Whoever may go now is told by [`Self::call`].
+    pub(super) fn wait(&mut self, key: &Key, want: Want) {
+        if self.placed.contains_key(key) {
+            return;
+        }
+        if let Some(known) = self.waiting.get(key) {
+            let same = known.want.tenant == want.tenant && known.want.instance == want.instance;
+            if same && known.want.urgent >= want.urgent {
+                return;
+            }
+            self.leave(key);
+        }
+        let lane = Arc::clone(&want.instance);
+        let ticket = self.line.push(&want.tenant, lane, want.urgent, key.clone());
+        self.waiting.insert(key.clone(), Waiting { want, ticket });
+    }
+
+    /// Gives places to those whose turn it is.
+    pub(super) fn call(&mut self, suspects: IsSuspect<'_>) -> Vec<Key> {
+        let mut called = Vec::new();
+        while let Some(pick) = self
+            .line
+            .pick(|tenant, instance| self.fit(tenant, instance, suspects))
+        {
+            let Some((tenant, instance, key)) = self.line.take(pick) else {
+                break;
+            };
+            self.waiting.remove(&key);
+            let placed = Placed {
+                suspect: suspects(&instance, &tenant),
+                tenant,
+                instance,
+                called: true,
+            };
+            self.placed.insert(key.clone(), placed);
+            called.push(key);
+        }
+        called
+    }
+
+    /// Whether an object was called and did not come before. Now it is at work.
+    pub(super) fn come(&mut self, key: &Key) -> bool {
+        match self.placed.get_mut(key) {
+            Some(placed) => std::mem::take(&mut placed.called),
+            None => false,
+        }
+    }
+
+    /// Takes an object out, wherever it is.
+    pub(super) fn leave(&mut self, key: &Key) {
+        self.placed.remove(key);
+        if let Some(waiting) = self.waiting.remove(key) {
+            self.line.remove(&waiting.want.tenant, waiting.ticket);
+        }
+    }
+
+    /// How many wait, and how many have a place.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.waiting.len(), self.placed.len())
+    }
+
+    fn fit(&self, tenant: &Arc<str>, instance: &Arc<str>, suspects: IsSuspect<'_>) -> Fit {
+        let Limits {
+            overall,
+            per_instance,
+        } = self.limits;
+        let count = |which: &dyn Fn(&Placed) -> bool| {
+            self.placed.values().filter(|placed| which(placed)).count()
+        };
+        let here = |placed: &Placed| placed.instance == *instance;
+        let own = |placed: &Placed| placed.tenant == *tenant;
+        let share = |places, others_wait| {
+            if others_wait {
+                quarter(places)
+            } else {
+                half(places)
+            }
+        };
+        let others_wait = self.line.others_wait(tenant, |_| true);
+        let others_wait_here = self.line.others_wait(tenant, |other| other == instance);
+        let has_room = self.placed.len() < overall
+            && count(&here) < per_instance
+            && count(&own) < share(overall, others_wait)
+            && count(&|placed| own(placed) && here(placed)) < share(per_instance, others_wait_here);
+        let may = has_room
+            && (!suspects(instance, tenant)
+                || (count(&|placed| placed.suspect) < half(overall)
+                    && count(&|placed| placed.suspect && here(placed)) < half(per_instance)));
+        // A full instance is no reason to let those of another wait.
+        if may { Fit::Now } else { Fit::Barred }
+    }
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

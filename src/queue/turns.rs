@@ -1,0 +1,108 @@
+//! The places of one kind's passes. Who has to wait is called by name when its turn comes, and holds nothing until then.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::Stream;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+
+pub use super::order::{Key, Want};
+use super::order::{Limits, Order};
+use super::suspects::Suspects;
+
+/// The places, and who waits for them.
+#[derive(Clone)]
+pub struct Turns(Arc<Shared>);
+
+struct Shared {
+    order: Mutex<Order>,
+    suspects: Arc<Suspects>,
+    calls: UnboundedSender<Key>,
+    called: Mutex<Option<UnboundedReceiver<Key>>>,
+}
+
+/// The right to work on an object, for as long as this lives. Then it is the next one's turn.
+pub struct Place {
+    turns: Turns,
+    key: Key,
+}
+
+impl Turns {
+    /// `concurrency` places over all, half of them for one instance: a server that answers slowly does not hold up the
+    /// databases of the others.
+    #[must_use]
+    pub fn new(concurrency: u16, suspects: Arc<Suspects>) -> Self {
+        let overall = usize::from(concurrency).max(1);
+        let limits = Limits {
+            overall,
+            per_instance: super::half(overall),
+        };
+        let (calls, called) = unbounded();
+        Self(Arc::new(Shared {
+            order: Mutex::new(Order::new(limits)),
+            suspects,
+            calls,
+            called: Mutex::new(Some(called)),
+        }))
+    }
+
+    /// A place, if it is this object's turn. Otherwise it waits, and is called: [`Self::calls`].
+    #[must_use]
+    pub fn ask(&self, key: &Key, want: Want) -> Option<Place> {
+        let called = self.change(|order| order.wait(key, want));
+        self.call(called.into_iter().filter(|other| other != key));
+        self.come(key)
+    }
+
+    /// The place of an object that was called.
+    #[must_use]
+    pub fn come(&self, key: &Key) -> Option<Place> {
+        self.order().come(key).then(|| Place {
+            turns: self.clone(),
+            key: key.clone(),
+        })
+    }
+
+    /// The objects whose turn it is, as it becomes so. A controller reads it and looks at them; empty for a second
+    /// reader. Some are called that came by themselves meanwhile.
+    pub fn calls(&self) -> impl Stream<Item = Key> + Send + use<> {
+        let mut called = self.0.called.lock().unwrap_or_else(PoisonError::into_inner);
+        called.take().unwrap_or_else(|| unbounded().1)
+    }
+
+    /// How many objects wait, and how many passes have a place.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        self.order().counts()
+    }
+
+    /// Changes something, and says whose turn it is then.
+    fn change(&self, change: impl FnOnce(&mut Order)) -> Vec<Key> {
+        let now = Instant::now();
+        let mut order = self.order();
+        change(&mut order);
+        order.call(&|instance, tenant| self.0.suspects.has(instance, tenant, now))
+    }
+
+    fn call(&self, called: impl IntoIterator<Item = Key>) {
+        for key in called {
+            // Nobody listens only while the process ends.
+            let _ = self.0.calls.unbounded_send(key);
+        }
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.0.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let called = self.turns.change(|order| order.leave(&self.key));
+        self.turns.call(called);
+    }
+}
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;
