@@ -231,10 +231,7 @@ impl Postgresql {
             .bind(epoch)
             .bind(self.fence.process());
         match session.execute("register a session", query).await {
-            Ok(1) => {
-                session.is_registered();
-                return Ok(true);
-            }
+            Ok(1) => return Ok(true),
             Ok(_) => {}
             Err(failure) if is_nothing_there(&failure) => return Ok(false),
             Err(failure) => return Err(failure.into()),

@@ -97,7 +97,10 @@ impl Postgresql {
 
     async fn enter_server(&self, session: &mut Session) -> Result<(), ProviderError> {
         check_version(session.version())?;
-        self.pass_fence(session).await
+        self.pass_fence(session).await?;
+        // Not before: on another server than the known one nothing is taken back either.
+        session.is_registered();
+        Ok(())
     }
 
     async fn enter_home(&self) -> Result<Session, ProviderError> {
