@@ -154,6 +154,7 @@ impl Context {
         if error.ends_process() {
             self.end_superseded(error);
         } else if error.is_server_down() {
+            self.connections.suspect(instance);
             let known = self
                 .instance_objects
                 .get()

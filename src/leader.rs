@@ -299,13 +299,12 @@ impl Elector {
             self.precondition.expect(lease.metadata.resource_version);
         }
         match self.lock.step_down().await.map_err(from_library) {
-            // There is nothing to give back.
-            Err(LeaseError::HeldByAnother(_)) => Ok(()),
+            // Or there is nothing to give back.
+            Ok(()) | Err(LeaseError::HeldByAnother(_)) => Ok(()),
             Err(error) => {
                 self.precondition.expect(None);
                 Err(error)
             }
-            Ok(()) => Ok(()),
         }
     }
 

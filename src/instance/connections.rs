@@ -12,6 +12,9 @@ use super::verdict::Verdict;
 use crate::metrics::Metrics;
 use crate::provider::{self, Fence, Inspection, Provider, Usage};
 
+/// How long a look at a server is not repeated, whatever fails there.
+const NEW: Duration = Duration::from_secs(2);
+
 /// Every provider that is open, with what it was opened from.
 #[derive(Default)]
 pub struct Connections {
@@ -105,6 +108,16 @@ impl Connections {
             .server
             .clone()
             .filter(|_| fresh && !requested && !open_breaker)
+    }
+
+    /// Has a server looked at again that failed while the last look was good, unless that look is new. It may answer, and
+    /// still take no writes: what it answered in between keeps its breaker closed.
+    pub fn suspect(&self, name: &str) {
+        if let Some(connection) = self.lock().get_mut(name)
+            && connection.looked_at.is_some_and(|at| at.elapsed() >= NEW)
+        {
+            connection.looked_at = None;
+        }
     }
 
     /// What the server refused when it was last asked with this access, if it need not be asked again yet.

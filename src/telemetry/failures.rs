@@ -114,7 +114,7 @@ impl FailureLog {
                 name,
                 times,
                 ?since,
-                "does not fail any more"
+                "goes through without a failure again; its conditions say how it is"
             );
         }
     }
