@@ -284,7 +284,11 @@ fn among_strangers(request: &Request<'_>, claim: &Claim, strangers: Strangers) -
         },
         (adopts, adoptable) => {
             let what = existing(request.names, strangers.database, strangers.role);
-            let whose = " and were made by somebody else";
+            let whose = if strangers.database && strangers.role {
+                " and were made by somebody else"
+            } else {
+                " and was made by somebody else"
+            };
             let consent = consent(request, adopts, adoptable.is_some());
             Decision::Refuse(format!(
                 "{what}{whose}: choose other names, remove what stands there, or {consent}"

@@ -384,11 +384,11 @@ pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
 
 /// A crash after CREATE DATABASE, before anybody noted it: what carries the claim's mark is ours, whatever it is called.
 pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
-    let provider = bed.provider("crash");
-    let wanted = desired("crash");
-    let secret = password("crash");
+    let provider = bed.provider("halfmade");
+    let wanted = desired("halfmade");
+    let secret = password("halfmade");
     let observed = provider.observe(&wanted.names).await.unwrap();
-    let Decision::Write { claim, .. } = decided("crash", &wanted.names, &observed) else {
+    let Decision::Write { claim, .. } = decided("halfmade", &wanted.names, &observed) else {
         panic!()
     };
     provider.write_claim(&claim, None).await.unwrap();
@@ -397,7 +397,8 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
         .ensure_role(&wanted, Some(&verifier))
         .await
         .unwrap();
-    let mark = "SELECT database_mark::text FROM db_operator.claims WHERE database_name = 'crash'";
+    let mark =
+        "SELECT database_mark::text FROM db_operator.claims WHERE database_name = 'halfmade'";
     let mark = bed.ask("db_operator", mark).await.remove(0);
     // Another mark is none.
     let mut administrator = bed
@@ -406,19 +407,19 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
         .unwrap();
     for (mark, ours) in [("1000000000", Ours::No), (mark.as_str(), Ours::Yes)] {
         let create = format!(
-            "CREATE DATABASE crash TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT {mark}"
+            "CREATE DATABASE halfmade TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT {mark}"
         );
         run(&mut administrator, &create).await.unwrap();
         let observed = provider.observe(&wanted.names).await.unwrap();
         assert_eq!(observed.database.as_ref().unwrap().ours, ours);
         if ours == Ours::No {
-            run(&mut administrator, "DROP DATABASE crash")
+            run(&mut administrator, "DROP DATABASE halfmade")
                 .await
                 .unwrap();
         }
     }
     let observed = provider.observe(&wanted.names).await.unwrap();
-    let held = continues("crash", &wanted.names, &observed);
+    let held = continues("halfmade", &wanted.names, &observed);
     assert_eq!(held.database, Origin::Creating);
     assert!(held.removal(&observed).database, "it may be dropped");
     assert_eq!(provider.ensure_database(&wanted).await.unwrap().len(), 1);
@@ -429,7 +430,7 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
     );
     let observed = provider.observe(&wanted.names).await.unwrap();
     assert_eq!(
-        continues("crash", &wanted.names, &observed).database,
+        continues("halfmade", &wanted.names, &observed).database,
         Origin::Created
     );
     assert_eq!(observed.database.unwrap().deviations, Vec::<String>::new());

@@ -546,24 +546,13 @@ pub async fn it_goes_on_after_a_crash(bed: &mut Bed) {
         );
     }
 
-    // The same for making: a claim only, a role only, a database that is not handed over yet.
+    // The same for making: a claim only, a role only. `claims.rs` has a database that is not handed over yet.
     let wanted = desired("crash");
     let verifier = provider.verifier(&password("crash"));
     provider
         .ensure_role(&wanted, Some(&verifier))
         .await
         .unwrap();
-    let mut administrator = bed
-        .session(ADMINISTRATOR, &bed.password, "db_operator")
-        .await
-        .unwrap();
-    run(
-        &mut administrator,
-        "CREATE DATABASE crash TEMPLATE template0 ALLOW_CONNECTIONS false",
-    )
-    .await
-    .unwrap();
-    sqlx::Connection::close(administrator).await.unwrap();
     bed.make(&*provider, "crash", &wanted, &password("crash"))
         .await;
     assert_eq!(provider.ensure_database(&wanted).await.unwrap(), []);
