@@ -20,6 +20,9 @@ use crate::raw::{self, Kind};
 /// How long what takes a moment may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
+/// Held by whoever starts an API server.
+static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// An API server, an administrator, and an operator of this checkout.
 struct Stage {
     client: Client,
@@ -31,7 +34,10 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let folder = Scratch::new("unreadable").unwrap();
+        // Two at the same time may find the same free ports.
+        let alone = STARTING.lock().await;
         let plane = Plane::start(&Cluster::main(), folder.path()).await.unwrap();
+        drop(alone);
         for name in [NAMESPACE, "team", "other"] {
             plane.namespace(name).await.unwrap();
         }
@@ -99,6 +105,15 @@ impl Stage {
             }
         })
         .await
+    }
+
+    /// Waits until it leads and has read everything. One that stands by is ready, too.
+    async fn leads(&self) {
+        self.answers("/metrics", |_, text| {
+            text.contains("\ndb_operator_leader 1\n")
+        })
+        .await;
+        self.answers("/readyz", |code, _| code == 200).await;
     }
 
     /// Waits until the operator has said something of a Database.
@@ -192,7 +207,7 @@ async fn all_that_is_stored_is_read_one_by_one() {
 
     for round in ["first", "next"] {
         stage.operator.ensure().unwrap();
-        stage.answers("/readyz", |code, _| code == 200).await;
+        stage.leads().await;
         let other = Kind::Database.path("other");
         stage.ask("POST", &other, &database(round)).await;
         stage.is_told(&format!("{other}/{round}")).await;
@@ -224,7 +239,7 @@ async fn all_that_is_stored_is_read_one_by_one() {
         }
     })
     .await;
-    stage.answers("/readyz", |code, _| code == 200).await;
+    stage.leads().await;
     let said = stage.operator.log();
     let named = said
         .lines()
