@@ -205,6 +205,7 @@ async fn all_that_is_stored_is_read_one_by_one() {
     let last = json!({"status": {"lastBackup": last}});
     stage.ask("PATCH", &format!("{odd}/status"), &last).await;
 
+    let counted = "db_operator_unreadable_objects{kind=\"Database\"} 1";
     for round in ["first", "next"] {
         stage.operator.ensure().unwrap();
         stage.leads().await;
@@ -212,7 +213,6 @@ async fn all_that_is_stored_is_read_one_by_one() {
         stage.ask("POST", &other, &database(round)).await;
         stage.is_told(&format!("{other}/{round}")).await;
         stage.is_told(&dated).await;
-        let counted = "db_operator_unreadable_objects{kind=\"Database\"} 1";
         stage
             .answers("/metrics", |_, text| text.contains(counted))
             .await;
@@ -239,7 +239,9 @@ async fn all_that_is_stored_is_read_one_by_one() {
         }
     })
     .await;
-    stage.leads().await;
+    stage
+        .answers("/metrics", |_, text| text.contains(counted))
+        .await;
     let said = stage.operator.log();
     let named = said
         .lines()
