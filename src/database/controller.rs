@@ -80,8 +80,8 @@ impl Reconcile for Database {
     fn not_yet(&self, context: &Context) -> Option<Action> {
         let uid = self.uid().unwrap_or_default();
         let instance = &self.spec.instance_ref.name;
-        if context.memory.is_gone(&uid) {
-            return Some(Action::await_change());
+        if let Some(rest) = context.memory.gone(&uid, Instant::now()) {
+            return Some(Action::requeue(rest));
         }
         if context.memory.is_news(&uid, Told::of(self)) {
             turn::tell(context, self);

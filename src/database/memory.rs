@@ -31,7 +31,7 @@ pub struct Memory {
 }
 
 /// How far a watch may be behind.
-const BEHIND: Duration = Duration::from_mins(1);
+const BEHIND: Duration = Duration::from_secs(10);
 
 /// What the last pass over a Database was about, and when the next is due.
 #[derive(Clone)]
@@ -226,11 +226,14 @@ impl Memory {
         gone.insert(uid.to_owned(), now);
     }
 
-    /// Whether a Database was let go, and is only still shown.
+    /// How long a Database that was let go may still be shown. One that is there after that was kept from going: somebody
+    /// put the finalizer back.
     #[must_use]
-    pub fn is_gone(&self, uid: &str) -> bool {
+    pub fn gone(&self, uid: &str, now: Instant) -> Option<Duration> {
         let gone = locked(&self.gone);
-        gone.contains_key(uid)
+        let since = gone.get(uid)?;
+        let rest = (*since + BEHIND).saturating_duration_since(now);
+        (!rest.is_zero()).then_some(rest)
     }
 
     /// Whether the Backups of a Database were told something else than this. It is taken down as told.
@@ -386,8 +389,11 @@ mod tests {
         let memory = Memory::default();
         let now = Instant::now();
         memory.let_go("a", now);
-        assert!(memory.is_gone("a") && !memory.is_gone("b"));
-        memory.let_go("b", now + BEHIND);
-        assert!(!memory.is_gone("a") && memory.is_gone("b"));
+        assert_eq!(memory.gone("a", now), Some(BEHIND));
+        assert_eq!(memory.gone("b", now), None);
+        let later = now + BEHIND;
+        assert_eq!(memory.gone("a", later), None, "somebody put it back");
+        memory.let_go("b", later);
+        assert_eq!(memory.gone("b", later), Some(BEHIND));
     }
 }

@@ -331,9 +331,10 @@ fn unclaimed(request: &Request<'_>, observed: &Observed, standing: Option<&Claim
         },
         (adopts, adoptable) => {
             let what = existing(request.names, database, role);
+            let were = if database && role { "were" } else { "was" };
             let whose = standing.map_or_else(
-                || " already and were not made by db-operator".to_owned(),
-                |claim| format!(" already and were released by {}", claim.claimant),
+                || format!(" already and {were} not made by db-operator"),
+                |claim| format!(" already and {were} released by {}", claim.claimant),
             );
             let consent = consent(request, adopts, adoptable.is_some());
             Decision::Refuse(format!("{what}{whose}: choose other names, or {consent}"))

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use db_operator::api::{Database, DatabaseInstance, RELEASE};
+use db_operator::client::lenient::Readable;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -106,7 +107,8 @@ impl Bed {
 
     /// Deletes everything, also on the server. The namespaces, empty by then, go by themselves, which takes seconds.
     async fn clear(&self) {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        // Its test may have made them hard to read.
+        let namespaces: Api<Readable<Namespace>> = Api::all(self.client.clone());
         let of = format!("db-operator.dev/e2e-of={}", self.namespace);
         let mut all = vec![self.namespace.clone()];
         for neighbour in namespaces

@@ -34,7 +34,7 @@ async fn a_database_that_was_never_made_is_not_taken_from_who_makes_it() {
         bed.patch(&name, json!({"spec": {"postgresql": null}}))
             .await;
         let message = bed.stalled(&name, "NotAdoptable").await;
-        assert!(message.contains("made by somebody else"), "{message}");
+        assert!(message.contains("was not made by db-operator"), "{message}");
         bed.delete(&name).await;
         bed.gone(&name).await;
         assert!(is_there(bed, &name).await, "it is the platform's");

@@ -5,8 +5,10 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
 
 /// Keys of a Secret's template, and the characters of each, as many as the API takes.
-const KEYS: usize = 32;
+const KEYS: usize = 8;
 const TEMPLATE: usize = 8192;
+/// Tags: a template may have 256, and may become 64 KiB.
+const TAGS: usize = 240;
 /// Other keys of a Secret, and their characters: about as much as the API server stores.
 const OTHERS: usize = 4;
 const OTHER: usize = 200_000;
@@ -15,7 +17,7 @@ const PASSWORD: usize = 255;
 
 /// Much that costs time for each character: names to look up, and text to copy.
 fn templates() -> Value {
-    let mut text = "{{uriencode password}}".repeat(TEMPLATE / 22);
+    let mut text = "{{uriencode password}}".repeat(TAGS);
     text.push_str(&"x".repeat(TEMPLATE - text.len()));
     // What comes out has to fit into a Secret.
     let keys = (0..KEYS).map(|key| {

@@ -240,7 +240,8 @@ fn a_large_object_with_a_high_number_is_dumped() {
         let server = Server::start();
         let mut bed = Bed::new(Flavour::Postgresql).await;
         server.aim(&mut bed);
-        server.sql("orders=x", "SELECT lo_from_bytea(3000000000, 'x')");
+        let large = "SET ROLE orders; SELECT lo_from_bytea(3000000000, 'x')";
+        server.sql("orders=x", large);
         bed.run(&DUMP).await.done();
     });
 }

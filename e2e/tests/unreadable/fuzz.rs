@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::odd::{Odd, Source};
+use crate::raw::Kind;
 use crate::{bystander, raw};
 
 /// How many objects a run has that is part of all tests.
@@ -128,7 +129,12 @@ async fn write_all(admin: &Bed, team: &Bed, odd: Vec<Odd>) -> BTreeMap<u16, usiz
     counts
 }
 
-async fn write(admin: &Bed, team: &Bed, odd: Odd) -> Vec<u16> {
+async fn write(admin: &Bed, team: &Bed, mut odd: Odd) -> Vec<u16> {
+    odd.kind.introduced(&mut odd.object);
+    if odd.kind == Kind::Event {
+        // Whatever else it says: an Event is of its own namespace.
+        odd.object["involvedObject"]["namespace"] = json!(team.namespace);
+    }
     let path = odd.kind.path(&team.namespace);
     let ask = async |who: &Bed, method: &str, path: &str, body: &Value| {
         let (code, text) = who.ask(method, path, body).await;

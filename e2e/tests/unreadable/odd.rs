@@ -200,7 +200,10 @@ impl Source {
             7 => {
                 let field =
                     self.pick(&["spec", "data", "status", "metadata", "template", "unknown"]);
-                object[field]["odd"] = self.garbage();
+                // It may be garbage already.
+                if object[field].is_object() || object[field].is_null() {
+                    object[field]["odd"] = self.garbage();
+                }
             }
             _ => self.enlarge(kind, object),
         }
@@ -295,7 +298,10 @@ impl Source {
                 } else {
                     object
                 };
-                pod["spec"]["containers"][0]["args"] = json!([large]);
+                // It may be garbage already.
+                if let Some(container) = pod.pointer_mut("/spec/containers/0") {
+                    container["args"] = json!([large]);
+                }
             }
             Kind::Secret => object["stringData"]["large"] = json!(large),
             Kind::Database => {

@@ -49,6 +49,17 @@ impl Kind {
         };
         format!("/{group}/namespaces/{namespace}/{plural}")
     }
+
+    /// What an object of a kind of our own has to say of itself.
+    pub fn introduced(self, object: &mut Value) {
+        let kind = match self {
+            Self::Database => "Database",
+            Self::Backup => "Backup",
+            Self::Job | Self::Pod | Self::Secret | Self::Event | Self::ConfigMap => return,
+        };
+        object["apiVersion"] = json!("db-operator.dev/v1alpha1");
+        object["kind"] = json!(kind);
+    }
 }
 
 /// Asks for something that works.
@@ -126,7 +137,7 @@ async fn clear_some(admin: &Bed, path: &str) -> usize {
     left.len()
 }
 
-/// Leaves no finalizer but the operator's, and asks for the deletion. Either may have been done.
+/// Leaves no finalizer but the operator's on its own kinds, and asks for the deletion. Either may have been done.
 async fn let_go(admin: &Bed, path: &str, object: &Value) {
     let path = &format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
     let finalizers: Vec<&str> = object["metadata"]["finalizers"]
@@ -135,9 +146,10 @@ async fn let_go(admin: &Bed, path: &str, object: &Value) {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
+    let own_kind = path.contains("/databases/") || path.contains("/backups/");
     let ours: Vec<&&str> = finalizers
         .iter()
-        .filter(|name| name.starts_with("db-operator.dev/"))
+        .filter(|name| own_kind && name.starts_with("db-operator.dev/"))
         .collect();
     if ours.len() < finalizers.len() {
         let patch = json!({"metadata": {"finalizers": ours}});
@@ -148,7 +160,7 @@ async fn let_go(admin: &Bed, path: &str, object: &Value) {
         admin.ask("DELETE", path, &at_once).await;
     }
     // What cannot be read stays until it can.
-    if path.contains("/databases/") || path.contains("/backups/") {
+    if own_kind {
         let status = json!({"status": null});
         if object["status"].to_string().contains(TOO_LATE) {
             admin.ask("PATCH", &format!("{path}/status"), &status).await;

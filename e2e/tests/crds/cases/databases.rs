@@ -124,7 +124,8 @@ pub fn secret_templates() -> Vec<Case> {
         ]),
         of(labels, json!({"team": "-a"}), label_value),
         of(labels, json!({"team": "ä"}), label_value),
-        of(labels, json!({"team": long(64)}), "may not be more than 63"),
+        of(labels, json!({"team": long(64)}), "may not be more than 63")
+            .rule("spec.secretTemplate.labels.team"),
         of(labels, json!({"the team": "a"}), label_key).good([
             json!({"example.com/team": "a"}),
             json!({"app.kubernetes.io/part-of": "a"}),

@@ -134,6 +134,17 @@ pub fn destinations() -> Vec<Case> {
     vec![
         case(
             kind,
+            "/spec/backup/job",
+            json!({"maxDeadlineSeconds": 600, "maxStallSeconds": 601}),
+            "maxStallSeconds must not be more than maxDeadlineSeconds",
+        )
+        .good([
+            json!({"maxDeadlineSeconds": 600, "maxStallSeconds": 600}),
+            json!({"maxStallSeconds": 601}),
+            json!({"maxDeadlineSeconds": 600}),
+        ]),
+        case(
+            kind,
             "/spec/backup/s3/bucket",
             json!("s3://backups"),
             "the bucket's name alone",
