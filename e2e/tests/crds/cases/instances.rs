@@ -129,6 +129,7 @@ pub fn instances() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn destinations() -> Vec<Case> {
     let kind = "DatabaseInstance";
     vec![
