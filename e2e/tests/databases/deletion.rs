@@ -32,6 +32,13 @@ async fn retained_it_continues_when_its_object_comes_again() {
         let left = bed.server.names(&bed.client, &bed.prefix).await;
         assert_eq!(left.len(), 3, "{left:?}");
 
+        // One that is made again before its Secret was collected keeps that and its password.
+        eventually("the Secret is collected", SOON, async || {
+            let left = bed.secrets().get_opt(&name).await.unwrap();
+            left.map_or(Ok(()), |_| Err("it is there".to_owned()))
+        })
+        .await;
+
         // A stranger does not get it, not even asking to adopt.
         let stranger = json!({"name": name, "adoptionPolicy": "IfUnclaimed"});
         let stranger = bed.make("stranger", stranger).await;
