@@ -28,8 +28,8 @@ const REAL: u32 = 200;
 /// Databases with the largest templates.
 const LARGE: u32 = 32;
 
-/// A key in a Secret, of which there are at most so many; and the longest template.
-const KEYS: usize = 32;
+/// Templates of a Secret: the longest, and as many as all of them together may be.
+const KEYS: usize = 8;
 const TEMPLATE: usize = 8192;
 
 /// Jobs and pods with our label, and what each is given to carry. The API server stores no more than 1.5 MB.
