@@ -77,24 +77,36 @@ impl Plan {
 /// Measures, puts everything back, and returns the table or the JSON. The caller holds the cluster's lock; the
 /// operator is installed.
 pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
+    let figures = staged(cluster, cache, async |stage| measure(stage, plan).await)?;
+    if plan.json {
+        as_json(&figures)
+    } else {
+        Ok(table::render(&figures))
+    }
+}
+
+/// Measures on a stage. Whatever becomes of the measuring, the stage is put back.
+fn staged<F>(
+    cluster: &Cluster,
+    cache: &Cache,
+    measure: impl AsyncFnOnce(&Stage) -> Result<F>,
+) -> Result<F> {
     let binary = crate::operator::build(cache)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Error::trial("start the bench"))?;
-    let figures = runtime.block_on(async {
+    runtime.block_on(async {
         let stage = Stage::set(cluster, binary).await?;
-        // Whatever becomes of the measuring, the stage is put back.
         let result = tokio::select! {
-            result = measure(&stage, plan) => result,
+            result = measure(&stage) => result,
             result = interrupted() => result,
         };
         let cleared = stage.clear();
         let figures = result?;
         cleared.map(|()| figures)
-    })?;
-    if plan.json {
-        serde_json::to_string_pretty(&figures).map_err(Error::trial("write the figures as JSON"))
-    } else {
-        Ok(table::render(&figures))
-    }
+    })
+}
+
+fn as_json(figures: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(figures).map_err(Error::trial("write the figures as JSON"))
 }
 
 /// Waits until somebody asks the bench to end.

@@ -82,7 +82,7 @@ pub fn backup(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
         Ok::<_, Error>(figures)
     })?;
     if plan.json {
-        serde_json::to_string_pretty(&figures).map_err(Error::trial("write the figures as JSON"))
+        super::as_json(&figures)
     } else {
         Ok(table::render(&figures))
     }

@@ -22,10 +22,10 @@ use clap::Args;
 
 use super::operator::Operator;
 use super::stage::Stage;
+use crate::Result;
 use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::command::say;
-use crate::{Error, Result};
 use figures::{Figures, Row};
 use flood::Flood;
 use place::Place;
@@ -70,21 +70,9 @@ impl Plan {
 /// Measures, puts everything back, and returns the table or the JSON. The caller holds the cluster's lock; the
 /// operator is installed.
 pub fn bystander(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
-    let binary = crate::operator::build(cache)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Error::trial("start the bench"))?;
-    let figures = runtime.block_on(async {
-        let stage = Stage::set(cluster, binary).await?;
-        // Whatever becomes of the measuring, the stage is put back.
-        let result = tokio::select! {
-            result = measure(&stage, plan) => result,
-            result = super::interrupted() => result,
-        };
-        let cleared = stage.clear();
-        let figures = result?;
-        cleared.map(|()| figures)
-    })?;
+    let figures = super::staged(cluster, cache, async |stage| measure(stage, plan).await)?;
     if plan.json {
-        serde_json::to_string_pretty(&figures).map_err(Error::trial("write the figures as JSON"))
+        super::as_json(&figures)
     } else {
         Ok(figures.to_string())
     }
