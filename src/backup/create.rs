@@ -1,6 +1,8 @@
 //! Creating a backup's Job. One of its name that is there already is somebody else's, or of a process that did not live
 //! to persist its UID: it goes, and ours is made anew.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::batch;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::runtime::events::EventType;
@@ -18,8 +20,12 @@ use crate::error::Error;
 const SHOWN: usize = 60;
 
 /// Creates the Job; returns its UID.
-pub async fn job(pass: &Pass<'_>, prepared: &Prepared, plan: &Plan) -> Result<String, Obstacle> {
-    let job = prepared.job(pass, Prepared::memory(plan))?;
+pub async fn job(
+    pass: &Pass<'_>,
+    prepared: &Arc<Prepared>,
+    plan: &Plan,
+) -> Result<String, Obstacle> {
+    let job = prepared.job(pass, Prepared::memory(plan)).await?;
     let jobs: Api<batch::v1::Job> = pass.api();
     match jobs.create(&PostParams::default(), &job).await {
         Ok(created) => Ok(created.uid().unwrap_or_default()),

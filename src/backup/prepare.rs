@@ -9,14 +9,15 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-use super::job::{self, Order};
+use super::job::{self, JobError, Order};
 use super::pass::{Obstacle, Pass};
 use super::plan::Plan;
 use super::subject::{self, Finality};
 use super::time_limit::TimeLimits;
 use crate::api::backup::{Source as SourceStatus, Upload};
 use crate::api::references::ConfigMapKeyRef;
-use crate::api::{ACKNOWLEDGE_IDENTITY, BackupReason, Database, DatabaseInstance, Reason};
+use crate::api::{ACKNOWLEDGE_IDENTITY, Backup, BackupReason, Database, DatabaseInstance, Reason};
+use crate::blocking::compute;
 use crate::database;
 use crate::dump::errand::{Errand, Flavour, Source, signed_within};
 use crate::error::Error;
@@ -55,7 +56,7 @@ pub async fn prepare(
     pass: &Pass<'_>,
     database: Database,
     finality: Finality,
-) -> Result<Prepared, Obstacle> {
+) -> Result<Arc<Prepared>, Obstacle> {
     let context = pass.context;
     let name = database.spec.instance_ref.name.clone();
     let Some(entry) = context.instances.get(&name) else {
@@ -100,7 +101,7 @@ pub async fn prepare(
         })?;
     let names = database::names(&database)
         .map_err(|error| Obstacle::new(BackupReason::DumpFailed, error.to_string()))?;
-    let prepared = Prepared {
+    let prepared = Arc::new(Prepared {
         database,
         names,
         server,
@@ -109,9 +110,9 @@ pub async fn prepare(
         instance: Arc::clone(&entry.object),
         template,
         operator_image,
-    };
+    });
     // A template that is broken is known before anything is begun.
-    prepared.job(pass, TOOL_MEMORY)?;
+    prepared.job(pass, TOOL_MEMORY).await?;
     Ok(prepared)
 }
 
@@ -237,7 +238,7 @@ impl Prepared {
     /// What the pod is asked to do.
     pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Errand {
         let spec = &self.instance.spec;
-        let stall = self.limits(pass).stall.time;
+        let stall = self.limits(&pass.backup).stall.time;
         let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
         Errand {
             source: Source {
@@ -264,8 +265,25 @@ impl Prepared {
         TOOL_MEMORY + plan.schedule.memory(UPLOADS)
     }
 
-    /// The Job.
-    pub fn job(&self, pass: &Pass<'_>, memory_bytes: u64) -> Result<Job, Obstacle> {
+    /// The Job. Its template is somebody else's, and may be long.
+    pub async fn job(
+        self: &Arc<Self>,
+        pass: &Pass<'_>,
+        memory_bytes: u64,
+    ) -> Result<Job, Obstacle> {
+        let (prepared, backup) = (Arc::clone(self), pass.backup.clone());
+        let keep_seconds = pass.context.backup.keep_seconds;
+        compute(move || prepared.build(&backup, memory_bytes, keep_seconds))
+            .await
+            .map_err(|error| Obstacle::new(BackupReason::InvalidTemplate, error.to_string()))
+    }
+
+    fn build(
+        &self,
+        backup: &Backup,
+        memory_bytes: u64,
+        keep_seconds: u32,
+    ) -> Result<Job, JobError> {
         let spec = &self.instance.spec;
         let image = spec
             .backup
@@ -274,7 +292,7 @@ impl Prepared {
             .and_then(|job| job.image.as_deref());
         let version = self.server.version();
         let order = Order {
-            backup: &pass.backup,
+            backup,
             database_name: self.names.database.as_str(),
             user: self.names.role.as_str(),
             flavour: self.flavour(),
@@ -283,22 +301,25 @@ impl Prepared {
             host: &spec.host,
             port: self.port(),
             tls: spec.tls.mode.as_str(),
-            destination: &pass.status().destination.unwrap_or_default(),
+            destination: backup
+                .status
+                .as_ref()
+                .and_then(|status| status.destination.as_deref())
+                .unwrap_or_default(),
             image,
             operator_image: &self.operator_image,
-            credentials_secret: &subject::credentials(&pass.backup, self.finality),
-            limits: self.limits(pass),
+            credentials_secret: &subject::credentials(backup, self.finality),
+            limits: self.limits(backup),
             memory_bytes,
-            keep_seconds: pass.context.backup.keep_seconds,
+            keep_seconds,
             template: self.template.as_deref(),
         };
         job::build(&order)
-            .map_err(|error| Obstacle::new(BackupReason::InvalidTemplate, error.to_string()))
     }
 
     /// Of the instance that was looked at: before the beginning no status names one.
-    fn limits(&self, pass: &Pass<'_>) -> TimeLimits {
-        TimeLimits::of(&pass.backup, self.instance.spec.backup.as_ref())
+    fn limits(&self, backup: &Backup) -> TimeLimits {
+        TimeLimits::of(backup, self.instance.spec.backup.as_ref())
     }
 
     fn port(&self) -> u16 {

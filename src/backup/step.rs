@@ -1,5 +1,7 @@
 //! One step from a state to the next: what is persisted with it, and who is told.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::runtime::events::EventType;
 
@@ -44,7 +46,7 @@ pub async fn take(pass: &mut Pass<'_>, step: Step, found: &mut Found) -> Result<
 }
 
 /// Persists all that a start needs, before anything is begun: the key above all.
-async fn begin(pass: &mut Pass<'_>, prepared: Option<Box<Prepared>>) -> Result<(), Error> {
+async fn begin(pass: &mut Pass<'_>, prepared: Option<Arc<Prepared>>) -> Result<(), Error> {
     let begun = async {
         let at = pass.state();
         pass.backup = finalizer::add(&pass.api(), &pass.backup).await?;

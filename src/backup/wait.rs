@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// What a backup that may begin now needs.
 pub struct Ready {
     /// All that it needs from outside.
-    pub prepared: Box<Prepared>,
+    pub prepared: Arc<Prepared>,
     /// How large its dump will be, and what it would lack.
     pub assessment: Assessment,
 }
@@ -109,7 +109,7 @@ fn neighbours(context: &Context) -> Neighbours {
 }
 
 /// What the backup needs, if it is its turn among those of its Database.
-async fn ready(pass: &Pass<'_>) -> Result<(Box<Prepared>, Candidate), Obstacle> {
+async fn ready(pass: &Pass<'_>) -> Result<(Arc<Prepared>, Candidate), Obstacle> {
     let (database, finality) = named(pass).await?;
     if let Some(other) = active_sibling(pass).filter(|_| !state::has_turn(true, true)) {
         let message = format!("the backup {other} of this Database is active");
@@ -117,7 +117,7 @@ async fn ready(pass: &Pass<'_>) -> Result<(Box<Prepared>, Candidate), Obstacle> 
     }
     let wants = candidate(&pass.backup, &database);
     let prepared = prepare::prepare(pass, database, finality).await?;
-    Ok((Box::new(prepared), wants))
+    Ok((prepared, wants))
 }
 
 /// The name of another backup of the Database that is active.

@@ -1,5 +1,6 @@
 //! One pass over a Backup: takes every step that follows, and does what the last state asks for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -35,7 +36,7 @@ pub enum End {
 #[derive(Default)]
 pub struct Found {
     /// What a backup that begins needs.
-    pub prepared: Option<Box<Prepared>>,
+    pub prepared: Option<Arc<Prepared>>,
     /// How large its dump will be, as a look of just now found.
     assessment: Option<Assessment>,
     /// The UID of the Job that was created for it.
