@@ -252,10 +252,12 @@ async fn note(
     sql: &'static str,
     claim: &Claim,
 ) -> Result<(), ProviderError> {
-    let update = sqlx::query(sql)
-        .bind(claim.names.database.as_str().to_owned())
-        .bind(claim.names.role.as_str().to_owned())
-        .bind(claim.claimant.cluster_id.clone());
+    let update = || {
+        sqlx::query(sql)
+            .bind(claim.names.database.as_str().to_owned())
+            .bind(claim.names.role.as_str().to_owned())
+            .bind(claim.claimant.cluster_id.clone())
+    };
     match session.change("noting what was made", update).await? {
         // sqlx asks the server to count the rows that matched, also those that did not change.
         1 => Ok(()),
@@ -271,7 +273,8 @@ pub(super) async fn write_claim(
 ) -> Result<(), ProviderError> {
     let doing = "writing a claim";
     let creating = |origin| origin == Origin::Creating;
-    let statement = match standing {
+    let statement = || {
+        match standing {
         None => bind(
             sqlx::query(
                 "INSERT INTO db_operator.claims (database_name, role_name, cluster_id, namespace, name, uid, \
@@ -301,6 +304,7 @@ pub(super) async fn write_claim(
         )
         .bind(creating(standing.database))
         .bind(creating(standing.role)),
+    }
     };
     match session.change(doing, statement).await {
         Ok(1) => Ok(()),
@@ -315,7 +319,8 @@ pub(super) async fn forget_claim(
     session: &mut Session,
     claim: &Claim,
 ) -> Result<(), ProviderError> {
-    let delete = sqlx::query(
+    let delete = || {
+        sqlx::query(
         "DELETE FROM db_operator.claims WHERE database_name = ? AND role_name = ? AND cluster_id = ? \
          AND namespace = ? AND name = ?",
     )
@@ -323,7 +328,8 @@ pub(super) async fn forget_claim(
     .bind(claim.names.role.as_str().to_owned())
     .bind(claim.claimant.cluster_id.clone())
     .bind(claim.claimant.namespace.clone())
-    .bind(claim.claimant.name.clone());
+    .bind(claim.claimant.name.clone())
+    };
     session.change("forgetting a claim", delete).await?;
     Ok(())
 }

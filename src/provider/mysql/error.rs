@@ -60,6 +60,8 @@ pub(super) const NO_EVENT: u16 = 1539;
 pub(super) const SCHEMA_READ_ONLY: u16 = 3989;
 /// A lock was not granted in time (`ER_LOCK_WAIT_TIMEOUT`).
 pub(super) const LOCK_TIMEOUT: u16 = 1205;
+/// The server ended the statement to resolve a deadlock, and rolled it back (`ER_LOCK_DEADLOCK`).
+pub(super) const DEADLOCK: u16 = 1213;
 /// There is no such session (`ER_NO_SUCH_THREAD`).
 pub(super) const NO_SESSION: u16 = 1094;
 /// The session belongs to somebody else (`ER_KILL_DENIED_ERROR`).
@@ -101,7 +103,7 @@ pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
     let detail = describe(error);
     match number(error) {
         Some(1040 | 1203 | 1226) => ProviderError::TooManyConnections { server, detail },
-        Some(LOCK_TIMEOUT | 1213 | 3058 | 3572) => ProviderError::Busy { doing, detail },
+        Some(LOCK_TIMEOUT | DEADLOCK | 3058 | 3572) => ProviderError::Busy { doing, detail },
         // --read-only and --super-read-only; 1290 also stands for other options, which the message tells.
         Some(1792 | 1836) => ProviderError::ReadOnly { server },
         Some(1290) if detail.contains("read-only") || detail.contains("read_only") => {

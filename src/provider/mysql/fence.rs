@@ -30,12 +30,14 @@ pub(super) async fn enter(
     let epoch = match entry {
         Entry::Join(epoch) => epoch,
         Entry::Found(epoch) => {
-            let insert = sqlx::query(
-                "INSERT INTO db_operator.epochs (cluster_id, epoch, process) VALUES (?, ?, ?)",
-            )
-            .bind(fence.cluster_id())
-            .bind(epoch)
-            .bind(fence.process());
+            let insert = || {
+                sqlx::query(
+                    "INSERT INTO db_operator.epochs (cluster_id, epoch, process) VALUES (?, ?, ?)",
+                )
+                .bind(fence.cluster_id())
+                .bind(epoch)
+                .bind(fence.process())
+            };
             match session.change("writing the first epoch", insert).await {
                 Ok(_) => epoch,
                 Err(failure) if failure.number == Some(error::DUPLICATE) => {
@@ -45,13 +47,15 @@ pub(super) async fn enter(
             }
         }
         Entry::Raise { from, to } => {
-            let raise = sqlx::query(
-                "UPDATE db_operator.epochs SET epoch = ?, process = ? WHERE cluster_id = ? AND epoch = ?",
-            )
-            .bind(to)
-            .bind(fence.process())
-            .bind(fence.cluster_id())
-            .bind(from);
+            let raise = || {
+                sqlx::query(
+                    "UPDATE db_operator.epochs SET epoch = ?, process = ? WHERE cluster_id = ? AND epoch = ?",
+                )
+                .bind(to)
+                .bind(fence.process())
+                .bind(fence.cluster_id())
+                .bind(from)
+            };
             if session.change("raising the epoch", raise).await? == 1 {
                 to
             } else {
@@ -72,17 +76,20 @@ pub(super) async fn register(
     epoch: i64,
     recognize: impl Fn(Option<&str>) -> Result<(), ProviderError>,
 ) -> Result<bool, ProviderError> {
-    let insert = sqlx::query(
-        "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
+    let token = session.token().to_owned();
+    let insert = || {
+        sqlx::query(
+            "INSERT INTO db_operator.sessions (token, cluster_id, epoch, connection_id) \
          SELECT ?, cluster_id, epoch, CONNECTION_ID() FROM db_operator.epochs \
          WHERE cluster_id = ? AND epoch = ? AND process = ? \
          AND IS_USED_LOCK(CONCAT('db_operator/', ?)) = CONNECTION_ID() LOCK IN SHARE MODE",
-    )
-    .bind(session.token().to_owned())
-    .bind(fence.cluster_id())
-    .bind(epoch)
-    .bind(fence.process())
-    .bind(session.token().to_owned());
+        )
+        .bind(token.clone())
+        .bind(fence.cluster_id())
+        .bind(epoch)
+        .bind(fence.process())
+        .bind(token.clone())
+    };
     let doing = "registering a session";
     match session.change(doing, insert).await {
         Ok(1) => {
@@ -129,7 +136,7 @@ pub(super) async fn forget_lost(
 /// Forgets a session's registration.
 pub(super) async fn forget(session: &mut Session, token: &str) -> Result<(), ProviderError> {
     let delete =
-        sqlx::query("DELETE FROM db_operator.sessions WHERE token = ?").bind(token.to_owned());
+        || sqlx::query("DELETE FROM db_operator.sessions WHERE token = ?").bind(token.to_owned());
     session.change("forgetting a session", delete).await?;
     Ok(())
 }

@@ -114,9 +114,11 @@ pub(super) async fn make(
         session.run(doing, statement).await?;
     }
     for (name, value) in [("layout", LAYOUT), ("identity", identity)] {
-        let insert = sqlx::query("INSERT INTO db_operator.meta (name, value) VALUES (?, ?)")
-            .bind(name)
-            .bind(value);
+        let insert = || {
+            sqlx::query("INSERT INTO db_operator.meta (name, value) VALUES (?, ?)")
+                .bind(name)
+                .bind(value)
+        };
         match session.change(doing, insert).await {
             Err(failure) if failure.number != Some(error::DUPLICATE) => return Err(failure.error),
             Ok(_) | Err(_) => {}

@@ -17,6 +17,9 @@ use super::{dialect, fence};
 /// What a server that may be gone is given to answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How often a statement is tried that is the victim of a deadlock each time.
+const TRIES: usize = 5;
+
 /// A statement with its parameters.
 pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 
@@ -145,8 +148,20 @@ impl Session {
     }
 
     /// Runs a statement that takes no parameters (DDL). What it is built from comes from `ident.rs`; this is the only
-    /// place of this provider that sends built text.
+    /// place of this provider that sends built text. As each statement is a transaction of its own (`autocommit`), one
+    /// that was the victim of a deadlock did nothing and is run again: several processes that make or change accounts
+    /// deadlock in the server's own tables.
     pub(super) async fn run(&mut self, doing: &str, sql: String) -> Result<u64, Failure> {
+        for _ in 1..TRIES {
+            match self.run_once(doing, sql.clone()).await {
+                Err(failure) if failure.number == Some(error::DEADLOCK) => {}
+                outcome => return outcome,
+            }
+        }
+        self.run_once(doing, sql).await
+    }
+
+    async fn run_once(&mut self, doing: &str, sql: String) -> Result<u64, Failure> {
         let statement = sqlx::raw_sql(AssertSqlSafe(sql));
         self.sound = false;
         let outcome = timeout(self.limit, statement.execute(&mut self.connection)).await;
@@ -162,12 +177,23 @@ impl Session {
         Ok(self.outcome(doing, outcome)?.into_iter().map(Row).collect())
     }
 
-    /// Runs a statement with parameters and counts the rows that it changed or matched.
-    pub(super) async fn change(
+    /// Runs a statement with parameters and counts the rows that it changed or matched; again where it was the victim of
+    /// a deadlock, as [`Session::run`] does.
+    pub(super) async fn change<'q>(
         &mut self,
         doing: &str,
-        statement: Statement<'_>,
+        statement: impl Fn() -> Statement<'q>,
     ) -> Result<u64, Failure> {
+        for _ in 1..TRIES {
+            match self.change_once(doing, statement()).await {
+                Err(failure) if failure.number == Some(error::DEADLOCK) => {}
+                outcome => return outcome,
+            }
+        }
+        self.change_once(doing, statement()).await
+    }
+
+    async fn change_once(&mut self, doing: &str, statement: Statement<'_>) -> Result<u64, Failure> {
         self.sound = false;
         let outcome = timeout(self.limit, statement.execute(&mut self.connection)).await;
         self.outcome(doing, outcome)
