@@ -189,6 +189,10 @@ impl Elector {
             match self.within(left, Self::release).await {
                 Ok(()) => return tracing::info!("gave the lease back"),
                 Err(LeaseError::LostRace) => {}
+                Err(error @ LeaseError::NoAnswer(_)) => {
+                    tracing::warn!(%error, "whether the lease was given back is not known: otherwise it runs out by itself");
+                    return;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the lease was not given back: it runs out by itself");
                     return;
