@@ -99,6 +99,22 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
+    /// Stop the leader at random moments of its work, let another process take over, and look in the servers' logs for
+    /// what the first does when it goes on
+    Pauses {
+        /// Only on this server, as in "postgres"; else on all at once
+        #[arg(long)]
+        only: Option<String>,
+        /// How often
+        #[arg(long, default_value_t = 500)]
+        count: u32,
+        /// At which moments; the same number is the same moments
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// One of several equal parts, as in 1/4
+        #[arg(long)]
+        slice: Option<campaign::Slice>,
+    },
     /// Back a table of 2 GB up on each server, restore it, and compare
     Data,
 }
@@ -187,6 +203,27 @@ fn run(arguments: &Arguments) -> Result<()> {
             };
             passed(campaign::backups::run(&cluster, &options))?;
         }
+        Task::Campaign(Campaign::Pauses {
+            only,
+            count,
+            seed,
+            slice,
+        }) => {
+            let cache = Cache::open()?;
+            {
+                let _lock = cluster.lock()?;
+                up(&cluster, &cache)?;
+            }
+            operator::build(&cache)?;
+            let options = campaign::pauses::Options {
+                only: only.clone(),
+                count: *count,
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            passed(campaign::pauses::run(&cluster, &options))?;
+        }
         Task::Campaign(Campaign::Data) => {
             let _lock = cluster.lock()?;
             let cache = Cache::open()?;
@@ -272,7 +309,7 @@ fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// Runs a campaign to its end. That of databases has an API server of its own and disturbs nobody.
+/// Runs a campaign to its end. Those of databases and pauses have API servers of their own and disturb nobody.
 fn passed(campaign: impl Future<Output = Result<campaign::Tally>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
