@@ -93,20 +93,21 @@ impl Terms {
         }
     }
 
-    /// What is known by now of the takeover by the leader of this epoch.
+    /// What is known by now of the takeover by the leader of this epoch. What leaders before the former one said after
+    /// their terms is forbidden, too, and told here.
     #[must_use]
     pub fn takeover(&self, epoch: i64) -> Takeover {
         let mut takeover = self.takeovers.get(&epoch).cloned().unwrap_or_default();
         for session in self.sessions() {
-            let of_this = || session.said.iter().filter(|said| said.term == epoch);
             if session.owner.is_former(epoch) {
+                let (allowed, forbidden): (Vec<_>, Vec<_>) =
+                    session.said.iter().partition(|said| session.allows(said));
+                let looks = allowed.iter().filter(|said| said.term == epoch);
                 takeover.opened += usize::from(session.began == epoch);
-                takeover.looks += of_this().filter(|said| session.allows(said)).count();
-                takeover.forbidden.extend(
-                    of_this()
-                        .filter(|said| !session.allows(said))
-                        .map(|said| said.text.clone()),
-                );
+                takeover.looks += looks.count();
+                takeover
+                    .forbidden
+                    .extend(forbidden.iter().map(|said| said.text.clone()));
             }
         }
         takeover

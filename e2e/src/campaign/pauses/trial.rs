@@ -137,6 +137,11 @@ impl<'a> Trials<'a> {
             if !unknown.is_empty() {
                 wrong.push(format!("said by nobody that is known: {unknown:#?}"));
             }
+            // The last entry that a trial saw was left for the next one.
+            let late = terms.takeover(i64::MAX).forbidden;
+            if !late.is_empty() {
+                wrong.push(format!("said by a former leader: {late:#?}"));
+            }
         }
         Ok(wrong)
     }
