@@ -7,6 +7,7 @@
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
 //! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`statement_log`]: what a database server was told, and by whom
 //! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`dataset`]: what a backup has to bring back
@@ -39,6 +40,7 @@ pub mod proxy;
 pub mod s3;
 pub mod servers;
 pub mod sql_servers;
+pub mod statement_log;
 pub mod suite;
 pub mod testing;
 pub mod tools;

@@ -99,6 +99,22 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
+    /// Stop the leader at random moments of its work, let another process take over, and look in the servers' logs for
+    /// what the first does when it goes on
+    Pauses {
+        /// Only on this server, as in "postgres"; else on all at once
+        #[arg(long)]
+        only: Option<String>,
+        /// How often
+        #[arg(long, default_value_t = 500)]
+        count: u32,
+        /// At which moments; the same number is the same moments
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// One of several equal parts, as in 1/4
+        #[arg(long)]
+        slice: Option<campaign::Slice>,
+    },
     /// Back a table of 2 GB up on each server, restore it, and compare
     Data,
 }
@@ -148,51 +164,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             ready(&cluster, &cache)?;
         }
         Task::Test => test(&cluster)?,
-        Task::Campaign(Campaign::Databases {
-            only,
-            errors,
-            seed,
-            slice,
-        }) => {
-            let cache = Cache::open()?;
-            {
-                let _lock = cluster.lock()?;
-                up(&cluster, &cache)?;
-            }
-            operator::build(&cache)?;
-            let options = campaign::Options {
-                only: only.clone(),
-                errors: *errors,
-                seed: *seed,
-                slice: *slice,
-                budget: None,
-            };
-            passed(campaign::run(&cluster, &options))?;
-        }
-        Task::Campaign(Campaign::Backups {
-            only,
-            tool,
-            seed,
-            slice,
-        }) => {
-            let _lock = cluster.lock()?;
-            let cache = Cache::open()?;
-            ready(&cluster, &cache)?;
-            let options = campaign::backups::Options {
-                only: only.clone(),
-                tool: *tool,
-                seed: *seed,
-                slice: *slice,
-                budget: None,
-            };
-            passed(campaign::backups::run(&cluster, &options))?;
-        }
-        Task::Campaign(Campaign::Data) => {
-            let _lock = cluster.lock()?;
-            let cache = Cache::open()?;
-            ready(&cluster, &cache)?;
-            suite::big(&cluster)?;
-        }
+        Task::Campaign(what) => campaign(&cluster, what)?,
         Task::Bench(what) => println!("{}", bench(&cluster, what)?),
         Task::Gitops { only } => gitops(&cluster, only.as_deref())?,
         Task::Alerts => alerts::check(&Cache::open()?)?,
@@ -208,6 +180,76 @@ fn run(arguments: &Arguments) -> Result<()> {
                 say("The cluster is down: bring it up with `cargo xtask up`.");
             }
             println!("{}", cluster.kubeconfig().display());
+        }
+    }
+    Ok(())
+}
+
+/// Runs a campaign to its end. Those of databases and pauses have API servers of their own and disturb nobody.
+fn campaign(cluster: &Cluster, what: &Campaign) -> Result<()> {
+    let cache = Cache::open()?;
+    match what {
+        Campaign::Databases {
+            only,
+            errors,
+            seed,
+            slice,
+        } => {
+            {
+                let _lock = cluster.lock()?;
+                up(cluster, &cache)?;
+            }
+            operator::build(&cache)?;
+            let options = campaign::Options {
+                only: only.clone(),
+                errors: *errors,
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            passed(campaign::run(cluster, &options))?;
+        }
+        Campaign::Backups {
+            only,
+            tool,
+            seed,
+            slice,
+        } => {
+            let _lock = cluster.lock()?;
+            ready(cluster, &cache)?;
+            let options = campaign::backups::Options {
+                only: only.clone(),
+                tool: *tool,
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            passed(campaign::backups::run(cluster, &options))?;
+        }
+        Campaign::Pauses {
+            only,
+            count,
+            seed,
+            slice,
+        } => {
+            {
+                let _lock = cluster.lock()?;
+                up(cluster, &cache)?;
+            }
+            operator::build(&cache)?;
+            let options = campaign::pauses::Options {
+                only: only.clone(),
+                count: *count,
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            passed(campaign::pauses::run(cluster, &options))?;
+        }
+        Campaign::Data => {
+            let _lock = cluster.lock()?;
+            ready(cluster, &cache)?;
+            suite::big(cluster)?;
         }
     }
     Ok(())
@@ -272,7 +314,7 @@ fn load(cluster: &Cluster, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// Runs a campaign to its end. That of databases has an API server of its own and disturbs nobody.
+/// Prints how a campaign ended, which is an error if something did not end as it should.
 fn passed(campaign: impl Future<Output = Result<campaign::Tally>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -38,11 +38,7 @@ const STORM: Duration = Duration::from_secs(90);
 #[tokio::test]
 async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
     let _turn = TURN.lock().await;
-    let days = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-        / 86_400;
+    let days = days();
     let options = campaign::Options {
         errors: true,
         seed: days,
@@ -53,6 +49,28 @@ async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
     assert!(tally.failures.is_empty(), "seed {days}: {tally}");
     assert!(tally.plans > 0, "{tally}");
     println!("seed {days}: {tally}");
+}
+
+#[tokio::test]
+async fn a_part_of_the_pauses_that_changes_with_the_date_passes() {
+    let _turn = TURN.lock().await;
+    let options = campaign::pauses::Options {
+        count: 8,
+        seed: days(),
+        budget: Some(Duration::from_secs(20)),
+        ..campaign::pauses::Options::default()
+    };
+    let tally = campaign::pauses::run(&Cluster::main(), &options).await;
+    let tally = tally.unwrap();
+    assert!(tally.failures.is_empty(), "seed {}: {tally}", options.seed);
+    assert!(tally.plans > 0, "{tally}");
+    println!("seed {}: {tally}", options.seed);
+}
+
+/// The days since 1970: the seed of campaigns that change with the date.
+fn days() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_secs() / 86_400
 }
 
 #[tokio::test]

@@ -10,12 +10,13 @@
 //! - [`outcome`]: what is compared
 //! - [`run`](mod@run), [`slice`]: which faults, how many, and how it ended
 //!
-//! [`backups`] is `cargo xtask campaign backups`.
+//! [`backups`] is `cargo xtask campaign backups`, and [`pauses`] is `cargo xtask campaign pauses`.
 
 pub mod backups;
 pub mod bed;
 pub mod operator;
 pub mod outcome;
+pub mod pauses;
 pub mod plane;
 pub mod run;
 pub mod scenario;

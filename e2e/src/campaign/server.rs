@@ -165,34 +165,39 @@ impl Server {
         }
     }
 
+    /// A database in which the operator's tables can be asked for: on PostgreSQL they are in one of their own.
+    #[must_use]
+    pub const fn home(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres => "db_operator",
+            Engine::Mariadb | Engine::Mysql => "mysql",
+        }
+    }
+
     /// Everything on the server whose name begins with `prefix`, and what is claimed by `cluster_id`: one line each.
     pub async fn facts(&self, prefix: &str, cluster_id: &str) -> Result<Vec<String>> {
         let claims = format!(
             "SELECT concat_ws(' ', 'claim', database_name, role_name, namespace, name, created_database, created_role,
                drop_adopted, released) FROM db_operator.claims WHERE cluster_id = '{cluster_id}'"
         );
-        let (about, home) = match self.engine {
-            Engine::Postgres => (postgresql_facts(prefix), "db_operator"),
-            Engine::Mariadb | Engine::Mysql => (mysql_facts(prefix), "mysql"),
+        let about = match self.engine {
+            Engine::Postgres => postgresql_facts(prefix),
+            Engine::Mariadb | Engine::Mysql => mysql_facts(prefix),
         };
         let mut facts = Vec::new();
         for sql in about {
             facts.extend(self.ask(self.entrance(), &sql).await?);
         }
-        facts.extend(self.ask(home, &claims).await?);
+        facts.extend(self.ask(self.home(), &claims).await?);
         facts.sort();
         Ok(facts)
     }
 
     /// Removes all of that.
     pub async fn sweep(&self, prefix: &str, cluster_id: &str) -> Result<()> {
-        let home = match self.engine {
-            Engine::Postgres => "db_operator",
-            Engine::Mariadb | Engine::Mysql => "mysql",
-        };
         for table in ["claims", "sessions", "epochs"] {
             let sql = format!("DELETE FROM db_operator.{table} WHERE cluster_id = '{cluster_id}'");
-            self.ask(home, &sql).await?;
+            self.ask(self.home(), &sql).await?;
         }
         let (databases, users) = match self.engine {
             Engine::Postgres => (

@@ -1,11 +1,10 @@
 //! A leader that was frozen, and wakes up when another one leads: what the server's own log says that it did.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use e2e::campaign::{Engine, Operator, eventually};
 use e2e::cluster::Cluster;
-use e2e::{command, servers};
+use e2e::statement_log::StatementLog;
 use nix::sys::signal::Signal;
 
 use super::stage::Stage;
@@ -34,14 +33,12 @@ async fn a_leader_that_was_frozen_is_stopped_by_the_server_alone() {
 async fn takeover(first: &[&str], second: &[&str]) -> usize {
     let _turn = TURN.lock().await;
     let stage = Stage::with(Engine::Postgres).await;
-    let begin = log_size();
+    let log = StatementLog::from_now(&Cluster::main(), &stage.server, &stage.prefix).unwrap();
     let first = stage.operator_with("first", stage.plane.kubeconfig(), first);
     stage.apply(0..COUNT).await;
     stage.until_created(3, STORM).await;
     first.signal(Signal::SIGSTOP).unwrap();
     assert!(stage.created().await < COUNT, "the storm was over too soon");
-    let frozen: HashSet<String> = sessions(&stage, 1).await;
-    assert!(!frozen.is_empty());
 
     let second = stage.operator_with("second", stage.plane.kubeconfig(), second);
     eventually("the epoch is raised", STORM, async || {
@@ -56,30 +53,20 @@ async fn takeover(first: &[&str], second: &[&str]) -> usize {
     second.ensure().unwrap();
     stage.check_all(COUNT).await;
 
-    let log = Log::since(begin);
-    let takeover = log.raised(&stage.prefix);
-    for pid in &frozen {
-        let said = log.statements(pid, takeover);
-        assert!(
-            said.is_empty(),
-            "a session of the frozen leader went on: {said:#?}"
-        );
-    }
-    let mut newcomers = 0;
-    for pid in log.strangers(&stage.prefix, takeover) {
-        newcomers += 1;
-        for statement in log.statements(&pid, takeover) {
-            assert!(is_a_look_at_the_epoch(&statement), "{pid}: {statement}");
-        }
-    }
-    println!(
-        "{} sessions of the frozen leader were ended; it opened {newcomers} more and did nothing in them",
-        frozen.len()
-    );
     stage.delete_all(STORM).await;
     drop((first, second));
+    let terms = log.finish().unwrap();
+    let (takeover, unregistered) = (terms.takeover(2), terms.unregistered());
+    assert!(!takeover.ended.is_empty());
+    assert!(takeover.forbidden.is_empty(), "{takeover:#?}");
+    assert!(unregistered.is_empty(), "{unregistered:#?}");
+    println!(
+        "{} sessions of the frozen leader were ended; it opened {} more and did nothing in them",
+        takeover.ended.len(),
+        takeover.opened
+    );
     stage.clear().await;
-    newcomers
+    takeover.opened
 }
 
 #[tokio::test]
@@ -164,142 +151,4 @@ async fn epoch(stage: &Stage) -> String {
         .await
         .unwrap()
         .concat()
-}
-
-/// The server's processes that are registered with this epoch.
-async fn sessions(stage: &Stage, epoch: u32) -> HashSet<String> {
-    let sql = format!(
-        "SELECT pid::text FROM db_operator.sessions WHERE cluster_id = '{}' AND epoch = {epoch}",
-        stage.prefix
-    );
-    let pids = stage.server.ask("db_operator", &sql).await.unwrap();
-    pids.into_iter().collect()
-}
-
-/// What a process that was superseded finds out: that it is. Registering is a look at the epoch, which writes only
-/// where it is still the same.
-fn is_a_look_at_the_epoch(statement: &str) -> bool {
-    [
-        "SELECT m.schema_version, e.epoch, e.process",
-        "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)",
-    ]
-    .iter()
-    .any(|look| statement.starts_with(look))
-}
-
-fn in_pod(script: &str) -> String {
-    let mut exec = Cluster::main().kubectl();
-    exec.args([
-        "exec",
-        "--namespace",
-        servers::NAMESPACE,
-        "deployment/postgres",
-        "--",
-    ])
-    .args(["sh", "-c", script]);
-    command::output(&mut exec).unwrap()
-}
-
-fn log_size() -> u64 {
-    let size = in_pod(&format!("stat -c %s {}", servers::STATEMENTS));
-    size.trim().parse().unwrap()
-}
-
-/// A part of the server's log: what each process said, in order.
-struct Log(Vec<Entry>);
-
-struct Entry {
-    pid: String,
-    /// `user@database` and everything behind.
-    text: String,
-}
-
-impl Log {
-    fn since(offset: u64) -> Self {
-        let text = in_pod(&format!("tail -c +{} {}", offset + 1, servers::STATEMENTS));
-        let mut entries: Vec<Entry> = Vec::new();
-        for line in text.lines() {
-            // 2026-01-01 00:00:00.000 UTC [123] user@database from host(port) as name: LOG:  statement: …
-            match line
-                .split_once(" [")
-                .and_then(|(_, rest)| rest.split_once("] "))
-            {
-                Some((pid, text)) if !line.starts_with('\t') => entries.push(Entry {
-                    pid: pid.to_owned(),
-                    text: text.to_owned(),
-                }),
-                _ => {
-                    if let Some(last) = entries.last_mut() {
-                        last.text.push(' ');
-                        last.text.push_str(line.trim());
-                    }
-                }
-            }
-        }
-        Self(entries)
-    }
-
-    /// Where this cluster's epoch was raised to 2.
-    fn raised(&self, cluster_id: &str) -> usize {
-        let parameters = format!("$1 = '{cluster_id}', $2 = '2'");
-        let found = self
-            .0
-            .iter()
-            .position(|entry| entry.text.contains(&parameters));
-        found.expect("raising the epoch is in the log")
-    }
-
-    /// What a process was told after this position.
-    fn statements(&self, pid: &str, after: usize) -> Vec<String> {
-        let entries = self.0.iter().skip(after + 1);
-        entries
-            .filter(|entry| entry.pid == pid && !entry.text.contains("DETAIL:"))
-            .filter_map(|entry| {
-                let (_, statement) = entry
-                    .text
-                    .split_once("LOG:  execute ")
-                    .and_then(|(_, rest)| rest.split_once(": "))
-                    .or_else(|| entry.text.split_once("LOG:  statement: "))?;
-                Some(statement.to_owned())
-            })
-            .collect()
-    }
-
-    /// The administrator's sessions that began after this position and that the new leader did not register.
-    fn strangers(&self, cluster_id: &str, after: usize) -> HashSet<String> {
-        let mut began: HashMap<&str, &str> = HashMap::new();
-        let mut by_new_leader = HashSet::new();
-        let mut registers: HashMap<&str, bool> = HashMap::new();
-        for (place, entry) in self.0.iter().enumerate() {
-            if entry.text.contains("connection authorized")
-                && place > after
-                && entry.text.contains("application_name=db-operator")
-                && entry.text.contains("user=dboperator_admin")
-            {
-                began.insert(&entry.pid, &entry.text);
-            }
-            if entry.text.contains("LOG:  ") {
-                let is = entry.text.contains("INSERT INTO db_operator.sessions");
-                registers.insert(&entry.pid, is);
-            }
-            if entry.text.contains("DETAIL:") && registers.get(entry.pid.as_str()) == Some(&true) {
-                let parameters: Vec<&str> = entry.text.split('\'').skip(1).step_by(2).collect();
-                let is_former =
-                    parameters.first() == Some(&cluster_id) && parameters.get(1) == Some(&"1");
-                if !is_former {
-                    by_new_leader.insert(entry.pid.as_str());
-                    // A visit is registered by another session, which knows it by its name.
-                    if let Some(name) = parameters.get(3) {
-                        let visits = began.iter().filter(|(_, text)| text.contains(name));
-                        by_new_leader.extend(visits.map(|(pid, _)| *pid));
-                    }
-                }
-            }
-        }
-        began
-            .into_keys()
-            .filter(|pid| !by_new_leader.contains(pid))
-            .map(str::to_owned)
-            .collect()
-    }
 }

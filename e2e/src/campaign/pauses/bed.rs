@@ -1,0 +1,143 @@
+//! What every trial runs on: a control plane, the cluster's servers behind tunnels, and leaders that follow each other.
+
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use serde_json::json;
+
+use super::super::bed::{TRIALS, instance};
+use super::super::operator::{NAMESPACE, Operator, Start};
+use super::super::server::{Engine, Server};
+use super::super::{Plane, plane};
+use super::plan::Way;
+use crate::cluster::Cluster;
+use crate::proxy::{Faults, Tunnel};
+use crate::{Error, Result};
+
+/// The bed. Everything that runs ends with it; [`Bed::clear`] also takes what is on the servers.
+pub struct Bed {
+    /// A client of the control plane.
+    pub client: Client,
+    /// The servers.
+    pub servers: Vec<Server>,
+    /// The operators' cluster id, and what the names of all SQL databases begin with.
+    pub prefix: String,
+    folder: PathBuf,
+    plane: Plane,
+    _tunnels: Vec<Tunnel>,
+}
+
+/// The fence of one server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fence {
+    /// The epoch that stands; 0 where there is none yet.
+    pub epoch: i64,
+    /// Sessions that are registered under a former one.
+    pub former: i64,
+}
+
+impl Bed {
+    /// Makes it, with the cluster's servers of these engines and without an operator.
+    pub async fn start(cluster: &Cluster, engines: &[Engine]) -> Result<Self> {
+        let prefix = format!("pauses{}", std::process::id());
+        let folder = std::env::temp_dir().join(format!("db-operator-{prefix}"));
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let cluster_client = plane::client_of(&cluster.kubeconfig()).await?;
+        let plane = Plane::start(cluster, &folder).await?;
+        let client = plane.client().await?;
+        for namespace in [NAMESPACE, TRIALS] {
+            plane.namespace(namespace).await?;
+        }
+        let (mut servers, mut tunnels) = (Vec::new(), Vec::new());
+        for engine in engines {
+            let server = Server::find(cluster, &cluster_client, *engine).await?;
+            let name = engine.name();
+            // It lets nothing go wrong.
+            let tunnel = Tunnel::to(server.address, name, Faults::new(|| ())).await?;
+            let port = tunnel.address().port();
+            instance(&client, &server, name, port, json!([])).await?;
+            servers.push(server);
+            tunnels.push(tunnel);
+        }
+        Ok(Self {
+            client,
+            servers,
+            prefix,
+            folder,
+            plane,
+            _tunnels: tunnels,
+        })
+    }
+
+    /// Starts a process that asks for this lease. `paused` says how another one comes to lead when this one is paused.
+    pub fn operator(&self, name: &str, lease: &str, paused: Way) -> Result<Operator> {
+        let (ttl, renew) = match paused {
+            Way::Servers => ("10m", "2s"),
+            Way::Lease => ("2s", "500ms"),
+        };
+        let arguments = [
+            "--lease-name",
+            lease,
+            "--lease-ttl",
+            ttl,
+            "--lease-renew",
+            renew,
+        ];
+        let operator = Operator::new(Start {
+            kubeconfig: self.plane.kubeconfig(),
+            identity: name.to_owned(),
+            cluster_id: self.prefix.clone(),
+            arguments: arguments.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+            folder: self.folder.clone(),
+        });
+        operator.ensure()?;
+        Ok(operator)
+    }
+
+    /// How each server's fence stands.
+    pub async fn fences(&self) -> Result<Vec<Fence>> {
+        let sql = format!(
+            "SELECT concat(e.epoch, ' ', (SELECT count(*) FROM db_operator.sessions s
+               WHERE s.cluster_id = e.cluster_id AND s.epoch < e.epoch)) FROM db_operator.epochs e
+             WHERE e.cluster_id = '{}'",
+            self.prefix
+        );
+        let mut fences = Vec::new();
+        for server in &self.servers {
+            let said = server.ask(server.home(), &sql).await?;
+            let numbers: Vec<i64> = said
+                .iter()
+                .flat_map(|row| row.split(' '))
+                .filter_map(|number| number.parse().ok())
+                .collect();
+            fences.push(match numbers.as_slice() {
+                [epoch, former] => Fence {
+                    epoch: *epoch,
+                    former: *former,
+                },
+                _ => Fence::default(),
+            });
+        }
+        Ok(fences)
+    }
+
+    /// Where logs are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes everything of this bed from the servers, and its files unless they are to be kept.
+    pub async fn clear(self, keep_files: bool) -> Result<()> {
+        for server in &self.servers {
+            server.sweep(&self.prefix, &self.prefix).await?;
+        }
+        let folder = self.folder.clone();
+        drop(self);
+        if keep_files {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&folder).map_err(Error::io("remove", &folder))
+    }
+}
