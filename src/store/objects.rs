@@ -1,4 +1,4 @@
-//! Single objects, and with which keys and which encryption all calls are made.
+//! Single objects, and the keys and the encryption that all calls use.
 
 use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::primitives::ByteStream;
@@ -11,7 +11,7 @@ use super::{Object, Store, StoreError, keys};
 use crate::api::destination::ServerSideEncryption;
 
 impl Store {
-    /// An object, if it is there. "I could not look" is an error.
+    /// An object, if it exists. Not being able to tell is an error.
     pub async fn head(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let found = self
             .client
@@ -48,8 +48,8 @@ impl Store {
         }))
     }
 
-    /// A refused HEAD has no words: with 404, the object may be missing, the bucket, or (versitygw) our keys. A list that
-    /// is refused has them; one that is not shows that the object is missing.
+    /// The answer to a refused HEAD has no text: 404 may mean that the object is missing, or the bucket, or (versitygw) that
+    /// our keys are unknown. A refused list has one, and a list that succeeds shows that the object is missing.
     async fn why_not(&self, key: &str) -> Result<(), StoreError> {
         let list = self
             .client
@@ -73,7 +73,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a small object, over one that is there.
+    /// Writes a small object, and overwrites an existing one.
     pub async fn put(
         &self,
         key: &str,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use db_operator::dump::report::Done;
+use db_operator::agent::protocol::result::Done;
 use db_operator::store::{
     CommitError, Committed, Manifest, Store, StoreError, UID_METADATA, commit,
 };
@@ -150,7 +150,7 @@ fn what_differs_from_the_report_is_not_completed() {
         let batch = uploaded
             .store
             .sign(KEY, &uploaded.upload_id, 2, 2, crate::bed::HOUR);
-        let window = db_operator::dump::window::Window {
+        let window = db_operator::agent::protocol::signed_parts::SignedParts {
             batches: vec![batch.await.unwrap()],
         };
         for number in [3, 2] {
