@@ -7,6 +7,7 @@
 //! | `objects.rs` | single objects |
 //! | `sign.rs`, `presign.rs` | signed requests for a backup pod, which has no keys |
 //! | `commit.rs` | from uploaded parts to an object that counts |
+//! | `find.rs` | what an earlier commit has left; changes nothing |
 //! | `manifest.rs` | what is written beside the object, for a day without the cluster |
 //! | `sweep.rs` | uploads that were forgotten |
 //! | `keys.rs`, `client.rs`, `error.rs` | the keys, the limits, and what goes wrong |
@@ -22,6 +23,7 @@ use crate::api::destination::S3;
 mod client;
 mod commit;
 mod error;
+mod find;
 mod key;
 mod keys;
 mod manifest;
@@ -33,6 +35,7 @@ mod sweep;
 
 pub use commit::{CommitError, Committed, commit};
 pub use error::StoreError;
+pub use find::{CommitState, find_committed};
 pub use key::{cluster_prefix, extension, key};
 pub use keys::Keys;
 pub use manifest::{BackupId, Manifest, Restore, SourceServer};

@@ -1,12 +1,15 @@
 //! Single objects, and the keys and the encryption that all calls use.
 
 use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption as SdkEncryption;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use md5::{Digest, Md5};
 
+use super::client::CALL;
+use super::error::quoted;
 use super::{Object, Store, StoreError, keys};
 use crate::api::destination::ServerSideEncryption;
 
@@ -71,6 +74,43 @@ impl Store {
             });
         }
         Ok(())
+    }
+
+    /// Reads a small object, if it exists: at most about its first `limit` bytes.
+    pub async fn get(&self, key: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        tokio::time::timeout(CALL, self.read(key, limit))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unreachable("no answer in time".to_owned())))
+    }
+
+    async fn read(&self, key: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self
+            .client
+            .get_object()
+            .bucket(&self.s3.bucket)
+            .key(key)
+            .send()
+            .await;
+        let mut body = match found {
+            Ok(found) => found.body,
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetObjectError::is_no_such_key) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(StoreError::from_sdk(&error)),
+        };
+        let mut content = Vec::new();
+        while content.len() < limit {
+            match body.try_next().await {
+                Ok(Some(bytes)) => content.extend_from_slice(&bytes),
+                Ok(None) => break,
+                Err(error) => return Err(StoreError::Unreachable(quoted(&error.to_string()))),
+            }
+        }
+        Ok(Some(content))
     }
 
     /// Writes a small object, and overwrites an existing one.
