@@ -12,7 +12,7 @@ const LONGEST: usize = 64 * 1024;
 pub enum CommitState {
     /// There is no object of this backup; perhaps there is one of another.
     Nothing,
-    /// The object is there, complete and this backup's, but its manifest is not: [`commit`](super::commit) writes it.
+    /// The object is there, complete and this backup's, but its manifest is not: [`commit`](fn@super::commit) writes it.
     WithoutManifest(Committed),
     /// The object is there with its manifest, which says this.
     Committed(Box<Manifest>),

@@ -81,29 +81,29 @@ impl Archive {
     pub fn observe(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         if !self.rest.is_empty() {
-            // Enough for an integer, and mostly for an entry: the rest is walked where it is.
+            // Enough for an integer, and usually for an entry: the rest is parsed where it is, without copying it.
             let (near, far) = bytes.split_at(bytes.len().min(NEAR));
             let before = self.rest.len();
             let mut joined = std::mem::take(&mut self.rest);
             joined.extend_from_slice(near);
-            let mut walked = self.walk(&joined);
-            if walked < before {
+            let mut parsed = self.parse(&joined);
+            if parsed < before {
                 joined.extend_from_slice(far);
-                walked += self.walk(&joined[walked..]);
+                parsed += self.parse(&joined[parsed..]);
             }
-            if walked < before {
-                self.seen += walked as u64;
-                joined.drain(..walked);
+            if parsed < before {
+                self.seen += parsed as u64;
+                joined.drain(..parsed);
                 self.rest = joined;
                 return;
             }
             self.seen += before as u64;
-            bytes = &bytes[walked - before..];
-            self.seen += (walked - before) as u64;
+            bytes = &bytes[parsed - before..];
+            self.seen += (parsed - before) as u64;
         }
-        let walked = self.walk(bytes);
-        self.seen += walked as u64;
-        self.rest.extend_from_slice(&bytes[walked..]);
+        let parsed = self.parse(bytes);
+        self.seen += parsed as u64;
+        self.rest.extend_from_slice(&bytes[parsed..]);
     }
 
     /// Says what is missing, after the last byte.
@@ -134,11 +134,11 @@ impl Archive {
         }
     }
 
-    /// Walks as far as these bytes allow, and says how far that is.
-    fn walk(&mut self, bytes: &[u8]) -> usize {
+    /// Parses these bytes as far as possible, and returns how far that is.
+    fn parse(&mut self, bytes: &[u8]) -> usize {
         let mut position = 0;
         loop {
-            // A table's rows are a chunk each: this is the path that millions of them take.
+            // Each row of a table is a chunk: this is the path that millions of them take.
             match self.at {
                 At::Data(left) | At::ObjectData(left) => {
                     let here = (bytes.len() - position) as u64;
@@ -181,7 +181,7 @@ impl Archive {
         };
     }
 
-    /// One step from where the walk is; without one, nothing has changed.
+    /// Reads one item. If that is not possible yet, nothing changes.
     fn step(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
         self.at = match self.at {
             At::Header => {
@@ -214,7 +214,7 @@ impl Archive {
                 0 => At::Block,
                 length => At::Data(length),
             },
-            // An oid of 2³¹ and more is written as a negative number.
+            // An oid from 2³¹ on is written as a negative number.
             At::Object => match reader.int()? {
                 0 => At::Block,
                 _ => At::ObjectChunk,
@@ -299,14 +299,14 @@ fn entry(reader: &mut Reader<'_>, format: Format) -> Result<Entry, Stop> {
     for _ in 0..2 {
         reader.string()?;
     }
-    // What it depends on, until none.
+    // What it depends on, up to an absent string.
     while reader.string()? {}
-    // Where its data is: not known in a pipe.
+    // Where its data is, which is not known in a pipe.
     reader.skip(1 + format.offset as u64)?;
     Ok(Entry { id, has_data })
 }
 
-/// Reads from the front of what is there.
+/// Reads from the front of the bytes that have come.
 struct Reader<'a> {
     bytes: &'a [u8],
     int: usize,
@@ -338,7 +338,7 @@ impl Reader<'_> {
         u64::try_from(self.int()?).map_err(|_| broken("a length is negative"))
     }
 
-    /// Skips a string; false for none.
+    /// Skips a string; false if it is absent.
     fn string(&mut self) -> Result<bool, Stop> {
         match u64::try_from(self.int()?) {
             Ok(length) => self.skip(length).map(|()| true),
