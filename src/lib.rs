@@ -8,22 +8,24 @@
 //!   [`finalizer`], [`status`], [`trigger`] and [`watchdog`].
 //! - [`instance`], [`database`], [`backup`]: one controller a kind.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
-//! - [`dump`]: what runs inside the backup pod.
+//! - [`agent`]: what runs in the backup pod.
 //! - [`store`]: where backups go.
 //! - [`queue`]: who is next, where namespaces share something that there is little of.
 //! - [`template`]: texts that users may shape.
+//! - [`causes`]: an error and what caused it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod agent;
 pub mod api;
 pub mod backoff;
 pub mod backup;
 pub mod blocking;
+pub mod causes;
 pub mod client;
 pub mod config;
 mod context;
 pub mod controller;
 pub mod database;
-pub mod dump;
 pub mod error;
 pub mod finalizer;
 pub mod health;

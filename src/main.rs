@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use db_operator::agent::install::install;
+use db_operator::agent::protocol::result::TaskResult;
+use db_operator::agent::protocol::task::paths;
+use db_operator::agent::{self, Folders};
 use db_operator::config::Config;
-use db_operator::dump::errand::paths;
-use db_operator::dump::install::install;
-use db_operator::dump::report::Report;
-use db_operator::dump::run::{self as dump, Folders};
 use db_operator::{run, telemetry};
 
 /// A Kubernetes operator for databases inside existing PostgreSQL, MySQL and MariaDB instances.
@@ -27,9 +27,9 @@ enum Command {
     Run(Box<Config>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// In a backup pod: run a dump tool, compress what it writes, and upload it as the operator's errand says.
+    /// In a backup pod: run a dump tool, compress what it writes, and upload it as the operator asks.
     Dump(Dump),
-    /// In a backup pod: copy this binary into a folder that another image's container has, too.
+    /// In a backup pod: copy this binary into a folder that is shared with a container of another image.
     Install {
         /// The folder.
         folder: PathBuf,
@@ -40,8 +40,8 @@ enum Command {
 #[derive(Args)]
 struct Dump {
     /// Folder of the Secret that the operator writes for this Job.
-    #[arg(long, default_value = paths::ERRAND)]
-    errand: PathBuf,
+    #[arg(long = "errand", default_value = paths::TASK)]
+    task: PathBuf,
     /// Folder of the database's Secret.
     #[arg(long, default_value = paths::CREDENTIALS)]
     credentials: PathBuf,
@@ -107,7 +107,7 @@ fn print_crds() -> ExitCode {
 
 fn run_dump(arguments: &Dump) -> ExitCode {
     let folders = Folders {
-        errand: arguments.errand.clone(),
+        task: arguments.task.clone(),
         credentials: arguments.credentials.clone(),
         work: arguments.work.clone(),
     };
@@ -122,17 +122,17 @@ fn run_dump(arguments: &Dump) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = runtime.block_on(dump::run(&folders, &arguments.command));
+    let result = runtime.block_on(agent::run::run(&folders, &arguments.command));
     // Threads that still read from the tool are not waited for.
     runtime.shutdown_background();
-    if let Err(error) = std::fs::write(&arguments.termination, report.message()) {
+    if let Err(error) = std::fs::write(&arguments.termination, result.message()) {
         let path = arguments.termination.display();
         eprintln!("db-operator: cannot write {path}: {error}; the operator cannot see the result");
         return ExitCode::FAILURE;
     }
-    match report {
-        Report::Done(_) => ExitCode::SUCCESS,
-        Report::Failed(_) => ExitCode::FAILURE,
+    match result {
+        TaskResult::Done(_) => ExitCode::SUCCESS,
+        TaskResult::Failed(_) => ExitCode::FAILURE,
     }
 }
 

@@ -188,7 +188,8 @@ fn set(
 }
 
 /// Kubernetes keeps whole seconds; so do we, or what is read back would differ from what was written.
-fn whole_seconds(time: Timestamp) -> Timestamp {
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

@@ -3,8 +3,8 @@
 use super::judge::{Evidence, Ruin, Verdict, deadline_exceeded, gone};
 use super::observed::{Pod, Terminated};
 use super::pod::{first_line, init_containers, main_container, name, phase, said_of, terminated};
+use crate::agent::protocol::result::{Cause, Failed, TaskResult};
 use crate::api::BackupReason;
-use crate::dump::report::{Cause, Failed, Report};
 
 /// SIGKILL, as a shell would say it.
 const KILLED: i32 = 137;
@@ -14,27 +14,27 @@ pub(super) fn of_ended_pod(pod: &Pod, seen: &Evidence<'_>) -> Option<Verdict> {
     let ended = main_container(pod).and_then(terminated);
     let report = ended
         .and_then(|ended| ended.message.as_deref())
-        .and_then(|message| serde_json::from_str::<Report>(message).ok());
-    if let (Some(Report::Done(done)), Some(0)) = (&report, ended.map(|ended| ended.exit_code)) {
+        .and_then(|message| serde_json::from_str::<TaskResult>(message).ok());
+    if let (Some(TaskResult::Done(done)), Some(0)) = (&report, ended.map(|ended| ended.exit_code)) {
         return Some(Verdict::Done(done.clone()));
     }
     let ruin = match (ended, report) {
         (Some(ended), report) if ended.reason.as_deref() == Some("OOMKilled") => {
             out_of_memory(report)
         }
-        (Some(_), Some(Report::Failed(failed))) => reported(failed, pod, seen),
-        (Some(ended), Some(Report::Done(_)) | None) => unreported(ended, pod, seen),
+        (Some(_), Some(TaskResult::Failed(failed))) => reported(failed, pod, seen),
+        (Some(ended), Some(TaskResult::Done(_)) | None) => unreported(ended, pod, seen),
         (None, _) if phase(pod) == "Failed" => ended_without_running(pod),
         (None, _) => return None,
     };
     Some(Verdict::Failed(Box::new(ruin)))
 }
 
-fn out_of_memory(report: Option<Report>) -> Ruin {
+fn out_of_memory(report: Option<TaskResult>) -> Ruin {
     let message = "a process of the Job's pod was killed because the pod used more memory than its limit; a template can \
         raise resources.limits.memory of the container dump (spec.backup.job.templateRef of the instance)";
     let mut ruin = Ruin::new(BackupReason::OutOfMemory, message);
-    if let Some(Report::Failed(failed)) = report {
+    if let Some(TaskResult::Failed(failed)) = report {
         ruin.last_lines = failed.last_lines;
         ruin.tool_version = failed.tool_version;
     }

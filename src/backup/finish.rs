@@ -7,10 +7,10 @@ use super::follow::Followed;
 use super::judge::Ruin;
 use super::pass::{Obstacle, Pass};
 use super::verdict::{Attempt, Lack, Patience, lack};
+use crate::agent::protocol::result::Done;
+use crate::agent::protocol::task::Flavour;
 use crate::api::backup::Progress;
 use crate::api::{BackupReason, BackupStatus};
-use crate::dump::errand::Flavour;
-use crate::dump::report::Done;
 use crate::error::Error;
 use crate::store::{self, BackupId, Committed, Manifest, Restore, SourceServer, StoreError};
 

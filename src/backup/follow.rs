@@ -14,9 +14,9 @@ use super::pass::{Obstacle, Pass};
 use super::pod::is_running;
 use super::window::{self, Lack};
 use super::{progress, refusal, secret};
+use crate::agent::protocol::signed_parts::SignedParts;
 use crate::api::{BackupReason, Reason};
 use crate::client::lenient::Readable;
-use crate::dump::window::Window;
 use crate::error::Error;
 
 /// How often a running backup is looked at.
@@ -179,7 +179,7 @@ async fn keep_window(pass: &Pass<'_>, job: &Job) -> Result<(), Obstacle> {
 /// After a restart: what the Job has. Nothing to keep where its Secret is gone.
 async fn read_window(pass: &Pass<'_>, job: &Job, uid: &str) -> Result<(), Obstacle> {
     let handed = secret::read_window(pass, job).await?;
-    let (window, max_parts): (Window, u32) = handed.unwrap_or_default();
+    let (window, max_parts): (SignedParts, u32) = handed.unwrap_or_default();
     pass.context.backup.windows.put(uid, window, max_parts);
     Ok(())
 }

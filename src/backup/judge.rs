@@ -12,11 +12,11 @@ use super::pod::{
 };
 use super::refusal;
 use super::time_limit::TimeLimits;
+use crate::agent::protocol::result::Done;
+use crate::agent::protocol::task::signed_within;
 use crate::api::BackupReason;
 use crate::api::backup::Failure;
 use crate::api::reason::Reason;
-use crate::dump::errand::signed_within;
-use crate::dump::report::Done;
 
 /// How long an image may be not to be had before that is believed.
 const IMAGE_GRACE: SignedDuration = SignedDuration::from_secs(60);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::agent::protocol::progress::Progress;
 use crate::api::{Backup, BackupState};
-use crate::dump::progress::Progress;
 use crate::finalizer;
 
 /// What is remembered, by the Backup's UID.

@@ -1,9 +1,9 @@
 //! How large a backup becomes, and in which parts it is uploaded.
 
 use super::pass::Obstacle;
+use crate::agent::protocol::part_sizes::PartSizes;
 use crate::api::BackupReason;
 use crate::api::destination::S3;
-use crate::dump::parts::Schedule;
 
 /// What is assumed of the size of a compressed dump: half of what was dumped. Rows compress better, images do not.
 const COMPRESSION: u64 = 2;
@@ -13,14 +13,14 @@ pub struct Plan {
     /// Bytes of the dump, as the catalog tells. Zero: nobody knows.
     pub dumped: u64,
     /// Sizes of the object's parts.
-    pub schedule: Schedule,
+    pub schedule: PartSizes,
 }
 
 impl Plan {
     /// For a dump of about so many bytes to this store.
     pub fn of(dumped: u64, store: &S3) -> Result<Self, Obstacle> {
         let max_parts = u32::try_from(store.max_parts).unwrap_or(1);
-        let schedule = Schedule::plan(dumped / COMPRESSION, max_parts, store.equal_parts)
+        let schedule = PartSizes::plan(dumped / COMPRESSION, max_parts, store.equal_parts)
             .map_err(|error| Obstacle::new(BackupReason::TooLarge, error.to_string()))?;
         Ok(Self { dumped, schedule })
     }

@@ -14,12 +14,12 @@ use super::pass::{Obstacle, Pass};
 use super::plan::Plan;
 use super::subject::{self, Finality};
 use super::time_limit::TimeLimits;
+use crate::agent::protocol::task::{Flavour, Source, Task, signed_within};
 use crate::api::backup::{Source as SourceStatus, Upload};
 use crate::api::references::ConfigMapKeyRef;
 use crate::api::{ACKNOWLEDGE_IDENTITY, Backup, BackupReason, Database, DatabaseInstance, Reason};
 use crate::blocking::compute;
 use crate::database;
-use crate::dump::errand::{Errand, Flavour, Source, signed_within};
 use crate::error::Error;
 use crate::instance::destination::Destination;
 use crate::instance::registry::Standing;
@@ -236,11 +236,11 @@ impl Prepared {
     }
 
     /// What the pod is asked to do.
-    pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Errand {
+    pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Task {
         let spec = &self.instance.spec;
         let stall = self.limits(&pass.backup).stall.time;
         let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
-        Errand {
+        Task {
             source: Source {
                 flavour: self.flavour(),
                 series: self.server.version().series.clone(),
@@ -252,7 +252,7 @@ impl Prepared {
             },
             destination: pass.status().destination.unwrap_or_default(),
             estimated_bytes: plan.dumped,
-            schedule: plan.schedule.clone(),
+            part_sizes: plan.schedule.clone(),
             uploads: UPLOADS,
             compression_level: COMPRESSION_LEVEL,
             stall_seconds: seconds(stall),

@@ -10,8 +10,8 @@ use kube::{Api, ResourceExt};
 use super::observed::Pod;
 use super::pass::Pass;
 use super::pod::MAIN;
+use crate::agent::protocol::progress::Progress;
 use crate::api::backup::Progress as ProgressStatus;
-use crate::dump::progress::Progress;
 
 /// Progress is not written more often.
 const TELL: SignedDuration = SignedDuration::from_secs(3);

@@ -15,9 +15,9 @@ use super::plan::Plan;
 use super::prepare::Prepared;
 use super::start::refusal;
 use super::window;
+use crate::agent::protocol::signed_parts::{Batch, SignedParts};
+use crate::agent::protocol::task::{Task, paths};
 use crate::api::BACKUP_LABEL;
-use crate::dump::errand::{Errand, paths};
-use crate::dump::window::{Batch, Window};
 use crate::error::Error;
 
 /// Writes the errand's Secret.
@@ -29,15 +29,15 @@ pub async fn fill(
     prepared: &Prepared,
     plan: &Plan,
     upload_id: &str,
-) -> Result<(BTreeMap<String, ByteString>, Window), Obstacle> {
+) -> Result<(BTreeMap<String, ByteString>, SignedParts), Obstacle> {
     let range = window::first(plan.parts(), plan.schedule.max_parts);
-    let window = Window {
+    let window = SignedParts {
         batches: vec![sign(pass, upload_id, range).await?],
     };
     let errand = prepared.errand(pass, plan);
     let mut data = BTreeMap::from([
-        (paths::ERRAND_KEY.to_owned(), encode(&errand)?),
-        (paths::WINDOW_KEY.to_owned(), encode(&window)?),
+        (paths::TASK_KEY.to_owned(), encode(&errand)?),
+        (paths::SIGNED_PARTS_KEY.to_owned(), encode(&window)?),
     ]);
     if let Some(ca) = &prepared.destination.ca {
         data.insert(paths::STORE_CA_KEY.to_owned(), ByteString(ca.clone()));
@@ -63,7 +63,7 @@ pub async fn sign(
 
 /// What the Job's Secret holds: its window, and the most parts that its store takes. None where it is gone, or where
 /// it is not what the operator wrote: a team may write Secrets.
-pub async fn read_window(pass: &Pass<'_>, job: &Job) -> Result<Option<(Window, u32)>, Error> {
+pub async fn read_window(pass: &Pass<'_>, job: &Job) -> Result<Option<(SignedParts, u32)>, Error> {
     let secrets: Api<Secret> = pass.api();
     let secret = secrets
         .get_opt(&pass.job_name())
@@ -72,25 +72,30 @@ pub async fn read_window(pass: &Pass<'_>, job: &Job) -> Result<Option<(Window, u
     Ok(secret.and_then(|secret| handed_out(&secret, job)))
 }
 
-fn handed_out(secret: &Secret, job: &Job) -> Option<(Window, u32)> {
+fn handed_out(secret: &Secret, job: &Job) -> Option<(SignedParts, u32)> {
     let mut owners = secret.owner_references().iter();
     if !owners.any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref()) {
         return None;
     }
     let data = secret.data.as_ref()?;
-    let window = serde_json::from_slice::<Window>(&data.get(paths::WINDOW_KEY)?.0).ok()?;
-    let errand = serde_json::from_slice::<Errand>(&data.get(paths::ERRAND_KEY)?.0).ok()?;
-    let max_parts = errand.schedule.max_parts;
+    let window =
+        serde_json::from_slice::<SignedParts>(&data.get(paths::SIGNED_PARTS_KEY)?.0).ok()?;
+    let errand = serde_json::from_slice::<Task>(&data.get(paths::TASK_KEY)?.0).ok()?;
+    let max_parts = errand.part_sizes.max_parts;
     window::is_sound(&window, max_parts).then_some((window, max_parts))
 }
 
 /// Replaces the window in the Job's Secret.
-pub async fn write_window(pass: &Pass<'_>, job: &Job, window: &Window) -> Result<(), Obstacle> {
+pub async fn write_window(
+    pass: &Pass<'_>,
+    job: &Job,
+    window: &SignedParts,
+) -> Result<(), Obstacle> {
     let patch = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"ownerReferences": [owner(&job.name_any(), &job.uid().unwrap_or_default())]},
-        "data": {paths::WINDOW_KEY: encode(window)?},
+        "data": {paths::SIGNED_PARTS_KEY: encode(window)?},
     });
     let secrets: Api<Secret> = pass.api();
     // A merge creates nothing: a Secret that went with its Job does not come back.
@@ -220,7 +225,7 @@ mod tests {
                 ..ObjectMeta::default()
             },
             data: Some(BTreeMap::from([(
-                paths::WINDOW_KEY.to_owned(),
+                paths::SIGNED_PARTS_KEY.to_owned(),
                 ByteString(window.as_bytes().to_vec()),
             )])),
             ..Secret::default()

@@ -13,6 +13,7 @@ use super::state::{Cause, Step};
 use super::wait;
 use super::walk::Found;
 use crate::api::backup::Progress;
+use crate::api::conditions::whole_seconds;
 use crate::api::{BackupReason, BackupState, Reason};
 use crate::error::Error;
 use crate::finalizer;
@@ -153,9 +154,4 @@ fn end(pass: &Pass<'_>, next: &mut crate::api::BackupStatus) -> i64 {
     next.finished_at = Some(now);
     next.duration_seconds = Some(seconds);
     seconds
-}
-
-/// Kubernetes keeps whole seconds; so does the object's key.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

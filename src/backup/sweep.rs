@@ -168,7 +168,7 @@ mod tests {
         };
         let key = |namespace, uid: &str| {
             let started = jiff::Timestamp::UNIX_EPOCH;
-            let flavour = crate::dump::errand::Flavour::Postgresql;
+            let flavour = crate::agent::protocol::task::Flavour::Postgresql;
             store::key(
                 None, "c", namespace, "orders", started, "nightly", uid, flavour,
             )

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::dump::window::{Batch, Window};
+use crate::agent::protocol::signed_parts::{Batch, SignedParts};
 
 /// The most parts that are signed at a time: a Secret holds three times as many.
 const MOST: u32 = 4_000;
@@ -60,7 +60,7 @@ pub fn first(expected: Option<u32>, max_parts: u32) -> Range {
 
 /// What a window lacks when the store has `uploaded` parts.
 #[must_use]
-pub fn lack(window: &Window, uploaded: u32, max_parts: u32, now: Timestamp) -> Option<Lack> {
+pub fn lack(window: &SignedParts, uploaded: u32, max_parts: u32, now: Timestamp) -> Option<Lack> {
     let last = window.last();
     let next = uploaded.saturating_sub(BEHIND).saturating_add(1);
     let ends_soon =
@@ -84,7 +84,7 @@ pub fn lack(window: &Window, uploaded: u32, max_parts: u32, now: Timestamp) -> O
 
 /// The window with a new batch, without what is not needed any more; none where the batch is no better.
 #[must_use]
-pub fn with(window: &Window, lack: Lack, batch: Batch, uploaded: u32) -> Option<Window> {
+pub fn with(window: &SignedParts, lack: Lack, batch: Batch, uploaded: u32) -> Option<SignedParts> {
     let next = uploaded.saturating_sub(BEHIND).saturating_add(1);
     let mut batches = window.batches.clone();
     batches.retain(|known| end(known) >= next);
@@ -96,13 +96,13 @@ pub fn with(window: &Window, lack: Lack, batch: Batch, uploaded: u32) -> Option<
         batches.clear();
     }
     batches.push(batch);
-    Some(Window { batches })
+    Some(SignedParts { batches })
 }
 
 /// Whether a window that was read back can be one that was handed out: batches in order, within what the store takes, and
 /// no more signatures than are ever given at a time.
 #[must_use]
-pub fn is_sound(window: &Window, max_parts: u32) -> bool {
+pub fn is_sound(window: &SignedParts, max_parts: u32) -> bool {
     let mut last = 0;
     let mut signatures = 0_u32;
     window.batches.iter().all(|batch| {
@@ -137,14 +137,14 @@ pub struct Windows {
 }
 
 struct Known {
-    window: Window,
+    window: SignedParts,
     max_parts: u32,
     tried: Option<Instant>,
 }
 
 impl Windows {
     /// The window of a Backup, and the most parts that its store takes.
-    pub fn get(&self, uid: &str) -> Option<(Window, u32)> {
+    pub fn get(&self, uid: &str) -> Option<(SignedParts, u32)> {
         let known = self.lock();
         known
             .get(uid)
@@ -166,7 +166,7 @@ impl Windows {
     }
 
     /// Notes what was handed out.
-    pub fn put(&self, uid: &str, window: Window, max_parts: u32) {
+    pub fn put(&self, uid: &str, window: SignedParts, max_parts: u32) {
         let tried = None;
         let known = Known {
             window,
@@ -218,7 +218,7 @@ mod tests {
         let stores = [1, 1_000, 3_999, 4_000, 4_001, 10_000];
         let expected = [None, Some(1), Some(150), Some(10_000)];
         for (max_parts, expected) in stores.iter().flat_map(|m| expected.map(|e| (*m, e))) {
-            let mut window = Window {
+            let mut window = SignedParts {
                 batches: vec![batch(first(expected, max_parts), 1_000_000)],
             };
             for uploaded in 0..max_parts {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_window_that_nobody_handed_out_is_not_believed() {
-        let window = |ranges: &[(u32, u32)]| Window {
+        let window = |ranges: &[(u32, u32)]| SignedParts {
             batches: ranges
                 .iter()
                 .map(|(first, count)| batch(range(*first, *count), 9))
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_ends_soon_is_signed_again_from_where_the_upload_is() {
-        let window = Window {
+        let window = SignedParts {
             batches: vec![batch(range(1, 4_000), 3_600)],
         };
         assert_eq!(lack(&window, 100, 10_000, at(3_600 - 900)), None);
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_renewal_that_gave_nothing_is_not_tried_all_the_time() {
         let windows = Windows::default();
-        let window = Window {
+        let window = SignedParts {
             batches: vec![batch(range(1, 10), 100)],
         };
         windows.put("u", window, 10);

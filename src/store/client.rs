@@ -18,19 +18,19 @@ use super::StoreError;
 use super::keys::Provider;
 use crate::api::destination::S3;
 
-/// Until a connection stands, its TLS handshake not counted.
+/// How long making a connection may take, not counting its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// One request of a call, from its connection to the end of its answer.
+/// How long one request of a call may take, from its connection to the end of its answer.
 const ATTEMPT: Duration = Duration::from_secs(12);
 
-/// A call, with all its requests and the pauses between them.
-const CALL: Duration = Duration::from_secs(30);
+/// How long a call may take, with all its requests and the pauses between them.
+pub(super) const CALL: Duration = Duration::from_secs(30);
 
-/// Requests of a call, where the first ones fail in a way that passes.
+/// How many requests a call makes at most, as long as they fail in a way that may pass.
 const ATTEMPTS: u32 = 3;
 
-/// A client of the store. It connects to nothing yet, and reads neither the environment nor files.
+/// A client of the store. It does not connect yet, and reads neither the environment nor files.
 pub(super) fn client(s3: &S3, keys: Provider, ca: Option<&[u8]>) -> Result<Client, StoreError> {
     let tls = TlsContext::builder()
         .with_trust_store(trust_store(s3, ca)?)
@@ -46,14 +46,14 @@ pub(super) fn client(s3: &S3, keys: Provider, ca: Option<&[u8]>) -> Result<Clien
         .region(Region::new(s3.effective_region().to_owned()))
         .force_path_style(s3.path_style)
         .credentials_provider(keys)
-        // The provider keeps and renews what it has itself.
+        // The provider caches and renews its keys itself.
         .identity_cache(IdentityCache::no_cache())
         .timeout_config(limits(ATTEMPT, CALL))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         // Older stores refuse requests with the checksums that the SDK would add.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // A store may say nothing for long while it completes an upload; the limits above are enough.
+        // A store may be silent for a long time while it completes an upload; the limits above are enough.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(endpoint) = &s3.endpoint {
         config = config.endpoint_url(endpoint);
@@ -80,11 +80,11 @@ fn trust_store(s3: &S3, ca: Option<&[u8]>) -> Result<TrustStore, StoreError> {
         .endpoint
         .as_deref()
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    // Of the image, which has Debian's.
+    // The image has Debian's.
     Ok(TrustStore::empty().with_native_roots(!clear))
 }
 
-/// The SDK would end the process over certificates that it cannot read.
+/// Checks that certificates can be read: the SDK would end the process over one that cannot.
 fn readable(pem: &[u8]) -> Result<(), StoreError> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -1,24 +1,24 @@
 //! From uploaded parts to an object that counts.
 //!
-//! The parts that the store lists are compared with what the backup pod reports; only then does the object come into
-//! being. It may be called again after a crash or an error at any point, and takes up what it finds.
+//! The parts that the store lists are compared with what the backup pod reports, and only then is the object completed. A
+//! commit may be called again after a crash or an error at any point, and carries on from what it finds.
 
 use super::{Manifest, Object, Store, StoreError, UID_METADATA};
-use crate::dump::report::{Done, Part, digest};
+use crate::agent::protocol::result::{Done, Part, digest};
 
 /// An object that counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Committed {
-    /// The parts that it was uploaded in.
+    /// How many parts it was uploaded in.
     pub parts: u32,
-    /// Its size in bytes, as the store says it.
+    /// Its size in bytes, according to the store.
     pub bytes: u64,
 }
 
 /// Why there is no object that counts.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CommitError {
-    /// The store has something else than the pod reports. Nothing was completed, unless `what` says so.
+    /// The store does not have what the pod reports. Nothing was completed, unless `what` says so.
     #[error(
         "what the object store has is not what the backup's Job uploaded: {what}; make another Backup"
     )]
@@ -26,13 +26,13 @@ pub enum CommitError {
         /// The difference.
         what: String,
     },
-    /// The store did not do what it was asked, and there is no object of ours: that was looked for.
+    /// The store did not do what it was asked, and has been seen not to have our object.
     #[error(transparent)]
     Refused(StoreError),
-    /// The store did not say whether the object is there: call again.
+    /// It is not known whether the object is there: call again.
     #[error(transparent)]
     Unknown(StoreError),
-    /// The object is there, whole and ours; what is missing is its manifest: call again.
+    /// The object is there, complete and ours, but its manifest is missing: call again.
     #[error(
         "the object is in the object store, whole, but its manifest cannot be written beside it: {0}"
     )]
@@ -40,18 +40,18 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// True where calling again later may help.
+    /// Whether calling again later may help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Mismatch { .. } => false,
             Self::Refused(error) => error.is_retryable(),
-            // Whoever gives up here may call a backup lost that is there, for everybody to see.
+            // To give up here might be to declare a backup lost that is there for all to see.
             Self::Unknown(_) | Self::NoManifest(_) => true,
         }
     }
 
-    /// What the store said, if it is about that.
+    /// The store's error, if there was one.
     #[must_use]
     pub fn store(&self) -> Option<&StoreError> {
         match self {
@@ -63,8 +63,8 @@ impl CommitError {
 
 /// Completes an upload, checks the object, and writes its manifest.
 ///
-/// The upload must have been begun with the Backup's UID (`manifest.backup.uid`) as [`UID_METADATA`]: it is how an object
-/// that is there already, because the answer to an earlier completion was lost, is known as this backup's.
+/// The upload must have been begun with the Backup's UID (`manifest.backup.uid`) as [`UID_METADATA`]. If the answer to an
+/// earlier completion was lost, that is how the object that is there already is recognised as this backup's.
 pub async fn commit(
     store: &Store,
     key: &str,
@@ -94,7 +94,7 @@ pub async fn commit(
     })
 }
 
-/// The object: made of the upload's parts, or the one that was made of them before.
+/// The object: completed from the upload's parts now, or earlier.
 async fn complete(
     store: &Store,
     key: &str,
@@ -110,7 +110,7 @@ async fn complete(
         Err(error) => return Err(unless_gone(error)),
     };
     compare(&parts, done)?;
-    // What cannot be looked at afterwards does not come into being: nobody would take it away again.
+    // An object that could not be looked at afterwards must not be made: nothing would ever remove it.
     store.head(key).await.map_err(CommitError::Refused)?;
     match store.complete(key, upload_id, &parts).await {
         Ok(()) => shown(store, key).await.map_err(unless_gone),
@@ -118,7 +118,7 @@ async fn complete(
     }
 }
 
-/// With its bucket an object is gone; any other answer leaves open whether it is there.
+/// If the bucket is gone, so is the object; any other error leaves open whether it is there.
 fn unless_gone(error: StoreError) -> CommitError {
     if error == StoreError::NoBucket {
         CommitError::Refused(error)
@@ -127,7 +127,7 @@ fn unless_gone(error: StoreError) -> CommitError {
     }
 }
 
-/// What the store lists is what the pod reports, to the byte.
+/// Checks that the parts in the store are exactly what the pod reports.
 fn compare(parts: &[Part], done: &Done) -> Result<(), CommitError> {
     let bytes: u64 = parts.iter().map(|part| part.size).sum();
     let what = if parts.is_empty() {
@@ -144,7 +144,7 @@ fn compare(parts: &[Part], done: &Done) -> Result<(), CommitError> {
     Err(CommitError::Mismatch { what })
 }
 
-/// The object after a completion that the store says was done.
+/// The object, after a completion that the store reports as done.
 async fn shown(store: &Store, key: &str) -> Result<Object, StoreError> {
     store.head(key).await?.ok_or_else(|| StoreError::Busy {
         code: "NotVisible".to_owned(),
@@ -152,7 +152,7 @@ async fn shown(store: &Store, key: &str) -> Result<Object, StoreError> {
     })
 }
 
-/// After a completion that failed, or that may have been done before: the object, if it is there and ours, else that error.
+/// After a completion that failed, or that may have been done before: the object if it is there and ours, or else the error.
 async fn settle(
     store: &Store,
     key: &str,
@@ -161,9 +161,9 @@ async fn settle(
     error: StoreError,
 ) -> Result<Object, CommitError> {
     match store.head(key).await.map_err(unless_gone)? {
-        Some(object) if is_ours(&object, done, manifest) => {
+        Some(object) if is_ours(&object, done, &manifest.backup.uid) => {
             if error == StoreError::Exists {
-                // Made by another upload of this backup; this one stays open otherwise, and the sweeper would have it.
+                // Another upload of this backup became the object. Without this, the present one would stay open until a sweep.
                 let _ = store.abort_all(key).await;
             }
             Ok(object)
@@ -173,14 +173,14 @@ async fn settle(
     }
 }
 
-/// Whether an object is what this backup uploaded.
-fn is_ours(object: &Object, done: &Done, manifest: &Manifest) -> bool {
-    object.size == done.bytes && object.metadata.get(UID_METADATA) == Some(&manifest.backup.uid)
+/// Whether an object is what the Backup with this UID uploaded.
+pub(super) fn is_ours(object: &Object, done: &Done, uid: &str) -> bool {
+    let owner = object.metadata.get(UID_METADATA);
+    object.size == done.bytes && owner.is_some_and(|owner| owner == uid)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::tests::manifest;
     use super::*;
 
     fn part(number: u32, size: u64, etag: &str) -> Part {
@@ -252,19 +252,19 @@ mod tests {
     #[test]
     fn an_object_is_ours_by_its_size_and_its_backup() {
         let done = done(&[part(1, 5, "a")]);
-        let manifest = manifest(5);
+        let uid = "0f1e2d3c";
         let object = |size, uid: &str| Object {
             size,
             etag: "e".to_owned(),
             metadata: [(UID_METADATA.to_owned(), uid.to_owned())].into(),
         };
-        assert!(is_ours(&object(5, "0f1e2d3c"), &done, &manifest));
-        assert!(!is_ours(&object(4, "0f1e2d3c"), &done, &manifest));
-        assert!(!is_ours(&object(5, "another"), &done, &manifest));
+        assert!(is_ours(&object(5, "0f1e2d3c"), &done, uid));
+        assert!(!is_ours(&object(4, "0f1e2d3c"), &done, uid));
+        assert!(!is_ours(&object(5, "another"), &done, uid));
         let nobodys = Object {
             metadata: [].into(),
             ..object(5, "")
         };
-        assert!(!is_ours(&nobodys, &done, &manifest));
+        assert!(!is_ours(&nobodys, &done, uid));
     }
 }

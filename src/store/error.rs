@@ -5,23 +5,24 @@ use std::error::Error as StdError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::keys;
+use crate::causes::causes;
 
-/// The most that is repeated of what a store says, in characters.
+/// How much of a store's message is repeated, in characters.
 const QUOTED: usize = 300;
 
-/// Why the store did not do what it was asked. No message holds a key, a signature or a signed URL.
+/// Why the store did not do what it was asked. No message contains a key, a signature or a signed URL.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StoreError {
-    /// No answer, or not all of one: whether the request was done is not known.
+    /// There was no complete answer, so it is not known whether the request was carried out.
     #[error("the object store cannot be reached, or did not answer in time: {0}")]
     Unreachable(String),
 
-    /// The store understood the request and does not want it.
+    /// The store understood the request and refused it.
     #[error("the object store refuses ({status} {code}): {message}{}", advice(code, *status))]
     Refused {
-        /// S3's word for it, such as `AccessDenied`; empty where the answer has none.
+        /// S3's code for it, such as `AccessDenied`; empty if the answer has none.
         code: String,
-        /// The store's own sentence.
+        /// The store's message.
         message: String,
         /// The HTTP status.
         status: u16,
@@ -31,43 +32,43 @@ pub enum StoreError {
     #[error("the bucket does not exist: create it, or correct spec.backup.s3.bucket")]
     NoBucket,
 
-    /// The upload does not exist: it was completed or aborted, by us or by the bucket's lifecycle rules.
+    /// The upload does not exist (any more): it was completed or aborted, by us or by the bucket's lifecycle rules.
     #[error(
         "the upload does not exist (any more): a lifecycle rule of the bucket that aborts unfinished uploads has to \
          leave them the time that a backup takes"
     )]
     NoUpload,
 
-    /// There is an object of that key already, and it is not to be overwritten.
+    /// There is already an object of this key, which must not be overwritten.
     #[error(
         "an object of this key exists already, and is not overwritten: move it away, or make another Backup"
     )]
     Exists,
 
-    /// There are no keys to sign requests with, or their time is over.
+    /// There are no keys to sign requests with, or they have expired.
     #[error("there are no valid keys for the object store: {0}")]
     Keys(String),
 
-    /// The store's certificate is not trusted, or the TLS handshake failed in another way.
+    /// The store's certificate is not trusted, or the TLS handshake failed for another reason.
     #[error(
         "the object store's TLS certificate is not accepted ({0}): name its authority in spec.backup.s3.caSecretRef, \
          or correct the endpoint's host name"
     )]
     Tls(String),
 
-    /// The certificates that the store's is to be checked against cannot be read.
+    /// The authorities that the store's certificate is checked against cannot be read.
     #[error(
         "the certificates of spec.backup.s3.caSecretRef cannot be used ({0}): put a PEM file there that begins with \
          -----BEGIN CERTIFICATE-----"
     )]
     Ca(String),
 
-    /// The store is overloaded or has a fault of its own that passes.
+    /// The store is overloaded, or has a temporary fault of its own.
     #[error("the object store is busy or has a fault of its own ({code}): {message}")]
     Busy {
-        /// S3's word for it, such as `SlowDown`, or the HTTP status.
+        /// S3's code for it, such as `SlowDown`, or the HTTP status.
         code: String,
-        /// The store's own sentence.
+        /// The store's message.
         message: String,
     },
 
@@ -77,7 +78,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True where asking again later may help without anybody's doing.
+    /// Whether asking again later may help, without anyone doing anything.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -112,7 +113,7 @@ impl StoreError {
                 Some(reason) => Self::Tls(reason),
                 None => Self::Unreachable(root(error)),
             },
-            // An answer that broke off is as good as none.
+            // An answer that broke off is no better than none.
             SdkError::ResponseError(answer) if answer.raw().status().is_success() => {
                 Self::Unreachable(root(error))
             }
@@ -123,7 +124,7 @@ impl StoreError {
         }
     }
 
-    /// From an answer: its status, S3's word for the error, and its sentence.
+    /// From an answer: its status, S3's code for the error, and its message.
     fn from_answer(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
         let code = code.unwrap_or_default();
         let message = quoted(message.unwrap_or("no reason given"));
@@ -143,7 +144,7 @@ impl StoreError {
                 ));
             }
             "NotImplemented" => return refused(message),
-            // The last: another request for the same key was under way.
+            // The last one: another request for the same key was in progress.
             "SlowDown"
             | "Throttling"
             | "ThrottlingException"
@@ -162,7 +163,7 @@ impl StoreError {
         match status {
             412 => Self::Exists,
             501 => refused(message),
-            // 200 is S3's way to fail after it began to answer.
+            // 200 is how S3 fails once it has begun to answer.
             200 | 408 | 425 | 429 | 500.. => Self::Busy {
                 code: if code.is_empty() {
                     status.to_string()
@@ -180,7 +181,7 @@ impl StoreError {
 /// What to do about a refusal.
 fn advice(code: &str, status: u16) -> &'static str {
     match code {
-        // The second: versitygw's word.
+        // The second is versitygw's.
         "InvalidAccessKeyId" | "XAdminUserNotFound" => {
             "; correct AWS_ACCESS_KEY_ID in the Secret of spec.backup.s3.credentialsSecretRef"
         }
@@ -204,43 +205,25 @@ fn advice(code: &str, status: u16) -> &'static str {
     }
 }
 
-/// What a store cannot do, mostly: the one header that not all know.
+/// What a store that lacks something usually lacks: the one header that not all of them know.
 const NO_CONDITIONS: &str =
     "; spec.backup.s3.conditionalWrites: false is for stores that do not know If-None-Match";
 
-/// The reason of a failed TLS handshake, if it is one that stays.
+/// The reason of a failed TLS handshake, if it is one that does not pass by itself.
 fn tls(error: &(dyn StdError + 'static)) -> Option<String> {
-    chain(error)
+    causes(error)
         .find_map(|cause| cause.downcast_ref::<rustls::Error>())
         .map(|reason| quoted(&reason.to_string()))
 }
 
-/// What lies at the bottom of an error: `Connection refused`, mostly.
+/// The root cause of an error, such as `Connection refused`.
 fn root(error: &(dyn StdError + 'static)) -> String {
-    chain(error)
+    causes(error)
         .last()
         .map_or_else(String::new, |cause| quoted(&cause.to_string()))
 }
 
-/// An error and its causes.
-pub(super) fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| cause(error))
-}
-
-/// The cause of an error. An I/O error that wraps another one passes it over as its source.
-fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    let wrapped = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
-}
-
-/// One line of limited length.
+/// A single line of limited length.
 pub(super) fn quoted(text: &str) -> String {
     text.chars()
         .map(|character| {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::dump::errand::Flavour;
+use crate::agent::protocol::task::Flavour;
 
 /// The key of a backup:
 /// `<prefix>/<cluster id>/<namespace>/<Database>/<UTC time>-<Backup>-<8 of its UID>.dump.zst`, with `.sql.zst` for MySQL
@@ -26,7 +26,7 @@ pub fn key(
     format!("{folder}{namespace}/{database_object}/{time}-{backup_name}-{uid}.{extension}")
 }
 
-/// What all keys of a cluster begin with, and no other cluster's: `<prefix>/<cluster id>/`.
+/// What all keys of this cluster, and of no other, begin with: `<prefix>/<cluster id>/`.
 #[must_use]
 pub fn cluster_prefix(prefix: Option<&str>, cluster_id: &str) -> String {
     let id = safe(cluster_id);
@@ -36,7 +36,7 @@ pub fn cluster_prefix(prefix: Option<&str>, cluster_id: &str) -> String {
     }
 }
 
-/// The end of an object's name, which says how to read it.
+/// The extension of an object's name, which says how to read it.
 #[must_use]
 pub const fn extension(flavour: Flavour) -> &'static str {
     match flavour {
@@ -45,8 +45,8 @@ pub const fn extension(flavour: Flavour) -> &'static str {
     }
 }
 
-/// A cluster's id with all but letters, digits, `-` and inner dots as `_` and two hexadecimal digits a byte. Two ids never
-/// become one: a cluster must not take another's uploads for its own.
+/// A cluster's id, in which everything but letters, digits, `-` and inner dots is replaced, byte by byte, with `_` and two
+/// hexadecimal digits. Different ids stay different, as a cluster must not mistake another's uploads for its own.
 fn safe(id: &str) -> String {
     if id.is_empty() {
         return "_".to_owned();

@@ -1,6 +1,6 @@
 //! The keys that requests are signed with.
 //!
-//! With [`Keys::OwnIdentity`] these are asked, in this order; the first that is configured counts:
+//! With [`Keys::OwnIdentity`] these are tried in this order, and the first that is configured counts:
 //!
 //! 1. the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`;
 //! 2. web identity (IRSA): `AWS_ROLE_ARN` and `AWS_WEB_IDENTITY_TOKEN_FILE`, which EKS puts into the pod of an annotated
@@ -8,7 +8,7 @@
 //! 3. EKS pod identity and ECS: `AWS_CONTAINER_CREDENTIALS_FULL_URI` with `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`;
 //! 4. the instance profile of the node, from its metadata service (IMDSv2), where the pod may reach it.
 //!
-//! Files of a person (`~/.aws`) and single sign-on are not: a pod has neither.
+//! Personal files (`~/.aws`) and single sign-on are not among them: a pod has neither.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -28,15 +28,16 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::StoreError;
-use super::error::{chain, quoted};
+use super::error::quoted;
+use crate::causes::{self, causes};
 
-/// Temporary keys are renewed when less than this is left of them: signatures die with their keys.
+/// Temporary keys are renewed when they are valid for less than this, because signatures expire with their keys.
 const RENEW_BEFORE: Duration = Duration::from_secs(20 * 60);
 
-/// Keys that are not renewed yet by who gives them out are not asked for more often than this.
+/// How long to wait before asking again, if the same keys were given out once more.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
-/// The longest that keys may take to come.
+/// How long getting keys may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Where the keys come from.
@@ -47,10 +48,10 @@ pub enum Keys {
         access_key_id: String,
         /// `AWS_SECRET_ACCESS_KEY`.
         secret_access_key: SecretString,
-        /// `AWS_SESSION_TOKEN`, of temporary keys. When those end is not known: it has to be after the backup.
+        /// `AWS_SESSION_TOKEN`, of temporary keys. When those expire is unknown: it has to be after the backup.
         session_token: Option<SecretString>,
     },
-    /// From where the operator runs; see the module's own text.
+    /// From where the operator runs; see the text of the module.
     OwnIdentity,
 }
 
@@ -63,7 +64,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Gives the keys out, and renews them in time.
+/// Gives out keys, and renews them in time.
 #[derive(Clone)]
 pub(super) struct Provider(Arc<Source>);
 
@@ -81,7 +82,7 @@ struct Held {
 }
 
 impl Provider {
-    /// Asks nobody yet.
+    /// Asks for nothing yet.
     pub(super) fn new(keys: Keys, region: &str) -> Self {
         Self(Arc::new(match keys {
             Keys::Static {
@@ -126,7 +127,7 @@ impl Provider {
                 });
                 Ok(keys)
             }
-            // What is there is good for a while yet.
+            // The old ones are still valid.
             (Err(_), Some(old)) if old.keys.expiry().is_none_or(|expiry| now < expiry) => {
                 Ok(old.keys.clone())
             }
@@ -150,7 +151,7 @@ impl ProvideCredentials for Provider {
     }
 }
 
-/// Whether keys that end at `expiry` and were asked for at `since` still do at `now`.
+/// Whether keys that expire at `expiry`, and that were got at `since`, will still do at `now`.
 fn is_fresh(expiry: Option<SystemTime>, since: SystemTime, now: SystemTime) -> bool {
     let Some(expiry) = expiry else { return true };
     match expiry.duration_since(now) {
@@ -184,20 +185,17 @@ fn own_identity(region: &str) -> CredentialsProviderChain {
     )
 }
 
-/// Our error, if the reason of this one is that there are no keys.
+/// Our error, if this one is about missing keys.
 pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<StoreError> {
-    chain(error)
+    causes(error)
         .find_map(|cause| cause.downcast_ref::<CredentialsError>())
         .map(explain)
 }
 
-/// Our error for that of the keys.
+/// Our error for one of the keys'.
 pub(super) fn explain(error: &CredentialsError) -> StoreError {
-    // The causes of these are about files, variables and addresses; answers with keys in them are not among them.
-    let why = chain(error)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ");
+    // These causes are about files, variables and addresses, never about answers that hold keys.
+    let why = causes::in_words(error);
     match error {
         CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
             StoreError::Unreachable(quoted(&format!("the operator's own identity: {why}")))

@@ -1,9 +1,9 @@
-//! What is written beside an object: all that is needed to use it on a day without the cluster.
+//! What is written beside an object: everything that is needed to use it on a day without the cluster.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::dump::errand::Flavour;
+use crate::agent::protocol::task::Flavour;
 
 /// What an object is, and how to restore it: JSON, at the object's key with `.json` after it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -17,23 +17,23 @@ pub struct Manifest {
     pub bytes: u64,
     /// Its SHA-256 in hexadecimal digits, as `sha256sum` shows it.
     pub sha256: String,
-    /// The parts that it was uploaded in.
+    /// How many parts it was uploaded in.
     pub parts: u32,
     /// Size of the dump before compression, in bytes.
     pub dumped_bytes: u64,
     /// What was dumped.
     pub source: SourceServer,
-    /// What the dump tool says that it is.
+    /// The dump tool's version in its own words.
     pub tool_version: String,
     /// The Backup.
     pub backup: BackupId,
-    /// Name of the Database, as Kubernetes knows it.
+    /// Name of the Database object in Kubernetes.
     pub database_object: String,
-    /// Id of the cluster that the backup was made in.
+    /// Id of the cluster that made the backup.
     pub cluster_id: String,
     /// When the backup's turn came.
     pub started_at: Timestamp,
-    /// When all of it was uploaded.
+    /// When everything was uploaded.
     pub finished_at: Timestamp,
     /// How to restore it.
     pub restore: Restore,
@@ -47,7 +47,7 @@ pub struct SourceServer {
     pub instance: String,
     /// Name of the SQL database.
     pub database: String,
-    /// The server's version, as it says it.
+    /// The server's version in its own words.
     pub server_version: String,
     /// The kind of server.
     pub flavour: Flavour,
@@ -65,13 +65,13 @@ pub struct BackupId {
     pub uid: String,
 }
 
-/// How to restore an object, in two lines of a shell.
+/// How to restore an object, in two lines for a shell.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Restore {
     /// Gets the object into a file.
     pub fetch: String,
-    /// Reads the file into an empty database of the same name, as a user that owns it.
+    /// Loads the file into an empty database of the same name, as a user that owns it.
     pub load: String,
 }
 
@@ -85,7 +85,7 @@ impl Manifest {
         format!("{key}.json")
     }
 
-    /// As it is written.
+    /// The JSON that is written.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
@@ -112,7 +112,7 @@ impl Restore {
             Flavour::Postgresql => {
                 format!("pg_restore --no-owner --no-privileges --exit-on-error --dbname={name}")
             }
-            // Without --comments older clients drop those inside of routines.
+            // Without --comments, older clients drop the comments inside routines.
             Flavour::Mysql => format!("mysql --comments --database={name}"),
             Flavour::Mariadb => format!("mariadb --comments --database={name}"),
         };
@@ -123,7 +123,7 @@ impl Restore {
     }
 }
 
-/// One word for a shell.
+/// A single word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -1,15 +1,16 @@
-//! The object store, as the operator sees it: only the operator has keys, begins uploads, completes and aborts them.
+//! The object store as the operator sees it. Only the operator has keys, and begins, completes and aborts uploads.
 //!
 //! | file | what it is about |
 //! |---|---|
-//! | `key.rs` | where an object goes |
-//! | `multipart.rs` | uploads in parts: begun, looked at, completed, aborted |
+//! | `key.rs` | where an object goes in the bucket |
+//! | `multipart.rs` | uploads in parts: begin, list, complete, abort |
 //! | `objects.rs` | single objects |
 //! | `sign.rs`, `presign.rs` | signed requests for a backup pod, which has no keys |
 //! | `commit.rs` | from uploaded parts to an object that counts |
-//! | `manifest.rs` | what is written beside it, for a day without the cluster |
+//! | `find.rs` | what an earlier commit has left; changes nothing |
+//! | `manifest.rs` | what is written beside the object, for a day without the cluster |
 //! | `sweep.rs` | uploads that were forgotten |
-//! | `keys.rs`, `client.rs`, `error.rs` | who we are to the store, its limits, and what goes wrong |
+//! | `keys.rs`, `client.rs`, `error.rs` | the keys, the limits, and what goes wrong |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::api::destination::S3;
 mod client;
 mod commit;
 mod error;
+mod find;
 mod key;
 mod keys;
 mod manifest;
@@ -33,12 +35,13 @@ mod sweep;
 
 pub use commit::{CommitError, Committed, commit};
 pub use error::StoreError;
+pub use find::{CommitState, find_committed};
 pub use key::{cluster_prefix, extension, key};
 pub use keys::Keys;
 pub use manifest::{BackupId, Manifest, Restore, SourceServer};
 pub use sweep::{GRACE, Swept, sweep, unneeded};
 
-/// Name, in an object's metadata, of the UID of the Backup that it is. It tells our object from another one.
+/// The name, in an object's metadata, of the UID of its Backup. It distinguishes our object from any other.
 pub const UID_METADATA: &str = "backup-uid";
 
 /// How to reach a bucket.
@@ -46,9 +49,9 @@ pub const UID_METADATA: &str = "backup-uid";
 pub struct StoreConfig {
     /// The bucket, as the instance describes it.
     pub s3: S3,
-    /// Who signs requests.
+    /// What requests are signed with.
     pub keys: Keys,
-    /// The authorities that the store's certificate is checked against, in PEM. `None`: those of the operator's image.
+    /// The authorities that the store's certificate is checked against, in PEM. `None`: those in the operator's image.
     pub ca: Option<Vec<u8>>,
 }
 
@@ -64,10 +67,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store to talk to. It connects to nothing yet; certificates that cannot be read are an error.
+    /// Opens a store. It does not connect yet; certificates that cannot be read are an error.
     #[expect(
         clippy::unused_async,
-        reason = "callers need not know that nothing is waited for"
+        reason = "callers need not know that it does not wait"
     )]
     pub async fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let keys = keys::Provider::new(config.keys, config.s3.effective_region());
@@ -98,9 +101,9 @@ impl fmt::Debug for Store {
 pub struct Object {
     /// Its size in bytes.
     pub size: u64,
-    /// What the store calls its content, with its quotes taken off. Not always a checksum.
+    /// Its ETag, without quotes. Not always a checksum.
     pub etag: String,
-    /// What was given to [`Store::begin`], names in lower case.
+    /// The metadata that was given to [`Store::begin`], with names in lower case.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -119,7 +122,7 @@ pub struct OpenUpload {
 mod tests {
     use super::*;
 
-    /// A bucket at an address where nobody listens.
+    /// A bucket at an address where nothing listens.
     pub(super) async fn offline(session_token: Option<&str>) -> Store {
         let s3 = serde_json::json!({"bucket": "backups", "endpoint": "http://127.0.0.1:1", "pathStyle": true});
         let config = StoreConfig {
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_is_not_there_is_said_so_without_keys() {
+    async fn an_error_of_a_store_that_is_not_there_has_no_keys_in_it() {
         let store = offline(Some("token-canary")).await;
         let error = store.head("k").await.unwrap_err();
         assert!(matches!(error, StoreError::Unreachable(_)), "{error:?}");

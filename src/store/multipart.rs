@@ -1,4 +1,4 @@
-//! Multipart uploads: begun, looked at, completed, aborted.
+//! Multipart uploads: begin, list, complete, abort.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -16,22 +16,22 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::client::limits;
 use super::objects::{missing, unquoted};
 use super::{OpenUpload, Store, StoreError};
-use crate::dump::report::Part;
+use crate::agent::protocol::result::Part;
 
-/// A completion. A store that copies the parts together takes its time for it.
+/// How long a completion may take: some stores copy the parts together.
 const COMPLETION: Duration = Duration::from_secs(300);
 
-/// A list, over all its pages.
+/// How long a list may take, over all its pages.
 const LIST: Duration = Duration::from_secs(120);
 
-/// What a value of metadata, which is a header, cannot hold as it is.
+/// What has to be encoded in a value of metadata, which is a header.
 const NOT_IN_A_HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
 impl Store {
     /// Begins an upload that becomes an object with this metadata; returns the store's id for it.
     ///
-    /// Values of the metadata are percent-encoded where they are more than printable ASCII. Where the answer was lost, an
-    /// upload may be open that nobody has the id of: [`Store::abort_all`] finds it.
+    /// Anything but printable ASCII in the values of the metadata is percent-encoded. If the answer is lost, an upload may be
+    /// open whose id is not known: [`Store::abort_all`] finds it.
     pub async fn begin(
         &self,
         key: &str,
@@ -94,8 +94,8 @@ impl Store {
         Ok(parts)
     }
 
-    /// Makes the object of these parts, all of the upload's. It is asked once, without retries: after any error but a
-    /// refusal, [`Store::head`] says whether it was done.
+    /// Makes the object from these parts, which must be all of the upload's. The store is asked once, without retries: after
+    /// any error but a refusal, [`Store::head`] tells whether it was done.
     pub async fn complete(
         &self,
         key: &str,
@@ -126,9 +126,9 @@ impl Store {
         Ok(())
     }
 
-    /// Ends an upload and removes its parts. One that is gone already is fine.
+    /// Ends an upload and removes its parts. It may be gone already.
     ///
-    /// A part that is being uploaded at that time may be left: stop who uploads first, or abort twice.
+    /// A part that is being uploaded meanwhile may be left over: stop what uploads first, or abort twice.
     pub async fn abort(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
         let aborted = self
             .client
@@ -144,7 +144,7 @@ impl Store {
         }
     }
 
-    /// Aborts all uploads of this one key, those included that nobody has the id of; says how many there were.
+    /// Aborts all uploads of this key, including those whose id is not known. Returns how many there were.
     pub async fn abort_all(&self, key: &str) -> Result<usize, StoreError> {
         let mut open = self.uploads(key).await?;
         open.retain(|upload| upload.key == key);
@@ -154,7 +154,7 @@ impl Store {
         Ok(open.len())
     }
 
-    /// The open uploads whose keys begin with `prefix`. MinIO lists those of one key alone, where `prefix` is that key.
+    /// The open uploads whose keys begin with `prefix`. MinIO lists those of a single key only, if `prefix` is that key.
     pub async fn uploads(&self, prefix: &str) -> Result<Vec<OpenUpload>, StoreError> {
         bounded(self.all_uploads(prefix)).await
     }
@@ -164,8 +164,8 @@ impl Store {
         let mut after = Marker::default();
         loop {
             let page = match self.page_of_uploads(prefix, &after).await {
-                // versitygw 1.8 does not know the upload ids that it gave out itself. Uploads of the last key may be
-                // missing then.
+                // versitygw 1.8 does not recognise upload ids that it gave out itself. Without one, uploads of the last
+                // key may be missing.
                 Err(StoreError::Refused { code, .. })
                     if code == "InvalidArgument" && after.upload_id.is_some() =>
                 {
@@ -208,14 +208,14 @@ impl Store {
     }
 }
 
-/// Where a list of uploads goes on.
+/// Where a list of uploads continues.
 #[derive(Default, PartialEq)]
 struct Marker {
     key: Option<String>,
     upload_id: Option<String>,
 }
 
-/// A list within its time.
+/// Gives a list its time limit.
 async fn bounded<T>(list: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     tokio::time::timeout(LIST, list)
         .await

@@ -1,17 +1,20 @@
-//! Single objects, and with which keys and which encryption all calls are made.
+//! Single objects, and the keys and the encryption that all calls use.
 
 use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption as SdkEncryption;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use md5::{Digest, Md5};
 
+use super::client::CALL;
+use super::error::quoted;
 use super::{Object, Store, StoreError, keys};
 use crate::api::destination::ServerSideEncryption;
 
 impl Store {
-    /// An object, if it is there. "I could not look" is an error.
+    /// An object, if it exists. Not being able to tell is an error.
     pub async fn head(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let found = self
             .client
@@ -48,8 +51,8 @@ impl Store {
         }))
     }
 
-    /// A refused HEAD has no words: with 404, the object may be missing, the bucket, or (versitygw) our keys. A list that
-    /// is refused has them; one that is not shows that the object is missing.
+    /// The answer to a refused HEAD has no text: 404 may mean that the object is missing, or the bucket, or (versitygw) that
+    /// our keys are unknown. A refused list has one, and a list that succeeds shows that the object is missing.
     async fn why_not(&self, key: &str) -> Result<(), StoreError> {
         let list = self
             .client
@@ -73,7 +76,44 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a small object, over one that is there.
+    /// Reads a small object, if it exists: at most about its first `limit` bytes.
+    pub async fn get(&self, key: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        tokio::time::timeout(CALL, self.read(key, limit))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unreachable("no answer in time".to_owned())))
+    }
+
+    async fn read(&self, key: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self
+            .client
+            .get_object()
+            .bucket(&self.s3.bucket)
+            .key(key)
+            .send()
+            .await;
+        let mut body = match found {
+            Ok(found) => found.body,
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetObjectError::is_no_such_key) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(StoreError::from_sdk(&error)),
+        };
+        let mut content = Vec::new();
+        while content.len() < limit {
+            match body.try_next().await {
+                Ok(Some(bytes)) => content.extend_from_slice(&bytes),
+                Ok(None) => break,
+                Err(error) => return Err(StoreError::Unreachable(quoted(&error.to_string()))),
+            }
+        }
+        Ok(Some(content))
+    }
+
+    /// Writes a small object, and overwrites an existing one.
     pub async fn put(
         &self,
         key: &str,

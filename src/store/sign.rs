@@ -1,4 +1,4 @@
-//! Signed requests for the parts of one upload: what a backup pod gets in the place of keys.
+//! Signed requests for the parts of one upload: what a backup pod gets instead of keys.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,15 +9,15 @@ use jiff::Timestamp;
 
 use super::presign::Signer;
 use super::{Store, StoreError};
-use crate::dump::window::Batch;
+use crate::agent::protocol::signed_parts::Batch;
 
-/// The longest that a signature may be valid.
+/// How long a signature may be valid at most.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Signatures that are made before others get their turn: less than a millisecond.
+/// How many signatures are made before other tasks get their turn: they take a millisecond.
 const TURN: u32 = 64;
 
-/// The parameters of a URL that differ from part to part.
+/// The parameters of the URL that differ from part to part.
 const PART: &str = "partNumber";
 const SIGNATURE: &str = "X-Amz-Signature";
 
@@ -25,8 +25,8 @@ impl Store {
     /// Signs requests that upload the parts `first`, `first + 1`, … (`count` of them) of one upload, valid for at most a
     /// week. Each is good for `PUT`, its own part and this upload alone. Nothing is sent.
     ///
-    /// `expires_at` is when they end: after `valid_for`, or earlier, with the temporary keys that signed them. How long
-    /// keys from a Secret are valid is not known, even where they have a session token.
+    /// `expires_at` is when they expire: after `valid_for`, or earlier, with the temporary keys that signed them. How long
+    /// keys from a Secret are valid is unknown, even if they have a session token.
     pub async fn sign(
         &self,
         key: &str,
@@ -35,7 +35,7 @@ impl Store {
         count: u32,
         valid_for: Duration,
     ) -> Result<Batch, StoreError> {
-        // The same keys and the same second for all, or they would not have one URL in common.
+        // The same keys and the same second for all, or their URLs would have too little in common.
         let keys = self.valid_keys().await?;
         let valid_for = valid_for.min(LONGEST);
         let start = SystemTime::now();
@@ -63,9 +63,10 @@ impl Store {
             return Err(StoreError::Unexpected("no part to sign".to_owned()));
         }
         let (uri, Signed { url, signature }) = sdk(first).await?;
-        // Only what signs the first part as the SDK does signs the others.
-        let quick = Signer::new(&uri, keys.secret_access_key())
-            .filter(|quick| quick.sign(first).as_ref() == Some(&signature));
+        // It signs the others only if it signs the first part as the SDK does.
+        let region = self.s3.effective_region();
+        let signer = Signer::new(&uri, keys.clone(), region, start, valid_for);
+        let quick = Some(signer).filter(|signer| signer.sign(first).as_ref() == Some(&signature));
         let mut signatures = vec![signature];
         for number in first.saturating_add(1)..first.saturating_add(count) {
             let quickly = quick.as_ref().and_then(|quick| quick.sign(number));
@@ -81,7 +82,7 @@ impl Store {
                 signed.signature
             };
             signatures.push(signature);
-            // Signing is all computing: others get their turn.
+            // Signing is all computing: other tasks get their turn.
             if number % TURN == 0 {
                 tokio::task::yield_now().await;
             }
@@ -167,7 +168,7 @@ fn split(url: &str, number: u32) -> Result<Signed, &'static str> {
     })
 }
 
-/// When signatures end.
+/// When signatures expire.
 fn ends(
     start: SystemTime,
     valid_for: Duration,
@@ -177,7 +178,7 @@ fn ends(
     let end = keys_end.map_or(end, |keys_end| end.min(keys_end));
     let end = Timestamp::try_from(end)
         .map_err(|error| StoreError::Unexpected(format!("the clock is wrong: {error}")))?;
-    // Whole seconds are what the signature knows.
+    // Signatures know whole seconds only.
     Timestamp::from_second(end.as_second())
         .map_err(|error| StoreError::Unexpected(format!("the clock is wrong: {error}")))
 }
@@ -190,7 +191,7 @@ mod tests {
 
     use super::super::tests::offline;
     use super::*;
-    use crate::dump::window::Window;
+    use crate::agent::protocol::signed_parts::SignedParts;
 
     /// A URL's path and the set of its parameters.
     fn parts_of(url: &str) -> (String, BTreeSet<String>) {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_one_of_a_window_is_refused() {
+    fn urls_that_cannot_be_rebuilt_are_refused() {
         let url = |query: &str| split(&format!("https://s3/b/k?{query}"), 7);
         let good = "x=y&partNumber=7&X-Amz-SignedHeaders=host&X-Amz-Signature=aa";
         assert_eq!(url(good).unwrap().signature, "aa");
@@ -245,10 +246,10 @@ mod tests {
                 "{path}"
             );
             assert!(parameters.contains("X-Amz-SignedHeaders=host"));
-            let window = Window {
+            let signed_parts = SignedParts {
                 batches: vec![batch.clone()],
             };
-            let (again, rebuilt) = parts_of(&window.part(9999).unwrap().url);
+            let (again, rebuilt) = parts_of(&signed_parts.part(9999).unwrap().url);
             assert_eq!(path, again);
             assert!(rebuilt.is_superset(&parameters) && rebuilt.len() == parameters.len() + 2);
             assert_ne!(batch.signatures[0], batch.signatures[1]);
@@ -266,8 +267,11 @@ mod tests {
             ),
         ] {
             let store = offline(token).await;
+            let start = SystemTime::now();
             let keys = store.valid_keys().await.unwrap();
-            let config = PresigningConfig::expires_in(Duration::from_secs(3600)).unwrap();
+            let hour = Duration::from_secs(3600);
+            let config = PresigningConfig::builder();
+            let config = config.start_time(start).expires_in(hour).build().unwrap();
             let sign = async |number| {
                 let bucket = &store.s3.bucket;
                 let url = presigned(
@@ -282,7 +286,8 @@ mod tests {
                 url.await.unwrap()
             };
             let first = sign(1).await;
-            let signer = Signer::new(&first, keys.secret_access_key()).unwrap();
+            let region = store.s3.effective_region();
+            let signer = Signer::new(&first, keys.clone(), region, start, hour);
             for number in [1, 2, 9, 10, 10_000] {
                 let signed = split(&sign(number).await, number).unwrap();
                 assert_eq!(
@@ -291,8 +296,12 @@ mod tests {
                     "{key} {number}"
                 );
             }
-            let other = Signer::new(&first, "another").unwrap();
-            assert_ne!(other.sign(1), signer.sign(1));
+            for other in [
+                Signer::new(&first, keys.clone(), "another", start, hour),
+                Signer::new(&first, keys.clone(), region, start, hour * 2),
+            ] {
+                assert_ne!(other.sign(1), signer.sign(1));
+            }
         }
     }
 
@@ -305,7 +314,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_window_rebuilds_exactly_the_parameters_that_were_signed(
+        fn the_parameters_that_were_signed_are_rebuilt_exactly(
             number in 1u32..=10_000,
             signature in "[0-9a-f]{64}",
             others in proptest::collection::btree_map("[A-Za-z-]{1,12}", "[A-Za-z0-9%._~-]{0,20}", 0..6),
@@ -323,7 +332,7 @@ mod tests {
             pairs.rotate_left(turn);
             let url = format!("https://s3.example:9000/b/k?{}", pairs.join("&"));
             let signed = split(&url, number).unwrap();
-            let window = Window {
+            let signed_parts = SignedParts {
                 batches: vec![Batch {
                     url: signed.url,
                     expires_at: Timestamp::UNIX_EPOCH,
@@ -331,7 +340,7 @@ mod tests {
                     signatures: vec![signed.signature],
                 }],
             };
-            prop_assert_eq!(parts_of(&window.part(number).unwrap().url), parts_of(&url));
+            prop_assert_eq!(parts_of(&signed_parts.part(number).unwrap().url), parts_of(&url));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Uploads that were begun and forgotten: by a crash between beginning one and writing that down, mostly.
+//! Uploads that were begun and forgotten, mostly by a crash between beginning one and recording it.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{OpenUpload, Store, StoreError};
 
-/// Younger uploads are left alone: who needs them may not have been heard of yet.
+/// Younger uploads are left alone: the Backup that needs them may not have been seen yet.
 pub const GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Swept {
-    /// Uploads of our own that are open, those that were aborted included.
+    /// How many uploads of ours were open, including those that were aborted.
     pub open: usize,
-    /// Uploads that were aborted.
+    /// How many uploads were aborted.
     pub aborted: usize,
 }
 
-/// Aborts uploads under `prefix` (see [`super::cluster_prefix`]) that began more than `grace` ago, and that nobody needs.
+/// Aborts uploads under `prefix` (see [`super::cluster_prefix`]) that began more than `grace` ago and that no Backup needs.
 ///
-/// `needed` is asked after the uploads were listed: a Backup's key is written down before its upload begins.
+/// `needed` is asked after the uploads have been listed, since a Backup's key is recorded before its upload begins.
 pub async fn sweep(
     store: &Store,
     prefix: &str,
@@ -41,14 +41,14 @@ pub async fn sweep(
     })
 }
 
-/// Those of the open uploads that are ours and that nobody needs.
+/// The open uploads that are ours and that no Backup needs.
 #[must_use]
 pub fn unneeded<'a>(
     open: &'a [OpenUpload],
     needed: impl Fn(&str) -> bool,
     prefix: &str,
 ) -> Vec<&'a OpenUpload> {
-    // An empty prefix would be everybody's, and one that does not end a folder might be somebody else's, too.
+    // An empty prefix would match everything, and one that is not a folder might match another cluster's, too.
     if !prefix.ends_with('/') {
         return Vec::new();
     }
@@ -57,7 +57,7 @@ pub fn unneeded<'a>(
         .collect()
 }
 
-/// A store that does not say when an upload began is taken not to know young ones.
+/// If the store does not say when an upload began, it counts as old.
 fn is_old(upload: &OpenUpload, grace: Duration, now: Timestamp) -> bool {
     let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
     upload

@@ -5,12 +5,14 @@ use std::error::Error;
 use kube::core::Status;
 use kube::runtime::watcher;
 
+use crate::causes;
+
 /// The API server's own words where it has spoken, and what to do about the usual causes; otherwise all that the client
 /// knows. Never empty.
 pub(super) fn text(error: &watcher::Error) -> String {
     match status(error) {
         Some(status) => answer(status),
-        None => chain(error),
+        None => with_causes(error),
     }
 }
 
@@ -42,17 +44,9 @@ fn answer(status: &Status) -> String {
     }
 }
 
-/// An error and what caused it. Some errors repeat their cause, and some say nothing.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
+/// An error and what caused it. Some errors say nothing.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let text = causes::in_words(error);
     if text.trim().is_empty() {
         format!("{error:?}")
     } else {

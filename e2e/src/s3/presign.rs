@@ -1,7 +1,15 @@
-//! Requests presigned as in AWS Signature Version 4, for tests that look into a bucket from outside.
+//! Presigned requests (AWS Signature Version 4), for tests that look into a bucket from outside.
 
-use db_operator::dump::report::hexadecimal;
-use sha2::{Digest, Sha256};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
+use aws_sigv4::sign::v4;
+
+use crate::{Error, Result};
 
 /// The region that the cluster's S3 server says it is in.
 const REGION: &str = "us-east-1";
@@ -17,57 +25,43 @@ pub struct Keys {
 
 /// Path and query of a request that is good for one method on one path, for a minute.
 ///
-/// `query` holds names and values that need no encoding but that of slashes, the names in order and in small letters.
-#[must_use]
+/// `query` holds names and values that need no encoding except for slashes.
 pub fn presign(
     method: &str,
     host: &str,
     path: &str,
     query: &[(&str, &str)],
     keys: &Keys,
-) -> String {
-    let now = jiff::Timestamp::now()
-        .strftime("%Y%m%dT%H%M%SZ")
-        .to_string();
-    let (day, _) = now.split_once('T').unwrap_or((&now, ""));
-    let scope = format!("{day}/{REGION}/s3/aws4_request");
-    let credential = format!("{}/{scope}", keys.access).replace('/', "%2F");
-    let mut all = format!(
-        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={now}&X-Amz-Expires=60&X-Amz-SignedHeaders=host"
-    );
-    for (name, value) in query {
-        let value = value.replace('/', "%2F");
-        all.extend(["&", name, "=", &value]);
-    }
-    let request = format!("{method}\n{path}\n{all}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
-    let to_sign = format!(
-        "AWS4-HMAC-SHA256\n{now}\n{scope}\n{}",
-        hexadecimal(&Sha256::digest(request))
-    );
-    let first = hmac(format!("AWS4{}", keys.secret).as_bytes(), day);
-    let key = [REGION, "s3", "aws4_request"]
+) -> Result<String> {
+    let pairs: Vec<String> = query
         .iter()
-        .fold(first, |key, part| hmac(&key, part));
-    format!(
-        "{path}?{all}&X-Amz-Signature={}",
-        hexadecimal(&hmac(&key, &to_sign))
-    )
-}
-
-/// HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes.
-fn hmac(key: &[u8], message: &str) -> Vec<u8> {
-    let padded = |with: u8| -> Vec<u8> {
-        let mut block: Vec<u8> = key.iter().map(|byte| byte ^ with).collect();
-        block.resize(64, with);
-        block
-    };
-    let inner = Sha256::new()
-        .chain_update(padded(0x36))
-        .chain_update(message)
-        .finalize();
-    Sha256::new()
-        .chain_update(padded(0x5c))
-        .chain_update(inner)
-        .finalize()
-        .to_vec()
+        .map(|(name, value)| format!("{name}={}", value.replace('/', "%2F")))
+        .collect();
+    let uri = format!("http://{host}{path}?{}", pairs.join("&"));
+    let mut settings = SigningSettings::default();
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(Duration::from_secs(60));
+    let identity = Credentials::new(&keys.access, &keys.secret, None, None, "test").into();
+    let with = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(REGION)
+        .name("s3")
+        .time(SystemTime::now())
+        .settings(settings)
+        .build()
+        .map_err(Error::trial("sign a request"))?
+        .into();
+    let body = SignableBody::UnsignedPayload;
+    let request = SignableRequest::new(method, &uri, std::iter::empty(), body);
+    let (added, _) = request
+        .and_then(|request| sign(request, &with))
+        .map_err(Error::trial("sign a request"))?
+        .into_parts();
+    let mut request = http::Request::new(());
+    *request.uri_mut() = uri.parse().map_err(Error::trial("read a request's URI"))?;
+    added.apply_to_request_http1x(&mut request);
+    let signed = request.uri().path_and_query();
+    Ok(signed.map_or_else(String::new, ToString::to_string))
 }

@@ -109,7 +109,7 @@ impl Bucket {
     }
 
     async fn ask(&self, path: &str, query: &[(&str, &str)]) -> (u16, Vec<u8>) {
-        let uri = presign("GET", &self.host, path, query, &self.keys);
+        let uri = presign("GET", &self.host, path, query, &self.keys).unwrap();
         let request = http::Request::get(uri).body(Body::empty()).unwrap();
         let answer = self.client.send(request).await.unwrap();
         let status = answer.status().as_u16();

@@ -216,7 +216,8 @@ fn without_token(request: Request) -> Request {
         parts.uri.path(),
         &query,
         &keys,
-    );
+    )
+    .unwrap();
     parts.uri = signed.parse().unwrap();
     parts.headers.remove(header::AUTHORIZATION);
     // Those would have to be signed, too.

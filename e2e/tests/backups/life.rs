@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
+use db_operator::agent::protocol::progress::Progress;
 use db_operator::api::{Backup, BackupState, Database, DatabaseState};
-use db_operator::dump::progress::Progress;
-use db_operator::dump::report::hexadecimal;
 use db_operator::store::Manifest;
 use e2e::cluster::Cluster;
 use e2e::testing::{Bed, Bucket, History, Into, Server, Session, is_ready, on_every_server};
@@ -186,7 +185,7 @@ async fn the_store_has_it(bed: &Bed, backup: &Backup) -> Vec<u8> {
     assert_eq!(bucket.uploads(folder).await, [""; 0]);
 
     let object = bucket.get(&upload.key).await.unwrap();
-    let sha256 = hexadecimal(&Sha256::digest(&object));
+    let sha256 = hex::encode(Sha256::digest(&object));
     assert_eq!(Some(sha256.clone()), status.sha256);
     let stored = status.stored_bytes.unwrap();
     assert_eq!(i64::try_from(object.len()).unwrap(), stored);

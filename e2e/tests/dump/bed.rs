@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use db_operator::dump::errand::{Errand, Flavour, Source};
-use db_operator::dump::parts::Schedule;
-use db_operator::dump::progress::Progress;
-use db_operator::dump::report::{self, Cause, Done, Failed, Report};
-use db_operator::dump::window::Window;
+use db_operator::agent::protocol::part_sizes::PartSizes;
+use db_operator::agent::protocol::progress::Progress;
+use db_operator::agent::protocol::result::{self, Cause, Done, Failed, TaskResult};
+use db_operator::agent::protocol::signed_parts::SignedParts;
+use db_operator::agent::protocol::task::{Flavour, Source, Task};
 use db_operator::store::{Keys, Store, StoreConfig};
 use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, s3_at};
 use nix::sys::signal::{Signal, kill};
@@ -62,7 +62,7 @@ pub struct Bed {
     pub store: Store,
     pub upload: String,
     pub folder: Folder,
-    pub errand: Errand,
+    pub errand: Task,
 }
 
 pub fn server() -> S3Server {
@@ -121,12 +121,12 @@ impl Bed {
             .sign(KEY, &self.upload, first, count, valid_for)
             .await
             .unwrap();
-        self.put_window(&Window {
+        self.put_window(&SignedParts {
             batches: vec![batch],
         });
     }
 
-    pub fn put_window(&self, window: &Window) {
+    pub fn put_window(&self, window: &SignedParts) {
         let folder = self.folder.0.join("errand");
         let new = folder.join("window.json.new");
         fs::write(&new, serde_json::to_vec(window).unwrap()).unwrap();
@@ -178,7 +178,7 @@ impl Bed {
     }
 
     /// What the store has of it.
-    pub async fn uploaded(&self) -> Vec<report::Part> {
+    pub async fn uploaded(&self) -> Vec<result::Part> {
         self.store.parts(KEY, &self.upload).await.unwrap()
     }
 
@@ -188,13 +188,13 @@ impl Bed {
         let parts = self.uploaded().await;
         assert_eq!(u32::try_from(parts.len()).unwrap(), done.parts);
         assert_eq!(parts.iter().map(|part| part.size).sum::<u64>(), done.bytes);
-        assert_eq!(report::digest(&parts), done.parts_digest);
+        assert_eq!(result::digest(&parts), done.parts_digest);
         self.store
             .complete(KEY, &self.upload, &parts)
             .await
             .unwrap();
         let object = fs::read(self.server.object_path(BUCKET, KEY)).unwrap();
-        let sha256 = report::hexadecimal(&Sha256::digest(&object));
+        let sha256 = hex::encode(Sha256::digest(&object));
         assert_eq!((object.len() as u64, &sha256), (done.bytes, &done.sha256));
         let dump = unpack(&self.folder.0, &object);
         assert_eq!(dump.len() as u64, done.dumped_bytes);
@@ -216,8 +216,8 @@ fn unpack(folder: &Path, object: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-fn errand(flavour: Flavour, destination: String) -> Errand {
-    Errand {
+fn errand(flavour: Flavour, destination: String) -> Task {
+    Task {
         source: Source {
             flavour,
             series: "10".to_owned(),
@@ -229,7 +229,7 @@ fn errand(flavour: Flavour, destination: String) -> Errand {
         },
         destination,
         estimated_bytes: 0,
-        schedule: Schedule::plan(0, 10_000, false).unwrap(),
+        part_sizes: PartSizes::plan(0, 10_000, false).unwrap(),
         uploads: 4,
         compression_level: 1,
         stall_seconds: 60,
@@ -246,7 +246,7 @@ pub struct Pod {
 /// How it ended.
 pub struct Ended {
     pub code: Option<i32>,
-    pub report: Report,
+    pub report: TaskResult,
     pub log: String,
 }
 
@@ -302,7 +302,7 @@ impl Pod {
         }
         let message = fs::read_to_string(self.folder.join("termination"));
         let message = message.unwrap_or_else(|error| panic!("{error}: {log}"));
-        assert!(message.len() <= report::LIMIT);
+        assert!(message.len() <= result::LIMIT);
         Ended {
             code: status.code(),
             report: serde_json::from_str(&message).unwrap(),
@@ -321,7 +321,7 @@ impl Drop for Pod {
 impl Ended {
     pub fn done(self) -> Done {
         match self.report {
-            Report::Done(done) => {
+            TaskResult::Done(done) => {
                 assert_eq!(self.code, Some(0), "{}", self.log);
                 let last = self.log.lines().rev().find_map(|line| line.parse().ok());
                 let last: Progress = last.unwrap();
@@ -329,18 +329,18 @@ impl Ended {
                 assert_eq!(last.dumped, done.dumped_bytes);
                 done
             }
-            Report::Failed(failed) => panic!("{failed:?}\n{}", self.log),
+            TaskResult::Failed(failed) => panic!("{failed:?}\n{}", self.log),
         }
     }
 
     pub fn failed(self, cause: Cause) -> Failed {
         match self.report {
-            Report::Failed(failed) => {
+            TaskResult::Failed(failed) => {
                 assert_eq!(failed.cause, cause, "{failed:?}\n{}", self.log);
                 assert_eq!(self.code, Some(1), "{}", self.log);
                 failed
             }
-            Report::Done(done) => panic!("{done:?}\n{}", self.log),
+            TaskResult::Done(done) => panic!("{done:?}\n{}", self.log),
         }
     }
 }

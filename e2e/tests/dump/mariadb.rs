@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use db_operator::dump::errand::{Flavour, paths};
-use db_operator::dump::report::Cause;
+use db_operator::agent::protocol::result::Cause;
+use db_operator::agent::protocol::task::{Flavour, paths};
 use e2e::sql_servers::mariadb::LocalMariadb;
 
 use crate::bed::{Bed, PASSWORD, run};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use db_operator::dump::errand::Flavour;
-use db_operator::dump::report::Cause;
+use db_operator::agent::protocol::result::Cause;
+use db_operator::agent::protocol::task::Flavour;
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD, programs};
 
 use crate::bed::{Bed, PASSWORD, run};

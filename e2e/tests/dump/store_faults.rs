@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use db_operator::dump::errand::Flavour;
-use db_operator::dump::report::Cause;
+use db_operator::agent::protocol::result::Cause;
+use db_operator::agent::protocol::task::Flavour;
 
 use crate::bed::{Bed, Ended, HOUR, run, server};
 use crate::front::{Fault, Front, Plan};
@@ -123,7 +123,10 @@ fn a_wrong_name_shows_in_the_digest() {
         let done = ended.done();
         let parts = bed.uploaded().await;
         assert_eq!(u32::try_from(parts.len()).unwrap(), done.parts);
-        assert_ne!(db_operator::dump::report::digest(&parts), done.parts_digest);
+        assert_ne!(
+            db_operator::agent::protocol::result::digest(&parts),
+            done.parts_digest
+        );
     });
 }
 

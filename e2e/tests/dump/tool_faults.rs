@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use db_operator::dump::errand::Flavour;
-use db_operator::dump::parts::Schedule;
-use db_operator::dump::report::Cause;
+use db_operator::agent::protocol::part_sizes::PartSizes;
+use db_operator::agent::protocol::result::Cause;
+use db_operator::agent::protocol::task::Flavour;
 use nix::sys::signal::Signal;
 
 use crate::bed::{Bed, run};
@@ -156,7 +156,7 @@ fn a_pod_that_is_asked_to_end_stops_the_tool_and_says_so() {
 fn a_dump_larger_than_all_parts_is_refused_when_it_turns_out() {
     run(async {
         let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.schedule = Schedule {
+        bed.errand.part_sizes = PartSizes {
             first: 5 << 20,
             settled: 5 << 20,
             largest: 5 << 20,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use db_operator::dump::errand::Flavour;
-use db_operator::dump::report::Cause;
+use db_operator::agent::protocol::result::Cause;
+use db_operator::agent::protocol::task::Flavour;
 use e2e::s3::S3Server;
 
 use crate::bed::{Bed, HOUR, run, server};

@@ -51,7 +51,7 @@ pub fn put_get_delete() {
         let ca = cluster.ca().unwrap();
         let client = client(&address, &ca, &ca.certificate().unwrap()).await;
         let send = async |method: &str, keys: &Keys, body: &str| {
-            let uri = presign(method, &address, &path, &[], keys);
+            let uri = presign(method, &address, &path, &[], keys).unwrap();
             let request = http::Request::builder().method(method).uri(uri);
             client
                 .request_text(request.body(body.as_bytes().to_vec()).unwrap())
@@ -70,7 +70,7 @@ pub fn put_get_delete() {
         );
 
         let stranger = self::client(&address, &ca, &crate::other_authority()).await;
-        let request = http::Request::get(presign("GET", &address, &path, &[], &keys))
+        let request = http::Request::get(presign("GET", &address, &path, &[], &keys).unwrap())
             .body(Vec::new())
             .unwrap();
         let refusal = format!("{:?}", stranger.request_text(request).await.unwrap_err());

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use db_operator::agent::protocol::result::{Done, Part, digest};
+use db_operator::agent::protocol::signed_parts::SignedParts;
+use db_operator::agent::protocol::task::Flavour;
 use db_operator::api::destination::S3;
-use db_operator::dump::errand::Flavour;
-use db_operator::dump::report::{Done, Part, digest};
-use db_operator::dump::window::Window;
 use db_operator::store::{
     BackupId, Keys, Manifest, Restore, SourceServer, Store, StoreConfig, UID_METADATA,
 };
@@ -129,7 +129,7 @@ pub async fn upload(
 ) -> Done {
     let count = u32::try_from(parts.len()).unwrap();
     let batch = store.sign(key, upload_id, 1, count, HOUR).await.unwrap();
-    let window = Window {
+    let window = SignedParts {
         batches: vec![batch],
     };
     let mut seen = Vec::new();

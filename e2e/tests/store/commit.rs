@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use db_operator::dump::report::Done;
+use db_operator::agent::protocol::result::Done;
 use db_operator::store::{
-    CommitError, Committed, Manifest, Store, StoreError, UID_METADATA, commit,
+    CommitError, CommitState, Committed, Manifest, Store, StoreError, UID_METADATA, commit,
+    find_committed,
 };
 use e2e::proxy::{Effect, Fault, Faults, Moment};
 use e2e::s3::proxy::completes;
@@ -13,7 +14,7 @@ use e2e::s3::{S3Proxy, S3Server, s3_at};
 use kube::Client;
 
 use crate::bed::{
-    BUCKET, anybody, begin, manifest, run, send, server, store, store_of, two_parts, upload,
+    BUCKET, UID, anybody, begin, manifest, run, send, server, store, store_of, two_parts, upload,
 };
 
 const KEY: &str = "c1/team-a/orders/x.dump.zst";
@@ -50,6 +51,11 @@ impl Uploaded {
             &self.manifest,
         )
         .await
+    }
+
+    async fn find(&self) -> CommitState {
+        let found = find_committed(&self.store, KEY, UID, &self.done);
+        found.await.unwrap()
     }
 
     /// The object is there, whole, with its manifest, and no upload is open.
@@ -117,6 +123,50 @@ fn a_commit_that_is_called_again_changes_nothing() {
 }
 
 #[test]
+fn what_a_commit_has_left_is_found_and_not_changed() {
+    let server = server();
+    run(async {
+        let mut uploaded = uploaded(&server).await;
+        assert_eq!(uploaded.find().await, CommitState::Nothing);
+        uploaded.assert_open(&server).await;
+
+        let committed = uploaded.commit().await.unwrap();
+        let found = CommitState::Committed(Box::new(uploaded.manifest.clone()));
+        assert_eq!(uploaded.find().await, found);
+        // A second upload of the same backup does not hide the object.
+        let second = begin(&uploaded.store, KEY).await;
+        assert_eq!(uploaded.find().await, found);
+        uploaded.store.abort(KEY, &second).await.unwrap();
+
+        // As after a crash before the manifest was written, or in the middle of it.
+        let manifest = server.object_path(BUCKET, &Manifest::key(KEY));
+        let written = std::fs::read(&manifest).unwrap();
+        let without = CommitState::WithoutManifest(committed);
+        for half in [Some(&written[..written.len() / 2]), None] {
+            match half {
+                Some(half) => std::fs::write(&manifest, half).unwrap(),
+                None => std::fs::remove_file(&manifest).unwrap(),
+            }
+            assert_eq!(uploaded.find().await, without);
+        }
+        assert!(!manifest.exists());
+
+        // An object of another size or of another backup is not this one's.
+        uploaded.done.bytes += 1;
+        assert_eq!(uploaded.find().await, CommitState::Nothing);
+        uploaded.done.bytes -= 1;
+        let another = find_committed(&uploaded.store, KEY, "another", &uploaded.done);
+        assert_eq!(another.await.unwrap(), CommitState::Nothing);
+        uploaded.commit().await.unwrap();
+        uploaded.assert_committed(&server).await;
+
+        let gone = store_of(server.s3("no-such-bucket").unwrap(), None).await;
+        let gone = find_committed(&gone, KEY, UID, &uploaded.done);
+        assert_eq!(gone.await.unwrap(), CommitState::Nothing);
+    });
+}
+
+#[test]
 fn what_differs_from_the_report_is_not_completed() {
     let server = server();
     run(async {
@@ -150,7 +200,7 @@ fn what_differs_from_the_report_is_not_completed() {
         let batch = uploaded
             .store
             .sign(KEY, &uploaded.upload_id, 2, 2, crate::bed::HOUR);
-        let window = db_operator::dump::window::Window {
+        let window = db_operator::agent::protocol::signed_parts::SignedParts {
             batches: vec![batch.await.unwrap()],
         };
         for number in [3, 2] {

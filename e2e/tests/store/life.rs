@@ -1,7 +1,7 @@
 //! From the first request to an object that can be read, in the clear and over TLS.
 
-use db_operator::dump::errand::Flavour;
-use db_operator::dump::report::digest;
+use db_operator::agent::protocol::result::digest;
+use db_operator::agent::protocol::task::Flavour;
 use db_operator::store::{Manifest, StoreError, UID_METADATA, commit, key};
 use e2e::s3::S3Server;
 use jiff::Timestamp;
@@ -84,7 +84,7 @@ fn lists_of_many_pages_are_whole() {
         let upload_id = begin(&store, "c1/many/parts").await;
         let batch = store.sign("c1/many/parts", &upload_id, 1, 1010, HOUR).await;
         let batch = batch.unwrap();
-        let window = db_operator::dump::window::Window {
+        let window = db_operator::agent::protocol::signed_parts::SignedParts {
             batches: vec![batch],
         };
         for number in 1..=1010 {

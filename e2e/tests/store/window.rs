@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use db_operator::dump::window::Window;
+use db_operator::agent::protocol::signed_parts::SignedParts;
 
 use crate::bed::{BUCKET, HOUR, anybody, begin, md5_of, run, send, server, store};
 
@@ -19,7 +19,7 @@ fn a_signature_is_good_for_its_own_part_and_nothing_else() {
             .await
             .unwrap();
         assert!(batch.url.starts_with(&server.endpoint()), "{}", batch.url);
-        let window = Window {
+        let window = SignedParts {
             batches: vec![batch],
         };
         assert!(window.part(2).is_none() && window.part(5).is_none());
@@ -57,7 +57,7 @@ fn a_part_that_was_changed_on_its_way_is_refused() {
         let client = anybody(&server, &server.endpoint());
         let upload_id = begin(&store, "c1/a/k").await;
         let batch = store.sign("c1/a/k", &upload_id, 1, 1, HOUR).await.unwrap();
-        let window = Window {
+        let window = SignedParts {
             batches: vec![batch],
         };
         let url = window.part(1).unwrap().url;
@@ -80,7 +80,7 @@ fn a_signature_ends_when_the_window_says() {
         let upload_id = begin(&store, "c1/a/k").await;
         let short = Duration::from_secs(2);
         let batch = store.sign("c1/a/k", &upload_id, 1, 1, short).await.unwrap();
-        let window = Window {
+        let window = SignedParts {
             batches: vec![batch],
         };
         let part = window.part(1).unwrap();

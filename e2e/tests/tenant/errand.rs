@@ -1,9 +1,9 @@
 //! What a running backup's Secret is good for, and what it is not; the store's keys and the administrator's password.
 
 use base64::Engine;
+use db_operator::agent::protocol::signed_parts::{SignedPart, SignedParts};
+use db_operator::agent::protocol::task::paths::SIGNED_PARTS_KEY;
 use db_operator::api::destination::SECRET_ACCESS_KEY_KEY;
-use db_operator::dump::errand::paths::WINDOW_KEY;
-use db_operator::dump::window::{SignedPart, Window};
 use e2e::servers::{BUCKET, OPERATOR_NAMESPACE};
 use e2e::testing::{BACKED_UP, Bucket, Server, eventually};
 use k8s_openapi::api::core::v1::Secret;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, played, played_on_every_server};
 
 /// A backup that is held up, with what the team finds in its Secret.
-async fn window(scene: &Scene<'_>, backup: &str) -> (Window, String) {
+async fn window(scene: &Scene<'_>, backup: &str) -> (SignedParts, String) {
     let running = scene.team.backing_up(backup).await;
     let upload = running.status.unwrap().upload.unwrap();
     let secret = scene
@@ -22,11 +22,11 @@ async fn window(scene: &Scene<'_>, backup: &str) -> (Window, String) {
         .get(&upload.job_name.unwrap())
         .await
         .unwrap();
-    let window = &secret.data.unwrap()[WINDOW_KEY];
+    let window = &secret.data.unwrap()[SIGNED_PARTS_KEY];
     (serde_json::from_slice(&window.0).unwrap(), upload.key)
 }
 
-fn part(window: &Window, number: u32) -> String {
+fn part(window: &SignedParts, number: u32) -> String {
     let SignedPart { url, .. } = window.part(number).unwrap();
     url
 }

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::context::image;
 use super::{CONTAINER, Order, Refusal, security, volume};
-use crate::dump::errand::paths;
+use crate::agent::protocol::task::paths;
 
 /// The init container that installs our binary.
 pub(super) const INSTALL: &str = "install";

@@ -22,8 +22,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
 use super::time_limit::TimeLimits;
+use crate::agent::protocol::task::Flavour;
 use crate::api::Backup;
-use crate::dump::errand::Flavour;
 use crate::template::{self, TemplateError};
 
 /// The container that dumps; a template may have others beside it.

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::{Order, Refusal, name};
-use crate::dump::errand::paths;
+use crate::agent::protocol::task::paths;
 
 const BIN: &str = "bin";
 const ERRAND: &str = "errand";
@@ -188,7 +188,7 @@ pub(super) fn mounts_of_dump(
 ) -> Result<Vec<VolumeMount>, Refusal> {
     let mut mounts = vec![
         mount(BIN, paths::BIN, true),
-        mount(ERRAND, paths::ERRAND, true),
+        mount(ERRAND, paths::TASK, true),
         mount(CREDENTIALS, paths::CREDENTIALS, true),
         mount(WORK, paths::WORK, false),
     ];

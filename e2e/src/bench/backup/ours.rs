@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use db_operator::dump::errand::Errand;
-use db_operator::dump::parts::Schedule;
-use db_operator::dump::report::{self, Done, Report};
-use db_operator::dump::window::Window;
+use db_operator::agent::protocol::part_sizes::PartSizes;
+use db_operator::agent::protocol::result::{self, Done, TaskResult};
+use db_operator::agent::protocol::signed_parts::SignedParts;
+use db_operator::agent::protocol::task::Task;
 use db_operator::store::Store;
 
 use super::figures::Signing;
@@ -61,7 +61,7 @@ async fn commit(store: &Store, upload: &str, done: &Done) -> Result<()> {
         .await
         .map_err(failed("list the parts"))?;
     let bytes: u64 = parts.iter().map(|part| part.size).sum();
-    if bytes != done.bytes || report::digest(&parts) != done.parts_digest {
+    if bytes != done.bytes || result::digest(&parts) != done.parts_digest {
         return Err(Error::Trial {
             what: "compare the parts".to_owned(),
             detail: "the store has others than were uploaded".to_owned(),
@@ -102,14 +102,15 @@ impl Pod {
             .sign(KEY, upload, 1, SIGNED, HOUR)
             .await
             .map_err(failed("sign parts"))?;
-        let window = Window {
+        let window = SignedParts {
             batches: vec![batch],
         };
-        let errand = Errand {
+        let errand = Task {
             source: source.errand(),
             destination: store.destination(KEY),
             estimated_bytes: ESTIMATE,
-            schedule: Schedule::plan(ESTIMATE, 10_000, false).map_err(failed("plan the parts"))?,
+            part_sizes: PartSizes::plan(ESTIMATE, 10_000, false)
+                .map_err(failed("plan the parts"))?,
             uploads: UPLOADS,
             compression_level: level,
             stall_seconds: 600,
@@ -153,8 +154,8 @@ impl Pod {
         let path = self.folder.join("termination");
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
         match serde_json::from_str(&text).map_err(failed("read the report"))? {
-            Report::Done(done) => Ok(done),
-            Report::Failed(failed) => Err(Error::Trial {
+            TaskResult::Done(done) => Ok(done),
+            TaskResult::Failed(failed) => Err(Error::Trial {
                 what: "dump".to_owned(),
                 detail: failed.message,
             }),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use db_operator::dump::errand::{self, Flavour};
+use db_operator::agent::protocol::task::{self, Flavour};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
@@ -213,12 +213,12 @@ impl Source {
     }
 
     /// For the errand of a pod.
-    pub(super) fn errand(&self) -> errand::Source {
+    pub(super) fn errand(&self) -> task::Source {
         let (flavour, series) = match self.engine {
             Engine::Postgresql => (Flavour::Postgresql, POSTGRESQL.to_string()),
             Engine::Mariadb => (Flavour::Mariadb, MARIADB.to_owned()),
         };
-        errand::Source {
+        task::Source {
             flavour,
             server_version: format!("{series}.0"),
             series,

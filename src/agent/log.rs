@@ -1,0 +1,12 @@
+//! Log lines for people, on standard output, each with the time of day in UTC.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use jiff::Timestamp;
+
+/// Writes a line. If that fails the line is lost: no backup should fail for its log.
+pub fn say(line: impl Display) {
+    let time = Timestamp::now().strftime("%H:%M:%S");
+    let _ = writeln!(std::io::stdout().lock(), "{time} {line}");
+}

@@ -1,0 +1,38 @@
+//! What the operator and the agent tell each other.
+//!
+//! Both ends are the same binary, on two sides of a wall: the agent has none of the operator's credentials, and does not
+//! talk to the API server. All that crosses the wall is here. This folder depends on no other folder of the crate, and on
+//! neither kube nor k8s-openapi.
+//!
+//! | file | direction | what crosses |
+//! |---|---|---|
+//! | `task.rs` | operator → agent, once | what to dump, and where to |
+//! | `signed_parts.rs` | operator → agent, repeatedly | signed requests for the next parts |
+//! | `progress.rs` | agent → operator and people, while it runs | the lines of the log |
+//! | `result.rs` | agent → operator, at the end | the outcome, as the termination message |
+//! | `part_sizes.rs` | | how large each part is: planned by the operator, followed by the agent |
+
+pub mod part_sizes;
+pub mod progress;
+pub mod result;
+pub mod signed_parts;
+pub mod task;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn the_protocol_depends_on_nothing_else_of_the_crate() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agent/protocol");
+        let others = ["crate::", "super::super", "kube::", "k8s_openapi"];
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines().filter(|line| !line.contains("let others")) {
+                let found = others.iter().find(|&&other| line.contains(other));
+                assert_eq!(found, None, "{}: {line}", path.display());
+            }
+        }
+    }
+}
