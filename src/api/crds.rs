@@ -16,7 +16,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         for version in &mut definition.spec.versions {
             let schema = version.schema.as_mut();
             if let Some(root) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) {
-                forbid_null(root);
+                each_schema(root, &mut forbid_null);
+                each_schema(root, &mut unwrap_paragraphs);
             }
         }
     }
@@ -33,6 +34,24 @@ pub fn yaml() -> Result<String, serde_yaml_ng::Error> {
     Ok(documents)
 }
 
+/// Calls `change` with a schema and everything in it.
+fn each_schema(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaProps)) {
+    change(schema);
+    for property in schema.properties.iter_mut().flat_map(|p| p.values_mut()) {
+        each_schema(property, change);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => each_schema(items, change),
+        Some(JSONSchemaPropsOrArray::Schemas(each)) => {
+            each.iter_mut().for_each(|schema| each_schema(schema, change));
+        }
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        each_schema(values, change);
+    }
+}
+
 /// An optional field is either there or not: `null` would count as there in a CEL rule and be no value of its type.
 /// Without `nullable` the API server drops it.
 fn forbid_null(schema: &mut JSONSchemaProps) {
@@ -40,16 +59,17 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
     if let Some(values) = &mut schema.enum_ {
         values.retain(|value| value.0 != Value::Null);
     }
-    for property in schema.properties.iter_mut().flat_map(|p| p.values_mut()) {
-        forbid_null(property);
-    }
-    match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => forbid_null(items),
-        Some(JSONSchemaPropsOrArray::Schemas(each)) => each.iter_mut().for_each(forbid_null),
-        None => {}
-    }
-    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        forbid_null(values);
+}
+
+/// Makes each paragraph of the documentation one line: `kubectl explain` wraps them to the reader's terminal, and would
+/// keep the line breaks of the source.
+fn unwrap_paragraphs(schema: &mut JSONSchemaProps) {
+    if let Some(text) = &mut schema.description {
+        let paragraphs: Vec<String> = text
+            .split("\n\n")
+            .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        *text = paragraphs.join("\n\n");
     }
 }
 
@@ -113,6 +133,9 @@ mod tests {
             let text = schema.description.unwrap_or_default();
             assert!(text.len() > 10, "{path} has no description");
             assert!(text.ends_with('.') || text.ends_with('`'), "{path}: {text}");
+            for paragraph in text.split("\n\n") {
+                assert!(!paragraph.contains('\n'), "{path}: {text}");
+            }
             assert!(
                 !text.contains("[`"),
                 "{path} shows a link of rustdoc: {text}"
