@@ -126,7 +126,7 @@ impl Sessions {
 
     /// The right to have one more connection open, which is not kept.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
-        self.pool.visit().await
+        self.pool.one_off_slot().await
     }
 
     /// Puts what was learned anew about the server and the administrator in the place of what was known.

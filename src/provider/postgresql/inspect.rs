@@ -44,7 +44,7 @@ impl Postgresql {
                 | ProviderError::NotPermitted { .. }
                 | ProviderError::IdentityChanged { .. }),
             ) => {
-                let _slot = self.pool.visit().await?;
+                let _slot = self.pool.one_off_slot().await?;
                 let mut session = self
                     .connect(self.config.maintenance_database.as_str())
                     .await?;

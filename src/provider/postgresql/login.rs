@@ -15,7 +15,7 @@ impl Postgresql {
         names: &Names,
         password: &SecretString,
     ) -> Result<Login, ProviderError> {
-        let slot = self.pool.visit().await?;
+        let slot = self.pool.one_off_slot().await?;
         let login = As {
             user: names.role.as_str(),
             password,

@@ -35,7 +35,7 @@ impl Postgresql {
     pub(super) async fn visit(&self, names: &Names) -> Result<Visit, ProviderError> {
         // Nobody else's database has this door, so nobody else waits for it meanwhile.
         let door = self.doors.of(&names.database).await;
-        let (home_slot, slot) = self.pool.two_slots().await?;
+        let (home_slot, slot) = self.pool.slots_for_tenant().await?;
         let mut home = self
             .pool
             .session(home_slot, Box::pin(self.open_home()))
