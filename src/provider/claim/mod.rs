@@ -12,6 +12,7 @@ use std::fmt;
 use super::{Names, Observed, Ours, Removal};
 use decide::Strangers;
 pub use decide::{Acquisition, Adoptable, Decision, Request, decide};
+pub(super) use refusal::never_touched;
 
 /// The `Database` object that a claim is for. Its UID is not part of it: the same object, created again, is the same claimant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use super::{Claim, Request};
 use crate::provider::Names;
 
 /// A role that is more than an ordinary one is never touched. `None` for an ordinary one, which has no `powers`.
-pub(super) fn never_touched(role: &str, powers: &[String]) -> Option<String> {
+pub fn never_touched(role: &str, powers: &[String]) -> Option<String> {
     if powers.is_empty() {
         return None;
     }
