@@ -2,10 +2,10 @@
 //!
 //! That release leaves Nagle's algorithm on (transact-rs/sqlx#4335, fixed after it): the end of a TLS handshake is a
 //! small packet that no answer follows, so the login behind it is held back until the server's delayed acknowledgement
-//! (RFC 896; Linux delays it by 40 ms). sqlx accepts no socket from its caller, but it accepts the name of a Unix socket:
-//! so the TCP connection is made here, with `TCP_NODELAY`, and sqlx speaks through a Unix socket of this process to
-//! it. TLS stays sqlx's, from end to end, for the host that the options name. Where a container may have no such socket,
-//! sqlx connects by itself, which is only slower.
+//! (RFC 896; Linux delays it by 40 ms). sqlx accepts no socket from its caller, but it accepts the name of a Unix
+//! socket: so the TCP connection is made here, with `TCP_NODELAY`, and sqlx speaks through a Unix socket of this
+//! process to it. TLS stays sqlx's, from end to end, for the host that the options name. Where a container may have no
+//! such socket, sqlx connects by itself, which is only slower.
 //!
 //! With the next release of sqlx this file goes, and its callers call `options.connect()`: see
 //! `doc/decisions/0020-a-connection-that-sends-at-once.md`.

@@ -126,8 +126,8 @@ pub enum ProviderError {
         /// What the server or the protocol said.
         detail: String,
     },
-    /// A session inside one tenant's database, or as its user, failed. The owner can cause that with settings of its own, so
-    /// it says nothing about the server. Created by [`Self::in_database`].
+    /// A session inside one tenant's database, or as its user, failed. The owner can cause that with settings of its
+    /// own, so it says nothing about the server. Created by [`Self::in_database`].
     #[error("database {database:?}: {}", inside(.source))]
     InDatabase {
         /// The database.
@@ -169,8 +169,8 @@ pub enum Sign {
 }
 
 impl ProviderError {
-    /// Marks this as an error from one tenant's database. Use it for every failure of a session there, or as its user, once
-    /// the server has accepted the connection.
+    /// Marks this as an error from one tenant's database. Use it for every failure of a session there, or as its user,
+    /// once the server has accepted the connection.
     ///
     /// Errors about the process or the server as a whole stay as they are, and so do those that are complete sentences.
     #[must_use]
@@ -208,8 +208,8 @@ impl ProviderError {
         }
     }
 
-    /// Whether trying again later may help without anyone changing anything. Other errors make the object `Stalled`, except
-    /// [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
+    /// Whether trying again later may help without anyone changing anything. Other errors make the object `Stalled`,
+    /// except [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.cause() {

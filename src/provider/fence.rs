@@ -1,7 +1,7 @@
 //! What a paused former leader can no longer do.
 //!
-//! The lease in Kubernetes elects, but it cannot stop a process that was paused and wakes up still believing that
-//! it leads. The server can: `db_operator` holds an epoch per cluster id. On its first contact, a process raises the epoch
+//! The lease in Kubernetes elects, but it cannot stop a process that was paused and wakes up still believing that it
+//! leads. The server can: `db_operator` holds an epoch per cluster id. On its first contact, a process raises the epoch
 //! and ends the sessions of its predecessors; it registers each session of its own before the session's first other
 //! statement. A process that finds another process's epoch in the place of its own has been superseded, and ends.
 //!
@@ -107,8 +107,8 @@ impl Fence {
         }
     }
 
-    /// What became of the epoch `mine`, from what the server holds now. Epochs only rise, so a lower one, or none, is from
-    /// before.
+    /// What became of the epoch `mine`, from what the server holds now. Epochs only rise, so a lower one, or none, is
+    /// from before.
     #[must_use]
     pub fn tenure(&self, mine: i64, standing: Option<&Epoch>) -> Tenure {
         match standing {

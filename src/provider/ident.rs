@@ -8,7 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest name that every engine keeps as it is, in bytes. PostgreSQL truncates longer ones with no more than a notice.
+/// The longest name that every engine keeps as it is, in bytes. PostgreSQL truncates longer ones with no more than a
+/// notice.
 pub const MAX_NAME_BYTES: usize = 63;
 
 /// The name of a database, role, schema or extension: 1 to 63 bytes without control characters.

@@ -1,9 +1,9 @@
 //! Which server may be worked on: the known one, or the one that was acknowledged in its place.
 //!
-//! The server behind an address can change at any moment (a DNS name, a rebuilt server). So each session is checked when
-//! it is opened, before anything is written in it except its registration with the fence, which needs an epoch that this
-//! process wrote there. Checking only now and then would put claims on a stranger's server, and take a database that is
-//! still on the other server for gone.
+//! The server behind an address can change at any moment (a DNS name, a rebuilt server). So each session is checked
+//! when it is opened, before anything is written in it except its registration with the fence, which needs an epoch
+//! that this process wrote there. Checking only now and then would put claims on a stranger's server, and take a
+//! database that is still on the other server for gone.
 
 use super::ProviderError;
 
@@ -32,8 +32,8 @@ impl Expected {
         self.known.is_none()
     }
 
-    /// Whether sessions that were opened under this may be with a server that `next` does not accept. The first server that
-    /// becomes known is the one of the sessions that discovered it.
+    /// Whether sessions that were opened under this may be with a server that `next` does not accept. The first server
+    /// that becomes known is the one of the sessions that discovered it.
     pub(super) fn differs(&self, next: &Self) -> bool {
         !self.is_any() && self != next
     }
@@ -56,8 +56,9 @@ impl Expected {
         }
     }
 
-    /// The identity to give to a server that has none yet. If another server is known, `proposed` is shown for acknowledgement
-    /// first, and given once it was acknowledged: also by a process that started since and proposes another one.
+    /// The identity to give to a server that has none yet. If another server is known, `proposed` is shown for
+    /// acknowledgement first, and given once it was acknowledged: also by a process that started since and proposes
+    /// another one.
     pub(super) fn founding(
         &self,
         proposed: &str,

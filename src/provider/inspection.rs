@@ -13,14 +13,16 @@ pub struct Inspection {
     pub series: String,
     /// The TLS protocol and cipher in use, or `None` for a plaintext connection.
     pub tls: Option<String>,
-    /// What identifies this server: PostgreSQL's system identifier; on MySQL and MariaDB a random text in `db_operator`,
-    /// which, like the system identifier, follows the data to a promoted replica. A restored copy may share it.
+    /// What identifies this server: PostgreSQL's system identifier; on MySQL and MariaDB a random text in
+    /// `db_operator`, which, like the system identifier, follows the data to a promoted replica. A restored copy may
+    /// share it.
     pub identity: Option<String>,
     /// Whether it is a replica, or set to read-only.
     pub read_only: bool,
     /// Privileges that the administrator lacks, each with the exact SQL that grants it.
     pub missing: Vec<MissingPrivilege>,
-    /// What the platform team should know about the server although nothing depends on it, each with the SQL that fixes it.
+    /// What the platform team should know about the server although nothing depends on it, each with the SQL that fixes
+    /// it.
     pub warnings: Vec<Warning>,
 }
 
@@ -38,8 +40,8 @@ pub struct Warning {
 pub struct Assessment {
     /// About how many bytes the dump will have before compression; 0 if the catalog does not know.
     pub bytes: u64,
-    /// What makes a dump by the database's own user fail, each with the SQL that fixes it. At most 20 entries, each for any
-    /// number of objects of one kind in one schema.
+    /// What makes a dump by the database's own user fail, each with the SQL that fixes it. At most 20 entries, each for
+    /// any number of objects of one kind in one schema.
     pub unreadable: Vec<MissingPrivilege>,
 }
 

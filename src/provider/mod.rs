@@ -1,11 +1,12 @@
 //! The provider API: what the operator asks of a database engine.
 //!
-//! To add a third engine, implement [`Provider`] in a folder of its own, add a line for it to [`open`], and run the conformance tests
-//! (`e2e/tests/provider_postgresql/` and `provider_mysql/` show how) against a real server. Nothing outside this folder speaks SQL.
+//! To add a third engine, implement [`Provider`] in a folder of its own, add a line for it to [`open`], and run the
+//! conformance tests (`e2e/tests/provider_postgresql/` and `provider_mysql/` show how) against a real server. Nothing
+//! outside this folder speaks SQL.
 //!
 //! Every method is idempotent: it looks first and changes only what differs, so a crash between any two statements is
-//! repaired by calling it again. No method decides whether something *may* be done: callers decide about claims, adoption and
-//! deletion policies from what [`Provider::observe`] reports.
+//! repaired by calling it again. No method decides whether something *may* be done: callers decide about claims,
+//! adoption and deletion policies from what [`Provider::observe`] reports.
 //!
 //! | file | its one job |
 //! |---|---|
@@ -68,16 +69,16 @@ pub use verifier::Verifier;
 
 /// What the operator asks of one database server, reached as its administrator.
 ///
-/// One value serves one `DatabaseInstance`. It holds at most `max_connections` sessions, registers each of them with the
-/// server's fence before its first other statement, and bounds every call in time.
+/// One value serves one `DatabaseInstance`. It holds at most `max_connections` sessions, registers each of them with
+/// the server's fence before its first other statement, and bounds every call in time.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Sets which servers may be worked on. From now on, opening a session to any other server fails with
     /// [`ProviderError::IdentityChanged`] before anything is written there.
     fn expect(&self, expected: Expected);
 
-    /// Inspects the server as a whole: version, flavour, identity, privileges. The first call creates the operator's own
-    /// database (`db_operator`), unless the server is read-only or may not be worked on.
+    /// Inspects the server as a whole: version, flavour, identity, privileges. The first call creates the operator's
+    /// own database (`db_operator`), unless the server is read-only or may not be worked on.
     async fn inspect(&self) -> Result<Inspection, ProviderError>;
 
     /// Reads everything that is claimed on this server, for any number of databases at once. A resync compares this.
@@ -114,24 +115,25 @@ pub trait Provider: Send + Sync {
     ) -> Result<Vec<Change>, ProviderError>;
 
     /// Creates the database or brings it to the desired state: owned by the role and closed to everyone else. Reads the
-    /// privileges back. Its claim records the creation, as for the role; [`DatabaseFacts::ours`] shows a crash between the two.
+    /// privileges back. Its claim records the creation, as for the role; [`DatabaseFacts::ours`] shows a crash between
+    /// the two.
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
 
-    /// Creates what lives inside the database: extensions and schemas. This needs a session in that database, so it runs
-    /// only on a change, on request and on the slow schedule.
+    /// Creates what lives inside the database: extensions and schemas. This needs a session in that database, so it
+    /// runs only on a change, on request and on the slow schedule.
     async fn ensure_contents(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError>;
 
     /// Predicts a dump of the database by its own user: its approximate size, and what the user cannot read. Only reads
-    /// the catalog. Needs a session in that database, like [`Provider::ensure_contents`]. A server may hide some of it from
-    /// the administrator: everything that is named is true, but what is not named may still fail.
+    /// the catalog. Needs a session in that database, like [`Provider::ensure_contents`]. A server may hide some of it
+    /// from the administrator: everything that is named is true, but what is not named may still fail.
     async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError>;
 
     /// Logs in over the network as the database's own user would, with these values alone.
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError>;
 
-    /// Locks the role out, ends its sessions, drops the database and then the role, as far as `removal` says. Lock timeouts
-    /// are short: [`Removed::Blocked`] names what is in the way, and the caller repeats the call. Objects of others that
-    /// depend on the role do not block the removal: see [`Removed::LeftOver`].
+    /// Locks the role out, ends its sessions, drops the database and then the role, as far as `removal` says. Lock
+    /// timeouts are short: [`Removed::Blocked`] names what is in the way, and the caller repeats the call. Objects of
+    /// others that depend on the role do not block the removal: see [`Removed::LeftOver`].
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError>;
 
     /// Counts the connections that this process holds open. Asks no server.

@@ -22,8 +22,8 @@ pub struct DatabaseFacts {
     pub owner: Option<String>,
     /// Differences from what the operator creates, apart from the owner, one sentence each: `PUBLIC may connect`.
     pub deviations: Vec<String>,
-    /// Who else can access it, through rights that the operator neither granted nor revokes: one sentence each, with the
-    /// fix.
+    /// Who else can access it, through rights that the operator neither granted nor revokes: one sentence each, with
+    /// the fix.
     pub exposures: Vec<String>,
     /// Encoding (PostgreSQL) or default character set (MySQL).
     pub character_set: String,
@@ -60,8 +60,8 @@ pub struct RoleFacts {
     pub deviations: Vec<String>,
     /// Whether it is the one that the claim on its name describes, and not another one of that name.
     pub ours: Ours,
-    /// A hash of what the server stores to check the password, so that a change is noticed. `None` where the administrator
-    /// cannot read it.
+    /// A hash of what the server stores to check the password, so that a change is noticed. `None` where the
+    /// administrator cannot read it.
     pub password: Option<Fingerprint>,
 }
 
@@ -91,7 +91,8 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// What the survey says about two names: the answer of [`observe`](super::Provider::observe) at the time of the survey.
+    /// What the survey says about two names: the answer of [`observe`](super::Provider::observe) at the time of the
+    /// survey.
     #[must_use]
     pub fn of(&self, names: &Names) -> Observed {
         let concerns = |claim: &&Claim| {

@@ -26,8 +26,8 @@ pub enum Removed {
     Done,
     /// Something is in the way. A sentence names it and says what to do; repeat the call.
     Blocked(String),
-    /// Everything is gone except the role, because objects of others that we may not remove depend on it. The role can no
-    /// longer do anything, and the provider drops it as soon as it can. Its claim has to be kept as released, so that no one
-    /// gets the name by surprise. Says what is left, and what removes it.
+    /// Everything is gone except the role, because objects of others that we may not remove depend on it. The role can
+    /// no longer do anything, and the provider drops it as soon as it can. Its claim has to be kept as released, so
+    /// that no one gets the name by surprise. Says what is left, and what removes it.
     LeftOver(String),
 }

@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use super::Flavour;
 
 /// The most bytes of a password for MySQL and MariaDB: MySQL's `caching_sha2_password` checks no more
-/// (`MAX_PLAINTEXT_LENGTH` of its plugin, with the NUL at the end), and option files of the dump tools have lines of 4 KiB.
+/// (`MAX_PLAINTEXT_LENGTH` of its plugin, with the NUL at the end), and option files of the dump tools have lines of 4
+/// KiB.
 const MYSQL_LONGEST: usize = 255;
 
 /// The most bytes of a password for PostgreSQL. The server and libpq have no limit since version 14; poolers, drivers
@@ -83,8 +84,8 @@ pub fn usable(flavour: Flavour, password: &[u8]) -> Result<SecretString, Unusabl
     Ok(SecretString::from(text))
 }
 
-/// Why clients of PostgreSQL would refuse to log in with this password, if they would. Names no characters of it but control
-/// characters.
+/// Why clients of PostgreSQL would refuse to log in with this password, if they would. Names no characters of it but
+/// control characters.
 #[must_use]
 pub fn prohibited(password: &str) -> Option<Unusable> {
     stringprep::saslprep(password).err()?;

@@ -1,16 +1,16 @@
 //! Few connections, each bounded in time.
 //!
 //! `max_connections` counts everything that this process holds open on a server: sessions at work, sessions inside
-//! tenants' databases, logins, and idle sessions that are kept. A slot is the right to have one connection open. Half of
-//! the slots are only for connections that are used once (tenants' databases and logins): each new database needs one of
-//! either kind for about as long, and such a connection in a kept session's slot would close an idle session that is
-//! opened again at once.
+//! tenants' databases, logins, and idle sessions that are kept. A slot is the right to have one connection open. Half
+//! of the slots are only for connections that are used once (tenants' databases and logins): each new database needs
+//! one of either kind for about as long, and such a connection in a kept session's slot would close an idle session
+//! that is opened again at once.
 //!
 //! The namespaces take turns at the slots ([`super::slots`]), so that a flood from one does not make the others wait.
 //!
-//! This is not a library's pool, because the reason why a session could not be opened (superseded, read-only, refused, no
-//! connection left on the server) has to reach the caller unchanged, and because connections to tenants' databases share
-//! the limit: see `doc/decisions/0005-a-pool-of-our-own.md`.
+//! This is not a library's pool, because the reason why a session could not be opened (superseded, read-only, refused,
+//! no connection left on the server) has to reach the caller unchanged, and because connections to tenants' databases
+//! share the limit: see `doc/decisions/0005-a-pool-of-our-own.md`.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -133,8 +133,8 @@ impl<S: Session> Pool<S> {
         Ok(slot)
     }
 
-    /// Takes one of each, for a session inside a tenant's database and the kept one that it needs beside it. Holds neither
-    /// while it waits.
+    /// Takes one of each, for a session inside a tenant's database and the kept one that it needs beside it. Holds
+    /// neither while it waits.
     pub(super) async fn slots_for_tenant(&self) -> Result<(Slot, Slot), ProviderError> {
         if !self.has_one_off_slots() {
             return Err(ProviderError::Unsupported(
@@ -180,8 +180,8 @@ impl<S: Session> Pool<S> {
         })
     }
 
-    /// Retires all sessions: idle ones now, those in use when they are given back. They may belong to another server than
-    /// a new one would.
+    /// Retires all sessions: idle ones now, those in use when they are given back. They may belong to another server
+    /// than a new one would.
     pub(super) fn retire(&self) {
         self.shared.lock().generation += 1;
         self.shared.drop_idle();

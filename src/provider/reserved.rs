@@ -3,7 +3,8 @@
 use super::{Names, ProviderError};
 
 /// Databases, schemas and users that belong to the servers themselves or to the operator. Compared without regard to
-/// case, because MySQL may be set to do so. The API refuses the same names (`api::names`); a test keeps the two lists equal.
+/// case, because MySQL may be set to do so. The API refuses the same names (`api::names`); a test keeps the two lists
+/// equal.
 pub const NAMES: [&str; 16] = [
     "postgres",
     "template0",

@@ -225,8 +225,8 @@ impl State {
         }
     }
 
-    /// How many slots of a kind a namespace may have now. A tenant can make us wait inside its own database, so a single
-    /// namespace gets at most half of the one-off slots.
+    /// How many slots of a kind a namespace may have now. A tenant can make us wait inside its own database, so a
+    /// single namespace gets at most half of the one-off slots.
     fn share(&self, tenant: &Arc<str>, kind: Kind) -> usize {
         let size = self.size(kind);
         if tenant.is_empty() {

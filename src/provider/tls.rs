@@ -18,7 +18,8 @@ pub enum TlsMode {
 pub struct TlsConfig {
     /// The mode.
     pub mode: TlsMode,
-    /// Certificates to trust, in PEM, used only by the verifying modes. The driver also trusts the public web's authorities,
-    /// so [`TlsMode::VerifyCa`] accepts any certificate of theirs: [`TlsMode::VerifyFull`] is the safe mode.
+    /// Certificates to trust, in PEM, used only by the verifying modes. The driver also trusts the public web's
+    /// authorities, so [`TlsMode::VerifyCa`] accepts any certificate of theirs: [`TlsMode::VerifyFull`] is the safe
+    /// mode.
     pub ca: Option<Vec<u8>>,
 }

@@ -1,7 +1,7 @@
 //! Who owns what on a server, decided without a server.
 //!
-//! A claim is written before anything is made, so that a crash leaves a claim without a database and never a
-//! database without a claim. It says *created* only after our own CREATE succeeded. What carries no claim of ours is never
+//! A claim is written before anything is made, so that a crash leaves a claim without a database and never a database
+//! without a claim. It says *created* only after our own CREATE succeeded. What carries no claim of ours is never
 //! altered. Something that exists under a claimed name without being what the claim describes belongs to someone else.
 
 mod decide;
@@ -14,7 +14,8 @@ use decide::Strangers;
 pub use decide::{Acquisition, Adoptable, Decision, Request, decide};
 pub(super) use refusal::never_touched;
 
-/// The `Database` object that a claim is for. Its UID is not part of it: the same object, created again, is the same claimant.
+/// The `Database` object that a claim is for. Its UID is not part of it: the same object, created again, is the same
+/// claimant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claimant {
     /// The id of its cluster.
@@ -110,8 +111,8 @@ impl Claim {
         self.database == Origin::Creating || self.role == Origin::Creating
     }
 
-    /// What deleting its object may drop of what exists now: what our own CREATE made, if it is still the same, and what
-    /// was adopted with permission to drop it. A role stays as long as the database that it owns stays.
+    /// What deleting its object may drop of what exists now: what our own CREATE made, if it is still the same, and
+    /// what was adopted with permission to drop it. A role stays as long as the database that it owns stays.
     #[must_use]
     pub fn removal(&self, observed: &Observed) -> Removal {
         let (database, role) = (observed.database.as_ref(), observed.role.as_ref());

@@ -1,8 +1,8 @@
 //! What the administrator needs to be allowed, what it is allowed, and the SQL in between.
 //!
-//! The smallest set, as tried on both servers: the privileges that the owner of a schema gets (except the optional ones),
-//! globally and WITH GRANT OPTION; `CREATE USER`; `PROCESS`, to see who is in the way; and `CONNECTION_ADMIN` (MariaDB:
-//! `CONNECTION ADMIN`), to end sessions of others. `SUPER` is not needed.
+//! The smallest set, as tried on both servers: the privileges that the owner of a schema gets (except the optional
+//! ones), globally and WITH GRANT OPTION; `CREATE USER`; `PROCESS`, to see who is in the way; and `CONNECTION_ADMIN`
+//! (MariaDB: `CONNECTION ADMIN`), to end sessions of others. `SUPER` is not needed.
 
 use super::dialect::Dialect;
 use super::error;
@@ -123,7 +123,8 @@ impl Held {
     }
 }
 
-/// Reads the administrator's account, as written in statements, and its global privileges, including those of active roles.
+/// Reads the administrator's account, as written in statements, and its global privileges, including those of active
+/// roles.
 pub(super) async fn privileges(session: &mut Session) -> Result<(String, Held), ProviderError> {
     let doing = "asking for the administrator's privileges";
     let who = sqlx::query("SELECT CURRENT_USER() AS account, CURRENT_ROLE() AS roles");
@@ -178,8 +179,8 @@ pub(super) fn everything(dialect: &Dialect, account: &str) -> String {
     format!("GRANT {names} ON *.* TO {account} WITH GRANT OPTION")
 }
 
-/// Adds the missing grant to an error because the administrator may not read the server's own tables, which managed servers
-/// can exclude from SELECT ON *.*.
+/// Adds the missing grant to an error because the administrator may not read the server's own tables, which managed
+/// servers can exclude from SELECT ON *.*.
 pub(super) fn to_look(error: ProviderError, account: &str) -> ProviderError {
     match error {
         ProviderError::NotPermitted { doing, detail, .. } => ProviderError::NotPermitted {

@@ -1,8 +1,8 @@
 //! What a dump of one schema will be like: what `mysqldump` and `mariadb-dump` read, asked of the catalog.
 //!
 //! With all privileges on its schema, the schema's own user reads all tables, triggers and events, whoever defined
-//! them. Two things end its dump nevertheless: a routine of another definer, whose text it is not shown, and a view that
-//! refers to something that is gone (error 1356).
+//! them. Two things end its dump nevertheless: a routine of another definer, whose text it is not shown, and a view
+//! that refers to something that is gone (error 1356).
 
 use super::catalog::{self, ANY_HOST};
 use super::connect::ServerProfile;
@@ -21,13 +21,14 @@ const ROUTINES: &str = "SELECT CONVERT(ROUTINE_NAME USING utf8mb4) AS name, \
      CONVERT(DEFINER USING utf8mb4) AS definer FROM information_schema.ROUTINES \
      WHERE ROUTINE_SCHEMA = ? AND CAST(ROUTINE_SCHEMA AS BINARY) = CAST(? AS BINARY)";
 
-/// The comment of a working view is the word VIEW; of any other it is what is wrong with it. MariaDB only opens views for
-/// columns such as the number of rows.
+/// The comment of a working view is the word VIEW; of any other it is what is wrong with it. MariaDB only opens views
+/// for columns such as the number of rows.
 const VIEWS: &str = "SELECT CONVERT(TABLE_NAME USING utf8mb4) AS name, CONVERT(TABLE_COMMENT USING utf8mb4) AS comment, \
      CAST(TABLE_ROWS AS SIGNED) AS opened FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? \
      AND CAST(TABLE_SCHEMA AS BINARY) = CAST(? AS BINARY) AND TABLE_TYPE = 'VIEW'";
 
-/// Predicts a dump. A failure is the schema's own: its owner decides how much there is to read, and what a view leads to.
+/// Predicts a dump. A failure is the schema's own: its owner decides how much there is to read, and what a view leads
+/// to.
 pub(super) async fn assess(
     session: &mut Session,
     profile: &ServerProfile,

@@ -19,8 +19,8 @@ pub(super) enum Which<'n> {
     All,
     /// Those of this user, and those on this schema, also by a pattern.
     Concerning(&'n SqlName, &'n SqlName),
-    /// Those that may be for more than one schema, or for everyone: of the user without a name, of these holders, and of
-    /// patterns with a `%`.
+    /// Those that may be for more than one schema, or for everyone: of the user without a name, of these holders, and
+    /// of patterns with a `%`.
     Broad(&'n [Holder]),
 }
 
@@ -284,8 +284,8 @@ fn filtered(sql: &'static str, filter: &str, values: Option<Vec<String>>) -> Sta
         .fold(statement, Statement::bind)
 }
 
-/// Catalogs contain no characters beyond U+FFFF, and the servers refuse to compare with them. The comparison byte by byte
-/// sorts out what is found for the replacement text.
+/// Catalogs contain no characters beyond U+FFFF, and the servers refuse to compare with them. The comparison byte by
+/// byte sorts out what is found for the replacement text.
 fn comparable(text: &str) -> String {
     text.chars()
         .map(|c| {

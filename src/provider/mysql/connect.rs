@@ -1,4 +1,5 @@
-//! Opens sessions as the administrator: the first contact with a server, and each session's registration with the fence.
+//! Opens sessions as the administrator: the first contact with a server, and each session's registration with the
+//! fence.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -109,8 +110,8 @@ impl Sessions {
         self.pool.close().await;
     }
 
-    /// Connects and registers, which writes nothing if this process was superseded. The first session makes the first contact,
-    /// after checking which server it is; the others wait for that.
+    /// Connects and registers, which writes nothing if this process was superseded. The first session makes the first
+    /// contact, after checking which server it is; the others wait for that.
     async fn open(&self) -> Result<Session, ProviderError> {
         let mut session = Session::open(&self.config, &self.server, session::token()).await?;
         let mut known = self.profile.lock().await;

@@ -37,7 +37,8 @@ pub(super) async fn ours_of_schema(
     }
 }
 
-/// Whether an account that exists is the one that its claim describes. `grants` includes at least its rows of `mysql.db`.
+/// Whether an account that exists is the one that its claim describes. `grants` includes at least its rows of
+/// `mysql.db`.
 pub(super) fn ours_of_account(all: &[Claimed], user: &SqlName, grants: &[Grant]) -> Ours {
     let claimed = all.iter().find(|claimed| claimed.claim.names.role == *user);
     match claimed {
@@ -74,7 +75,8 @@ async fn is_empty(session: &mut Session, schema: &SqlName) -> Result<bool, Provi
     Ok(true)
 }
 
-/// Records in the claim that a CREATE is sent now. What was created before, or adopted, and is gone counts as to be created.
+/// Records in the claim that a CREATE is sent now. What was created before, or adopted, and is gone counts as to be
+/// created.
 pub(super) async fn begin(
     session: &mut Session,
     claimed: Option<&Claimed>,
@@ -98,8 +100,8 @@ pub(super) async fn begin(
     note(session, sql, &claimed.claim).await
 }
 
-/// Records in the claim what came of a CREATE. Without an answer of the server there is nothing to record, and what exists may
-/// come from a former CREATE whose answer was lost.
+/// Records in the claim what came of a CREATE. Without an answer of the server there is nothing to record, and what
+/// exists may come from a former CREATE whose answer was lost.
 pub(super) async fn ended(
     session: &mut Session,
     claimed: Option<&Claimed>,
@@ -173,8 +175,8 @@ async fn note(
     }
 }
 
-/// Handles what exists although a claim says that it is being created: we created it before a crash, or someone else did since
-/// it was looked for.
+/// Handles what exists although a claim says that it is being created: we created it before a crash, or someone else
+/// did since it was looked for.
 pub(super) async fn record_or_refuse(
     session: &mut Session,
     claimed: &Claimed,

@@ -69,8 +69,8 @@ async fn references(
         .collect()
 }
 
-/// Lists the statements that drop the views, routines, triggers and events that run as the user. Those of its own database
-/// are gone by then.
+/// Lists the statements that drop the views, routines, triggers and events that run as the user. Those of its own
+/// database are gone by then.
 pub(super) async fn definitions(
     session: &mut Session,
     user: &SqlName,

@@ -1,7 +1,7 @@
 //! Everything in which MySQL and MariaDB differ.
 //!
-//! The rest of this folder uses SQL that both understand, and asks this file (and `dialect_sql.rs`) for the rest. Sources:
-//! the MySQL 8.4 and 9.x reference manuals, the MariaDB knowledge base, and both servers themselves.
+//! The rest of this folder uses SQL that both understand, and asks this file (and `dialect_sql.rs`) for the rest.
+//! Sources: the MySQL 8.4 and 9.x reference manuals, the MariaDB knowledge base, and both servers themselves.
 
 use super::rows::Holder;
 use super::session::Session;

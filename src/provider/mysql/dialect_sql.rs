@@ -4,8 +4,8 @@ use super::dialect::Dialect;
 
 impl Dialect {
     /// Accounts: `user host locked expired lifetime max_connections queries_per_hour updates_per_hour logins_per_hour
-    /// transport locks_itself plugin hash is_role`. `lifetime` is the days after which the password expires, 0 for never,
-    /// NULL for the server's default; `transport` is 0 for any, 1 for TLS, 2 and more for a certificate.
+    /// transport locks_itself plugin hash is_role`. `lifetime` is the days after which the password expires, 0 for
+    /// never, NULL for the server's default; `transport` is 0 for any, 1 for TLS, 2 and more for a certificate.
     pub(super) fn accounts_sql(&self) -> &'static str {
         if self.is_mariadb() {
             "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host, \
@@ -80,7 +80,8 @@ impl Dialect {
         }
     }
 
-    /// Who has privileges on all schemas: `user host`. The bits of MariaDB that are left out are PROCESS and SHOW DATABASES.
+    /// Who has privileges on all schemas: `user host`. The bits of MariaDB that are left out are PROCESS and SHOW
+    /// DATABASES.
     pub(super) fn global_holders_sql(&self) -> &'static str {
         if self.is_mariadb() {
             "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host FROM mysql.global_priv \
@@ -93,8 +94,8 @@ impl Dialect {
         }
     }
 
-    /// Which sessions hold a lock on something in a schema, or one that keeps everything as it is: `id`. An error where the
-    /// server cannot tell.
+    /// Which sessions hold a lock on something in a schema, or one that keeps everything as it is: `id`. An error where
+    /// the server cannot tell.
     pub(super) fn lock_holders_sql(&self) -> &'static str {
         if self.is_mariadb() {
             // A plugin that is seldom installed; without it the error makes the caller look at the process list.

@@ -1,9 +1,9 @@
 //! Rights on a schema that do not come from its own user's row: those of everyone, and those that others have through a
 //! pattern. Pure; `catalog.rs` reads the rows.
 //!
-//! What everyone may do, each tenant may do with every other tenant's data: a row of `mysql.db` without a user counts for all
-//! users, and so do the rows of `PUBLIC` (MariaDB) and of the mandatory roles (MySQL). And a row for `app%` counts for each
-//! schema that ever gets such a name, whoever owns it.
+//! What everyone may do, each tenant may do with every other tenant's data: a row of `mysql.db` without a user counts
+//! for all users, and so do the rows of `PUBLIC` (MariaDB) and of the mandatory roles (MySQL). And a row for `app%`
+//! counts for each schema that ever gets such a name, whoever owns it.
 
 use std::fmt;
 
@@ -113,8 +113,8 @@ fn wildcards(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Who else can access a schema that exists. A manual grant on just this schema is what its owner or the platform team wants,
-/// even if the name was not escaped in it.
+/// Who else can access a schema that exists. A manual grant on just this schema is what its owner or the platform team
+/// wants, even if the name was not escaped in it.
 pub(super) fn standing(
     dialect: &Dialect,
     grants: &[Grant],
@@ -124,8 +124,8 @@ pub(super) fn standing(
     exposures(dialect, grants, schema, role, |fit| fit == Fit::Other)
 }
 
-/// Who else could access a schema that is to be created. Leftovers of an earlier schema of exactly this name do not count: they
-/// are revoked when it is created.
+/// Who else could access a schema that is to be created. Leftovers of an earlier schema of exactly this name do not
+/// count: they are revoked when it is created.
 pub(super) fn beforehand(
     dialect: &Dialect,
     grants: &[Grant],
@@ -161,8 +161,8 @@ fn exposures(
         .collect()
 }
 
-/// Warns the platform team about a server: who could access databases that do not exist yet. Patterns that only have a `_` are
-/// left out, because that is how most people write a name; they are reported once they reach a database.
+/// Warns the platform team about a server: who could access databases that do not exist yet. Patterns that only have a
+/// `_` are left out, because that is how most people write a name; they are reported once they reach a database.
 pub(super) fn warnings(
     dialect: &Dialect,
     grants: &[Grant],

@@ -8,8 +8,8 @@ use super::login_blockers;
 use super::rows::{Account, Grant};
 use crate::provider::{DatabaseFacts, Fingerprint, Ours, RoleFacts, SqlName};
 
-/// Privileges beyond the schema that do not let their holder see or change what belongs to others. For those that show the text
-/// of routines, in all schemas, the operator itself recommends the GRANT where a dump needs them.
+/// Privileges beyond the schema that do not let their holder see or change what belongs to others. For those that show
+/// the text of routines, in all schemas, the operator itself recommends the GRANT where a dump needs them.
 const HARMLESS: &[&str] = &[
     "BINLOG MONITOR",
     "CREATE TEMPORARY TABLES",

@@ -2,8 +2,8 @@
 //!
 //! Each session takes a named lock (`GET_LOCK`) with a random name and registers that name with its epoch and its
 //! connection id. The server frees the lock when the session ends, whatever ends it, so `IS_USED_LOCK` says at once
-//! whether a registered session still lives. Ids alone would not do: they start again at 1 when the server restarts, and
-//! neither server says when a connection began. The lock alone would not do either: any user may take a lock of any
+//! whether a registered session still lives. Ids alone would not do: they start again at 1 when the server restarts,
+//! and neither server says when a connection began. The lock alone would not do either: any user may take a lock of any
 //! name once it is free, so only the session with the id that registered it is the registered one.
 
 use std::time::{Duration, Instant};
@@ -148,8 +148,8 @@ enum Compare {
     This,
 }
 
-/// The registered sessions of this cluster: their tokens, and the connection ids of those that live. A lock that another
-/// session holds now belongs to that session.
+/// The registered sessions of this cluster: their tokens, and the connection ids of those that live. A lock that
+/// another session holds now belongs to that session.
 async fn registered(
     session: &mut Session,
     fence: &Fence,
@@ -207,8 +207,8 @@ async fn end_older(
     }
 }
 
-/// The epoch that was written first by someone else: this process's own if it was another provider of the process. Fails if it
-/// was a successor.
+/// The epoch that was written first by someone else: this process's own if it was another provider of the process.
+/// Fails if it was a successor.
 async fn entered_meanwhile(session: &mut Session, fence: &Fence) -> Result<i64, ProviderError> {
     match schema::standing(session, fence.cluster_id()).await?.epoch {
         Some(epoch) if epoch.process == fence.process() => Ok(epoch.number),

@@ -97,8 +97,8 @@ pub(super) async fn apply(
     }
 }
 
-/// Revokes whatever a row of `mysql.db` grants. By name, because MariaDB accepts ALL PRIVILEGES only from an account that has
-/// every privilege.
+/// Revokes whatever a row of `mysql.db` grants. By name, because MariaDB accepts ALL PRIVILEGES only from an account
+/// that has every privilege.
 pub(super) async fn revoke_all(
     session: &mut Session,
     dialect: &Dialect,

@@ -30,8 +30,8 @@ impl Sessions {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses a server with this identity, or with none yet, if it may not be worked on. Then it also retires the open sessions,
-    /// which may be with the former one.
+    /// Refuses a server with this identity, or with none yet, if it may not be worked on. Then it also retires the open
+    /// sessions, which may be with the former one.
     pub(super) fn recognize(&self, found: Option<&str>) -> Result<(), ProviderError> {
         let accepted = match found {
             Some(found) => self.identity().expected.check(found),
@@ -49,9 +49,9 @@ impl Sessions {
     }
 }
 
-/// Reads what only this server has: a random text that was created with the schema. It follows the data to a promoted replica,
-/// where MySQL's server UUID would change and stop the operator in the middle of a failover. MariaDB has nothing of the
-/// kind. `None` if the schema was never created.
+/// Reads what only this server has: a random text that was created with the schema. It follows the data to a promoted
+/// replica, where MySQL's server UUID would change and stop the operator in the middle of a failover. MariaDB has
+/// nothing of the kind. `None` if the schema was never created.
 pub(super) async fn read(session: &mut Session) -> Result<Option<String>, ProviderError> {
     let query = sqlx::query("SELECT value FROM db_operator.meta WHERE name = 'identity'");
     match session.rows("reading the server's identity", query).await {

@@ -65,8 +65,8 @@ async fn warnings(
     Ok(exposure::warnings(dialect, &grants, &global, &anonymous))
 }
 
-/// Creates what is missing of the operator's own schema on a server that was found with this identity. Returns the identity that
-/// it has then.
+/// Creates what is missing of the operator's own schema on a server that was found with this identity. Returns the
+/// identity that it has then.
 async fn register(
     sessions: &Sessions,
     found: Option<&str>,

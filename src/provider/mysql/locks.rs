@@ -1,5 +1,5 @@
-//! Describes what a statement waits for in vain: locks of other sessions and of prepared XA transactions, each with its age
-//! and the statement that ends it.
+//! Describes what a statement waits for in vain: locks of other sessions and of prepared XA transactions, each with its
+//! age and the statement that ends it.
 
 use std::fmt::Write as _;
 

@@ -71,8 +71,8 @@ pub(super) async fn login(
     }
 }
 
-/// A server can be set to make one user wait (`connection_control`, after wrong passwords from anyone), so this says nothing
-/// about the server. The administrator's sessions find out whether that answers.
+/// A server can be set to make one user wait (`connection_control`, after wrong passwords from anyone), so this says
+/// nothing about the server. The administrator's sessions find out whether that answers.
 fn too_slow(names: &Names, limit: Duration) -> ProviderError {
     ProviderError::Timeout {
         doing: format!("logging in as {}", names.role),

@@ -16,10 +16,11 @@ pub(super) struct SchemaPrivilege {
 #[derive(Debug, PartialEq, Eq)]
 enum Servers {
     Both,
-    /// Granted if the administrator has it, but not required: RDS's does not have it, and few owners of a schema use system
-    /// versioning.
+    /// Granted if the administrator has it, but not required: RDS's does not have it, and few owners of a schema use
+    /// system versioning.
     Mariadb,
-    /// From 11.3 on. Also granted if the administrator has it and not required: it only helps to dump other definers' routines.
+    /// From 11.3 on. Also granted if the administrator has it and not required: it only helps to dump other definers'
+    /// routines.
     NewMariadb,
 }
 

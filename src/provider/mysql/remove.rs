@@ -161,8 +161,8 @@ async fn run_in_schema(
     }
 }
 
-/// Describes why the server does not do something in a schema that is removed. What is in it belongs to its owner, so the
-/// failure says nothing about the server.
+/// Describes why the server does not do something in a schema that is removed. What is in it belongs to its owner, so
+/// the failure says nothing about the server.
 async fn refused(
     session: &mut Session,
     profile: &ServerProfile,

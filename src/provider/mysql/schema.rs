@@ -1,7 +1,7 @@
 //! The operator's own schema on the server, `db_operator`: who owns what, who leads, who is connected.
 //!
-//! Clusters share the tables, and only the administrator has privileges on them. Texts have a collation that tells any two
-//! different texts apart, even by trailing spaces.
+//! Clusters share the tables, and only the administrator has privileges on them. Texts have a collation that tells any
+//! two different texts apart, even by trailing spaces.
 
 use super::dialect::Dialect;
 use super::error;
@@ -21,7 +21,8 @@ pub(super) struct Standing {
     pub(super) epoch: Option<Epoch>,
 }
 
-/// Reads both in one answer, because the epoch on another server says nothing about this one. Empty if there is no schema.
+/// Reads both in one answer, because the epoch on another server says nothing about this one. Empty if there is no
+/// schema.
 pub(super) async fn standing(
     session: &mut Session,
     cluster_id: &str,
@@ -62,7 +63,8 @@ fn read_epoch(row: &Row) -> Result<Option<Epoch>, ProviderError> {
         .map(|(number, process)| Epoch { number, process }))
 }
 
-/// Creates the schema and its tables. Two processes may do so at the same time; only the `identity` of the first is kept.
+/// Creates the schema and its tables. Two processes may do so at the same time; only the `identity` of the first is
+/// kept.
 pub(super) async fn create(
     session: &mut Session,
     dialect: &Dialect,
@@ -113,8 +115,8 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Columns that were added after the first version of these tables. A former version that still writes while this one takes over
-/// leaves them out, so the layout stays the same.
+/// Columns that were added after the first version of these tables. A former version that still writes while this one
+/// takes over leaves them out, so the layout stays the same.
 const ADDED: &[(&str, &str, &str)] = &[
     ("claims", "database_begun", "BOOLEAN NULL"),
     ("claims", "role_begun", "BOOLEAN NULL"),

@@ -134,10 +134,10 @@ impl Session {
         self.registered = true;
     }
 
-    /// Runs a statement without parameters (DDL). It is built from what `ident.rs` returns; this is the only place of this provider
-    /// that sends assembled text. Each statement is a transaction of its own (`autocommit`), so one that was the victim of a
-    /// deadlock did nothing and is run again: processes that create or change accounts at the same time deadlock in the
-    /// server's own tables.
+    /// Runs a statement without parameters (DDL). It is built from what `ident.rs` returns; this is the only place of
+    /// this provider that sends assembled text. Each statement is a transaction of its own (`autocommit`), so one that
+    /// was the victim of a deadlock did nothing and is run again: processes that create or change accounts at the same
+    /// time deadlock in the server's own tables.
     pub(super) async fn run(&mut self, doing: &str, sql: String) -> Result<u64, Failure> {
         for _ in 1..TRIES {
             match self.run_once(doing, sql.clone()).await {
@@ -164,8 +164,8 @@ impl Session {
         Ok(self.outcome(doing, outcome)?.into_iter().map(Row).collect())
     }
 
-    /// Runs a statement with parameters, and counts the rows that it changed or matched. Runs it again if it was the victim of a
-    /// deadlock, like [`Session::run`].
+    /// Runs a statement with parameters, and counts the rows that it changed or matched. Runs it again if it was the
+    /// victim of a deadlock, like [`Session::run`].
     pub(super) async fn change<'q>(
         &mut self,
         doing: &str,
@@ -210,7 +210,8 @@ impl Session {
             .collect()
     }
 
-    /// Turns the outcome of a statement into a result. After an answer of the server, even a refusal, the session is sound.
+    /// Turns the outcome of a statement into a result. After an answer of the server, even a refusal, the session is
+    /// sound.
     fn outcome<T>(
         &mut self,
         doing: &str,
@@ -261,8 +262,8 @@ pub(super) fn lock_name(token: &str) -> String {
     format!("db_operator/{token}")
 }
 
-/// A row of an answer. The columns of the servers' catalogs have various types and collations, so a value is read as what it is
-/// asked for; each statement casts its numbers to SIGNED.
+/// A row of an answer. The columns of the servers' catalogs have various types and collations, so a value is read as
+/// what it is asked for; each statement casts its numbers to SIGNED.
 pub(super) struct Row(MySqlRow);
 
 impl Row {

@@ -16,8 +16,8 @@ const GROUPS: usize = 20;
 /// The most objects of a group that are named.
 const NAMED: usize = 20;
 
-/// `$1` is the user. For tables that are exclusively locked, the size is what the last VACUUM saw, because asking for it
-/// would wait for the lock. A definition counts as 1000 bytes.
+/// `$1` is the user. For tables that are exclusively locked, the size is what the last VACUUM saw, because asking for
+/// it would wait for the lock. A definition counts as 1000 bytes.
 const ASSESS: &str = "
 WITH tenant AS (
   SELECT oid, rolsuper, rolsuper OR rolbypassrls AS sees_all_rows FROM pg_roles WHERE rolname = $1

@@ -106,8 +106,8 @@ impl Postgresql {
         Session::open(&self.config, login).await
     }
 
-    /// Logs in as the administrator to a server that may be worked on. Nothing has been written in the session yet, and it
-    /// is not registered with the fence.
+    /// Logs in as the administrator to a server that may be worked on. Nothing has been written in the session yet, and
+    /// it is not registered with the fence.
     pub(super) async fn connect_to_known(&self, database: &str) -> Result<Session, ProviderError> {
         let mut session = self.connect(database).await?;
         let known = self.recognize(&mut session).await;
@@ -115,8 +115,8 @@ impl Postgresql {
     }
 }
 
-/// Whether the operator's own database does not exist (invalid_catalog_name), or is not open yet because of a crash between
-/// creating and opening it (object_not_in_prerequisite_state).
+/// Whether the operator's own database does not exist (invalid_catalog_name), or is not open yet because of a crash
+/// between creating and opening it (object_not_in_prerequisite_state).
 fn is_not_there_yet(failure: &Failure) -> bool {
     matches!(failure.code(), Some("3D000" | "55000"))
 }

@@ -11,8 +11,8 @@ use super::session::Session;
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{Change, Desired, Extension, ProviderError};
 
-/// What is inside, and what the server offers. `$1` names the wanted extensions, `$2` the database's user. The user also
-/// owns what belongs to a role that it is a member of, such as `pg_database_owner`, to which `public` belongs.
+/// What is inside, and what the server offers. `$1` names the wanted extensions, `$2` the database's user. The user
+/// also owns what belongs to a role that it is a member of, such as `pg_database_owner`, to which `public` belongs.
 const INSIDE: &str = "SELECT json_build_object(
   'schemas', (SELECT coalesce(json_object_agg(n.nspname, json_build_object(
       'owner', r.rolname, 'of_user', coalesce(pg_has_role(u.oid, n.nspowner, 'USAGE'), false))), '{}')

@@ -41,8 +41,8 @@ const NOTHING_NOTED: &str = "22012";
 const MARKS: std::ops::RangeInclusive<i32> = 1_000_000_000..=i32::MAX;
 
 impl Postgresql {
-    /// The mark that a database has to carry which is created under this claim. If the former one is gone, or was adopted, the
-    /// claim says from now on that it is to be created.
+    /// The mark that a database has to carry which is created under this claim. If the former one is gone, or was
+    /// adopted, the claim says from now on that it is to be created.
     pub(super) async fn mark_for(
         &self,
         session: &mut Session,

@@ -99,8 +99,8 @@ impl Postgresql {
         }
     }
 
-    /// Corrects whatever differs, in one transaction. If the database was just created, the same transaction records that in
-    /// its claim.
+    /// Corrects whatever differs, in one transaction. If the database was just created, the same transaction records
+    /// that in its claim.
     async fn hand_over(
         &self,
         session: &mut Session,

@@ -1,5 +1,5 @@
-//! What depends on a user and keeps it from being dropped: privileges, default privileges, policies and ownership, in other
-//! databases and on what all databases share. Anyone can do that to anyone.
+//! What depends on a user and keeps it from being dropped: privileges, default privileges, policies and ownership, in
+//! other databases and on what all databases share. Anyone can do that to anyone.
 
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! Takes from a user what others granted it or hung on it, so that it can be dropped.
 //!
-//! This happens in the databases of this cluster's claims. Objects that the user *owns* elsewhere are never dropped: they
-//! are in someone's database. If something is left, see `leftovers.rs`.
+//! This happens in the databases of this cluster's claims. Objects that the user *owns* elsewhere are never dropped:
+//! they are in someone's database. If something is left, see `leftovers.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -94,9 +94,9 @@ impl Postgresql {
         Ok(())
     }
 
-    /// Runs `DROP OWNED BY` in the session's database, where the user owns nothing. So it drops nothing, and only takes away
-    /// privileges and the user's part in policies. The server does that only with the privileges of their grantors, so these
-    /// are borrowed along with the user's.
+    /// Runs `DROP OWNED BY` in the session's database, where the user owns nothing. So it drops nothing, and only takes
+    /// away privileges and the user's part in policies. The server does that only with the privileges of their
+    /// grantors, so these are borrowed along with the user's.
     async fn drop_owned(
         &self,
         session: &mut Session,
@@ -139,8 +139,8 @@ impl Postgresql {
     }
 }
 
-/// Turns an error that blocks one step but none of the others into `None`: a missing privilege, a lock, a database that lets no
-/// one in. What is left is looked up again afterwards and reported.
+/// Turns an error that blocks one step but none of the others into `None`: a missing privilege, a lock, a database that
+/// lets no one in. What is left is looked up again afterwards and reported.
 pub(super) fn skip_if_blocked<T>(
     result: Result<T, ProviderError>,
 ) -> Result<Option<T>, ProviderError> {

@@ -153,8 +153,8 @@ impl From<sqlx::Error> for Kind {
     }
 }
 
-/// Whether the operator's own tables do not exist (undefined_table, invalid_schema_name) or are those of a former version
-/// (undefined_column). Everything else that a session in `db_operator` reads belongs to the server.
+/// Whether the operator's own tables do not exist (undefined_table, invalid_schema_name) or are those of a former
+/// version (undefined_column). Everything else that a session in `db_operator` reads belongs to the server.
 pub(super) fn is_nothing_there(failure: &Failure) -> bool {
     matches!(failure.code(), Some("42P01" | "3F000" | "42703"))
 }

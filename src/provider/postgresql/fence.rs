@@ -36,11 +36,11 @@ pub(super) const FORGET_THIS: &str =
     "DELETE FROM db_operator.sessions s USING pg_stat_get_activity(pg_backend_pid()) a
 WHERE s.pid = a.pid AND s.backend_start = a.backend_start";
 
-/// Whether the living session `a` is the one of the row `s`. Process ids are reused: a session of another role, or one that
-/// was registered before the server started, is over, whoever has its process id now. If the start is hidden from this
-/// administrator and the role had registered (a former administrator of another name), it is taken to be the same: "not
-/// permitted" is a better answer than a session that goes on. Rows of version 1 record neither role nor server start:
-/// there, only a visible start proves it.
+/// Whether the living session `a` is the one of the row `s`. Process ids are reused: a session of another role, or one
+/// that was registered before the server started, is over, whoever has its process id now. If the start is hidden from
+/// this administrator and the role had registered (a former administrator of another name), it is taken to be the same:
+/// "not permitted" is a better answer than a session that goes on. Rows of version 1 record neither role nor server
+/// start: there, only a visible start proves it.
 macro_rules! is_same_session {
     () => {
         "a.pid = s.pid AND CASE WHEN s.role_oid IS NULL OR s.server_start IS NULL THEN a.backend_start = s.backend_start
@@ -80,8 +80,8 @@ impl Postgresql {
         Ok(())
     }
 
-    /// Registers a session; enters the epoch first if this process has not done so yet. Once superseded, always superseded:
-    /// this process must not enter a second time.
+    /// Registers a session; enters the epoch first if this process has not done so yet. Once superseded, always
+    /// superseded: this process must not enter a second time.
     pub(super) async fn enter_fence(&self, session: &mut Session) -> Result<(), ProviderError> {
         if let Some(error) = self.superseded.get() {
             return Err(error.clone());
@@ -94,8 +94,8 @@ impl Postgresql {
         passed
     }
 
-    /// A process that has entered before registers first, which writes nothing if it was superseded. On an unknown server, it
-    /// first asks which one that is.
+    /// A process that has entered before registers first, which writes nothing if it was superseded. On an unknown
+    /// server, it first asks which one that is.
     async fn register_or_enter(&self, session: &mut Session) -> Result<(), ProviderError> {
         let mut mine = self.epoch.lock().await;
         if let Some(epoch) = *mine {

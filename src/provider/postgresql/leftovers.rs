@@ -1,7 +1,7 @@
 //! Users that could not be dropped because something of others still depends on them.
 //!
-//! Such a user is locked for good and left over: its claim stays, released, so that no one is given the name by surprise,
-//! and [`Postgresql::drop_left_over`] drops the user once nothing depends on it any more.
+//! Such a user is locked for good and left over: its claim stays, released, so that no one is given the name by
+//! surprise, and [`Postgresql::drop_left_over`] drops the user once nothing depends on it any more.
 
 use super::drop_owned::skip_if_blocked;
 use super::error::Failure;
@@ -17,8 +17,8 @@ const NAMED: usize = 10;
 /// How many left-over users are tried at a time.
 const TRIED_AT_ONCE: i64 = 20;
 
-/// Memberships that a left-over user must not have, and memberships in it. Those of the administrator stay, so that it can
-/// drop the user.
+/// Memberships that a left-over user must not have, and memberships in it. Those of the administrator stay, so that it
+/// can drop the user.
 const MEMBERSHIPS: &str = "SELECT g.rolname AS role, m.rolname AS member, b.rolname AS grantor
 FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
 LEFT JOIN pg_roles b ON b.oid = a.grantor
@@ -73,8 +73,8 @@ impl Postgresql {
         )))
     }
 
-    /// Revokes memberships one by one, so that one that may not be revoked does not block the others. Returns a sentence for
-    /// each that is left.
+    /// Revokes memberships one by one, so that one that may not be revoked does not block the others. Returns a
+    /// sentence for each that is left.
     async fn revoke_memberships(
         &self,
         session: &mut Session,
@@ -132,8 +132,8 @@ impl Postgresql {
     }
 }
 
-/// The claim is deleted first, and only if it was not taken back meanwhile; both go, or neither. It does not wait for an
-/// unexpected lock.
+/// The claim is deleted first, and only if it was not taken back meanwhile; both go, or neither. It does not wait for
+/// an unexpected lock.
 fn dropping(user: &str, cluster_id: &str) -> String {
     let body = format!(
         "BEGIN

@@ -1,5 +1,5 @@
-//! What blocks a removal other than sessions: prepared transactions, subscriptions and locks. Each is described with the
-//! statement that helps, where to run it, and as whom.
+//! What blocks a removal other than sessions: prepared transactions, subscriptions and locks. Each is described with
+//! the statement that helps, where to run it, and as whom.
 
 use serde::Deserialize;
 
@@ -19,9 +19,9 @@ const BLOCKERS: &str = "SELECT json_build_object(
     JOIN pg_database d ON d.oid = s.subdbid JOIN pg_roles r ON r.oid = s.subowner
     WHERE d.datname = $1 ORDER BY 1 LIMIT 5) s))::text";
 
-/// Who holds a lock that an ALTER or DROP of the database `$1` or of the role `$2` waits for: on the object itself, or as a
-/// writer of the catalogs that all databases share. The locks of a prepared transaction have no process, so it is found
-/// by its number.
+/// Who holds a lock that an ALTER or DROP of the database `$1` or of the role `$2` waits for: on the object itself, or
+/// as a writer of the catalogs that all databases share. The locks of a prepared transaction have no process, so it is
+/// found by its number.
 const HOLDERS: &str = "SELECT coalesce(json_agg(h), '[]')::text FROM (
   SELECT DISTINCT l.pid, r.rolname AS role, a.application_name AS application,
     extract(epoch FROM now() - a.xact_start)::bigint AS age,
@@ -77,8 +77,8 @@ struct Holder {
 }
 
 impl Postgresql {
-    /// What blocks the database until someone resolves it from inside. So the database is left open for that, and opened again
-    /// if an earlier try closed it.
+    /// What blocks the database until someone resolves it from inside. So the database is left open for that, and
+    /// opened again if an earlier try closed it.
     pub(super) async fn blocked_from_inside(
         &self,
         session: &mut Session,

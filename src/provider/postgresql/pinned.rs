@@ -1,7 +1,7 @@
 //! Settings that are sent in a session's startup packet.
 //!
-//! A database's owner may set nearly everything for all sessions in it (`ALTER DATABASE … SET`), and a role for its own.
-//! The startup packet takes precedence over both. Not pinned is what only a superuser may set
+//! A database's owner may set nearly everything for all sessions in it (`ALTER DATABASE … SET`), and a role for its
+//! own. The startup packet takes precedence over both. Not pinned is what only a superuser may set
 //! (`session_preload_libraries`, `event_triggers`, `session_replication_role`, `log_*`): a tenant cannot set it, and
 //! neither may an administrator who is no superuser. Event triggers, those of a login among them, are a superuser's to
 //! make. Only what changes what our statements do, or whether they are answered, is named; the driver pins `DateStyle`,
@@ -17,8 +17,8 @@ const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
 /// Whose settings a session must not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
-    /// Those of no tenant, in a database that is no tenant's. Settings of the server and of the administrator's role still
-    /// count: a server that was made read-only stays so.
+    /// Those of no tenant, in a database that is no tenant's. Settings of the server and of the administrator's role
+    /// still count: a server that was made read-only stays so.
     Outside,
     /// Those of a tenant's database, on a server of this version.
     Inside { version: u32 },

@@ -1,5 +1,5 @@
-//! Removes a database and its role: locks out, ends sessions, drops the database, then the role. Each step looks first, so a
-//! call after a crash continues where the former one stopped.
+//! Removes a database and its role: locks out, ends sessions, drops the database, then the role. Each step looks first,
+//! so a call after a crash continues where the former one stopped.
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ impl Postgresql {
         self.clear_and_drop(role).await
     }
 
-    /// Lets no one in any more. A session of the user may hold the very lock that this waits for, and come back as soon as it
-    /// was ended, so sessions are ended again between the tries.
+    /// Lets no one in any more. A session of the user may hold the very lock that this waits for, and come back as soon
+    /// as it was ended, so sessions are ended again between the tries.
     async fn lock_out(
         &self,
         session: &mut Session,
@@ -162,8 +162,8 @@ impl Postgresql {
             return Ok(Some(blocked));
         }
         if !row.owned {
-            // DROP DATABASE cannot run in a transaction, and outside of one a crash would leave a borrowed right behind. So
-            // the database first changes hands, in a transaction, and then the administrator may drop it.
+            // DROP DATABASE cannot run in a transaction, and outside of one a crash would leave a borrowed right
+            // behind. So the database first changes hands, in a transaction, and then the administrator may drop it.
             let take = vec![format!(
                 "ALTER DATABASE {} OWNER TO CURRENT_USER",
                 quoted(&row.name)
@@ -258,8 +258,8 @@ impl Postgresql {
     }
 }
 
-/// Statements that close the database, and undo what an owner can set to keep the server from dropping it. A database whose
-/// DROP was interrupted can only be dropped.
+/// Statements that close the database, and undo what an owner can set to keep the server from dropping it. A database
+/// whose DROP was interrupted can only be dropped.
 fn closing(database: &DatabaseRow) -> Vec<String> {
     let name = quoted(&database.name);
     let mut statements = Vec::new();

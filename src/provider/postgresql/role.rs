@@ -76,8 +76,8 @@ fn create(desired: &Desired, verifier: &Verifier) -> String {
     )
 }
 
-/// The options of an ALTER ROLE, and the changes to report. Attributes that are as they should be are never named, because
-/// only a superuser may name NOSUPERUSER.
+/// The options of an ALTER ROLE, and the changes to report. Attributes that are as they should be are never named,
+/// because only a superuser may name NOSUPERUSER.
 fn differences(
     row: &RoleRow,
     desired: &Desired,

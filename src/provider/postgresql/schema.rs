@@ -51,8 +51,8 @@ CREATE TABLE IF NOT EXISTS db_operator.sessions (
   PRIMARY KEY (pid, backend_start)
 )";
 
-/// What came after version 1. It runs on new tables and on those of a former version, any number of times. A former version
-/// that still works while the next one takes over may leave each of these columns out.
+/// What came after version 1. It runs on new tables and on those of a former version, any number of times. A former
+/// version that still works while the next one takes over may leave each of these columns out.
 const UPGRADE: &str = "
 ALTER TABLE db_operator.sessions ADD COLUMN IF NOT EXISTS role_oid oid;
 ALTER TABLE db_operator.sessions ADD COLUMN IF NOT EXISTS server_start timestamptz;
@@ -62,8 +62,8 @@ ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_id text;
 ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_mark integer;
 ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_mark integer";
 
-/// Version 1 recorded only that something was created, and did so beforehand. What exists is taken to be that; if nothing
-/// exists (no oid is 0), what comes later is something else.
+/// Version 1 recorded only that something was created, and did so beforehand. What exists is taken to be that; if
+/// nothing exists (no oid is 0), what comes later is something else.
 const IDENTIFY_ALL: &str = "UPDATE db_operator.claims c SET
   database_id = CASE WHEN created_database THEN coalesce(database_id, place.prefix
     || coalesce((SELECT oid FROM pg_database WHERE datname = c.database_name), 0)) END,
@@ -74,8 +74,8 @@ FROM (SELECT oid || '.' || 'db_operator.claims'::regclass::oid || '/' AS prefix
 WHERE (SELECT schema_version FROM db_operator.meta) < 2";
 
 impl Postgresql {
-    /// Creates the operator's own database. That needs no fence, because a fenced-off process finds the database in place; still,
-    /// only a leader does it.
+    /// Creates the operator's own database. That needs no fence, because a fenced-off process finds the database in
+    /// place; still, only a leader does it.
     pub(super) async fn create_own_database(&self) -> Result<(), ProviderError> {
         self.fence.check_held()?;
         let mut session = self
@@ -105,8 +105,8 @@ impl Postgresql {
         Ok(())
     }
 
-    /// Creates the tables, or upgrades those of a former version, if that is still to be done. Like the database itself, they
-    /// need no fence; still, only a leader creates them.
+    /// Creates the tables, or upgrades those of a former version, if that is still to be done. Like the database
+    /// itself, they need no fence; still, only a leader creates them.
     pub(super) async fn read_epoch_or_create_tables(
         &self,
         session: &mut Session,

@@ -74,7 +74,8 @@ impl Session {
         }
     }
 
-    /// Marks a session in the operator's own database as registered, so that it deletes its registration when it is closed.
+    /// Marks a session in the operator's own database as registered, so that it deletes its registration when it is
+    /// closed.
     pub(super) fn set_registered(&mut self) {
         self.registered = true;
     }
@@ -172,7 +173,8 @@ impl Session {
         result
     }
 
-    /// The only place where assembled text becomes a statement. All parts that came from outside were quoted by `ident.rs`.
+    /// The only place where assembled text becomes a statement. All parts that came from outside were quoted by
+    /// `ident.rs`.
     async fn script(&mut self, doing: &str, sql: String) -> Result<(), Failure> {
         self.begin();
         let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);

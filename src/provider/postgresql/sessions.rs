@@ -21,8 +21,8 @@ pub(super) enum Ending {
     Awaited,
 }
 
-/// Sessions in the database `$1` or of the role `$2`, and how they can be ended. Workers of the server itself have no role,
-/// and the server ends them. A subscriber elsewhere comes back for its slot as long as that exists.
+/// Sessions in the database `$1` or of the role `$2`, and how they can be ended. Workers of the server itself have no
+/// role, and the server ends them. A subscriber elsewhere comes back for its slot as long as that exists.
 const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname, s.slot_name::text,
   extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::bigint AS age,
   pg_has_role(r.oid, 'USAGE') OR (NOT r.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')) AS reachable,

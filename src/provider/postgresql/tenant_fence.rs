@@ -7,8 +7,8 @@ use super::session::{APPLICATION, Pinned, Session, column};
 use crate::provider::ProviderError;
 use crate::provider::pool::Session as _;
 
-/// Registers another session, by the name that it was opened with. Everyone can see and take that name, but only as their own
-/// role, and in a database that they may connect to.
+/// Registers another session, by the name that it was opened with. Everyone can see and take that name, but only as
+/// their own role, and in a database that they may connect to.
 const REGISTER_TENANT_SESSION: &str =
     "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)
 SELECT e.cluster_id, e.epoch, a.pid, a.backend_start, a.usesysid, pg_postmaster_start_time()
@@ -28,8 +28,8 @@ pub(super) struct Registration {
 }
 
 impl Postgresql {
-    /// Opens a session in another database. `outside` registers it with the fence before its first statement, with which the
-    /// session itself confirms that it is the one.
+    /// Opens a session in another database. `outside` registers it with the fence before its first statement, with
+    /// which the session itself confirms that it is the one.
     pub(super) async fn connect_inside(
         &self,
         outside: &mut Session,

@@ -53,8 +53,8 @@ impl Postgresql {
         }
     }
 
-    /// Closes the session and revokes what let the administrator in. `result`, what came of the work inside, passes through.
-    /// After a crash, the permission is a deviation that `apply_database` corrects.
+    /// Closes the session and revokes what let the administrator in. `result`, what came of the work inside, passes
+    /// through. After a crash, the permission is a deviation that `apply_database` corrects.
     pub(super) async fn close_tenant_session<T>(
         &self,
         tenant: TenantSession,
@@ -130,8 +130,8 @@ impl Postgresql {
     }
 }
 
-/// Decides whose fault an error inside a database is. Its owners can set what ends sessions, and hold locks that a login waits
-/// for. So it is the server's fault only if the server does not answer outside of the database either.
+/// Decides whose fault an error inside a database is. Its owners can set what ends sessions, and hold locks that a
+/// login waits for. So it is the server's fault only if the server does not answer outside of the database either.
 pub(super) fn blame(
     database: &SqlName,
     inside: ProviderError,
