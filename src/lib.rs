@@ -48,4 +48,6 @@ mod diagram;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod reserved_names;
+#[cfg(test)]
 mod testing;

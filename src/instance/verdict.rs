@@ -50,8 +50,7 @@ pub fn of_inspection(
     if found.read_only {
         let message = format!(
             "{} {} is read-only: point spec.host at the primary",
-            name(found.flavour),
-            found.version
+            found.flavour, found.version
         );
         return (InstanceReason::ReadOnly, message);
     }
@@ -65,7 +64,7 @@ pub fn of_inspection(
         return (InstanceReason::MissingPrivileges, message);
     }
     let tls = found.tls.as_deref().unwrap_or("no TLS");
-    let mut message = format!("{} {}, {tls}", name(found.flavour), found.version);
+    let mut message = format!("{} {}, {tls}", found.flavour, found.version);
     if let Some(first) = found.warnings.first() {
         message = format!(
             "{message}; {} to look at, all in status.warnings: {}; to mend that, run: {}",
@@ -147,14 +146,6 @@ fn flavour(flavour: provider::Flavour) -> Flavour {
         provider::Flavour::Postgresql => Flavour::PostgreSql,
         provider::Flavour::Mysql => Flavour::MySql,
         provider::Flavour::Mariadb => Flavour::MariaDb,
-    }
-}
-
-fn name(flavour: provider::Flavour) -> &'static str {
-    match flavour {
-        provider::Flavour::Postgresql => "PostgreSQL",
-        provider::Flavour::Mysql => "MySQL",
-        provider::Flavour::Mariadb => "MariaDB",
     }
 }
 

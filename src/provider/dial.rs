@@ -1,11 +1,11 @@
-//! Connecting to a server, without the 40 ms that sqlx 0.9.0 would wait each time.
+//! Connects to a server without the 40 ms that sqlx 0.9.0 would wait each time.
 //!
-//! That release leaves Nagle's algorithm on (transact-rs/sqlx#4335, mended after it): the end of a TLS handshake is a
+//! That release leaves Nagle's algorithm on (transact-rs/sqlx#4335, fixed after it): the end of a TLS handshake is a
 //! small packet that no answer follows, so the login behind it is held back until the server's delayed acknowledgement
-//! (RFC 896; Linux delays it by 40 ms). sqlx takes no socket of its caller's, but it takes the name of a Unix socket:
-//! so the TCP connection is made here, with `TCP_NODELAY`, and sqlx speaks through a Unix socket of this process to
-//! it. TLS is sqlx's as before, from end to end, for the host that the options name. Where a container may have no such
-//! socket, sqlx connects by itself, and is only slower.
+//! (RFC 896; Linux delays it by 40 ms). sqlx accepts no socket from its caller, but it accepts the name of a Unix
+//! socket: so the TCP connection is made here, with `TCP_NODELAY`, and sqlx speaks through a Unix socket of this
+//! process to it. TLS stays sqlx's, from end to end, for the host that the options name. Where a container may have no
+//! such socket, sqlx connects by itself, which is only slower.
 //!
 //! With the next release of sqlx this file goes, and its callers call `options.connect()`: see
 //! `doc/decisions/0020-a-connection-that-sends-at-once.md`.
@@ -23,7 +23,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
-/// sqlx takes up its end with its first step; later than this it was given up.
+/// sqlx takes its end of the relay right away; after this time it has been given up.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Logs in to PostgreSQL.
@@ -53,7 +53,7 @@ pub async fn mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection, sql
     connect(far, &name, &through, options).await
 }
 
-/// Through a socket of this name to the connection that was made, else without either.
+/// Connects through a socket of this name and the connection `far`, or directly if that is impossible.
 async fn connect<O>(
     far: TcpStream,
     name: &str,
@@ -80,7 +80,7 @@ fn fresh_name() -> String {
     format!("db-operator/{:032x}", rand::random::<u128>())
 }
 
-/// How a path says that it is such a name.
+/// Such a name as a path.
 fn abstract_path(name: &str) -> String {
     format!("\0{name}")
 }
@@ -94,7 +94,7 @@ impl End {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Where sqlx waits for a single byte, it takes the end of the connection for a byte that it does not know.
+    /// Where sqlx waits for a single byte, it takes the end of the connection for an unknown byte.
     fn explain(&self, error: sqlx::Error) -> sqlx::Error {
         match error {
             sqlx::Error::Protocol(_) if self.has_come() => {
@@ -130,17 +130,17 @@ async fn accept(listener: UnixListener) -> io::Result<UnixStream> {
     }
 }
 
-/// Where the kernel does not tell who it is, it is taken for us: otherwise nobody would ever be let in.
+/// If the kernel does not say who it is, it is taken to be us: otherwise no connection would ever be let in.
 fn is_ours(peer: Option<i32>) -> bool {
     peer.is_none_or(|pid| u32::try_from(pid) == Ok(std::process::id()))
 }
 
-/// Until our side ends. That the server did is passed on, and sqlx may still write: to a server that has answered the
-/// goodbye it says another one, of TLS.
+/// Copies in both directions until our side ends. The server's end is passed on, and sqlx may still write: after the
+/// server has answered its goodbye, it sends that of TLS.
 async fn carry(mut near: UnixStream, mut far: TcpStream, end: &End) {
     let (mut from_near, mut to_near) = near.split();
     let (mut from_far, mut to_far) = far.split();
-    // How either ended, sqlx hears from the end itself.
+    // sqlx learns how either direction ended from the end itself.
     let hear = async {
         let _ = tokio::io::copy(&mut from_far, &mut to_near).await;
         // Before sqlx can see it.

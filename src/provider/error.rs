@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-/// Why a provider could not do what it was asked. No message ever holds a password or a statement.
+/// Why a provider could not do what it was asked. No message ever contains a password or a statement with one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// No connection: the address does not resolve, nothing listens, the network drops, the server is starting.
-    #[error("cannot reach {server}: {detail}; check spec.host, spec.port and that the server runs")]
+    #[error(
+        "cannot reach {server}: {detail}; check spec.host, spec.port and that the server is running"
+    )]
     Unreachable {
         /// `host:port`.
         server: String,
         /// What the network or the server said.
         detail: String,
     },
-    /// No TLS connection under the mode that was asked for.
+    /// No TLS connection in the mode that was asked for.
     #[error(
         "cannot make a TLS connection to {server}: {detail}; check spec.tls, its CA, and the server's certificate"
     )]
@@ -23,7 +25,7 @@ pub enum ProviderError {
         /// What is wrong with it.
         detail: String,
     },
-    /// The server refused the administrator. After a rotation the Secret holds the new password: read it again.
+    /// The server refused the administrator. After a rotation the Secret contains the new password: read it again.
     #[error(
         "{server} refused the administrator's login: {detail}; check the Secret in spec.adminSecretRef"
     )]
@@ -33,7 +35,7 @@ pub enum ProviderError {
         /// What the server said.
         detail: String,
     },
-    /// The server has no connection slot left.
+    /// The server has no connection left.
     #[error("{server} has no free connection: {detail}")]
     TooManyConnections {
         /// `host:port`.
@@ -47,17 +49,17 @@ pub enum ProviderError {
         /// `host:port`.
         server: String,
     },
-    /// Another server answers than the one that is known. Nothing is changed there until somebody acknowledged it.
+    /// Another server answers than the known one. Nothing is changed there until someone acknowledges it.
     #[error(
-        "the server was {known} and is {found} now; nothing is changed there until that is acknowledged"
+        "the server was {known} and is now {found}; nothing is changed there until that is acknowledged"
     )]
     IdentityChanged {
-        /// The identity that is known.
+        /// The known identity.
         known: String,
         /// The identity of the one that answered.
         found: String,
     },
-    /// Something took longer than it may.
+    /// Something took longer than allowed.
     #[error("{doing} took longer than {limit:?}")]
     Timeout {
         /// What was tried.
@@ -65,15 +67,15 @@ pub enum ProviderError {
         /// How long it may take.
         limit: Duration,
     },
-    /// All connections that this process may have are in use. Says nothing of the server.
+    /// All connections that this process may have are in use. Says nothing about the server.
     #[error(
-        "no connection came free within {limit:?}; all that spec.maxConnections allows are at work"
+        "no connection became free within {limit:?}; all that spec.maxConnections allows are in use"
     )]
     AllInUse {
         /// How long it may take.
         limit: Duration,
     },
-    /// Another session holds a lock that is needed; it is tried again.
+    /// Another session holds a lock that is needed. It is tried again.
     #[error("{doing} waits for another session: {detail}")]
     Busy {
         /// What was tried.
@@ -81,7 +83,7 @@ pub enum ProviderError {
         /// What the server said.
         detail: String,
     },
-    /// A newer process leads this cluster's operator. This process must end.
+    /// A newer operator process leads for this cluster. This process must end.
     #[error(
         "a newer leader (epoch {newer}) works on this server; this process (epoch {mine:?}) has to end"
     )]
@@ -91,11 +93,11 @@ pub enum ProviderError {
         /// The epoch that the server holds.
         newer: i64,
     },
-    /// This process does not lead (any more), so it may not work on a server. It must end.
+    /// This process does not lead, or no longer does, so it may not work on a server. It must end.
     #[error("this process does not hold the lease, so it does not work on this server")]
     NotLeading,
     /// The claim is no longer what was observed.
-    #[error("the claim on {database:?} was changed by another writer; it is looked at again")]
+    #[error("the claim on {database:?} was changed by another writer; it is read again")]
     ClaimMoved {
         /// The claimed database.
         database: String,
@@ -110,13 +112,13 @@ pub enum ProviderError {
         /// The statement that grants it.
         grant: String,
     },
-    /// This server cannot hold what is wanted, however often it is tried. The message says what it can.
+    /// This server does not support what is wanted, however often it is tried. The message says what it does support.
     #[error("{0}")]
     Unsupported(String),
-    /// Something stands in the way that only a person can move. The message names it.
+    /// Something is in the way that only a person can remove. The message names it.
     #[error("{0}")]
     InTheWay(String),
-    /// An answer that nobody expected.
+    /// An unexpected answer.
     #[error("{doing} failed: {detail}")]
     Unexpected {
         /// What was tried.
@@ -124,18 +126,18 @@ pub enum ProviderError {
         /// What the server or the protocol said.
         detail: String,
     },
-    /// A session inside one tenant's database, or as its user, failed. Its owner can bring that about by settings of its
-    /// own, so it says nothing of the server. Made by [`Self::in_database`].
+    /// A session inside one tenant's database, or as its user, failed. The owner can cause that with settings of its
+    /// own, so it says nothing about the server. Created by [`Self::in_database`].
     #[error("database {database:?}: {}", inside(.source))]
     InDatabase {
         /// The database.
         database: String,
-        /// What would be said if the server as a whole had failed so.
+        /// The error as it would be if the server as a whole had failed.
         source: Box<ProviderError>,
     },
 }
 
-/// What is true of one database where an error is worded for a whole server.
+/// Words an error for one database where its own message is about the whole server.
 fn inside(error: &ProviderError) -> String {
     match error {
         ProviderError::Unreachable { detail, .. } => format!("the session ended: {detail}"),
@@ -153,24 +155,24 @@ fn inside(error: &ProviderError) -> String {
     }
 }
 
-/// What the outcome of a call tells of the server as a whole.
+/// What the outcome of a call says about the server as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// It answered, be it with a refusal.
+    /// It answered, even if with a refusal.
     Answers,
-    /// It is out of order, or too slow to be asked.
+    /// It is down, or too slow to be used.
     Down,
-    /// It is not the one that is known.
+    /// It is not the known one.
     Another,
     /// It was not asked.
     Nothing,
 }
 
 impl ProviderError {
-    /// Says that this came out of one tenant's database. To be used for everything that a session there, or one as its
-    /// user, answers once the server has taken the connection.
+    /// Marks this as an error from one tenant's database. Use it for every failure of a session there, or as its user,
+    /// once the server has accepted the connection.
     ///
-    /// What is true of the process or of the server as a whole stays as it is, and so does what is a sentence of its own.
+    /// Errors about the process or the server as a whole stay as they are, and so do those that are complete sentences.
     #[must_use]
     pub fn in_database(self, database: &str) -> Self {
         match self {
@@ -206,8 +208,8 @@ impl ProviderError {
         }
     }
 
-    /// Whether trying again later, without anybody changing anything, may help. What is not is `Stalled`, except
-    /// [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
+    /// Whether trying again later may help without anyone changing anything. Other errors make the object `Stalled`,
+    /// except [`Self::Superseded`] and [`Self::NotLeading`], which end the process.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.cause() {
@@ -231,11 +233,11 @@ impl ProviderError {
         }
     }
 
-    /// What it tells of the server as a whole, for its circuit breaker.
+    /// What it says about the server as a whole, for its circuit breaker.
     #[must_use]
     pub fn sign(&self) -> Sign {
         match self {
-            // A server that is down is found by the sessions that are in no tenant's database.
+            // Sessions outside tenants' databases find out whether the server is down.
             Self::InDatabase { source, .. } => match source.sign() {
                 Sign::Down => Sign::Nothing,
                 other @ (Sign::Answers | Sign::Another | Sign::Nothing) => other,
@@ -258,7 +260,7 @@ impl ProviderError {
         }
     }
 
-    /// Whether the server as a whole is out of order, or is another one, so that its instance has to be looked at.
+    /// Whether the server as a whole is down, or is another one, so that its instance has to be inspected.
     #[must_use]
     pub fn is_server_down(&self) -> bool {
         matches!(self.sign(), Sign::Down | Sign::Another)
@@ -270,11 +272,11 @@ impl ProviderError {
         matches!(self.cause(), Self::Superseded { .. } | Self::NotLeading)
     }
 
-    /// One stable word for reasons and metrics.
+    /// A stable word for reasons and metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
-            // A word for a failure of the server would be wrong here.
+            // Not the word for a failure of the whole server.
             Self::InDatabase { source, .. } => match source.sign() {
                 Sign::Down => "InDatabase",
                 Sign::Answers | Sign::Another | Sign::Nothing => source.category(),
@@ -300,94 +302,5 @@ impl ProviderError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SERVER: &str = "db.example:5432";
-
-    /// What a server that is down, full or read-only gives.
-    fn of_a_server() -> Vec<ProviderError> {
-        let (server, detail) = (SERVER.to_owned(), "its words".to_owned());
-        vec![
-            ProviderError::Unreachable {
-                server: server.clone(),
-                detail: detail.clone(),
-            },
-            ProviderError::Tls {
-                server: server.clone(),
-                detail: detail.clone(),
-            },
-            ProviderError::LoginRefused {
-                server: server.clone(),
-                detail: detail.clone(),
-            },
-            ProviderError::TooManyConnections {
-                server: server.clone(),
-                detail,
-            },
-            ProviderError::ReadOnly { server },
-            ProviderError::Timeout {
-                doing: "look at the schemas".to_owned(),
-                limit: Duration::from_secs(60),
-            },
-        ]
-    }
-
-    #[test]
-    fn a_databases_fault_says_nothing_of_the_server() {
-        for error in of_a_server() {
-            assert!(error.is_server_down(), "{error}");
-            let inside = error.clone().in_database("app");
-            assert_eq!(inside.sign(), Sign::Nothing, "{inside}");
-            assert!(!inside.is_server_down() && inside.is_retryable());
-            assert_eq!(inside.category(), "InDatabase");
-            let text = inside.to_string();
-            assert!(text.starts_with("database \"app\": "), "{text}");
-            for lie in [SERVER, "spec.", "primary", "administrator"] {
-                assert!(!text.contains(lie), "{text}");
-            }
-            assert_eq!(*inside.cause(), error);
-            assert_eq!(inside.clone().in_database("app"), inside);
-        }
-    }
-
-    #[test]
-    fn what_the_server_answered_inside_is_an_answer() {
-        let busy = ProviderError::Busy {
-            doing: "create the schema".to_owned(),
-            detail: "a lock".to_owned(),
-        };
-        let inside = busy.in_database("app");
-        assert_eq!((inside.sign(), inside.category()), (Sign::Answers, "Busy"));
-    }
-
-    #[test]
-    fn what_is_true_everywhere_keeps_its_meaning_inside() {
-        let changed = ProviderError::IdentityChanged {
-            known: "one".to_owned(),
-            found: "two".to_owned(),
-        };
-        let superseded = ProviderError::Superseded {
-            mine: Some(1),
-            newer: 2,
-        };
-        for error in [
-            changed.clone(),
-            superseded.clone(),
-            ProviderError::NotLeading,
-            ProviderError::Unsupported("why".to_owned()),
-        ] {
-            assert_eq!(error.clone().in_database("app"), error);
-            // Also where somebody put it inside by hand.
-            let inside = ProviderError::InDatabase {
-                database: "app".to_owned(),
-                source: Box::new(error.clone()),
-            };
-            assert_eq!(inside.sign(), error.sign());
-            assert_eq!(inside.ends_process(), error.ends_process());
-            assert_eq!(inside.is_retryable(), error.is_retryable());
-            assert_eq!(inside.category(), error.category());
-        }
-        assert!(superseded.ends_process() && changed.is_server_down());
-    }
-}
+#[path = "error_tests.rs"]
+mod tests;

@@ -1,12 +1,12 @@
 //! What a paused former leader can no longer do.
 //!
-//! The lease in Kubernetes elects, but it cannot stop a process that was paused and wakes up still believing that
-//! it leads. The server can: `db_operator` holds an epoch per cluster id. A process raises it at its first contact,
-//! ends the sessions of its predecessors, and registers each session of its own before the session's first other
-//! statement. A process that finds an epoch of somebody else where its own was has been superseded, and ends.
+//! The lease in Kubernetes elects, but it cannot stop a process that was paused and wakes up still believing that it
+//! leads. The server can: `db_operator` holds an epoch per cluster id. On its first contact, a process raises the epoch
+//! and ends the sessions of its predecessors; it registers each session of its own before the session's first other
+//! statement. A process that finds another process's epoch in the place of its own has been superseded, and ends.
 //!
-//! The order at first contact is what makes it safe: read the epoch, *then* ask the clock whether this process
-//! leads, then raise by compare-and-set. Whoever was paused in between loses the comparison.
+//! The order on first contact is what makes it safe: read the epoch, *then* ask the clock whether this process leads,
+//! then raise it by compare-and-set. A process that was paused in between loses the comparison.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ pub struct Epoch {
     pub process: String,
 }
 
-/// What a process does at its first contact with a server.
+/// What a process does on its first contact with a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The epoch is this process's own already: another connection of it came first.
+    /// The epoch is already this process's own: another of its connections came first.
     Join(i64),
-    /// Write the first epoch of this cluster id, unless somebody was faster.
+    /// Write the first epoch of this cluster id, unless another process was faster.
     Found(i64),
     /// Raise the epoch, unless it has moved.
     Raise {
@@ -46,22 +46,22 @@ pub enum Entry {
     },
 }
 
-/// What became of the epoch under which this process registers its sessions, where a server no longer takes it.
+/// What became of the epoch under which this process registers its sessions, if a server no longer accepts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tenure {
-    /// It stands there as it was.
+    /// It is still there.
     Held,
     /// Another process raised it: this one has to end.
     Superseded {
-        /// To this.
+        /// The epoch that stands now.
         newer: i64,
     },
-    /// The server is older than the epoch: it was made anew, or restored from a backup. To be entered again.
+    /// The server does not have the epoch: it was rebuilt, or restored from a backup. Enter it again.
     Forgotten,
 }
 
 impl Fence {
-    /// A fence for this process. `held` says by the clock whether it leads at this moment.
+    /// A fence for this process. `held` says by the clock whether the process leads at this moment.
     pub fn new(
         cluster_id: impl Into<String>,
         held: impl Fn() -> bool + Send + Sync + 'static,
@@ -79,13 +79,13 @@ impl Fence {
         &self.cluster_id
     }
 
-    /// What tells this process from all others.
+    /// What tells this process apart from all others.
     #[must_use]
     pub fn process(&self) -> &str {
         &self.process
     }
 
-    /// Whether this process leads, asked when it matters.
+    /// Checks whether this process leads at this moment.
     pub fn check_held(&self) -> Result<(), ProviderError> {
         if (self.held)() {
             Ok(())
@@ -94,7 +94,7 @@ impl Fence {
         }
     }
 
-    /// What to do at first contact, from what the server holds. To be called before [`Self::check_held`].
+    /// What to do on first contact, from what the server holds. Call it before [`Self::check_held`].
     #[must_use]
     pub fn entry(&self, standing: Option<&Epoch>) -> Entry {
         match standing {
@@ -108,7 +108,7 @@ impl Fence {
     }
 
     /// What became of the epoch `mine`, from what the server holds now. Epochs only rise, so a lower one, or none, is
-    /// one of before.
+    /// from before.
     #[must_use]
     pub fn tenure(&self, mine: i64, standing: Option<&Epoch>) -> Tenure {
         match standing {
@@ -117,7 +117,7 @@ impl Fence {
                 if epoch.number == mine {
                     Tenure::Held
                 } else {
-                    // Another connection of this process entered again already.
+                    // Another connection of this process has already entered again.
                     Tenure::Forgotten
                 }
             }

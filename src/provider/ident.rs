@@ -1,14 +1,15 @@
 //! SQL names, and the only place that quotes identifiers and string literals.
 //!
-//! Every statement that cannot take a parameter (DDL) is built from what this file returns. The rules of quoting
-//! depend on settings of the session, so each provider pins them when it connects: PostgreSQL
+//! Every statement that cannot take parameters (DDL) is built from what this file returns. The rules of quoting depend
+//! on settings of the session, so each provider pins these when it connects: PostgreSQL
 //! `standard_conforming_strings = on`, MySQL and MariaDB an `sql_mode` without `ANSI_QUOTES` and
 //! `NO_BACKSLASH_ESCAPES`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest name that every engine keeps as it is, in bytes. PostgreSQL cuts what is longer, with a notice only.
+/// The longest name that every engine keeps as it is, in bytes. PostgreSQL truncates longer ones with no more than a
+/// notice.
 pub const MAX_NAME_BYTES: usize = 63;
 
 /// The name of a database, role, schema or extension: 1 to 63 bytes without control characters.
@@ -33,7 +34,7 @@ pub enum InvalidName {
         /// Its length.
         bytes: usize,
     },
-    /// It holds a control character, such as a line break or NUL.
+    /// It contains a control character, such as a line break or NUL.
     #[error("the SQL name {name:?} holds the control character {found:?}; remove it")]
     ControlCharacter {
         /// The name.
@@ -44,7 +45,7 @@ pub enum InvalidName {
 }
 
 impl SqlName {
-    /// Takes a name as it is: nothing is trimmed, folded or cut.
+    /// Takes a name as it is: nothing is trimmed, folded or truncated.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
         if name.is_empty() {
@@ -101,13 +102,13 @@ impl FromStr for SqlName {
     }
 }
 
-/// A name that a catalog gave, as an identifier in PostgreSQL.
+/// A name from a catalog, as an identifier in PostgreSQL.
 #[must_use]
 pub fn postgresql_identifier(name: &str) -> String {
     quoted(name, '"')
 }
 
-/// A name that a catalog gave, or the pattern of a GRANT, as an identifier in MySQL and MariaDB.
+/// A name from a catalog, or the pattern of a GRANT, as an identifier in MySQL and MariaDB.
 #[must_use]
 pub fn mysql_identifier(name: &str) -> String {
     quoted(name, '`')

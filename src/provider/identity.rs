@@ -1,9 +1,9 @@
-//! Which server may be worked on: the one that is known, or the one that somebody acknowledged.
+//! Which server may be worked on: the known one, or the one that was acknowledged in its place.
 //!
-//! What answers at an address can change at any moment (a name in DNS, a server made anew), so each session is asked
-//! when it is opened, before anything is written in it but its registration with the fence, which needs an epoch that
-//! this process wrote there. Whoever looks only now and then makes claims on a server that is nobody's, and takes a
-//! database that is still on the other one for gone.
+//! The server behind an address can change at any moment (a DNS name, a rebuilt server). So each session is checked
+//! when it is opened, before anything is written in it except its registration with the fence, which needs an epoch
+//! that this process wrote there. Checking only now and then would put claims on a stranger's server, and take a
+//! database that is still on the other server for gone.
 
 use super::ProviderError;
 
@@ -15,10 +15,10 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// The server that is known, and the other one that somebody acknowledged in its place.
+    /// The known server, and another one that was acknowledged in its place.
     #[must_use]
     pub fn new(known: Option<&str>, acknowledged: Option<&str>) -> Self {
-        // An acknowledgement stays on its object, and is worth nothing once it was followed.
+        // An acknowledgement stays on its object, and means nothing once it was followed.
         let other = |acknowledged: &&str| known.is_some_and(|known| known != *acknowledged);
         Self {
             known: known.map(str::to_owned),
@@ -32,8 +32,8 @@ impl Expected {
         self.known.is_none()
     }
 
-    /// Whether sessions that were opened under this may be with a server that `next` does not mean. The first server that
-    /// becomes known is the one of the sessions that found it out.
+    /// Whether sessions that were opened under this may be with a server that `next` does not accept. The first server
+    /// that becomes known is the one of the sessions that discovered it.
     pub(super) fn differs(&self, next: &Self) -> bool {
         !self.is_any() && self != next
     }
@@ -45,7 +45,7 @@ impl Expected {
             || self.acknowledged.as_deref() == Some(found)
     }
 
-    /// The same as a result.
+    /// Like [`Self::accepts`], as a result.
     pub(super) fn check(&self, found: &str) -> Result<(), ProviderError> {
         match &self.known {
             Some(known) if !self.accepts(found) => Err(ProviderError::IdentityChanged {
@@ -56,8 +56,9 @@ impl Expected {
         }
     }
 
-    /// The identity to give to a server that has none yet. Where another one is known, that is `proposed` to whoever
-    /// has to acknowledge it, and given once it was: also by a process that began since and proposes another.
+    /// The identity to give to a server that has none yet. If another server is known, `proposed` is shown for
+    /// acknowledgement first, and given once it was acknowledged: also by a process that started since and proposes
+    /// another one.
     pub(super) fn founding(
         &self,
         proposed: &str,

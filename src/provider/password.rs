@@ -1,7 +1,7 @@
-//! Which passwords can be used: decided before anything is claimed, hashed or made.
+//! Which passwords can be used. This is decided before anything is claimed, hashed or created.
 //!
-//! A password may come from a Secret that somebody else wrote, so it may be anything: its length is looked at before it
-//! is, and what is said of it never shows it.
+//! A password may come from a Secret that someone else wrote, so it may be anything: its length is checked before its
+//! content, and messages about it never show it.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,15 @@ use secrecy::SecretString;
 use super::Flavour;
 
 /// The most bytes of a password for MySQL and MariaDB: MySQL's `caching_sha2_password` checks no more
-/// (`MAX_PLAINTEXT_LENGTH` of its plugin, with the NUL at the end), and option files of the dump tools have lines of 4 KiB.
+/// (`MAX_PLAINTEXT_LENGTH` of its plugin, with the NUL at the end), and option files of the dump tools have lines of 4
+/// KiB.
 const MYSQL_LONGEST: usize = 255;
 
 /// The most bytes of a password for PostgreSQL. The server and libpq have no limit since version 14; poolers, drivers
 /// and libpq before it take this much.
 const POSTGRESQL_LONGEST: usize = 1024;
 
-/// Why a password cannot be used. Each sentence goes on after "the password".
+/// Why a password cannot be used. Each message continues a sentence that begins with "the password".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// It is too long.
@@ -28,21 +29,21 @@ pub enum Unusable {
         /// The longest that can be used.
         longest: usize,
         /// For which server.
-        server: &'static str,
+        server: Flavour,
     },
     /// It is not UTF-8.
     #[error("is not UTF-8 text: write letters, digits and punctuation")]
     NotText,
-    /// It holds a NUL, which ends a text on every server and in every client.
+    /// It contains a NUL, which ends a text on every server and in every client.
     #[error("holds a NUL character (U+0000), which no client can send: take it out")]
     Nul,
-    /// It holds control characters that clients refuse.
+    /// It contains control characters that clients refuse.
     #[error(
         "has control characters ({0}), which SASLprep (RFC 4013) prohibits in a login with SCRAM: take them out, also a \
          line break at its end"
     )]
     Control(String),
-    /// It holds other characters that clients refuse.
+    /// It contains other characters that clients refuse.
     #[error("has characters that SASLprep (RFC 4013) prohibits in a login with SCRAM: use others")]
     Prohibited,
 }
@@ -56,21 +57,17 @@ pub fn longest(flavour: Flavour) -> usize {
     }
 }
 
-/// What is said of a password of this length, which is too long.
+/// The refusal of a password of this length, which is too long.
 #[must_use]
 pub fn too_long(flavour: Flavour, bytes: usize) -> Unusable {
     Unusable::TooLong {
         bytes,
         longest: longest(flavour),
-        server: match flavour {
-            Flavour::Postgresql => "PostgreSQL",
-            Flavour::Mysql => "MySQL",
-            Flavour::Mariadb => "MariaDB",
-        },
+        server: flavour,
     }
 }
 
-/// Takes a password that the server, its clients and the dump tools can use.
+/// Accepts a password that the server, its clients and the dump tools can use.
 pub fn usable(flavour: Flavour, password: &[u8]) -> Result<SecretString, Unusable> {
     if password.len() > longest(flavour) {
         return Err(too_long(flavour, password.len()));
@@ -81,14 +78,14 @@ pub fn usable(flavour: Flavour, password: &[u8]) -> Result<SecretString, Unusabl
     }
     match flavour {
         Flavour::Postgresql => prohibited(text).map_or(Ok(()), Err)?,
-        // Verbatim on the wire, and option files have an escape for what ends a line.
+        // It goes over the wire verbatim, and option files can escape what ends a line.
         Flavour::Mysql | Flavour::Mariadb => {}
     }
     Ok(SecretString::from(text))
 }
 
-/// What makes a password one that clients of PostgreSQL refuse to log in with. Of its characters only control characters
-/// are named.
+/// Why clients of PostgreSQL would refuse to log in with this password, if they would. Names no characters of it but
+/// control characters.
 #[must_use]
 pub fn prohibited(password: &str) -> Option<Unusable> {
     stringprep::saslprep(password).err()?;

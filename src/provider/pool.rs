@@ -1,51 +1,53 @@
 //! Few connections, each bounded in time.
 //!
-//! `max_connections` counts everything that this process holds open on a server: sessions at work, visits to other
-//! databases, logins, and idle sessions kept for later. A slot is the right to have one connection open. Half of the
-//! slots are for visits and logins alone: each new database needs one of either kind for about as long, and a visit
-//! in a session's slot would close an idle one that is opened again at once.
+//! `max_connections` counts everything that this process holds open on a server: sessions at work, sessions inside
+//! tenants' databases, logins, and idle sessions that are kept. A slot is the right to have one connection open. Half
+//! of the slots are only for connections that are used once (tenants' databases and logins): each new database needs
+//! one of either kind for about as long, and such a connection in a kept session's slot would close an idle session
+//! that is opened again at once.
 //!
-//! Turns at the slots go round the namespaces ([`super::places`]), so that nobody's flood keeps the others waiting.
+//! The namespaces take turns at the slots ([`super::slots`]), so that a flood from one does not make the others wait.
 //!
-//! A library's pool was not used because the reason why a session could not be opened (superseded, read-only,
-//! refused, no slot on the server) has to arrive as it was, and because visits to other databases share the limit.
+//! This is not a library's pool, because the reason why a session could not be opened (superseded, read-only, refused,
+//! no connection left on the server) has to reach the caller unchanged, and because connections to tenants' databases
+//! share the limit: see `doc/decisions/0005-a-pool-of-our-own.md`.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-pub(super) use super::places::Slot;
-use super::places::{Closed, Kind, Places};
+pub(super) use super::slots::Slot;
+use super::slots::{Closed, Kind, Slots};
 use super::{ProviderError, Timeouts, Usage};
 
 /// What a pool needs to know of a session.
 pub(super) trait Session: Send + Sized + 'static {
-    /// Whether it is between two statements, outside any transaction, so that somebody else may use it.
+    /// Whether it is between two statements and outside any transaction, so that another caller may use it.
     fn is_reusable(&self) -> bool;
 
-    /// Whether the server still answers it. Takes no longer than [`PING`].
+    /// Checks whether the server still answers it. Takes no longer than [`PING`].
     fn pulse(&mut self) -> impl Future<Output = Pulse> + Send;
 
     /// Says goodbye to the server.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What a server in order is given to answer a ping.
+/// How long a healthy server may take to answer a ping.
 pub(super) const PING: Duration = Duration::from_secs(1);
 
-/// What came back when a session was asked for a sign of life.
+/// What came back from a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pulse {
     /// An answer.
     Alive,
     /// The session was ended.
     Ended,
-    /// Nothing in time, which is to be expected of the others, too.
+    /// Nothing in time, which is to be expected of the other sessions too.
     Silent,
 }
 
-/// The pulse, from what came of a ping.
+/// Turns the result of a ping into a [`Pulse`].
 pub(super) async fn pulse<E>(ping: impl Future<Output = Result<(), E>>) -> Pulse {
     match tokio::time::timeout(PING, ping).await {
         Ok(Ok(())) => Pulse::Alive,
@@ -60,39 +62,38 @@ pub(super) struct Pool<S: Session> {
 }
 
 struct Shared<S> {
-    /// For sessions that are kept, and for connections that are not; none of those where there is only one connection
-    /// for everything.
-    places: Places,
+    /// There is no one-off slot where one connection has to do for everything.
+    slots: Slots,
     timeouts: Timeouts,
     idle: Mutex<Idle<S>>,
 }
 
 struct Idle<S> {
-    /// The one used last is at the back.
+    /// The most recently used one is at the back.
     sessions: VecDeque<(S, Instant)>,
     reaper_runs: bool,
-    /// How often all sessions were given up.
+    /// How often all sessions were retired.
     generation: u64,
 }
 
-/// A session in use; it goes back when dropped, unless something about it is unfinished.
+/// A session in use. It goes back to the pool when dropped, unless it is in the middle of something.
 pub(super) struct Lease<S: Session> {
-    /// `None` only while dropping.
+    /// `None` only while it is dropped.
     session: Option<S>,
     shared: Arc<Shared<S>>,
-    /// That of the pool when the session was taken or opened.
+    /// The pool's generation when the session was taken or opened.
     generation: u64,
     /// Given back after the session.
     _slot: Slot,
 }
 
 impl<S: Session> Pool<S> {
-    /// A pool of `size` connections; opens none.
+    /// A pool of `size` connections. Opens none yet.
     pub(super) fn new(size: u32, timeouts: Timeouts) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX).max(1);
-        let visits = size / 2;
+        let one_off = size / 2;
         let shared = Shared {
-            places: Places::new(size - visits, visits),
+            slots: Slots::new(size - one_off, one_off),
             timeouts,
             idle: Mutex::new(Idle {
                 sessions: VecDeque::new(),
@@ -107,24 +108,24 @@ impl<S: Session> Pool<S> {
 
     /// What is open at the moment.
     pub(super) fn usage(&self) -> Usage {
-        let places = &self.shared.places;
+        let slots = &self.shared.slots;
         Usage {
-            busy: places.taken(Kind::Session) + places.taken(Kind::Visit),
+            busy: slots.taken(Kind::Kept) + slots.taken(Kind::OneOff),
             idle: self.shared.lock().sessions.len(),
-            limit: places.size(Kind::Session) + places.size(Kind::Visit),
+            limit: slots.size(Kind::Kept) + slots.size(Kind::OneOff),
         }
     }
 
-    /// A slot for a session that is kept; waits its turn.
+    /// Takes a slot for a session that is kept. Waits its turn.
     pub(super) async fn slot(&self) -> Result<Slot, ProviderError> {
-        let [slot] = self.take([Kind::Session]).await?;
+        let [slot] = self.take([Kind::Kept]).await?;
         Ok(slot)
     }
 
-    /// A slot for a connection that is closed after use; waits its turn.
-    pub(super) async fn visit(&self) -> Result<Slot, ProviderError> {
-        if self.has_visits() {
-            let [slot] = self.take([Kind::Visit]).await?;
+    /// Takes a slot for a connection that is closed after use. Waits its turn.
+    pub(super) async fn one_off_slot(&self) -> Result<Slot, ProviderError> {
+        if self.has_one_off_slots() {
+            let [slot] = self.take([Kind::OneOff]).await?;
             return Ok(slot);
         }
         let slot = self.slot().await?;
@@ -132,32 +133,33 @@ impl<S: Session> Pool<S> {
         Ok(slot)
     }
 
-    /// One of each, for a visit that needs a session beside it. Holds neither while it waits.
-    pub(super) async fn two_slots(&self) -> Result<(Slot, Slot), ProviderError> {
-        if !self.has_visits() {
+    /// Takes one of each, for a session inside a tenant's database and the kept one that it needs beside it. Holds
+    /// neither while it waits.
+    pub(super) async fn slots_for_tenant(&self) -> Result<(Slot, Slot), ProviderError> {
+        if !self.has_one_off_slots() {
             return Err(ProviderError::Unsupported(
                 "extensions, schemas and backups need two connections: set the instance's spec.maxConnections to 2 or more"
                     .to_owned(),
             ));
         }
-        let [session, visit] = self.take([Kind::Session, Kind::Visit]).await?;
-        Ok((session, visit))
+        let [kept, one_off] = self.take([Kind::Kept, Kind::OneOff]).await?;
+        Ok((kept, one_off))
     }
 
-    fn has_visits(&self) -> bool {
-        self.shared.places.size(Kind::Visit) > 0
+    fn has_one_off_slots(&self) -> bool {
+        self.shared.slots.size(Kind::OneOff) > 0
     }
 
     async fn take<const N: usize>(&self, kinds: [Kind; N]) -> Result<[Slot; N], ProviderError> {
         let limit = self.shared.timeouts.acquire;
-        match tokio::time::timeout(limit, self.shared.places.take(kinds)).await {
+        match tokio::time::timeout(limit, self.shared.slots.take(kinds)).await {
             Ok(Ok(slots)) => Ok(slots),
             Ok(Err(Closed)) => Err(closed()),
             Err(_) => Err(ProviderError::AllInUse { limit }),
         }
     }
 
-    /// An idle session, or the one that `open` makes. `open` is not started when an idle one is there.
+    /// Takes an idle session, or opens one with `open`, which is not polled when there is an idle one.
     pub(super) async fn session<F>(&self, slot: Slot, open: F) -> Result<Lease<S>, ProviderError>
     where
         F: Future<Output = Result<S, ProviderError>> + Send,
@@ -178,23 +180,23 @@ impl<S: Session> Pool<S> {
         })
     }
 
-    /// Gives up all sessions: those that are idle now, those in use when they are given back. They may be with another
-    /// server than a new one.
+    /// Retires all sessions: idle ones now, those in use when they are given back. They may belong to another server
+    /// than a new one would.
     pub(super) fn retire(&self) {
         self.shared.lock().generation += 1;
         self.shared.drop_idle();
     }
 
-    /// Closes idle sessions until the holders of slots can each have a connection open within the limit.
+    /// Closes idle sessions until each holder of a slot can open a connection within the limit.
     async fn make_room(&self) {
         while let Some(session) = self.surplus() {
             session.close().await;
         }
     }
 
-    /// Closes the idle sessions and refuses everything from now on.
+    /// Closes the idle sessions, and refuses every request from now on.
     pub(super) async fn close(&self) {
-        self.shared.places.close();
+        self.shared.slots.close();
         loop {
             let session = self.shared.lock().sessions.pop_front();
             match session {
@@ -207,7 +209,7 @@ impl<S: Session> Pool<S> {
     async fn idle(&self) -> Option<S> {
         loop {
             let (mut session, _) = self.shared.lock().sessions.pop_back()?;
-            // One round trip, and a session that the server or a new leader ended is nobody's error.
+            // This costs one round trip, and then a session that the server or a new leader ended causes no error.
             match session.pulse().await {
                 Pulse::Alive => return Some(session),
                 Pulse::Ended => {}
@@ -218,15 +220,15 @@ impl<S: Session> Pool<S> {
 
     fn surplus(&self) -> Option<S> {
         let mut idle = self.shared.lock();
-        let in_use = self.shared.places.taken(Kind::Session);
-        if idle.sessions.len() + in_use > self.shared.places.size(Kind::Session) {
+        let in_use = self.shared.slots.taken(Kind::Kept);
+        if idle.sessions.len() + in_use > self.shared.slots.size(Kind::Kept) {
             idle.sessions.pop_front().map(|(session, _)| session)
         } else {
             None
         }
     }
 
-    /// One task per pool closes what was idle for too long; it ends with the pool.
+    /// Starts the one task of this pool that closes sessions which were idle for too long. It ends with the pool.
     fn start_reaper(&self) {
         let mut idle = self.shared.lock();
         if idle.reaper_runs {
@@ -255,7 +257,7 @@ impl<S> Shared<S> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the sockets of all idle sessions, without a goodbye.
+    /// Closes the sockets of all idle sessions without saying goodbye.
     fn drop_idle(&self) {
         let dropped = std::mem::take(&mut self.lock().sessions);
         drop(dropped);
@@ -296,9 +298,9 @@ impl<S: Session> DerefMut for Lease<S> {
 
 impl<S: Session> Drop for Lease<S> {
     fn drop(&mut self) {
-        // A session in the middle of something is dropped, which closes its socket.
+        // A session in the middle of something is dropped instead, which closes its socket.
         if let Some(session) = self.session.take().filter(Session::is_reusable)
-            && !self.shared.places.is_closed()
+            && !self.shared.slots.is_closed()
         {
             let mut idle = self.shared.lock();
             if idle.generation == self.generation {

@@ -17,12 +17,12 @@ impl Session for Sound {
 }
 
 #[tokio::test]
-async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
+async fn a_one_off_connection_costs_no_idle_session_its_slot_and_keeps_the_limit() {
     let pool: Pool<Sound> = Pool::new(3, Timeouts::default());
     let open = || async { Ok(Sound) };
     let one = pool.session(pool.slot().await.unwrap(), open()).await;
     let two = pool.session(pool.slot().await.unwrap(), open()).await;
-    assert_eq!(pool.shared.places.taken(Kind::Session), 2);
+    assert_eq!(pool.shared.slots.taken(Kind::Kept), 2);
     let usage = |busy, idle| Usage {
         busy,
         idle,
@@ -31,11 +31,11 @@ async fn a_visit_costs_no_idle_session_its_place_and_keeps_the_limit() {
     assert_eq!(pool.usage(), usage(2, 0));
     drop((one.unwrap(), two.unwrap()));
 
-    let visit = pool.visit().await.unwrap();
+    let one_off = pool.one_off_slot().await.unwrap();
     assert_eq!(pool.usage(), usage(1, 2));
     assert_eq!(pool.shared.lock().sessions.len(), 2);
-    assert_eq!(pool.shared.places.taken(Kind::Visit), 1);
-    drop(visit);
+    assert_eq!(pool.shared.slots.taken(Kind::OneOff), 1);
+    drop(one_off);
 }
 
 /// A session with a server from which nothing comes back.
@@ -99,26 +99,26 @@ async fn sessions_that_were_given_up_do_not_come_back() {
 }
 
 #[tokio::test]
-async fn the_only_connection_is_given_up_for_a_visit() {
+async fn the_only_connection_is_given_up_for_a_one_off_one() {
     let pool: Pool<Sound> = Pool::new(1, Timeouts::default());
     let slot = pool.slot().await.unwrap();
     drop(pool.session(slot, async { Ok(Sound) }).await.unwrap());
-    let _visit = pool.visit().await.unwrap();
+    let _one_off = pool.one_off_slot().await.unwrap();
     assert!(pool.shared.lock().sessions.is_empty());
-    assert!(pool.two_slots().await.is_err());
+    assert!(pool.slots_for_tenant().await.is_err());
 }
 
 #[tokio::test]
-async fn half_of_the_connections_are_for_visits() {
-    for (limit, sessions, visits) in [(2, 1, 1), (3, 2, 1), (4, 2, 2), (5, 3, 2)] {
+async fn half_of_the_slots_are_one_off() {
+    for (limit, kept, one_off) in [(2, 1, 1), (3, 2, 1), (4, 2, 2), (5, 3, 2)] {
         let pool: Pool<Sound> = Pool::new(limit, Timeouts::default());
-        assert_eq!(pool.shared.places.size(Kind::Session), sessions, "{limit}");
+        assert_eq!(pool.shared.slots.size(Kind::Kept), kept, "{limit}");
         let mut held = Vec::new();
-        for _ in 0..visits {
-            held.push(pool.visit().await.unwrap());
+        for _ in 0..one_off {
+            held.push(pool.one_off_slot().await.unwrap());
         }
-        assert_eq!(pool.shared.places.size(Kind::Visit), visits, "{limit}");
-        assert_eq!(pool.usage().busy, visits, "{limit}");
-        assert_eq!(pool.usage().limit, sessions + visits, "{limit}");
+        assert_eq!(pool.shared.slots.size(Kind::OneOff), one_off, "{limit}");
+        assert_eq!(pool.usage().busy, one_off, "{limit}");
+        assert_eq!(pool.usage().limit, kept + one_off, "{limit}");
     }
 }

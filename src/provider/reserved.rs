@@ -2,8 +2,9 @@
 
 use super::{Names, ProviderError};
 
-/// Databases, schemas and users of the servers themselves and of the operator. Compared without regard to case, because
-/// MySQL may be set to do so.
+/// Databases, schemas and users that belong to the servers themselves or to the operator. Compared without regard to
+/// case, because MySQL may be set to do so. The API refuses the same names (`api::names`); a test keeps the two lists
+/// equal.
 pub const NAMES: [&str; 16] = [
     "postgres",
     "template0",
@@ -16,7 +17,7 @@ pub const NAMES: [&str; 16] = [
     "root",
     "mariadb.sys",
     "db_operator",
-    // Words that stand for somebody else where a role is expected.
+    // Keywords that stand for someone else where a role is expected.
     "public",
     "none",
     "current_role",
@@ -24,17 +25,18 @@ pub const NAMES: [&str; 16] = [
     "session_user",
 ];
 
-/// What the names of servers and of hosting services begin with. `#mysql50#` makes MySQL read the rest as a file's name.
+/// Prefixes of names that belong to servers and to hosting services. After `#mysql50#`, MySQL reads the rest as a file
+/// name.
 pub const PREFIXES: [&str; 6] = ["pg_", "rds", "cloudsql", "azure", "mysql.", "#mysql50#"];
 
-/// Refuses names that are nobody's to use. The last line of defence: each provider asks before it changes anything.
+/// Refuses reserved names. This is the last line of defence: each provider asks before it changes anything.
 pub fn refuse(names: &Names, administrator: &str) -> Result<(), ProviderError> {
     refusal(names, administrator)
         .map_or(Ok(()), |sentence| Err(ProviderError::Unsupported(sentence)))
 }
 
-/// The reason why these names are nobody's, or `None` when they may be used. `administrator` is the name that the
-/// operator itself logs in with.
+/// The reason why these names may not be used, or `None` if they may. `administrator` is the name that the operator
+/// itself logs in with.
 #[must_use]
 pub fn refusal(names: &Names, administrator: &str) -> Option<String> {
     let database = names.database.as_str();
@@ -57,7 +59,7 @@ pub fn refusal(names: &Names, administrator: &str) -> Option<String> {
     None
 }
 
-/// True for names of databases and roles that are never created, adopted or altered.
+/// Whether a database or a role of this name is never created, adopted or altered.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     let name = name.to_lowercase();
@@ -88,6 +90,7 @@ mod tests {
             "db_operator",
             "rdsadmin",
             "pg_x",
+            "#mysql50#orders",
         ] {
             assert!(
                 refusal(&names(database, "orders"), "admin").is_some(),
@@ -123,6 +126,9 @@ mod tests {
             "public_data",
             "x\"; --",
             "mysql2",
+            "my_pg_data",
+            "systems",
+            "rootless",
         ] {
             assert_eq!(refusal(&names(name, name), "admin"), None, "{name}");
         }

@@ -1,11 +1,11 @@
 //! How a connection to a server is protected.
 
-/// Like libpq's `sslmode`, without the modes that fall back to the clear.
+/// Like libpq's `sslmode`, without the modes that fall back to plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsMode {
-    /// In the clear. MySQL is refused: its authentication needs TLS.
+    /// Plaintext. Refused for MySQL, whose authentication needs TLS.
     Disable,
-    /// Encrypted; whoever answers is believed.
+    /// Encrypted; the certificate is not verified.
     Require,
     /// Encrypted; the certificate was issued by the CA.
     VerifyCa,
@@ -18,7 +18,8 @@ pub enum TlsMode {
 pub struct TlsConfig {
     /// The mode.
     pub mode: TlsMode,
-    /// Certificates to trust, in PEM, used by the verifying modes only. The driver trusts the public web's authorities
-    /// besides, so [`TlsMode::VerifyCa`] believes any certificate of theirs: [`TlsMode::VerifyFull`] is the safe mode.
+    /// Certificates to trust, in PEM, used only by the verifying modes. The driver also trusts the public web's
+    /// authorities, so [`TlsMode::VerifyCa`] accepts any certificate of theirs: [`TlsMode::VerifyFull`] is the safe
+    /// mode.
     pub ca: Option<Vec<u8>>,
 }

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Fingerprint, Flavour};
 
-/// What a server stores to check a password: a salted hash in the server's own notation.
+/// What a server stores to check a password: a hash in the server's own notation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
     stored: String,
-    /// What MariaDB stores, in the place of `stored`, as long as nobody knows which of the two servers it is.
+    /// What MariaDB would store instead of `stored`, as long as it is not known which of the two servers it is.
     mariadb: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl Verifier {
         )
     }
 
-    /// For a server that may be MySQL or MariaDB: both.
+    /// For a server that may be either MySQL or MariaDB: holds both.
     #[must_use]
     pub fn mysql_or_mariadb(password: &str) -> Self {
         Self {
@@ -64,13 +64,13 @@ impl Verifier {
         }
     }
 
-    /// The server's notation. It is as good as a password to somebody with time: keep it out of logs.
+    /// The server's notation. To someone with time it is as good as a password: keep it out of logs.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.stored
     }
 
-    /// What [`super::RoleFacts::password`] is once a server of this kind stores it.
+    /// What [`super::RoleFacts::password`] is once a server of this flavour stores it.
     #[must_use]
     pub fn fingerprint(&self, flavour: Flavour) -> Fingerprint {
         Fingerprint::of(match flavour {
@@ -79,7 +79,7 @@ impl Verifier {
         })
     }
 
-    /// The same for MariaDB, also of a verifier that was made for either server.
+    /// The same for MariaDB, also for a verifier that was made for either server.
     #[must_use]
     pub fn expose_for_mariadb(&self) -> &str {
         self.mariadb.as_ref().unwrap_or(&self.stored)

@@ -279,7 +279,7 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
         let Decision::Refuse(sentence) = decided("unmade", &wanted.names, &observed) else {
             panic!("{owner}")
         };
-        assert!(sentence.contains("made by somebody else"), "{sentence}");
+        assert!(sentence.contains("made by someone else"), "{sentence}");
         let refused = provider.ensure_database(&wanted).await.unwrap_err();
         assert!(matches!(refused, ProviderError::Busy { .. }), "{refused}");
         let removal = held.removal(&observed);

@@ -1,16 +1,16 @@
 //! What a dump of one schema will be like: what `mysqldump` and `mariadb-dump` read, asked of the catalog.
 //!
 //! With all privileges on its schema, the schema's own user reads all tables, triggers and events, whoever defined
-//! them. Two things end its dump nevertheless: a routine of another definer, whose text it is not shown, and a view that
-//! refers to something that is gone (error 1356).
+//! them. Two things end its dump nevertheless: a routine of another definer, whose text it is not shown, and a view
+//! that refers to something that is gone (error 1356).
 
-use super::super::ident::{mysql_account, mysql_identifier};
-use super::super::{Assessment, MissingPrivilege, Names, ProviderError};
 use super::catalog::{self, ANY_HOST};
-use super::contact::Contact;
+use super::connect::ServerProfile;
 use super::session::Session;
+use crate::provider::ident::{mysql_account, mysql_identifier};
+use crate::provider::{Assessment, MissingPrivilege, Names, ProviderError};
 
-/// Routines and views that are named, each kind.
+/// The most routines, and the most views, that are named.
 const NAMED: usize = 20;
 
 /// A definition counts as 1000 bytes.
@@ -21,26 +21,27 @@ const ROUTINES: &str = "SELECT CONVERT(ROUTINE_NAME USING utf8mb4) AS name, \
      CONVERT(DEFINER USING utf8mb4) AS definer FROM information_schema.ROUTINES \
      WHERE ROUTINE_SCHEMA = ? AND CAST(ROUTINE_SCHEMA AS BINARY) = CAST(? AS BINARY)";
 
-/// The comment of a view that works is the word VIEW, and of any other what is wrong with it. MariaDB opens views only
+/// The comment of a working view is the word VIEW; of any other it is what is wrong with it. MariaDB only opens views
 /// for columns such as the number of rows.
 const VIEWS: &str = "SELECT CONVERT(TABLE_NAME USING utf8mb4) AS name, CONVERT(TABLE_COMMENT USING utf8mb4) AS comment, \
      CAST(TABLE_ROWS AS SIGNED) AS opened FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? \
      AND CAST(TABLE_SCHEMA AS BINARY) = CAST(? AS BINARY) AND TABLE_TYPE = 'VIEW'";
 
-/// What goes wrong is the schema's own: its owner decides how much there is to read, and what a view leads to.
+/// Predicts a dump. A failure is the schema's own: its owner decides how much there is to read, and what a view leads
+/// to.
 pub(super) async fn assess(
     session: &mut Session,
-    contact: &Contact,
+    profile: &ServerProfile,
     names: &Names,
 ) -> Result<Assessment, ProviderError> {
-    read(session, contact, names)
+    read(session, profile, names)
         .await
         .map_err(|error| error.in_database(names.database.as_str()))
 }
 
 async fn read(
     session: &mut Session,
-    contact: &Contact,
+    profile: &ServerProfile,
     names: &Names,
 ) -> Result<Assessment, ProviderError> {
     if catalog::schemas(session, Some(&names.database))
@@ -68,13 +69,13 @@ async fn read(
         }
     }
     foreign.sort_unstable();
-    if !foreign.is_empty() && !shows_routines(session, contact, names).await? {
+    if !foreign.is_empty() && !shows_routines(session, profile, names).await? {
         unreadable.push(MissingPrivilege {
             needed_for: format!(
                 "dumping the routines of other definers: {}",
                 listed(schema, &foreign)
             ),
-            grant: contact.dialect.routine_grant(
+            grant: profile.dialect.routine_grant(
                 &names.database,
                 &mysql_account(names.role.as_str(), ANY_HOST),
             ),
@@ -107,13 +108,13 @@ async fn read(
     })
 }
 
-/// Whether the user is shown routines of any definer.
+/// Whether the user may see the routines of any definer.
 async fn shows_routines(
     session: &mut Session,
-    contact: &Contact,
+    profile: &ServerProfile,
     names: &Names,
 ) -> Result<bool, ProviderError> {
-    let dialect = &contact.dialect;
+    let dialect = &profile.dialect;
     let grantee = catalog::grantee(names.role.as_str());
     for power in catalog::powers(session, dialect, Some(&names.role)).await? {
         if power.grantee == grantee && dialect.shows_routines(&power.power) {

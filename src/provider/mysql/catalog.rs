@@ -1,98 +1,16 @@
-//! What the server's catalog says, as it says it. Names are compared here byte by byte, because the server's own
-//! comparisons ignore case, accents or trailing spaces, each table in its own way.
+//! Reads the server's catalog. Names are compared here byte by byte, because the server's own comparisons ignore case,
+//! accents or trailing spaces, each table in its own way.
 
 use sqlx::AssertSqlSafe;
 
-use super::super::{ProviderError, SqlName};
 use super::dialect::Dialect;
-use super::grants::{SCHEMA_PRIVILEGES, SchemaPrivilege};
+use super::privileges::{SCHEMA_PRIVILEGES, SchemaPrivilege};
+use super::rows::{Account, Grant, Holder, Part, Power, Schema, Transport};
 use super::session::{Row, Session, Statement};
+use crate::provider::{ProviderError, SqlName};
 
-/// The host of every account that is made here: any.
+/// The host of every account that is created here: any.
 pub(super) const ANY_HOST: &str = "%";
-
-/// A row of `information_schema.SCHEMATA`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Schema {
-    pub(super) name: String,
-    pub(super) character_set: String,
-    pub(super) collation: String,
-}
-
-/// An account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) user: String,
-    pub(super) host: String,
-    pub(super) locked: bool,
-    /// It was asked to change its password and can do nothing before.
-    pub(super) expired: bool,
-    /// Days until the password expires; 0 is never, `None` the server's default.
-    pub(super) lifetime: Option<i64>,
-    /// Sessions at once; 0 is no limit.
-    pub(super) max_connections: i64,
-    /// Queries, updates and logins that it may have in an hour; 0 is no limit.
-    pub(super) per_hour: [i64; 3],
-    /// What it has to show beside its password.
-    pub(super) transport: Transport,
-    /// Wrong passwords, by whomever, lock it for a while.
-    pub(super) locks_itself: bool,
-    pub(super) plugin: String,
-    pub(super) hash: String,
-    /// A role of MariaDB, which nobody can log in as.
-    pub(super) is_role: bool,
-}
-
-/// What a login has to show beside the password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    /// Nothing.
-    Any,
-    /// TLS.
-    Tls,
-    /// A certificate of its own.
-    Certificate,
-}
-
-/// Who has a right: an account, or a role, which has no host on MariaDB.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) user: String,
-    pub(super) host: String,
-}
-
-impl Holder {
-    fn read(row: &Row, user: &str, host: &str) -> Result<Self, ProviderError> {
-        Ok(Self {
-            user: row.text(user)?,
-            host: row.text(host)?,
-        })
-    }
-}
-
-/// A row of `mysql.db`: what an account may do on the schemas that a pattern reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
-    pub(super) user: String,
-    pub(super) host: String,
-    pub(super) pattern: String,
-    /// Which privileges it gives.
-    pub(super) held: Vec<&'static str>,
-    /// Which of the privileges that an owner gets are not there.
-    pub(super) lacking: Vec<&'static str>,
-    /// It may give them to others.
-    pub(super) with_option: bool,
-}
-
-impl Grant {
-    /// Whose it is.
-    pub(super) fn holder(&self) -> Holder {
-        Holder {
-            user: self.user.clone(),
-            host: self.host.clone(),
-        }
-    }
-}
 
 /// Which privileges on schemas are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -101,17 +19,9 @@ pub(super) enum Which<'n> {
     All,
     /// Those of this user, and those on this schema, also by a pattern.
     Concerning(&'n SqlName, &'n SqlName),
-    /// Those that may be for more than one schema, or for everybody: of the user without a name, of these, and of patterns
-    /// with a `%`.
+    /// Those that may be for more than one schema, or for everyone: of the user without a name, of these holders, and
+    /// of patterns with a `%`.
     Broad(&'n [Holder]),
-}
-
-/// Something that makes an account more than an ordinary one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Power {
-    /// `'user'@'host'`, nothing escaped.
-    pub(super) grantee: String,
-    pub(super) power: String,
 }
 
 /// The schemas, or the one of this name.
@@ -149,7 +59,7 @@ pub(super) async fn accounts(
     accounts_named(session, dialect, user.map(SqlName::as_str)).await
 }
 
-/// The accounts without a name: whoever is no other user is one of them.
+/// The accounts without a name: a login under any unknown name gets one of them.
 pub(super) async fn anonymous(
     session: &mut Session,
     dialect: &Dialect,
@@ -257,16 +167,7 @@ fn grant(row: &Row, privileges: &[&'static SchemaPrivilege]) -> Result<Grant, Pr
     })
 }
 
-/// A table or a routine of a schema that somebody has privileges on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    /// As REVOKE says it: `TABLE`, `PROCEDURE`.
-    pub(super) kind: String,
-    pub(super) name: String,
-    pub(super) holder: Holder,
-}
-
-/// The privileges on single tables and routines of a schema, whether or not these are there.
+/// The privileges on single tables and routines of a schema, whether or not these exist.
 pub(super) async fn parts(
     session: &mut Session,
     schema: &SqlName,
@@ -315,7 +216,7 @@ pub(super) async fn events(
     Ok(events)
 }
 
-/// Which role is had by whom.
+/// Which users have which role.
 pub(super) async fn role_members(
     session: &mut Session,
     dialect: &Dialect,
@@ -366,7 +267,7 @@ pub(super) async fn powers(
         .collect()
 }
 
-/// An account at any host as `information_schema` writes it.
+/// An account at any host, as `information_schema` writes it.
 pub(super) fn grantee(user: &str) -> String {
     format!("'{user}'@'{ANY_HOST}'")
 }
@@ -383,8 +284,8 @@ fn filtered(sql: &'static str, filter: &str, values: Option<Vec<String>>) -> Sta
         .fold(statement, Statement::bind)
 }
 
-/// Catalogs hold no characters beyond U+FFFF, and the servers refuse to compare with them. What is found for the text
-/// in their place is sorted out by the comparison byte by byte.
+/// Catalogs contain no characters beyond U+FFFF, and the servers refuse to compare with them. The comparison byte by
+/// byte sorts out what is found for the replacement text.
 fn comparable(text: &str) -> String {
     text.chars()
         .map(|c| {

@@ -1,50 +1,22 @@
-//! Where MySQL and MariaDB differ: the whole of it.
+//! Everything in which MySQL and MariaDB differ.
 //!
-//! The rest of this folder speaks the SQL that both understand and asks here for what they do not share. Sources:
-//! the MySQL 8.4 and 9.x reference manuals, the MariaDB knowledge base, and both servers themselves.
+//! The rest of this folder uses SQL that both understand, and asks this file (and `dialect_sql.rs`) for the rest.
+//! Sources: the MySQL 8.4 and 9.x reference manuals, the MariaDB knowledge base, and both servers themselves.
 
-use super::super::ident::{self, SqlName};
-use super::super::{Flavour, ProviderError, Timeouts, Verifier};
-use super::catalog::Holder;
-
-/// The session settings that the meaning and the duration of every statement depend on, in one statement that both
-/// servers take: `/*M! … */` is executed by MariaDB and a comment to MySQL, `/*!80000 … */` the other way round.
-///
-/// - `sql_mode` without `ANSI_QUOTES` and `NO_BACKSLASH_ESCAPES`, so that quoting is certain, and on MariaDB with
-///   `NO_AUTO_CREATE_USER`, without which a GRANT makes an account that has no password.
-/// - `lc_messages`: a few errors are told apart by their text.
-/// - What a server may be set to for everybody, and would change or hide what is read and written here: read-only
-///   transactions, `sql_select_limit`, `sql_safe_updates`, no checks of keys.
-/// - `wait_timeout`, so that the server does not close what the pool keeps.
-/// - `lock_wait_timeout`, which is a year (MySQL) or a day (MariaDB) by default.
-/// - `information_schema_stats_expiry = 0`: sizes of tables on MySQL as they are, not as they were a day ago.
-/// - The named lock is how a session is found again by the next leader (see `fence.rs`).
-pub(super) fn pin(limits: &Timeouts, lock_name: &str) -> String {
-    let lock_seconds = limits.lock.as_secs().max(1);
-    let statement_seconds = limits.statement.as_secs().max(1);
-    let kept_seconds = (limits.idle + limits.statement).as_secs() * 2 + 60;
-    format!(
-        "SET SESSION sql_mode = CONCAT('STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION' \
-         /*M! , ',NO_AUTO_CREATE_USER' */ ), autocommit = 1, time_zone = '+00:00', \
-         lc_messages = 'en_US', sql_select_limit = 18446744073709551615, sql_safe_updates = 0, sql_big_selects = 1, \
-         foreign_key_checks = 1, unique_checks = 1, sql_auto_is_null = 0, wait_timeout = {kept_seconds}, \
-         /*M! tx_read_only = 0, */ /*!80000 transaction_read_only = 0, */ \
-         lock_wait_timeout = {lock_seconds}, innodb_lock_wait_timeout = {lock_seconds}, \
-         /*M! max_statement_time = {statement_seconds}, */ \
-         /*!80000 max_execution_time = {}, information_schema_stats_expiry = 0, */ NAMES utf8mb4, @db_operator = GET_LOCK({}, 0)",
-        statement_seconds.saturating_mul(1000),
-        ident::mysql_literal(lock_name),
-    )
-}
+use super::rows::Holder;
+use super::session::Session;
+use super::{error, everybody};
+use crate::provider::ident::{self, SqlName};
+use crate::provider::{Flavour, ProviderError, TlsMode, Verifier};
 
 /// What a connected server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Dialect {
     /// MySQL or MariaDB.
     pub(super) flavour: Flavour,
-    /// As the server says it, without what packagers append: `10.11.19`, `9.7.4`.
+    /// The version that the server reports, without what packagers append: `10.11.19`, `9.7.4`.
     pub(super) version: String,
-    /// The first two numbers of it.
+    /// Its first two numbers.
     pub(super) series: (u32, u32),
     /// `lower_case_table_names` is not 0: the server folds the names of schemas.
     pub(super) folds_names: bool,
@@ -57,7 +29,7 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
-    /// Tells the servers apart by `VERSION()` and `@@version_comment`.
+    /// Tells the servers apart by `VERSION()` and `super::superversion_comment`.
     pub(super) fn new(
         version: &str,
         comment: &str,
@@ -105,16 +77,7 @@ impl Dialect {
         self.flavour == Flavour::Mariadb
     }
 
-    /// For messages.
-    pub(super) fn name(&self) -> &'static str {
-        if self.is_mariadb() {
-            "MariaDB"
-        } else {
-            "MySQL"
-        }
-    }
-
-    /// Characters that a user name may have: `mysql.user.User` is `char(32)` on MySQL; MariaDB documents 80.
+    /// The most characters of a user name: `mysql.user.User` is `char(32)` on MySQL; MariaDB documents 80.
     pub(super) fn user_name_limit(&self) -> usize {
         if self.is_mariadb() { 80 } else { 32 }
     }
@@ -139,7 +102,7 @@ impl Dialect {
         }
     }
 
-    /// The clause that sets again what is stored, which takes away that it has expired.
+    /// The clause that sets the stored hash again, after which the password has no longer expired.
     pub(super) fn identified_again(&self, plugin: &str, hash: &str) -> String {
         let (plugin, hash) = (ident::mysql_literal(plugin), ident::mysql_literal(hash));
         if self.is_mariadb() {
@@ -159,7 +122,7 @@ impl Dialect {
         (self.plugin(), hash)
     }
 
-    /// The plugin that checks the passwords which are set here.
+    /// The plugin that checks the passwords that are set here.
     pub(super) fn plugin(&self) -> &'static str {
         if self.is_mariadb() {
             "mysql_native_password"
@@ -178,97 +141,7 @@ impl Dialect {
         }
     }
 
-    /// Accounts: `user host locked expired lifetime max_connections queries_per_hour updates_per_hour logins_per_hour
-    /// transport locks_itself plugin hash is_role`. `lifetime` is the days after which the password expires, 0 for never,
-    /// NULL for the server's default; `transport` is 0 for any, 1 for TLS, 2 and more for a certificate.
-    pub(super) fn accounts_sql(&self) -> &'static str {
-        if self.is_mariadb() {
-            "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host, \
-             COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked, \
-             COALESCE(JSON_VALUE(Priv, '$.password_last_changed'), '1') = '0' AS expired, \
-             CAST(JSON_VALUE(Priv, '$.password_lifetime') AS SIGNED) AS lifetime, \
-             CAST(COALESCE(JSON_VALUE(Priv, '$.max_user_connections'), 0) AS SIGNED) AS max_connections, \
-             CAST(COALESCE(JSON_VALUE(Priv, '$.max_questions'), 0) AS SIGNED) AS queries_per_hour, \
-             CAST(COALESCE(JSON_VALUE(Priv, '$.max_updates'), 0) AS SIGNED) AS updates_per_hour, \
-             CAST(COALESCE(JSON_VALUE(Priv, '$.max_connections'), 0) AS SIGNED) AS logins_per_hour, \
-             CAST(COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0) AS SIGNED) AS transport, 0 AS locks_itself, \
-             COALESCE(JSON_VALUE(Priv, '$.plugin'), '') AS plugin, \
-             COALESCE(JSON_VALUE(Priv, '$.authentication_string'), '') AS hash, \
-             COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') AS is_role \
-             FROM mysql.global_priv"
-        } else {
-            "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host, \
-             account_locked = 'Y' AS locked, password_expired = 'Y' AS expired, \
-             CAST(password_lifetime AS SIGNED) AS lifetime, \
-             CAST(max_user_connections AS SIGNED) AS max_connections, \
-             CAST(max_questions AS SIGNED) AS queries_per_hour, CAST(max_updates AS SIGNED) AS updates_per_hour, \
-             CAST(max_connections AS SIGNED) AS logins_per_hour, \
-             CASE CONVERT(ssl_type USING utf8mb4) WHEN '' THEN 0 WHEN 'ANY' THEN 1 ELSE 2 END AS transport, \
-             COALESCE(JSON_EXTRACT(User_attributes, '$.Password_locking.failed_login_attempts') > 0 \
-             AND JSON_EXTRACT(User_attributes, '$.Password_locking.password_lock_time_days') <> 0, 0) AS locks_itself, \
-             CONVERT(plugin USING utf8mb4) AS plugin, \
-             COALESCE(CONVERT(authentication_string USING utf8mb4), '') AS hash, 0 AS is_role \
-             FROM mysql.user"
-        }
-    }
-
-    /// What makes an account more than an ordinary one, whoever holds it: `grantee power`, the grantee written as
-    /// `information_schema` does (`'user'@'host'`, nothing escaped).
-    pub(super) fn powers_sql(&self) -> &'static str {
-        macro_rules! powers {
-            ($member:literal, $at:literal, $role:literal, $table:literal) => {
-                concat!(
-                    "SELECT grantee, power FROM (\
-                     SELECT CONVERT(GRANTEE USING utf8mb4) AS grantee, \
-                     CONVERT(PRIVILEGE_TYPE USING utf8mb4) AS power \
-                     FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE <> 'USAGE' UNION ALL \
-                     SELECT CONVERT(GRANTEE USING utf8mb4), CONVERT('GRANT OPTION' USING utf8mb4) \
-                     FROM information_schema.USER_PRIVILEGES WHERE IS_GRANTABLE = 'YES' UNION ALL \
-                     SELECT CONVERT(CONCAT('''', User, '''@''', Host, '''') USING utf8mb4), \
-                     CONVERT('PROXY' USING utf8mb4) FROM mysql.proxies_priv UNION ALL \
-                     SELECT CONVERT(CONCAT('''', User, '''@''', Host, '''') USING utf8mb4), \
-                     CONVERT(CONCAT(CASE WHEN Db = 'mysql' AND Table_name = 'proc' AND Table_priv = 'Select' \
-                     THEN 'SELECT' ELSE 'privileges' END, ' on ', Db, '.', Table_name) USING utf8mb4) \
-                     FROM mysql.tables_priv \
-                     WHERE Db IN ('mysql', 'sys', 'db_operator') UNION ALL ",
-                    "SELECT CONVERT(CONCAT('''', ", $member, ", '''@''', ", $at, ", '''') USING utf8mb4), ",
-                    "CONVERT(CONCAT('membership of the role ', ", $role, ") USING utf8mb4) FROM ", $table,
-                    ") AS powers",
-                )
-            };
-        }
-        if self.is_mariadb() {
-            powers!("User", "Host", "Role", "mysql.roles_mapping")
-        } else {
-            powers!("TO_USER", "TO_HOST", "FROM_USER", "mysql.role_edges")
-        }
-    }
-
-    /// Which role is had by whom: `role role_host user host`. A role of MariaDB has no host.
-    pub(super) fn role_members_sql(&self) -> &'static str {
-        if self.is_mariadb() {
-            "SELECT CONVERT(Role USING utf8mb4) AS role, '' AS role_host, CONVERT(User USING utf8mb4) AS user, \
-             CONVERT(Host USING utf8mb4) AS host FROM mysql.roles_mapping"
-        } else {
-            "SELECT CONVERT(FROM_USER USING utf8mb4) AS role, CONVERT(FROM_HOST USING utf8mb4) AS role_host, \
-             CONVERT(TO_USER USING utf8mb4) AS user, CONVERT(TO_HOST USING utf8mb4) AS host FROM mysql.role_edges"
-        }
-    }
-
-    /// Who has privileges on all schemas: `user host`. The bits of MariaDB that are left out are PROCESS and SHOW DATABASES.
-    pub(super) fn global_holders_sql(&self) -> &'static str {
-        if self.is_mariadb() {
-            "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host FROM mysql.global_priv \
-             WHERE CAST(COALESCE(JSON_VALUE(Priv, '$.access'), 0) AS UNSIGNED) & ~(256 | 16384) <> 0"
-        } else {
-            "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host FROM mysql.user \
-             WHERE 'Y' IN (Select_priv, Insert_priv, Update_priv, Delete_priv, Create_priv, Drop_priv, References_priv, \
-             Index_priv, Alter_priv, Create_view_priv, Show_view_priv, Create_routine_priv, Alter_routine_priv, \
-             Execute_priv, Event_priv, Trigger_priv, Super_priv, Create_user_priv, File_priv)"
-        }
-    }
-
-    /// Whether a power, as [`Self::powers_sql`] says it, shows its holder the text of routines of any definer.
+    /// Whether a power, as [`Self::powers_sql`] returns it, shows its holder the text of routines of any definer.
     pub(super) fn shows_routines(&self, power: &str) -> bool {
         if self.is_mariadb() {
             power == "SELECT" || power == "SHOW CREATE ROUTINE" || power.ends_with(" on mysql.proc")
@@ -294,52 +167,16 @@ impl Dialect {
         if self.literal_grants {
             pattern == schema
         } else {
-            super::grants::reaches(pattern, schema)
+            super::privileges::reaches(pattern, schema)
         }
     }
 
-    /// Which sessions hold a lock on something in a schema, or one that keeps everything as it is: `id`. An error where the
-    /// server cannot tell.
-    pub(super) fn lock_holders_sql(&self) -> &'static str {
-        if self.is_mariadb() {
-            // A plugin that is seldom installed; without it the error makes the caller look at the process list.
-            "SELECT DISTINCT CAST(THREAD_ID AS SIGNED) AS id FROM information_schema.METADATA_LOCK_INFO \
-             WHERE CAST(TABLE_SCHEMA AS BINARY) = CAST(? AS BINARY)"
-        } else {
-            "SELECT DISTINCT CAST(t.PROCESSLIST_ID AS SIGNED) AS id FROM performance_schema.metadata_locks m \
-             JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
-             WHERE (CAST(m.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) \
-             OR m.OBJECT_TYPE IN ('GLOBAL', 'BACKUP LOCK') AND m.LOCK_TYPE = 'SHARED') \
-             AND m.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID IS NOT NULL"
-        }
-    }
-
-    /// What would make the server tell who holds a lock.
+    /// What would make the server say who holds a lock.
     pub(super) fn lock_instrument(&self) -> &'static str {
         if self.is_mariadb() {
             "INSTALL SONAME 'metadata_lock_info' makes it tell"
         } else {
             "with performance_schema = ON it does"
-        }
-    }
-
-    /// The statement that lists the prepared XA transactions in a form that can be read.
-    pub(super) fn xa_recover(&self) -> &'static str {
-        if self.is_mariadb() {
-            "XA RECOVER FORMAT='SQL'"
-        } else {
-            "XA RECOVER CONVERT XID"
-        }
-    }
-
-    /// Whether a collation exists and which character set it is for: `collation charset`, two parameters.
-    pub(super) fn collation_sql(&self) -> &'static str {
-        if self.is_mariadb() {
-            "SELECT CHARACTER_SET_NAME AS charset FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY \
-             WHERE COLLATION_NAME = ? OR FULL_COLLATION_NAME = ?"
-        } else {
-            "SELECT CHARACTER_SET_NAME AS charset FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY \
-             WHERE COLLATION_NAME = ? OR COLLATION_NAME = ?"
         }
     }
 
@@ -351,6 +188,28 @@ impl Dialect {
             "CONNECTION_ADMIN"
         }
     }
+}
+
+/// Detects which server answered, and refuses MySQL without TLS.
+pub(super) async fn detect(session: &mut Session, mode: TlsMode) -> Result<Dialect, ProviderError> {
+    let doing = "asking the server for its version";
+    let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+               ('version', 'version_comment', 'lower_case_table_names', 'partial_revokes', 'mandatory_roles')";
+    let variables = session.variables(doing, sql).await?;
+    let value = |name: &str| variables.get(name).map_or("", String::as_str);
+    let folds = value("lower_case_table_names") != "0";
+    let literal = value("partial_revokes") == "ON";
+    let mut dialect = Dialect::new(value("version"), value("version_comment"), folds, literal)?;
+    dialect.everybody = if dialect.is_mariadb() {
+        vec![everybody::public()]
+    } else {
+        everybody::mandatory_roles(value("mandatory_roles"))
+    };
+    dialect.encrypted = mode != TlsMode::Disable;
+    if dialect.flavour == Flavour::Mysql && mode == TlsMode::Disable {
+        return Err(ProviderError::Unsupported(error::NEEDS_TLS.to_owned()));
+    }
+    Ok(dialect)
 }
 
 #[cfg(test)]

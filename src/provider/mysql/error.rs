@@ -6,11 +6,24 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use super::super::ProviderError;
+use crate::provider::ProviderError;
 
-/// What is known where an error comes up.
+/// A statement that failed, with the server's error number where it is the server that refused.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) number: Option<u16>,
+    pub(super) error: ProviderError,
+}
+
+impl From<Failure> for ProviderError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// What was being tried when an error came up.
 #[derive(Clone, Debug)]
-pub(super) struct Site<'a> {
+pub(super) struct Attempt<'a> {
     /// `host:port`.
     pub(super) server: &'a str,
     /// What was tried, as in "… failed".
@@ -64,21 +77,21 @@ pub(super) const LOCK_TIMEOUT: u16 = 1205;
 pub(super) const DEADLOCK: u16 = 1213;
 /// There is no such session (`ER_NO_SUCH_THREAD`).
 pub(super) const NO_SESSION: u16 = 1094;
-/// The session belongs to somebody else (`ER_KILL_DENIED_ERROR`).
+/// The session belongs to another user (`ER_KILL_DENIED_ERROR`).
 pub(super) const KILL_DENIED: u16 = 1095;
 
-/// What went wrong while connecting as the administrator.
-pub(super) fn connecting(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
-    let server = site.server.to_owned();
+/// The error of a failed connection as the administrator.
+pub(super) fn connecting(error: &sqlx::Error, attempt: &Attempt<'_>) -> ProviderError {
+    let server = attempt.server.to_owned();
     let detail = describe(error);
     match number(error) {
         // Access denied (also: no password, wrong plugin, expired, locked), host not allowed.
         Some(1045 | 1130 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151) => {
             ProviderError::LoginRefused { server, detail }
         }
-        // ER_SECURE_TRANSPORT_REQUIRED: the server takes no login in the clear.
+        // ER_SECURE_TRANSPORT_REQUIRED: the server accepts no login without TLS.
         Some(3159) => ProviderError::Tls { server, detail },
-        Some(_) => running(error, site),
+        Some(_) => running(error, attempt),
         None => match error {
             sqlx::Error::Tls(_) => ProviderError::Tls { server, detail },
             // rustls reports a certificate that it does not accept as invalid data of the stream.
@@ -87,19 +100,19 @@ pub(super) fn connecting(error: &sqlx::Error, site: &Site<'_>) -> ProviderError 
             }
             // sqlx was built without RSA, so the full exchange of MySQL's authentication needs TLS.
             sqlx::Error::Configuration(_) => ProviderError::Unsupported(NEEDS_TLS.to_owned()),
-            _ => running(error, site),
+            _ => running(error, attempt),
         },
     }
 }
 
-/// Why MySQL is refused in the clear.
+/// Why MySQL is refused without TLS.
 pub(super) const NEEDS_TLS: &str = "MySQL's authentication (caching_sha2_password) needs TLS; set spec.tls.mode to \
                                     verify-full, verify-ca or require";
 
-/// What went wrong in a session of the administrator.
-pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
-    let server = site.server.to_owned();
-    let doing = site.doing.to_owned();
+/// The error of a failed statement in a session of the administrator.
+pub(super) fn running(error: &sqlx::Error, attempt: &Attempt<'_>) -> ProviderError {
+    let server = attempt.server.to_owned();
+    let doing = attempt.doing.to_owned();
     let detail = describe(error);
     match number(error) {
         Some(1040 | 1203 | 1226) => ProviderError::TooManyConnections { server, detail },
@@ -112,9 +125,9 @@ pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
         // Statement timeout (MariaDB 1969, MySQL 3024).
         Some(1969 | 3024) => ProviderError::Timeout {
             doing,
-            limit: site.limit,
+            limit: attempt.limit,
         },
-        // The server goes down, or somebody ended the session.
+        // The server is going down, or someone ended the session.
         Some(1053 | 1077 | 1079 | 1317 | 1927 | 3169 | 4031) => {
             ProviderError::Unreachable { server, detail }
         }
@@ -123,7 +136,7 @@ pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
             ProviderError::NotPermitted {
                 doing: format!("do this ({doing})"),
                 detail,
-                grant: site.grant.to_owned(),
+                grant: attempt.grant.to_owned(),
             }
         }
         Some(SCHEMA_READ_ONLY) => ProviderError::InTheWay(format!(
@@ -137,7 +150,7 @@ pub(super) fn running(error: &sqlx::Error, site: &Site<'_>) -> ProviderError {
     }
 }
 
-/// What the server said, without the piece of the statement that a syntax error quotes.
+/// What the server said, without the part of the statement that a syntax error quotes.
 pub(super) fn describe(error: &sqlx::Error) -> String {
     match (number(error), error) {
         (Some(1064), _) => "the server did not understand the statement (error 1064)".to_owned(),

@@ -1,24 +1,22 @@
-//! Rights on a schema that do not come from its own user's row: those of nobody in particular, and those that others have
-//! by a pattern. Pure; the rows come from `catalog.rs`.
+//! Rights on a schema that do not come from its own user's row: those of everyone, and those that others have through a
+//! pattern. Pure; `catalog.rs` reads the rows.
 //!
-//! What everybody may do, every tenant may do with every other one's data: a row of `mysql.db` without a user counts for
-//! all users, and so do the rows of `PUBLIC` (MariaDB) and of the mandatory roles (MySQL). And a row for `app%` is for
-//! each schema that is called so one day, whoever its owner is.
+//! What everyone may do, each tenant may do with every other tenant's data: a row of `mysql.db` without a user counts
+//! for all users, and so do the rows of `PUBLIC` (MariaDB) and of the mandatory roles (MySQL). And a row for `app%`
+//! counts for each schema that ever gets such a name, whoever owns it.
 
 use std::fmt;
 
-use super::super::{SqlName, Warning, ident};
-use super::catalog::{Account, Grant, Holder};
 use super::dialect::Dialect;
+use super::everybody::{grantee, is_everybody};
 use super::facts::{self, Fit};
+use super::rows::{Account, Grant, Holder};
+use crate::provider::{SqlName, Warning, ident};
 
-/// How many are named of a server.
+/// The most warnings about a server.
 const NAMED: usize = 20;
 
-/// MariaDB's role that everybody has.
-const PUBLIC: &str = "PUBLIC";
-
-/// A right by which somebody else gets at a schema.
+/// A right through which someone else can access a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exposure {
     who: String,
@@ -46,35 +44,18 @@ impl fmt::Display for Exposure {
 }
 
 impl Exposure {
-    /// What is said where the schema is there already.
-    pub(super) fn told(&self) -> String {
+    /// The sentence for a schema that exists already.
+    pub(super) fn describe(&self) -> String {
         format!("{self}; to take them away, run: {}", self.remedy)
     }
 
-    /// What is said of a schema that is not made because of it.
+    /// The sentence for a schema that is not created because of it.
     pub(super) fn refusal(&self, schema: &SqlName) -> String {
         format!(
             "others would get at the database {:?}: {self}; run {}, or choose another name",
             schema.as_str(),
             self.remedy
         )
-    }
-}
-
-/// Whether a holder of rights stands for everybody who can log in.
-fn is_everybody(dialect: &Dialect, holder: &Holder) -> bool {
-    holder.user.is_empty() || dialect.everybody.contains(holder)
-}
-
-/// A holder as statements name it. A role of MariaDB has no host, and takes none.
-pub(super) fn grantee(dialect: &Dialect, holder: &Holder) -> String {
-    let Holder { user, host } = holder;
-    if !dialect.is_mariadb() || !host.is_empty() || user.is_empty() {
-        ident::mysql_account(user, host)
-    } else if user == PUBLIC {
-        PUBLIC.to_owned()
-    } else {
-        ident::mysql_identifier(user)
     }
 }
 
@@ -95,7 +76,7 @@ fn of_grant(dialect: &Dialect, grant: &Grant) -> Exposure {
     Exposure {
         who: who(dialect, &holder),
         remedy: if holder.user.is_empty() {
-            // Whether or not there is such an account: it takes such rows along, and nothing else does.
+            // This removes such rows, whether or not there is such an account, and nothing else does.
             format!("DROP USER {}", grantee(dialect, &holder))
         } else {
             format!(
@@ -116,7 +97,7 @@ fn of_everything(dialect: &Dialect, holder: &Holder) -> Exposure {
     }
 }
 
-/// Whether a row can reach a schema that it does not name, or is for everybody.
+/// Whether a row can reach a schema that it does not name, or is for everyone.
 pub(super) fn is_broad(dialect: &Dialect, grant: &Grant) -> bool {
     is_everybody(dialect, &grant.holder())
         || !dialect.literal_grants && wildcards(&grant.pattern).next().is_some()
@@ -132,8 +113,8 @@ fn wildcards(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Who else gets at a schema that is there. What was granted by hand on just this schema is its owner's or the platform's
-/// own wish, also where it was written without escaping the name.
+/// Who else can access a schema that exists. A manual grant on just this schema is what its owner or the platform team
+/// wants, even if the name was not escaped in it.
 pub(super) fn standing(
     dialect: &Dialect,
     grants: &[Grant],
@@ -143,8 +124,8 @@ pub(super) fn standing(
     exposures(dialect, grants, schema, role, |fit| fit == Fit::Other)
 }
 
-/// Who else would get at a schema that is to be made. What is left of an earlier one of exactly this name is taken back
-/// when it is made.
+/// Who else could access a schema that is to be created. Leftovers of an earlier schema of exactly this name do not
+/// count: they are revoked when it is created.
 pub(super) fn beforehand(
     dialect: &Dialect,
     grants: &[Grant],
@@ -180,8 +161,8 @@ fn exposures(
         .collect()
 }
 
-/// What the platform team is told of a server: who gets at databases that are not there yet. Patterns with nothing but a
-/// `_` are left out, since that is how most people write a name: they are told where they reach a database.
+/// Warns the platform team about a server: who could access databases that do not exist yet. Patterns that only have a
+/// `_` are left out, because that is how most people write a name; they are reported once they reach a database.
 pub(super) fn warnings(
     dialect: &Dialect,
     grants: &[Grant],
@@ -225,60 +206,11 @@ pub(super) fn warnings(
     warnings
 }
 
-/// The roles that all users have, with the roles that those have: `edges` are from a role to who has it.
-pub(super) fn everybody(given: Vec<Holder>, edges: &[(Holder, Holder)]) -> Vec<Holder> {
-    let mut all = given;
-    let mut next = 0;
-    while let Some(holder) = all.get(next).cloned() {
-        next += 1;
-        for (role, to) in edges {
-            if *to == holder && !all.contains(role) {
-                all.push(role.clone());
-            }
-        }
-    }
-    all
-}
-
-/// Reads the value of MySQL's `mandatory_roles`: a list of accounts, with or without quotes, with or without a host.
-pub(super) fn mandatory_roles(value: &str) -> Vec<Holder> {
-    let mut parts = vec![(String::new(), None::<String>)];
-    let mut quote = None;
-    for c in value.chars() {
-        let Some((user, host)) = parts.last_mut() else {
-            break;
-        };
-        match (quote, c) {
-            (Some(open), c) if open == c => quote = None,
-            (None, '`' | '\'' | '"') => quote = Some(c),
-            (None, ',') => parts.push((String::new(), None)),
-            (None, '@') => *host = Some(String::new()),
-            (None, c) if c.is_whitespace() => {}
-            (_, c) => host.as_mut().unwrap_or(user).push(c),
-        }
-    }
-    parts
-        .into_iter()
-        .filter(|(user, _)| !user.is_empty())
-        .map(|(user, host)| Holder {
-            user,
-            host: host.unwrap_or_else(|| "%".to_owned()),
-        })
-        .collect()
-}
-
-/// The role `PUBLIC` of MariaDB.
-pub(super) fn public() -> Holder {
-    Holder {
-        user: PUBLIC.to_owned(),
-        host: String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use super::super::everybody::{mandatory_roles, public};
     use super::*;
 
     fn holder(user: &str, host: &str) -> Holder {
@@ -358,7 +290,10 @@ mod tests {
         assert_eq!(before(&mariadb(), &all, "app_x").len(), 3);
         let told = standing(&mariadb(), &all, &name("app_x"), &name("orders"));
         assert_eq!(told.len(), 3);
-        assert!(told[2].told().ends_with("ON `%`.* FROM `team`"), "{told:?}");
+        assert!(
+            told[2].describe().ends_with("ON `%`.* FROM `team`"),
+            "{told:?}"
+        );
         let literal = Dialect::new("9.7.4", "", false, true).unwrap();
         assert_eq!(before(&literal, &all, "app_x"), [""; 0]);
     }
@@ -405,36 +340,6 @@ mod tests {
         let found = warnings(&dialect, &many, &[], &[]);
         assert_eq!(found.len(), NAMED);
         assert!(found[NAMED - 1].what.ends_with("(and 10 more like these)"));
-    }
-
-    #[test]
-    fn roles_of_roles_are_everybodys() {
-        let edges = [
-            (holder("b", "%"), holder("a", "%")),
-            (holder("c", "%"), holder("b", "%")),
-            (holder("a", "%"), holder("c", "%")),
-            (holder("d", "%"), holder("person", "%")),
-        ];
-        let all = everybody(vec![holder("a", "%")], &edges);
-        assert_eq!(all, [holder("a", "%"), holder("b", "%"), holder("c", "%")]);
-    }
-
-    #[test]
-    fn mandatory_roles_are_read() {
-        for (value, expected) in [
-            ("", vec![]),
-            ("a", vec![holder("a", "%")]),
-            (
-                "`a,b`@`%`, 'c'@10.0.0.1 ,d@localhost",
-                vec![
-                    holder("a,b", "%"),
-                    holder("c", "10.0.0.1"),
-                    holder("d", "localhost"),
-                ],
-            ),
-        ] {
-            assert_eq!(mandatory_roles(value), expected, "{value}");
-        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! From the catalog's rows to what the provider API tells: pure, without a server.
+//! What the rows of the catalog mean to the provider API. Pure.
 
-use std::collections::HashMap;
-
-use super::super::{DatabaseFacts, Fingerprint, Ours, RoleFacts, SqlName};
-use super::catalog::{ANY_HOST, Account, Grant, Power, Schema, grantee};
+use super::catalog::{ANY_HOST, grantee};
 use super::dialect::Dialect;
 use super::exposure::{self, Exposure};
-use super::hindrance;
+use super::index::Catalog;
+use super::login_blockers;
+use super::rows::{Account, Grant};
+use crate::provider::{DatabaseFacts, Fingerprint, Ours, RoleFacts, SqlName};
 
-/// Privileges beyond the schema that let nobody see or change what is another's. Those that show the text of routines,
-/// of all schemas, are told to be granted where a dump needs them.
+/// Privileges beyond the schema that do not let their holder see or change what belongs to others. For those that show
+/// the text of routines, in all schemas, the operator itself recommends the GRANT where a dump needs them.
 const HARMLESS: &[&str] = &[
     "BINLOG MONITOR",
     "CREATE TEMPORARY TABLES",
@@ -22,101 +22,8 @@ const HARMLESS: &[&str] = &[
     "SHOW_ROUTINE",
 ];
 
-/// Who can write to these can become anybody.
+/// Whoever can write to these can become anyone.
 const SYSTEM_SCHEMAS: &[&str] = &["mysql", "sys", "db_operator"];
-
-/// The rows of the catalog that facts are made of. There may be more in them than is asked for.
-#[derive(Debug, Default)]
-pub(super) struct Catalog {
-    pub(super) schemas: Vec<Schema>,
-    pub(super) accounts: Vec<Account>,
-    pub(super) grants: Vec<Grant>,
-    pub(super) powers: Vec<Power>,
-}
-
-/// A whole catalog by names, so that a survey of many databases does not go through all of it for each.
-pub(super) struct Index<'c> {
-    schemas: HashMap<&'c str, &'c Schema>,
-    accounts: HashMap<&'c str, Vec<&'c Account>>,
-    grants_of: HashMap<&'c str, Vec<&'c Grant>>,
-    grants_on: HashMap<&'c str, Vec<&'c Grant>>,
-    /// Those that may reach schemas which they do not name.
-    broad: Vec<&'c Grant>,
-    powers: HashMap<&'c str, Vec<&'c Power>>,
-}
-
-impl<'c> Index<'c> {
-    pub(super) fn new(dialect: &Dialect, catalog: &'c Catalog) -> Self {
-        fn by<'c, T>(
-            rows: &'c [T],
-            key: impl Fn(&'c T) -> &'c str,
-        ) -> HashMap<&'c str, Vec<&'c T>> {
-            let mut map: HashMap<&str, Vec<&T>> = HashMap::new();
-            for row in rows {
-                map.entry(key(row)).or_default().push(row);
-            }
-            map
-        }
-        Self {
-            schemas: catalog
-                .schemas
-                .iter()
-                .map(|schema| (schema.name.as_str(), schema))
-                .collect(),
-            accounts: by(&catalog.accounts, |account| &account.user),
-            grants_of: by(&catalog.grants, |grant| &grant.user),
-            grants_on: by(&catalog.grants, |grant| &grant.pattern),
-            broad: catalog
-                .grants
-                .iter()
-                .filter(|grant| exposure::is_broad(dialect, grant))
-                .collect(),
-            powers: by(&catalog.powers, |power| &power.grantee),
-        }
-    }
-
-    /// The rows that concern one schema and one user.
-    pub(super) fn of(&self, dialect: &Dialect, schema: &SqlName, user: &SqlName) -> Catalog {
-        fn owned<T: Clone>(rows: Option<&Vec<&T>>) -> Vec<T> {
-            rows.into_iter()
-                .flatten()
-                .map(|row| T::clone(row))
-                .collect()
-        }
-        let pattern = dialect.grant_pattern(schema);
-        let mut grants: Vec<Grant> = owned(self.grants_of.get(user.as_str()));
-        let mut patterns = vec![pattern.as_str(), schema.as_str()];
-        patterns.dedup();
-        for pattern in patterns {
-            let others = owned(self.grants_on.get(pattern));
-            grants.extend(
-                others
-                    .into_iter()
-                    .filter(|grant| grant.user != user.as_str()),
-            );
-        }
-        let named = grants.len();
-        for grant in &self.broad {
-            if grant.user != user.as_str()
-                && dialect.reaches(&grant.pattern, schema.as_str())
-                && !grants[..named].contains(grant)
-            {
-                grants.push(Grant::clone(grant));
-            }
-        }
-        Catalog {
-            schemas: self
-                .schemas
-                .get(schema.as_str())
-                .map(|schema| Schema::clone(schema))
-                .into_iter()
-                .collect(),
-            accounts: owned(self.accounts.get(user.as_str())),
-            grants,
-            powers: owned(self.powers.get(grantee(user.as_str()).as_str())),
-        }
-    }
-}
 
 /// How a row of `mysql.db` stands to a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +47,7 @@ pub(super) fn fit(dialect: &Dialect, grant: &Grant, schema: &SqlName) -> Fit {
     }
 }
 
-/// What is to be said of a schema whose owner should be `role`.
+/// The facts about a schema whose owner should be `role`.
 pub(super) fn database(
     dialect: &Dialect,
     catalog: &Catalog,
@@ -197,14 +104,14 @@ pub(super) fn database(
     Some(DatabaseFacts {
         owner,
         deviations,
-        exposures: exposures.iter().map(Exposure::told).collect(),
+        exposures: exposures.iter().map(Exposure::describe).collect(),
         character_set: found.character_set.clone(),
         collation: found.collation.clone(),
         ours: Ours::Unknown,
     })
 }
 
-/// What is to be said of an account at any host.
+/// The facts about an account at any host.
 pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Option<RoleFacts> {
     let named = |account: &&Account| account.user == user.as_str();
     let mut same_name = catalog.accounts.iter().filter(named);
@@ -227,15 +134,15 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
             .filter(|limit| *limit != 0),
         powers: powers(dialect, catalog, user),
         alterable: true,
-        deviations: hindrance::of(dialect, account)
-            .map(|hindrance| hindrance.said(account))
+        deviations: login_blockers::of(dialect, account)
+            .map(|blocker| blocker.describe(account))
             .collect(),
         password: Some(password(dialect, account)),
         ours: Ours::Unknown,
     })
 }
 
-/// Of a hash of the kind that we store, that alone: a verifier knows it, too.
+/// For a hash of the kind that we store, this covers only the hash, which a verifier knows too.
 fn password(dialect: &Dialect, account: &Account) -> Fingerprint {
     if account.plugin == dialect.plugin() {
         Fingerprint::of(account.hash.as_str())
@@ -272,9 +179,9 @@ pub(super) fn powers(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Ve
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::super::super::{Flavour, Verifier};
-    use super::super::catalog::Transport;
+    use super::super::rows::{Power, Schema, Transport};
     use super::*;
+    use crate::provider::{Flavour, Verifier};
 
     fn dialect() -> Dialect {
         Dialect::new("10.11.19-MariaDB", "", false, false).unwrap()

@@ -1,31 +1,32 @@
-//! The fence on MySQL and MariaDB: epochs, and how a session is known again by another process.
+//! The fence on MySQL and MariaDB: epochs, and how another process recognizes a session.
 //!
 //! Each session takes a named lock (`GET_LOCK`) with a random name and registers that name with its epoch and its
 //! connection id. The server frees the lock when the session ends, whatever ends it, so `IS_USED_LOCK` says at once
-//! whether a registered session still lives. Ids alone would not do: they start again at 1 when the server restarts, and
-//! neither server tells when a connection began. The lock alone would not do either: any user may take a lock of any
-//! name, once it is free, so only the session with the id that registered it is the registered one.
+//! whether a registered session still lives. Ids alone would not do: they start again at 1 when the server restarts,
+//! and neither server says when a connection began. The lock alone would not do either: any user may take a lock of any
+//! name once it is free, so only the session with the id that registered it is the registered one.
 
 use std::time::{Duration, Instant};
 
-use super::super::ProviderError;
-use super::super::fence::{Entry, Fence, Tenure};
 use super::session::Session;
-use super::{error, home};
+use super::sessions::end_session;
+use super::{administrator, error, schema};
+use crate::provider::ProviderError;
+use crate::provider::fence::{Entry, Fence, Tenure};
 
-/// How often the registered sessions that were ended are looked for.
+/// How long to wait before looking again for registered sessions that were ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Enters this process into the fence at its first contact: raises the epoch of its cluster id and ends the sessions
+/// Enters this process into the fence on its first contact: raises the epoch of its cluster id and ends the sessions
 /// of former leaders, or joins another provider of the same process.
 pub(super) async fn enter(
     session: &mut Session,
     fence: &Fence,
-    patience: Duration,
+    end_within: Duration,
 ) -> Result<i64, ProviderError> {
-    let standing = home::standing(session, fence.cluster_id()).await?.epoch;
+    let standing = schema::standing(session, fence.cluster_id()).await?.epoch;
     let entry = fence.entry(standing.as_ref());
-    // After the answer: a process that was paused before or while it asked finds its lease gone here.
+    // Checked after the answer, so that a process that was paused before or while it asked finds its lease gone here.
     fence.check_held()?;
     let epoch = match entry {
         Entry::Join(epoch) => epoch,
@@ -63,7 +64,7 @@ pub(super) async fn enter(
             }
         }
     };
-    end_older(session, fence, epoch, patience).await?;
+    end_older(session, fence, epoch, end_within).await?;
     Ok(epoch)
 }
 
@@ -97,7 +98,7 @@ pub(super) async fn register(
             Ok(true)
         }
         Ok(_) => {
-            let standing = home::standing(session, fence.cluster_id()).await?;
+            let standing = schema::standing(session, fence.cluster_id()).await?;
             recognize(standing.identity.as_deref())?;
             match fence.tenure(epoch, standing.epoch.as_ref()) {
                 Tenure::Held => Err(ProviderError::Unexpected {
@@ -119,7 +120,7 @@ pub(super) async fn register(
     }
 }
 
-/// Forgets the sessions of this epoch that ended without a goodbye.
+/// Deletes the registrations of sessions of this epoch that ended without a goodbye.
 pub(super) async fn forget_lost(
     session: &mut Session,
     fence: &Fence,
@@ -133,34 +134,12 @@ pub(super) async fn forget_lost(
     Ok(())
 }
 
-/// Forgets a session's registration.
+/// Deletes a session's registration.
 pub(super) async fn forget(session: &mut Session, token: &str) -> Result<(), ProviderError> {
     let delete =
         || sqlx::query("DELETE FROM db_operator.sessions WHERE token = ?").bind(token.to_owned());
     session.change("forgetting a session", delete).await?;
     Ok(())
-}
-
-/// Ends the session with this connection id. Gone already is as good.
-pub(super) async fn kill(
-    session: &mut Session,
-    id: i64,
-    by_procedure: bool,
-) -> Result<(), ProviderError> {
-    let doing = "ending a session of somebody else";
-    let outcome = session.run(doing, format!("KILL CONNECTION {id}")).await;
-    let outcome = match outcome {
-        Err(failure) if failure.number == Some(error::KILL_DENIED) && by_procedure => {
-            session
-                .run(doing, format!("CALL mysql.rds_kill({id})"))
-                .await
-        }
-        other => other,
-    };
-    match outcome {
-        Err(failure) if failure.number != Some(error::NO_SESSION) => Err(failure.error),
-        Ok(_) | Err(_) => Ok(()),
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -169,8 +148,8 @@ enum Compare {
     This,
 }
 
-/// The registered sessions of this cluster: their tokens, and the connection ids of those that live. A lock that another
-/// session holds is somebody else's by now.
+/// The registered sessions of this cluster: their tokens, and the connection ids of those that live. A lock that
+/// another session holds now belongs to that session.
 async fn registered(
     session: &mut Session,
     fence: &Fence,
@@ -200,17 +179,17 @@ async fn end_older(
     session: &mut Session,
     fence: &Fence,
     epoch: i64,
-    patience: Duration,
+    end_within: Duration,
 ) -> Result<(), ProviderError> {
-    let deadline = Instant::now() + patience;
-    let by_procedure = home::has_kill_procedure(session).await?;
+    let deadline = Instant::now() + end_within;
+    let by_procedure = administrator::has_kill_procedure(session).await?;
     loop {
         let mut living = 0;
         for (token, id) in registered(session, fence, Compare::Older, epoch).await? {
             match id {
                 Some(id) => {
                     living += 1;
-                    kill(session, id, by_procedure).await?;
+                    end_session(session, id, by_procedure).await?;
                 }
                 None => forget(session, &token).await?,
             }
@@ -221,17 +200,17 @@ async fn end_older(
         if Instant::now() >= deadline {
             return Err(ProviderError::Timeout {
                 doing: format!("ending {living} sessions of a former leader"),
-                limit: patience,
+                limit: end_within,
             });
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// The epoch that somebody wrote first: this process's own where that was another provider of it, none where it was
-/// a successor.
+/// The epoch that was written first by someone else: this process's own if it was another provider of the process.
+/// Fails if it was a successor.
 async fn entered_meanwhile(session: &mut Session, fence: &Fence) -> Result<i64, ProviderError> {
-    match home::standing(session, fence.cluster_id()).await?.epoch {
+    match schema::standing(session, fence.cluster_id()).await?.epoch {
         Some(epoch) if epoch.process == fence.process() => Ok(epoch.number),
         standing => Err(ProviderError::Superseded {
             mine: None,

@@ -1,370 +1,159 @@
-//! What the administrator needs to be allowed, what it is allowed, and the SQL in between.
-//!
-//! The least set, tried on both servers: the privileges that the owner of a schema gets (but the optional ones), globally
-//! and WITH GRANT OPTION; `CREATE USER`; `PROCESS`, to see who is in the way; and `CONNECTION_ADMIN` (MariaDB:
-//! `CONNECTION ADMIN`), to end sessions of others. `SUPER` is not needed.
+//! Privileges on a schema: granted to its user, and revoked from others.
 
-use super::super::{MissingPrivilege, ProviderError, ident};
+use super::catalog::{self, ANY_HOST, Which};
+use super::connect::ServerProfile;
 use super::dialect::Dialect;
+use super::error;
+use super::everybody::grantee;
+use super::facts::{self, Fit};
+use super::rows::Grant;
+use super::session::Session;
+use crate::provider::{Change, Desired, ProviderError, SqlName, ident};
 
-/// A privilege that can be given on a schema.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct SchemaPrivilege {
-    /// In GRANT and in SHOW GRANTS.
-    pub(super) name: &'static str,
-    /// Its column of `mysql.db`, `Y` or `N`.
-    pub(super) column: &'static str,
-    /// The server that has it.
-    servers: Servers,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Servers {
-    Both,
-    /// Given where the administrator has it, asked of nobody: RDS's has it not, and few owners of a schema use system
-    /// versioning.
-    Mariadb,
-    /// From 11.3 on. Given and asked as the one before: it only helps to dump other definers' routines.
-    NewMariadb,
-}
-
-impl SchemaPrivilege {
-    fn is_known_to(&self, dialect: &Dialect) -> bool {
-        match self.servers {
-            Servers::Both => true,
-            Servers::Mariadb => dialect.is_mariadb(),
-            Servers::NewMariadb => dialect.is_mariadb() && dialect.series >= (11, 3),
+/// Grants the account what it lacks on the schema, revokes what it has beyond that, and reads the result back.
+pub(super) async fn apply(
+    session: &mut Session,
+    profile: &ServerProfile,
+    desired: &Desired,
+    created: bool,
+    changes: &mut Vec<Change>,
+) -> Result<(), ProviderError> {
+    let (schema, user) = (&desired.names.database, &desired.names.role);
+    let dialect = &profile.dialect;
+    let to_give = profile.held.to_give(dialect);
+    let read = Which::Concerning(schema, user);
+    let grants = catalog::grants(session, dialect, &to_give, read).await?;
+    let ours = |grant: &&Grant, wanted: Fit| {
+        grant.user == user.as_str()
+            && grant.host == ANY_HOST
+            && facts::fit(dialect, grant, schema) == wanted
+    };
+    if created {
+        // Neither server drops privileges with a schema: leftovers of an earlier one would give access to this one.
+        for grant in grants.iter().filter(|grant| {
+            !ours(grant, Fit::Exact) && facts::fit(dialect, grant, schema) == Fit::Exact
+        }) {
+            revoke_all(session, dialect, grant).await?;
+            changes.push(Change(format!(
+                "privileges of {}@{} on an earlier database {schema} are revoked",
+                grant.user, grant.host
+            )));
         }
     }
-
-    /// Nobody is asked for it who has it not.
-    fn is_optional(&self) -> bool {
-        match self.servers {
-            Servers::Both => false,
-            Servers::Mariadb | Servers::NewMariadb => true,
-        }
+    if created {
+        revoke_parts(session, dialect, schema).await?;
     }
-}
-
-const fn both(name: &'static str, column: &'static str) -> SchemaPrivilege {
-    SchemaPrivilege {
-        name,
-        column,
-        servers: Servers::Both,
-    }
-}
-
-/// All of them, in the order of `mysql.db`.
-pub(super) const SCHEMA_PRIVILEGES: [SchemaPrivilege; 20] = [
-    both("SELECT", "Select_priv"),
-    both("INSERT", "Insert_priv"),
-    both("UPDATE", "Update_priv"),
-    both("DELETE", "Delete_priv"),
-    both("CREATE", "Create_priv"),
-    both("DROP", "Drop_priv"),
-    both("REFERENCES", "References_priv"),
-    both("INDEX", "Index_priv"),
-    both("ALTER", "Alter_priv"),
-    both("CREATE TEMPORARY TABLES", "Create_tmp_table_priv"),
-    both("LOCK TABLES", "Lock_tables_priv"),
-    both("CREATE VIEW", "Create_view_priv"),
-    both("SHOW VIEW", "Show_view_priv"),
-    both("CREATE ROUTINE", "Create_routine_priv"),
-    both("ALTER ROUTINE", "Alter_routine_priv"),
-    both("EXECUTE", "Execute_priv"),
-    both("EVENT", "Event_priv"),
-    both("TRIGGER", "Trigger_priv"),
-    SchemaPrivilege {
-        name: "DELETE HISTORY",
-        column: "Delete_history_priv",
-        servers: Servers::Mariadb,
-    },
-    SchemaPrivilege {
-        name: "SHOW CREATE ROUTINE",
-        column: "Show_create_routine_priv",
-        servers: Servers::NewMariadb,
-    },
-];
-
-/// The global privileges of the administrator.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    names: Vec<String>,
-    all: bool,
-    grant_option: bool,
-}
-
-impl Held {
-    /// Reads the answer to SHOW GRANTS.
-    pub(super) fn parse<'l>(lines: impl IntoIterator<Item = &'l str>) -> Self {
-        let mut held = Self::default();
-        for line in lines {
-            let Some((privileges, _)) = line
-                .strip_prefix("GRANT ")
-                .and_then(|rest| rest.split_once(" ON *.* TO "))
-            else {
-                continue;
-            };
-            let before = held.names.len();
-            held.names.extend(privileges.split(", ").map(str::to_owned));
-            let of_schemas = held.names[before..].iter().any(|name| {
-                name == "ALL PRIVILEGES" || SCHEMA_PRIVILEGES.iter().any(|p| p.name == *name)
-            });
-            held.all |= held.names[before..]
-                .iter()
-                .any(|name| name == "ALL PRIVILEGES");
-            held.grant_option |= of_schemas && line.ends_with("WITH GRANT OPTION");
-        }
-        held
-    }
-
-    /// Whether the server's own tables can be read.
-    pub(super) fn may_look(&self) -> bool {
-        self.has("SELECT")
-    }
-
-    /// Whether sessions of others can be ended by KILL.
-    pub(super) fn may_kill(&self, dialect: &Dialect) -> bool {
-        self.has(dialect.kill_privilege()) || self.has("SUPER")
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.all || self.names.iter().any(|held| held == name)
-    }
-
-    /// What the owner of a schema gets from this administrator.
-    pub(super) fn to_give(&self, dialect: &Dialect) -> Vec<&'static SchemaPrivilege> {
-        SCHEMA_PRIVILEGES
-            .iter()
-            .filter(|privilege| privilege.is_known_to(dialect))
-            .filter(|privilege| !privilege.is_optional() || self.has(privilege.name))
-            .collect()
-    }
-
-    /// What is missing. `kills_by_procedure`: the server has `mysql.rds_kill`.
-    pub(super) fn missing(
-        &self,
-        dialect: &Dialect,
-        account: &str,
-        kills_by_procedure: bool,
-    ) -> Vec<MissingPrivilege> {
-        let mut missing = Vec::new();
-        let lacking: Vec<_> = self
-            .to_give(dialect)
-            .into_iter()
-            .map(|privilege| privilege.name)
-            .filter(|name| !self.has(name))
-            .collect();
-        if !lacking.is_empty() || !self.grant_option {
-            let names = if lacking.is_empty() {
-                self.to_give(dialect).iter().map(|p| p.name).collect()
-            } else {
-                lacking
-            };
-            missing.push(MissingPrivilege {
-                needed_for: "giving a database's owner its privileges".to_owned(),
-                grant: format!(
-                    "GRANT {} ON *.* TO {account} WITH GRANT OPTION",
-                    names.join(", ")
-                ),
-            });
-        }
-        let kill = dialect.kill_privilege();
-        let single = [
-            (
-                "CREATE USER",
-                "creating and dropping the databases' users",
-                false,
-            ),
-            (
-                "PROCESS",
-                "naming the sessions that stand in the way of a removal",
-                false,
-            ),
-            (
-                kill,
-                "ending sessions of a database that is removed",
-                kills_by_procedure,
-            ),
-        ];
-        for (name, needed_for, otherwise) in single {
-            if !otherwise && !self.has(name) {
-                missing.push(MissingPrivilege {
-                    needed_for: needed_for.to_owned(),
-                    grant: format!("GRANT {name} ON *.* TO {account}"),
-                });
-            }
-        }
-        missing
-    }
-}
-
-/// One statement that grants all that can be needed, for errors.
-pub(super) fn everything(dialect: &Dialect, account: &str) -> String {
-    let mut names: Vec<_> = SCHEMA_PRIVILEGES
-        .iter()
-        .filter(|privilege| privilege.is_known_to(dialect))
-        .map(|privilege| privilege.name)
-        .collect();
-    names.extend(["CREATE USER", "PROCESS", dialect.kill_privilege()]);
-    let names = names.join(", ");
-    format!("GRANT {names} ON *.* TO {account} WITH GRANT OPTION")
-}
-
-/// What is said where the administrator may not read the server's own tables, which managed servers can take from SELECT
-/// ON *.* again.
-pub(super) fn to_look(error: ProviderError, account: &str) -> ProviderError {
-    match error {
-        ProviderError::NotPermitted { doing, detail, .. } => ProviderError::NotPermitted {
-            doing,
-            detail,
-            grant: format!("GRANT SELECT ON mysql.* TO {account}"),
-        },
-        other => other,
-    }
-}
-
-/// An account as statements name it, from the server's own `user@host`.
-pub(super) fn account(current_user: &str) -> String {
-    let (user, host) = current_user.rsplit_once('@').unwrap_or((current_user, "%"));
-    ident::mysql_account(user, host)
-}
-
-/// Whether privileges on `pattern`, as `mysql.db` holds it, reach the schema `name`. `%` is any text, `_` one
-/// character, and a backslash takes the next character as it is.
-pub(super) fn reaches(pattern: &str, name: &str) -> bool {
-    fn matches(pattern: &[char], name: &[char]) -> bool {
-        match pattern {
-            [] => name.is_empty(),
-            ['%', rest @ ..] => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
-            ['_', rest @ ..] => !name.is_empty() && matches(rest, &name[1..]),
-            ['\\', literal, rest @ ..] | [literal, rest @ ..] => {
-                name.first() == Some(literal) && matches(rest, &name[1..])
-            }
-        }
-    }
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    matches(&pattern, &name)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    fn mysql() -> Dialect {
-        Dialect::new("9.7.4", "", false, false).unwrap()
-    }
-
-    fn mariadb() -> Dialect {
-        Dialect::new("10.11.19-MariaDB", "", false, false).unwrap()
-    }
-
-    const BASE: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, PROCESS, REFERENCES, INDEX, ALTER, CREATE \
-                        TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER \
-                        ROUTINE, CREATE USER, EVENT, TRIGGER";
-
-    #[test]
-    fn the_least_administrator_lacks_nothing() {
-        let lines = [
-            format!("GRANT {BASE} ON *.* TO `adm`@`%` WITH GRANT OPTION"),
-            "GRANT CONNECTION_ADMIN ON *.* TO `adm`@`%`".to_owned(),
-        ];
-        let held = Held::parse(lines.iter().map(String::as_str));
-        assert_eq!(held.missing(&mysql(), "'adm'@'%'", false), []);
-
-        let line = format!(
-            "GRANT {BASE}, DELETE HISTORY, CONNECTION ADMIN ON *.* TO `adm`@`%` IDENTIFIED BY PASSWORD '*3D' \
-             WITH GRANT OPTION"
+    let exact = grants.iter().find(|grant| ours(grant, Fit::Exact));
+    if exact.is_none_or(|grant| !grant.lacking.is_empty()) {
+        let names: Vec<_> = to_give.iter().map(|privilege| privilege.name).collect();
+        let grant = format!(
+            "GRANT {} ON {}.* TO {}",
+            names.join(", "),
+            ident::mysql_identifier(&dialect.grant_pattern(schema)),
+            account_of(user)
         );
-        let held = Held::parse([line.as_str()]);
-        assert_eq!(held.missing(&mariadb(), "'adm'@'%'", false), []);
-        assert_eq!(held.to_give(&mariadb()).len(), 19);
-    }
-
-    /// The privileges are those of "Master user account privileges" in the user guide of Amazon RDS.
-    #[test]
-    fn the_master_user_of_rds_lacks_nothing() {
-        let lines = [format!(
-            "GRANT {BASE}, RELOAD, SHOW DATABASES, REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO `admin`@`%` WITH GRANT \
-             OPTION"
-        )];
-        let held = Held::parse(lines.iter().map(String::as_str));
-        for dialect in [mysql(), mariadb()] {
-            assert_eq!(held.missing(&dialect, "'admin'@'%'", true), []);
-            assert_eq!(held.to_give(&dialect).len(), 18);
+        session
+            .run("giving the user its privileges on the database", grant)
+            .await?;
+        let was = exact.map_or_else(
+            || "none".to_owned(),
+            |grant| format!("all but {}", grant.lacking.join(", ")),
+        );
+        if !created {
+            changes.push(Change(format!(
+                "privileges of user {user} on database {schema} were {was}, are all"
+            )));
         }
     }
-
-    #[test]
-    fn all_privileges_are_enough() {
-        let held =
-            Held::parse(["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]);
-        assert_eq!(held.missing(&mysql(), "'root'@'localhost'", false), []);
-        assert_eq!(held.missing(&mariadb(), "'root'@'localhost'", false), []);
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_its_grant() {
-        let lines = [
-            format!(
-                "GRANT {} ON *.* TO `adm`@`%`",
-                BASE.replace("PROCESS, ", "")
-            ),
-            "GRANT ALL PRIVILEGES ON `x`.* TO `adm`@`%` WITH GRANT OPTION".to_owned(),
-        ];
-        let held = Held::parse(lines.iter().map(String::as_str));
-        let grants: Vec<_> = held
-            .missing(&mysql(), "'adm'@'%'", false)
-            .into_iter()
-            .map(|missing| missing.grant)
-            .collect();
-        assert!(grants[0].starts_with("GRANT SELECT, INSERT"), "{grants:?}");
-        assert!(
-            grants[0].ends_with("ON *.* TO 'adm'@'%' WITH GRANT OPTION"),
-            "{grants:?}"
+    if exact.is_some_and(|grant| grant.with_option) {
+        let revoke = format!(
+            "REVOKE GRANT OPTION ON {}.* FROM {}",
+            ident::mysql_identifier(&dialect.grant_pattern(schema)),
+            account_of(user)
         );
-        assert_eq!(
-            grants[1..],
-            [
-                "GRANT PROCESS ON *.* TO 'adm'@'%'",
-                "GRANT CONNECTION_ADMIN ON *.* TO 'adm'@'%'"
-            ]
-        );
-        assert_eq!(held.missing(&mysql(), "'adm'@'%'", true).len(), 2);
+        session.run("taking back GRANT OPTION", revoke).await?;
+        changes.push(Change(format!(
+            "user {user} could give its privileges to others, cannot any more"
+        )));
     }
-
-    #[test]
-    fn dynamic_privileges_with_grant_option_do_not_count_for_schemas() {
-        let lines = [
-            format!("GRANT {BASE} ON *.* TO `adm`@`%`"),
-            "GRANT CONNECTION_ADMIN ON *.* TO `adm`@`%` WITH GRANT OPTION".to_owned(),
-        ];
-        let held = Held::parse(lines.iter().map(String::as_str));
-        assert_eq!(held.missing(&mysql(), "'adm'@'%'", false).len(), 1);
+    if let Some(wildcard) = grants.iter().find(|grant| ours(grant, Fit::Wildcard)) {
+        revoke_all(session, dialect, wildcard).await?;
+        changes.push(Change(format!(
+            "privileges of user {user} reached every database like {:?}, reach this one only",
+            wildcard.pattern
+        )));
     }
-
-    #[test]
-    fn accounts_are_quoted() {
-        assert_eq!(account("o'b@x@10.0.0.%"), "'o''b@x'@'10.0.0.%'");
+    if changes.is_empty() {
+        return Ok(());
     }
+    let grants = catalog::grants(session, dialect, &to_give, read).await?;
+    match grants.iter().find(|grant| ours(grant, Fit::Exact)) {
+        Some(grant) if grant.lacking.is_empty() && !grant.with_option => Ok(()),
+        Some(_) | None => Err(ProviderError::NotPermitted {
+            doing: format!("give {user} all privileges on {schema}"),
+            detail: "the server accepted the GRANT and does not show it".to_owned(),
+            grant: profile.grant.to_string(),
+        }),
+    }
+}
 
-    #[test]
-    fn patterns_reach_what_the_server_says() {
-        for (pattern, name, expected) in [
-            ("mysql", "mysql", true),
-            ("my%", "mysql", true),
-            ("%", "mysql", true),
-            ("m_sql", "mysql", true),
-            ("m\\_sql", "mysql", false),
-            ("m\\_sql", "m_sql", true),
-            ("app%", "mysql", false),
-            ("", "mysql", false),
-            ("a\\", "a\\", true),
-        ] {
-            assert_eq!(reaches(pattern, name), expected, "{pattern} {name}");
+/// Revokes whatever a row of `mysql.db` grants. By name, because MariaDB accepts ALL PRIVILEGES only from an account
+/// that has every privilege.
+pub(super) async fn revoke_all(
+    session: &mut Session,
+    dialect: &Dialect,
+    grant: &Grant,
+) -> Result<(), ProviderError> {
+    let account = grantee(dialect, &grant.holder());
+    let pattern = ident::mysql_identifier(&grant.pattern);
+    let mut statements = Vec::new();
+    if grant.with_option {
+        statements.push(format!("REVOKE GRANT OPTION ON {pattern}.* FROM {account}"));
+    }
+    if !grant.held.is_empty() {
+        let names = grant.held.join(", ");
+        statements.push(format!("REVOKE {names} ON {pattern}.* FROM {account}"));
+    }
+    for statement in statements {
+        match session.run("taking back privileges", statement).await {
+            Ok(_) => {}
+            Err(failure)
+                if failure.number.is_some_and(|number| {
+                    number == error::NO_GRANT || error::NO_SUBJECT.contains(&number)
+                }) => {}
+            Err(failure) => return Err(failure.error),
         }
     }
+    Ok(())
+}
+
+/// Revokes what is left of privileges on the tables and routines of a schema that is gone.
+pub(super) async fn revoke_parts(
+    session: &mut Session,
+    dialect: &Dialect,
+    schema: &SqlName,
+) -> Result<(), ProviderError> {
+    for part in catalog::parts(session, schema).await? {
+        let revoke = format!(
+            "REVOKE ALL PRIVILEGES ON {} {}.{} FROM {}",
+            part.kind,
+            schema.mysql(),
+            ident::mysql_identifier(&part.name),
+            grantee(dialect, &part.holder)
+        );
+        match session.run("taking back privileges", revoke).await {
+            Ok(_) => {}
+            Err(failure)
+                if failure.number.is_some_and(|number| {
+                    error::NO_PART_GRANT.contains(&number) || error::NO_SUBJECT.contains(&number)
+                }) => {}
+            Err(failure) => return Err(failure.error),
+        }
+    }
+    Ok(())
+}
+
+/// The account of a role as it is written in statements.
+pub(super) fn account_of(user: &SqlName) -> String {
+    ident::mysql_account(user.as_str(), ANY_HOST)
 }

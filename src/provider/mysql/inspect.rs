@@ -1,48 +1,48 @@
-//! Looking at the server as a whole.
+//! Inspects the server as a whole.
 
 use std::collections::HashMap;
 
-use super::super::{Inspection, ProviderError, Warning};
 use super::catalog::{self, Which};
-use super::contact::{self, Sessions};
-use super::dialect::Dialect;
+use super::connect::Sessions;
+use super::dialect::{self, Dialect};
 use super::session::Session;
-use super::{exposure, grants, home};
+use super::{administrator, everybody, exposure, identity};
+use crate::provider::{Inspection, ProviderError, Warning, pool};
 
-/// Looks at the server. On one that can be written to, the operator's own schema is there afterwards.
+/// Inspects the server. If it can be written to, the operator's own schema exists afterwards.
 pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderError> {
-    // A server that is read-only takes no registration, so it is looked at by a session that only reads.
+    // A read-only server accepts no registration, so a session that only reads inspects it.
     let (mut session, slot) = sessions.unregistered().await?;
-    let mut dialect = contact::dialect(&mut session, sessions.config.tls.mode).await?;
-    let (account, held) = contact::privileges(&mut session).await?;
-    let kills_by_procedure = home::has_kill_procedure(&mut session).await?;
+    let mut dialect = dialect::detect(&mut session, sessions.config.tls.mode).await?;
+    let (account, held) = administrator::privileges(&mut session).await?;
+    let kills_by_procedure = administrator::has_kill_procedure(&mut session).await?;
     let mut inspection = Inspection {
         flavour: dialect.flavour,
         version: dialect.version.clone(),
         series: format!("{}.{}", dialect.series.0, dialect.series.1),
         tls: tls(&mut session).await?,
-        identity: home::identity(&mut session).await?,
+        identity: identity::read(&mut session).await?,
         read_only: is_read_only(&mut session).await?,
         missing: held.missing(&dialect, &account, kills_by_procedure),
         warnings: Vec::new(),
     };
-    // Who lacks SELECT is told that first.
+    // If SELECT is missing, that is reported first.
     if held.may_look() {
         inspection.warnings = warnings(&mut session, &mut dialect, &account)
             .await
-            .map_err(|error| grants::to_look(error, &account))?;
+            .map_err(|error| administrator::to_look(error, &account))?;
     }
-    super::super::pool::Session::close(session).await;
+    pool::Session::close(session).await;
     drop(slot);
     if !inspection.read_only {
         match register(sessions, inspection.identity.as_deref()).await {
             Ok(identity) => inspection.identity = identity,
-            // Nothing is made there, and nothing learned from it.
+            // Nothing is created there, and nothing is learned from it.
             Err(ProviderError::IdentityChanged { found, .. }) => {
                 inspection.identity = Some(found);
                 return Ok(inspection);
             }
-            // What is missing is told by the inspection, with the SQL that grants it.
+            // The inspection names what is missing, with the SQL that grants it.
             Err(ProviderError::NotPermitted { .. }) if !inspection.missing.is_empty() => {}
             Err(error) => return Err(error),
         }
@@ -51,13 +51,13 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
     Ok(inspection)
 }
 
-/// Who gets at databases that are not theirs.
+/// Who can access databases that are not theirs.
 async fn warnings(
     session: &mut Session,
     dialect: &mut Dialect,
     account: &str,
 ) -> Result<Vec<Warning>, ProviderError> {
-    contact::look_for_everybody(session, dialect, account).await?;
+    everybody::add_roles_of_roles(session, dialect, account).await?;
     let broad = Which::Broad(&dialect.everybody);
     let grants = catalog::grants(session, dialect, &[], broad).await?;
     let global = catalog::global_holders(session, dialect).await?;
@@ -65,15 +65,15 @@ async fn warnings(
     Ok(exposure::warnings(dialect, &grants, &global, &anonymous))
 }
 
-/// Makes what is missing of the operator's own on a server that was found with this identity, and says which it has
-/// then.
+/// Creates what is missing of the operator's own schema on a server that was found with this identity. Returns the
+/// identity that it has then.
 async fn register(
     sessions: &Sessions,
     found: Option<&str>,
 ) -> Result<Option<String>, ProviderError> {
     sessions.recognize(found)?;
     let (mut session, _) = sessions.registered().await?;
-    home::identity(&mut session).await
+    identity::read(&mut session).await
 }
 
 /// The protocol and cipher of this session.

@@ -1,4 +1,4 @@
-//! Logging in as a database's own user, with nothing but what its Secret holds.
+//! Logs in as a database's own user, with nothing but what its Secret contains.
 
 use std::time::Duration;
 
@@ -6,14 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::Connection;
 use tokio::time::timeout;
 
-use super::super::{Login, Names, ProviderError, dial};
-use super::contact::Sessions;
-use super::error::{self, Site};
+use super::connect::Sessions;
+use super::error::{self, Attempt};
 use super::session;
-
-/// The longest password that MySQL's `caching_sha2_password` checks, in bytes (`MAX_PLAINTEXT_LENGTH` of its plugin,
-/// with the NUL at the end).
-const MYSQL_LONGEST: usize = 255;
+use crate::provider::{Flavour, Login, Names, ProviderError, dial, password as passwords};
 
 /// Tries a login.
 pub(super) async fn login(
@@ -29,9 +25,9 @@ pub(super) async fn login(
     let limit = sessions.config.timeouts.connect;
     let failure = match timeout(limit, dial::mysql(&options)).await {
         Ok(Ok(mut connection)) => {
-            // MariaDB lets in who has to change the password first, and refuses every statement then.
+            // MariaDB lets a user in who has to change the password first, and then refuses every statement.
             let asked = timeout(limit, sqlx::raw_sql("DO 1").execute(&mut connection)).await;
-            // The answer is known; the connection ends with this value, whatever the server says to the goodbye.
+            // The answer is known. The connection ends with this value, whatever the server says to the goodbye.
             let _ = timeout(limit, connection.close()).await;
             match asked {
                 Ok(Ok(_)) => return Ok(Login::Accepted),
@@ -42,29 +38,30 @@ pub(super) async fn login(
         Ok(Err(failure)) => failure,
         Err(_) => return Err(too_slow(names, limit)),
     };
+    let longest = passwords::longest(Flavour::Mysql);
     let said = error::describe(&failure);
     match error::number(&failure) {
-        // Unknown database, or no privilege on it: both are told after the password was accepted.
+        // Unknown database, or no privilege on it: the server says either only after it has accepted the password.
         Some(1049 | 1044) => Ok(Login::NoDatabase(said)),
         // MAX_USER_CONNECTIONS of the account, or the server's max_user_connections.
         Some(1203 | 1226) => Ok(Login::AtConnectionLimit),
         _ => {
-            let site = Site {
+            let attempt = Attempt {
                 server: &sessions.server,
                 doing: "logging in",
                 limit,
                 grant: "",
             };
-            match error::connecting(&failure, &site) {
+            match error::connecting(&failure, &attempt) {
                 ProviderError::LoginRefused { detail, .. }
-                    if password.expose_secret().len() > MYSQL_LONGEST =>
+                    if password.expose_secret().len() > longest =>
                 {
                     Ok(Login::Refused(format!(
-                        "{detail}; MySQL takes passwords of up to {MYSQL_LONGEST} bytes, and this one is longer"
+                        "{detail}; MySQL takes passwords of up to {longest} bytes, and this one is longer"
                     )))
                 }
                 ProviderError::LoginRefused { detail, .. } => Ok(Login::Refused(detail)),
-                // The administrator has a connection nevertheless: MySQL and MariaDB keep one for it.
+                // The administrator still gets a connection: MySQL and MariaDB reserve one for it.
                 full @ ProviderError::TooManyConnections { .. } => {
                     Err(full.in_database(names.database.as_str()))
                 }
@@ -74,8 +71,8 @@ pub(super) async fn login(
     }
 }
 
-/// A server can be made to let one user wait (`connection_control`, after wrong passwords of anybody), so this says
-/// nothing of the server: whether that answers, the administrator's sessions find out.
+/// A server can be set to make one user wait (`connection_control`, after wrong passwords from anyone), so this says
+/// nothing about the server. The administrator's sessions find out whether that answers.
 fn too_slow(names: &Names, limit: Duration) -> ProviderError {
     ProviderError::Timeout {
         doing: format!("logging in as {}", names.role),

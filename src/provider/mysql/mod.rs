@@ -1,54 +1,80 @@
-//! The provider for MySQL and MariaDB, told apart when connected.
+//! MySQL 8.4 and 9, and MariaDB 10.11 and 11. The connected server tells which it is.
+//!
+//! Files that `postgresql/` has too, for the same job:
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `dialect.rs` | where the two servers differ |
-//! | `session.rs` | one session: pinned settings, statements bounded in time |
-//! | `contact.rs` | the first contact with a server, and the registration of each session |
-//! | `fence.rs` | the epochs, and how another process's sessions are found and ended |
-//! | `home.rs` | the operator's own schema: its tables, and what they say of the server |
-//! | `claims.rs` | the claim table |
-//! | `grants.rs` | what the administrator needs to be allowed |
-//! | `catalog.rs` | the rows of the server's catalog |
-//! | `facts.rs` | what these rows mean, decided without a server |
-//! | `hindrance.rs` | what keeps an account from logging in |
-//! | `exposure.rs` | rights on a schema that are not its own user's |
-//! | `validate.rs` | what a server cannot hold |
-//! | `ensure.rs` | making accounts and schemas |
-//! | `removal.rs` | taking them away |
-//! | `obstacles.rs` | what keeps something from being dropped, and what helps |
+//! | `connect.rs` | opens sessions as the administrator |
+//! | `session.rs` `pinned.rs` | one session, and the settings that it is opened with |
+//! | `schema.rs` | the operator's own tables on the server |
+//! | `identity.rs` | whether a session is with the known server |
+//! | `fence.rs` | how a session is registered with the fence |
+//! | `claims.rs` `creation.rs` | the claim table, and how a claim comes to say that something was created |
+//! | `catalog.rs` `rows.rs` `facts.rs` | reads the catalog, its rows, and what they mean |
+//! | `inspect.rs` | the server as a whole |
+//! | `validate.rs` | what the server does not support |
+//! | `role.rs` `database.rs` | creates an account and a schema, or changes what differs |
+//! | `grants.rs` | privileges on a schema, granted and revoked |
+//! | `remove.rs` | removes a schema and its account |
+//! | `sessions.rs` `locks.rs` `dependents.rs` | sessions, locks and dependent objects of others that are in the way |
+//! | `login.rs` | logs in as the database's own user |
 //! | `assess.rs` | what a dump will be like |
-//! | `login.rs` | logging in as a database's own user |
 //! | `error.rs` | what the servers' error numbers mean |
+//!
+//! Files that only MySQL and MariaDB need:
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `dialect.rs` `dialect_sql.rs` | where the two servers differ |
+//! | `administrator.rs` | what the administrator needs to be allowed |
+//! | `privileges.rs` | the privileges that there are on a schema |
+//! | `everybody.rs` `exposure.rs` | who stands for every user, and who else can access a schema |
+//! | `login_blockers.rs` | what blocks the logins of an account |
+//! | `observe.rs` `index.rs` | puts an observation together, and the catalog by name for a survey |
+//! | `transactions.rs` | the open transactions |
 
+mod administrator;
 mod assess;
 mod catalog;
 mod claims;
-mod contact;
+mod connect;
+mod creation;
+mod database;
+mod dependents;
 mod dialect;
-mod ensure;
+mod dialect_sql;
 mod error;
+mod everybody;
 mod exposure;
 mod facts;
 mod fence;
 mod grants;
-mod hindrance;
-mod home;
+mod identity;
+mod index;
 mod inspect;
+mod locks;
 mod login;
-mod obstacles;
-mod removal;
+mod login_blockers;
+mod observe;
+mod pinned;
+mod privileges;
+mod remove;
+mod role;
+mod rows;
+mod schema;
 mod session;
+mod sessions;
+mod transactions;
 mod validate;
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::contact::Sessions;
-use self::facts::Catalog;
+use self::connect::{ServerProfile, Sessions};
+use self::session::Session;
+use super::pool::Lease;
 use super::{
     Assessment, Change, Claim, Desired, Expected, Fence, Flavour, Inspection, Login, Names,
     Observed, Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier,
@@ -62,7 +88,7 @@ pub(super) struct Mysql {
 }
 
 impl Mysql {
-    /// Makes no connection yet.
+    /// Does not connect yet.
     pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
         Self {
             sessions: Sessions::new(config, fence),
@@ -70,25 +96,18 @@ impl Mysql {
         }
     }
 
-    async fn work(
-        &self,
-    ) -> Result<
-        (
-            super::pool::Lease<session::Session>,
-            std::sync::Arc<contact::Contact>,
-        ),
-        ProviderError,
-    > {
-        let (session, contact) = self.sessions.registered().await?;
-        // The same server answers again, or another one for which a verifier of either kind is made.
-        let _ = self.flavour.set(contact.dialect.flavour);
-        Ok((session, contact))
+    /// A session in the operator's own schema, and what is known about its server.
+    async fn session(&self) -> Result<(Lease<Session>, Arc<ServerProfile>), ProviderError> {
+        let (session, profile) = self.sessions.registered().await?;
+        // If it is set already, the same server answers again, or another one, for which a verifier serves either kind.
+        let _ = self.flavour.set(profile.dialect.flavour);
+        Ok((session, profile))
     }
 
-    /// Names that are nobody's to use, or that this server cannot hold.
-    fn check(&self, contact: &contact::Contact, names: &Names) -> Result<(), ProviderError> {
+    /// Refuses names that are reserved, or that this server does not keep as they are.
+    fn check(&self, profile: &ServerProfile, names: &Names) -> Result<(), ProviderError> {
         reserved::refuse(names, &self.sessions.config.username)?;
-        validate::names(&contact.dialect, names)
+        validate::names(&profile.dialect, names)
     }
 }
 
@@ -103,88 +122,25 @@ impl Provider for Mysql {
     }
 
     async fn survey(&self) -> Result<Survey, ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        let dialect = &contact.dialect;
-        let claimed = claims::claims(&mut session, None).await?;
-        let catalog = Catalog {
-            schemas: catalog::schemas(&mut session, None).await?,
-            accounts: catalog::accounts(&mut session, dialect, None).await?,
-            grants: catalog::grants(
-                &mut session,
-                dialect,
-                &contact.held.to_give(dialect),
-                catalog::Which::All,
-            )
-            .await?,
-            powers: catalog::powers(&mut session, dialect, None).await?,
-        };
-        let mut databases = HashMap::new();
-        let mut roles = HashMap::new();
-        let index = facts::Index::new(dialect, &catalog);
-        for one in &claimed {
-            let Names { database, role } = &one.claim.names;
-            let of_one = index.of(dialect, database, role);
-            if let Some(mut facts) = facts::database(dialect, &of_one, database, role) {
-                let one = std::slice::from_ref(one);
-                facts.ours = claims::ours_of_schema(&mut session, one, database).await?;
-                databases.insert(database.to_string(), facts);
-            }
-            if let Some(mut facts) = facts::role(dialect, &of_one, role) {
-                let one = std::slice::from_ref(one);
-                facts.ours = claims::ours_of_account(one, role, &of_one.grants);
-                roles.insert(role.to_string(), facts);
-            }
-        }
-        Ok(Survey {
-            claims: claimed.into_iter().map(|one| one.claim).collect(),
-            databases,
-            roles,
-        })
+        let (mut session, profile) = self.session().await?;
+        observe::survey(&mut session, &profile).await
     }
 
     async fn observe(&self, names: &Names) -> Result<Observed, ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        let dialect = &contact.dialect;
-        let Names { database, role } = names;
-        let claimed = claims::claims(&mut session, Some(names)).await?;
-        let to_give = contact.held.to_give(dialect);
-        let catalog = Catalog {
-            schemas: catalog::schemas(&mut session, Some(database)).await?,
-            accounts: catalog::accounts(&mut session, dialect, Some(role)).await?,
-            grants: catalog::grants(
-                &mut session,
-                dialect,
-                &to_give,
-                catalog::Which::Concerning(database, role),
-            )
-            .await?,
-            powers: catalog::powers(&mut session, dialect, Some(role)).await?,
-        };
-        let mut found = Observed {
-            database: facts::database(dialect, &catalog, database, role),
-            role: facts::role(dialect, &catalog, role),
-            claims: Vec::new(),
-        };
-        if let Some(facts) = &mut found.database {
-            facts.ours = claims::ours_of_schema(&mut session, &claimed, database).await?;
-        }
-        if let Some(facts) = &mut found.role {
-            facts.ours = claims::ours_of_account(&claimed, role, &catalog.grants);
-        }
-        found.claims = claimed.into_iter().map(|one| one.claim).collect();
-        Ok(found)
+        let (mut session, profile) = self.session().await?;
+        observe::observe(&mut session, &profile, names).await
     }
 
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        self.check(&contact, &desired.names)?;
+        let (mut session, profile) = self.session().await?;
+        self.check(&profile, &desired.names)?;
         let user = &desired.names.role;
-        let mut accounts = catalog::accounts(&mut session, &contact.dialect, Some(user)).await?;
-        // A role of MariaDB is a name that is never touched, as observing it says.
+        let mut accounts = catalog::accounts(&mut session, &profile.dialect, Some(user)).await?;
+        // A role of MariaDB is never touched, which observing it reports.
         accounts.retain(|account| !account.is_role);
         validate::no_other_host(&accounts, user)?;
-        validate::nobody_elses(&mut session, &contact.dialect, &desired.names).await?;
-        validate::text_settings(&mut session, &contact.dialect, desired).await
+        validate::nobody_elses(&mut session, &profile.dialect, &desired.names).await?;
+        validate::text_settings(&mut session, &profile.dialect, desired).await
     }
 
     async fn write_claim(
@@ -192,13 +148,13 @@ impl Provider for Mysql {
         claim: &Claim,
         standing: Option<&Claim>,
     ) -> Result<(), ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        self.check(&contact, &claim.names)?;
+        let (mut session, profile) = self.session().await?;
+        self.check(&profile, &claim.names)?;
         claims::write_claim(&mut session, claim, standing).await
     }
 
     async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError> {
-        let (mut session, _) = self.work().await?;
+        let (mut session, _) = self.session().await?;
         claims::forget_claim(&mut session, claim).await
     }
 
@@ -216,27 +172,27 @@ impl Provider for Mysql {
         desired: &Desired,
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        self.check(&contact, &desired.names)?;
+        let (mut session, profile) = self.session().await?;
+        self.check(&profile, &desired.names)?;
         let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
-        ensure::role(&mut session, &contact, desired, verifier, claimed.as_ref()).await
+        role::apply(&mut session, &profile, desired, verifier, claimed.as_ref()).await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        self.check(&contact, &desired.names)?;
+        let (mut session, profile) = self.session().await?;
+        self.check(&profile, &desired.names)?;
         let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
-        ensure::database(&mut session, &contact, desired, claimed.as_ref()).await
+        database::apply(&mut session, &profile, desired, claimed.as_ref()).await
     }
 
-    /// Nothing: extensions and schemas within a database are PostgreSQL's.
+    /// Does nothing: only PostgreSQL has extensions, and schemas within a database.
     async fn ensure_contents(&self, _desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         Ok(Vec::new())
     }
 
     async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError> {
-        let (mut session, contact) = self.work().await?;
-        assess::assess(&mut session, &contact, names).await
+        let (mut session, profile) = self.session().await?;
+        assess::assess(&mut session, &profile, names).await
     }
 
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {
@@ -244,10 +200,10 @@ impl Provider for Mysql {
     }
 
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
-        let (mut session, contact) = self.work().await?;
+        let (mut session, profile) = self.session().await?;
         reserved::refuse(&removal.names, &self.sessions.config.username)?;
-        let patience = self.sessions.config.timeouts.lock;
-        removal::remove(&mut session, &contact, removal, patience).await
+        let end_within = self.sessions.config.timeouts.lock;
+        remove::remove(&mut session, &profile, removal, end_within).await
     }
 
     fn usage(&self) -> Usage {

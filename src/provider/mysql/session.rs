@@ -10,20 +10,20 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, MySql, Row as _};
 use tokio::time::timeout;
 
-use super::super::{ProviderError, ServerConfig, TlsMode, dial, pool};
-use super::error::{self, Site};
-use super::{dialect, fence};
+use super::error::{self, Attempt, Failure};
+use super::{fence, pinned};
+use crate::provider::{ProviderError, ServerConfig, TlsMode, dial, pool};
 
-/// What a server that may be gone is given to answer.
+/// How long a server that may be gone is given to answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How often a statement is tried that is the victim of a deadlock each time.
+/// How often a statement is tried if it is the victim of a deadlock each time.
 const TRIES: usize = 5;
 
 /// A statement with its parameters.
 pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 
-/// How to reach a server; what sqlx would set by itself in a session is left to [`dialect::pin`].
+/// How to reach a server. What sqlx would set in a session by itself is left to [`pinned::pin`].
 pub(super) fn options(config: &ServerConfig) -> MySqlConnectOptions {
     let mode = match config.tls.mode {
         TlsMode::Disable => MySqlSslMode::Disabled,
@@ -46,19 +46,6 @@ pub(super) fn options(config: &ServerConfig) -> MySqlConnectOptions {
     }
 }
 
-/// A statement that failed, with the server's error number where it is the server that refused.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) number: Option<u16>,
-    pub(super) error: ProviderError,
-}
-
-impl From<Failure> for ProviderError {
-    fn from(failure: Failure) -> Self {
-        failure.error
-    }
-}
-
 /// A connection that is logged in as the administrator.
 pub(super) struct Session {
     connection: MySqlConnection,
@@ -67,7 +54,7 @@ pub(super) struct Session {
     server: Arc<str>,
     limit: Duration,
     grant: Arc<str>,
-    /// No statement is under way and none broke the protocol; otherwise the session is not used again.
+    /// Whether no statement is under way and none broke the protocol. Otherwise the session is not used again.
     sound: bool,
     registered: bool,
 }
@@ -81,7 +68,7 @@ impl pool::Session for Session {
         pool::pulse(self.connection.ping()).await
     }
 
-    /// Takes back the registration first. If that fails, the next session of this process does it.
+    /// Deletes the registration first. If that fails, the next session of this process does it.
     async fn close(mut self) {
         if self.registered {
             let token = self.token.clone();
@@ -102,7 +89,7 @@ impl Session {
             .username(&config.username)
             .password(config.password.expose_secret());
         let limits = config.timeouts;
-        let site = Site {
+        let attempt = Attempt {
             server,
             doing: "connecting",
             limit: limits.connect,
@@ -110,7 +97,7 @@ impl Session {
         };
         let connection = match timeout(limits.connect, dial::mysql(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(error::connecting(&error, &site)),
+            Ok(Err(error)) => return Err(error::connecting(&error, &attempt)),
             Err(_) => {
                 return Err(ProviderError::Unreachable {
                     server: server.to_string(),
@@ -127,30 +114,30 @@ impl Session {
             sound: true,
             registered: false,
         };
-        let pin = dialect::pin(&limits, &lock_name(&session.token));
+        let pin = pinned::pin(&limits, &lock_name(&session.token));
         session.run("pinning the session's settings", pin).await?;
         Ok(session)
     }
 
-    /// What the session is registered under.
+    /// The name under which the session is registered.
     pub(super) fn token(&self) -> &str {
         &self.token
     }
 
-    /// The statement that errors name when the administrator lacks a privilege.
+    /// Sets the statement that errors name if the administrator lacks a privilege.
     pub(super) fn set_grant(&mut self, grant: &Arc<str>) {
         self.grant = Arc::clone(grant);
     }
 
-    /// The registration is to be taken back when the session is closed.
+    /// Marks the session as registered, so that the registration is deleted when it is closed.
     pub(super) fn set_registered(&mut self) {
         self.registered = true;
     }
 
-    /// Runs a statement that takes no parameters (DDL). What it is built from comes from `ident.rs`; this is the only
-    /// place of this provider that sends built text. As each statement is a transaction of its own (`autocommit`), one
-    /// that was the victim of a deadlock did nothing and is run again: several processes that make or change accounts
-    /// deadlock in the server's own tables.
+    /// Runs a statement without parameters (DDL). It is built from what `ident.rs` returns; this is the only place of
+    /// this provider that sends assembled text. Each statement is a transaction of its own (`autocommit`), so one that
+    /// was the victim of a deadlock did nothing and is run again: processes that create or change accounts at the same
+    /// time deadlock in the server's own tables.
     pub(super) async fn run(&mut self, doing: &str, sql: String) -> Result<u64, Failure> {
         for _ in 1..TRIES {
             match self.run_once(doing, sql.clone()).await {
@@ -169,7 +156,7 @@ impl Session {
             .map(|done| done.rows_affected())
     }
 
-    /// Runs a statement that takes no parameters and answers in rows (SHOW).
+    /// Runs a statement without parameters that returns rows (SHOW).
     pub(super) async fn show(&mut self, doing: &str, sql: String) -> Result<Vec<Row>, Failure> {
         let statement = sqlx::raw_sql(AssertSqlSafe(sql));
         self.sound = false;
@@ -177,8 +164,8 @@ impl Session {
         Ok(self.outcome(doing, outcome)?.into_iter().map(Row).collect())
     }
 
-    /// Runs a statement with parameters and counts the rows that it changed or matched; again where it was the victim of
-    /// a deadlock, as [`Session::run`] does.
+    /// Runs a statement with parameters, and counts the rows that it changed or matched. Runs it again if it was the
+    /// victim of a deadlock, like [`Session::run`].
     pub(super) async fn change<'q>(
         &mut self,
         doing: &str,
@@ -200,7 +187,7 @@ impl Session {
             .map(|done| done.rows_affected())
     }
 
-    /// Runs a statement with parameters and takes its rows.
+    /// Runs a statement with parameters, and returns its rows.
     pub(super) async fn rows(
         &mut self,
         doing: &str,
@@ -211,7 +198,7 @@ impl Session {
         Ok(self.outcome(doing, outcome)?.into_iter().map(Row).collect())
     }
 
-    /// Runs SHOW VARIABLES or SHOW STATUS: names and values.
+    /// Runs SHOW VARIABLES or SHOW STATUS, and returns values by name.
     pub(super) async fn variables(
         &mut self,
         doing: &str,
@@ -223,7 +210,8 @@ impl Session {
             .collect()
     }
 
-    /// Judges what came of a statement. After an answer of the server, also a refusal, the session is sound.
+    /// Turns the outcome of a statement into a result. After an answer of the server, even a refusal, the session is
+    /// sound.
     fn outcome<T>(
         &mut self,
         doing: &str,
@@ -235,15 +223,15 @@ impl Session {
                 Ok(value)
             }
             Ok(Err(error)) => {
-                let site = Site {
+                let attempt = Attempt {
                     server: &self.server,
                     doing,
                     limit: self.limit,
                     grant: &self.grant,
                 };
                 let number = error::number(&error);
-                let error = error::running(&error, &site);
-                // A session that misses db_operator may be one of before the server was rebuilt: begin with a new one.
+                let error = error::running(&error, &attempt);
+                // A session that misses db_operator may be older than a rebuilt server: start over with a new one.
                 self.sound = !matches!(number, None | Some(error::NO_SCHEMA | error::NO_TABLE))
                     && !matches!(error, ProviderError::Unreachable { .. });
                 Err(Failure { number, error })
@@ -274,8 +262,8 @@ pub(super) fn lock_name(token: &str) -> String {
     format!("db_operator/{token}")
 }
 
-/// A row of an answer. The servers give their catalogs' columns various types and collations, so values are taken by
-/// what they are asked for; each statement casts its numbers to SIGNED.
+/// A row of an answer. The columns of the servers' catalogs have various types and collations, so a value is read as
+/// what it is asked for; each statement casts its numbers to SIGNED.
 pub(super) struct Row(MySqlRow);
 
 impl Row {
@@ -311,7 +299,7 @@ impl Row {
             .map_err(|error| unreadable(column, &error))
     }
 
-    /// A truth value of the server: a number that is not 0.
+    /// A boolean of the server: true for a number that is not 0.
     pub(super) fn flag(&self, column: &str) -> Result<bool, ProviderError> {
         Ok(self.number(column)? != 0)
     }

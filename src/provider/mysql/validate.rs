@@ -1,20 +1,21 @@
-//! What a server cannot hold is refused before anything is made.
+//! Refuses what the server does not support, before anything is created.
 
-use super::super::{Desired, Names, ProviderError, SqlName};
-use super::catalog::{self, ANY_HOST, Account, Which};
+use super::catalog::{self, ANY_HOST, Which};
 use super::dialect::Dialect;
 use super::exposure;
+use super::rows::Account;
 use super::session::Session;
+use crate::provider::{Desired, Names, ProviderError, SqlName};
 
-/// Characters that the name of a schema may have, in `mysql.db` with its wildcards escaped.
+/// The most characters of a schema name, with its wildcards escaped as in `mysql.db`.
 const SCHEMA_LIMIT: usize = 64;
 
-/// Whether the server keeps these names as they are, so that names that differ never meet in one object.
+/// Checks that the server keeps these names as they are, so that different names never mean the same object.
 pub(super) fn names(dialect: &Dialect, names: &Names) -> Result<(), ProviderError> {
-    let server = dialect.name();
+    let server = dialect.flavour;
     for (what, name) in [("database", &names.database), ("user", &names.role)] {
         let text = name.as_str();
-        // Identifiers are utf8mb3: MySQL stores `?` in the place of anything else, so two names would become one.
+        // Identifiers are utf8mb3: MySQL stores `?` for anything else, so two names would become one.
         if let Some(found) = text.chars().find(|c| u32::from(*c) > 0xffff) {
             return Err(ProviderError::Unsupported(format!(
                 "the {what} name {text:?} holds {found:?}, and {server} cannot store characters beyond U+FFFF in \
@@ -54,12 +55,12 @@ pub(super) fn names(dialect: &Dialect, names: &Names) -> Result<(), ProviderErro
     Ok(())
 }
 
-/// Whether a change of case changes the name. What has no lower-case form of its own cannot meet another.
+/// Whether the lower case of the name differs from it. A name without upper case cannot collide with another.
 fn folds(name: &str) -> bool {
     name.to_lowercase() != name
 }
 
-/// Whether an account of this name at some host stands in the way of a new one at any host.
+/// Checks that no account of this name at a single host is in the way of a new one at any host.
 pub(super) fn no_other_host(accounts: &[Account], user: &SqlName) -> Result<(), ProviderError> {
     if accounts.iter().any(|account| account.host == ANY_HOST) {
         return Ok(());
@@ -74,7 +75,7 @@ pub(super) fn no_other_host(accounts: &[Account], user: &SqlName) -> Result<(), 
     }
 }
 
-/// Whether somebody else would get at a schema that is not there yet.
+/// Checks that no one else would have access to a schema that does not exist yet.
 pub(super) async fn nobody_elses(
     session: &mut Session,
     dialect: &Dialect,
@@ -93,13 +94,13 @@ pub(super) async fn nobody_elses(
     }
 }
 
-/// Whether the character set and the collation exist on this server, and belong together.
+/// Checks that the character set and the collation exist on this server and belong together.
 pub(super) async fn text_settings(
     session: &mut Session,
     dialect: &Dialect,
     desired: &Desired,
 ) -> Result<(), ProviderError> {
-    let server = format!("{} {}", dialect.name(), dialect.version);
+    let server = format!("{} {}", dialect.flavour, dialect.version);
     let wanted = &desired.mysql;
     if let Some(character_set) = &wanted.character_set {
         let query = sqlx::query(

@@ -10,14 +10,14 @@ use super::Postgresql;
 use super::quoted;
 use crate::provider::{Assessment, MissingPrivilege, Names, ProviderError, SqlName};
 
-/// Groups that are told; one is for any number of objects of one kind in one schema.
+/// The most groups that are reported; one group is any number of objects of one kind in one schema.
 const GROUPS: usize = 20;
 
-/// Objects of a group that are named.
+/// The most objects of a group that are named.
 const NAMED: usize = 20;
 
-/// `$1` is the user. Sizes of tables that are locked against everybody are what the last VACUUM saw, because to ask for
-/// them waits for the lock. A definition counts as 1000 bytes.
+/// `$1` is the user. For tables that are exclusively locked, the size is what the last VACUUM saw, because asking for
+/// it would wait for the lock. A definition counts as 1000 bytes.
 const ASSESS: &str = "
 WITH tenant AS (
   SELECT oid, rolsuper, rolsuper OR rolbypassrls AS sees_all_rows FROM pg_roles WHERE rolname = $1
@@ -82,10 +82,10 @@ SELECT json_build_object(
 
 #[derive(Deserialize)]
 struct Answer {
-    /// The user is there.
+    /// The user exists.
     exists: bool,
     bytes: u64,
-    /// How many there are, with those that are not in `unreadable`.
+    /// How many there are, including those that are not in `unreadable`.
     groups: usize,
     unreadable: Vec<Group>,
 }
@@ -96,7 +96,7 @@ struct Group {
     kind: Kind,
     /// Empty for schemas and for large objects.
     schema: String,
-    /// How many there are, with those that are not in `names`.
+    /// How many there are, including those that are not in `names`.
     count: usize,
     names: Vec<String>,
 }
@@ -110,7 +110,7 @@ enum Kind {
     Table,
     /// Another owner's row security.
     Rows,
-    /// Its own row security, which is made to bind the owner.
+    /// Its own row security, which is forced on the owner.
     Forced,
     /// No SELECT.
     Sequence,
@@ -119,12 +119,14 @@ enum Kind {
 }
 
 impl Postgresql {
-    pub(super) async fn judge(&self, names: &Names) -> Result<Assessment, ProviderError> {
-        let mut visit = self.visit(names).await?;
+    pub(super) async fn assess_dump(&self, names: &Names) -> Result<Assessment, ProviderError> {
+        let mut tenant = self.open_tenant_session(names).await?;
         let doing = format!("look into the database {:?}", names.database);
         let query = sqlx::query(ASSESS).bind(names.role.as_str());
-        let result = visit.session.json::<Answer>(&doing, query).await;
-        let answer = self.leave(visit, result.map_err(Into::into)).await?;
+        let result = tenant.session.json::<Answer>(&doing, query).await;
+        let answer = self
+            .close_tenant_session(tenant, result.map_err(Into::into))
+            .await?;
         if !answer.exists {
             return Err(ProviderError::InTheWay(format!(
                 "the user {:?} is missing",
@@ -133,32 +135,32 @@ impl Postgresql {
         }
         Ok(Assessment {
             bytes: answer.bytes,
-            unreadable: told(&answer, &names.role),
+            unreadable: reported(&answer, &names.role),
         })
     }
 }
 
-fn told(answer: &Answer, user: &SqlName) -> Vec<MissingPrivilege> {
-    let mut told: Vec<_> = answer
+fn reported(answer: &Answer, user: &SqlName) -> Vec<MissingPrivilege> {
+    let mut reported: Vec<_> = answer
         .unreadable
         .iter()
         .take(GROUPS)
-        .map(|group| group.told(user))
+        .map(|group| group.description(user))
         .collect();
-    let more = answer.groups.saturating_sub(told.len());
+    let more = answer.groups.saturating_sub(reported.len());
     if more > 0
-        && let Some(last) = told.last_mut()
+        && let Some(last) = reported.last_mut()
     {
         last.needed_for = format!(
             "{}; and objects of {more} more kinds and schemas",
             last.needed_for
         );
     }
-    told
+    reported
 }
 
 impl Group {
-    fn told(&self, user: &SqlName) -> MissingPrivilege {
+    fn description(&self, user: &SqlName) -> MissingPrivilege {
         let names: Vec<String> = self.names.iter().map(|name| self.written(name)).collect();
         let what = match (self.kind, self.count) {
             (Kind::Schema, 1) => "what is in the schema",
@@ -182,7 +184,7 @@ impl Group {
         }
     }
 
-    /// The name as statements write it.
+    /// The name as it is written in statements.
     fn written(&self, name: &str) -> String {
         match self.kind {
             Kind::Schema => quoted(name),
@@ -194,7 +196,7 @@ impl Group {
         }
     }
 
-    /// Mends it for those that are named, or for all of them where one statement can.
+    /// The fix for those that are named, or for all of them if one statement can do that.
     fn grant(&self, names: &[String], user: &SqlName) -> String {
         let user = user.postgresql();
         let listed = names.join(", ");
@@ -212,7 +214,7 @@ impl Group {
                 quoted(&self.schema)
             ),
             Kind::Table => format!("GRANT SELECT ON TABLE {listed} TO {user}"),
-            // BYPASSRLS would make the user one that is never touched.
+            // With BYPASSRLS, the operator would no longer touch the user.
             Kind::Rows => each(&format!("OWNER TO {user}, NO FORCE ROW LEVEL SECURITY")),
             Kind::Forced => each("NO FORCE ROW LEVEL SECURITY"),
             Kind::Sequence if self.count > NAMED => format!(

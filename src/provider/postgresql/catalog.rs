@@ -1,19 +1,17 @@
-//! What the catalog says, in one query: of two names, or of everything that is claimed.
+//! Reads the catalog in one query: what concerns two names, or everything that is claimed.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
 use super::Postgresql;
+use super::rows::{ClaimRow, DatabaseRow, RoleRow};
 use super::session::Session;
-use crate::provider::{
-    Claim, Claimant, DatabaseFacts, Names, Observed, Origin, Ours, ProviderError, RoleFacts,
-    SqlName, Survey,
-};
+use crate::provider::{Names, Observed, ProviderError, Survey};
 
-/// Both names, or (both NULL) everything that is claimed. `powerful` are the roles that are never touched, with
-/// everybody who is a member of one. `place` is where the ids in the claims are good (see `claims.rs`).
-const LOOK: &str = "
+/// For both names, or for everything that is claimed if both are NULL. `powerful` are the roles that are never touched,
+/// with all their members. `place` is where the ids in the claims are valid (see `creation.rs`).
+const CATALOG: &str = "
 WITH RECURSIVE me AS (
   SELECT oid, rolname, rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user
 ), claims AS (
@@ -69,105 +67,39 @@ SELECT json_build_object(
   'databases', (SELECT coalesce(json_agg(d), '[]') FROM databases d),
   'roles', (SELECT coalesce(json_agg(r), '[]') FROM roles r))::text";
 
-/// The answer to [`LOOK`].
+/// The answer to [`CATALOG`].
 #[derive(Deserialize)]
-pub(super) struct Look {
+pub(super) struct Catalog {
     claims: Vec<ClaimRow>,
     databases: Vec<DatabaseRow>,
     roles: Vec<RoleRow>,
 }
 
-#[derive(Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
-pub(super) struct ClaimRow {
-    database_name: String,
-    role_name: String,
-    cluster_id: String,
-    namespace: String,
-    name: String,
-    uid: String,
-    pub(super) created_database: bool,
-    created_role: bool,
-    drop_adopted: bool,
-    released: bool,
-    /// What the database carries that is being made, as its connection limit.
-    pub(super) database_mark: Option<i32>,
-    /// Set while the role is to be made.
-    pub(super) role_mark: Option<i32>,
-}
-
-/// One database.
-#[derive(Clone, Debug, Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "a row of the catalog")]
-pub(super) struct DatabaseRow {
-    pub(super) name: String,
-    pub(super) owner: String,
-    /// Connections are allowed at all.
-    pub(super) open: bool,
-    /// -1 is no limit, -2 a database whose DROP was interrupted.
-    pub(super) connections: i32,
-    pub(super) template: bool,
-    pub(super) encoding: String,
-    pub(super) collation: String,
-    /// The administrator has the owner's privileges now.
-    pub(super) owned: bool,
-    /// The administrator may grant itself the owner's role.
-    pub(super) obtainable: bool,
-    /// What PUBLIC may.
-    pub(super) public: Vec<String>,
-    /// What the owner may.
-    pub(super) own: Vec<String>,
-    /// What was granted to the administrator.
-    pub(super) administrator: Vec<String>,
-    /// It is the one that its claim speaks of.
-    pub(super) ours: Option<bool>,
-}
-
-/// One role.
-#[derive(Clone, Debug, Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "a row of the catalog")]
-pub(super) struct RoleRow {
-    pub(super) name: String,
-    pub(super) login: bool,
-    /// -1 is no limit.
-    pub(super) connections: i32,
-    pub(super) creates_databases: bool,
-    pub(super) expires: bool,
-    superuser: bool,
-    creates_roles: bool,
-    replication: bool,
-    bypasses_rls: bool,
-    /// The powerful roles that it is a member of.
-    member_of: Vec<String>,
-    pub(super) alterable: bool,
-    /// The administrator may `SET ROLE` to it now.
-    pub(super) assumable: bool,
-    /// It is the one that its claim speaks of.
-    ours: Option<bool>,
-}
-
 impl Postgresql {
-    /// Looks at two names.
-    pub(super) async fn look(
+    /// Reads what concerns two names.
+    pub(super) async fn read_catalog(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         names: &Names,
-    ) -> Result<Look, ProviderError> {
-        let query = sqlx::query(LOOK)
+    ) -> Result<Catalog, ProviderError> {
+        let query = sqlx::query(CATALOG)
             .bind(names.database.as_str())
             .bind(names.role.as_str());
-        Ok(home.json("look at the catalog", query).await?)
+        Ok(session.json("look at the catalog", query).await?)
     }
 
-    /// Looks at everything that is claimed.
-    pub(super) async fn look_at_all(&self, home: &mut Session) -> Result<Survey, ProviderError> {
-        let query = sqlx::query(LOOK).bind(None::<&str>).bind(None::<&str>);
-        let look: Look = home.json("look at the catalog", query).await?;
-        look.survey()
+    /// Reads everything that is claimed.
+    pub(super) async fn survey_claims(
+        &self,
+        session: &mut Session,
+    ) -> Result<Survey, ProviderError> {
+        let query = sqlx::query(CATALOG).bind(None::<&str>).bind(None::<&str>);
+        let catalog: Catalog = session.json("look at the catalog", query).await?;
+        catalog.survey()
     }
 }
 
-impl Look {
+impl Catalog {
     /// The database, if it exists.
     pub(super) fn database(&self) -> Option<&DatabaseRow> {
         self.databases.first()
@@ -215,179 +147,5 @@ impl Look {
                 .map(ClaimRow::claim)
                 .collect::<Result<_, _>>()?,
         })
-    }
-}
-
-impl ClaimRow {
-    fn claim(self) -> Result<Claim, ProviderError> {
-        let name = |name: String| {
-            SqlName::new(name).map_err(|error| {
-                ProviderError::InTheWay(format!(
-                    "the table db_operator.claims was edited by hand: {error}"
-                ))
-            })
-        };
-        Ok(Claim {
-            names: Names {
-                database: name(self.database_name)?,
-                role: name(self.role_name)?,
-            },
-            claimant: Claimant {
-                cluster_id: self.cluster_id,
-                namespace: self.namespace,
-                name: self.name,
-            },
-            uid: self.uid,
-            database: origin(self.created_database, self.database_mark),
-            role: origin(self.created_role, self.role_mark),
-            drop_adopted: self.drop_adopted,
-            released: self.released,
-        })
-    }
-}
-
-fn origin(created: bool, mark: Option<i32>) -> Origin {
-    match (created, mark) {
-        (true, _) => Origin::Created,
-        (false, Some(_)) => Origin::Creating,
-        (false, None) => Origin::Adopted,
-    }
-}
-
-fn ours(answer: Option<bool>) -> Ours {
-    match answer {
-        Some(true) => Ours::Yes,
-        Some(false) => Ours::No,
-        None => Ours::Unknown,
-    }
-}
-
-impl DatabaseRow {
-    /// What CREATE DATABASE … ALLOW_CONNECTIONS false makes: the administrator's, with the default privileges.
-    pub(super) fn fresh(name: &str, administrator: &str, mark: Option<i32>) -> Self {
-        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            name: name.to_owned(),
-            owner: administrator.to_owned(),
-            open: false,
-            connections: mark.unwrap_or(-1),
-            template: false,
-            encoding: String::new(),
-            collation: String::new(),
-            owned: true,
-            obtainable: true,
-            public: all(&["CONNECT", "TEMPORARY"]),
-            own: all(&["CREATE", "CONNECT", "TEMPORARY"]),
-            administrator: Vec::new(),
-            ours: mark.map(|_| true),
-        }
-    }
-
-    /// What PUBLIC may and should not.
-    pub(super) fn public_excess(&self) -> &[String] {
-        &self.public
-    }
-
-    /// What the owner should be able to do and may not.
-    pub(super) fn own_lacks(&self) -> Vec<&'static str> {
-        let lacks = |privilege: &&str| !self.own.iter().any(|own| own == privilege);
-        ["CREATE", "CONNECT", "TEMPORARY"]
-            .into_iter()
-            .filter(lacks)
-            .collect()
-    }
-
-    /// Everything that differs from what the operator makes, apart from the owner.
-    pub(super) fn deviations(&self) -> Vec<String> {
-        let mut deviations = Vec::new();
-        if self.connections == -2 {
-            deviations
-                .push("a DROP DATABASE was interrupted, so it can only be dropped".to_owned());
-        } else if self.connections != -1 {
-            deviations.push(format!(
-                "it was limited to {} connections",
-                self.connections
-            ));
-        }
-        if !self.open {
-            deviations.push("connections to it were switched off".to_owned());
-        }
-        if self.template {
-            deviations.push("it was a template that others may copy".to_owned());
-        }
-        if !self.public.is_empty() {
-            deviations.push(format!("PUBLIC had {} on it", self.public.join(", ")));
-        }
-        if !self.own_lacks().is_empty() {
-            deviations.push(format!(
-                "its owner had no {} on it",
-                self.own_lacks().join(", ")
-            ));
-        }
-        if !self.administrator.is_empty() {
-            deviations.push(format!(
-                "the administrator had {} on it",
-                self.administrator.join(", ")
-            ));
-        }
-        deviations
-    }
-
-    fn facts(&self) -> DatabaseFacts {
-        DatabaseFacts {
-            owner: Some(self.owner.clone()),
-            deviations: self.deviations(),
-            exposures: Vec::new(),
-            character_set: self.encoding.clone(),
-            collation: self.collation.clone(),
-            ours: ours(self.ours),
-        }
-    }
-}
-
-impl RoleRow {
-    /// Why it is never touched; empty for an ordinary role.
-    pub(super) fn powers(&self) -> Vec<String> {
-        let attributes = [
-            (self.superuser, "SUPERUSER"),
-            (self.creates_roles, "CREATEROLE"),
-            (self.replication, "REPLICATION"),
-            (self.bypasses_rls, "BYPASSRLS"),
-        ];
-        let own = attributes
-            .into_iter()
-            .filter(|(has, _)| *has)
-            .map(|(_, name)| name.to_owned());
-        let lent = self
-            .member_of
-            .iter()
-            .map(|role| format!("membership in {role}"));
-        own.chain(lent).collect()
-    }
-
-    /// Everything that differs from what the operator makes, apart from the connection limit.
-    pub(super) fn deviations(&self) -> Vec<String> {
-        let found = [
-            (!self.login, "it could not log in"),
-            (self.creates_databases, "it could create databases"),
-            (self.expires, "its password had an expiry date"),
-        ];
-        found
-            .into_iter()
-            .filter(|(is, _)| *is)
-            .map(|(_, text)| text.to_owned())
-            .collect()
-    }
-
-    fn facts(&self) -> RoleFacts {
-        RoleFacts {
-            can_login: self.login,
-            connection_limit: u32::try_from(self.connections).ok(),
-            powers: self.powers(),
-            alterable: self.alterable,
-            deviations: self.deviations(),
-            ours: ours(self.ours),
-            password: None,
-        }
     }
 }

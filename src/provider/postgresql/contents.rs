@@ -1,18 +1,18 @@
-//! What lives inside a database: extensions and schemas, made as the owner would make them.
+//! What lives inside a database: extensions and schemas, created as the owner would create them.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
 use super::Postgresql;
-use super::failure::Failure;
-use super::membership::{Right, borrow, give_back, permit};
+use super::error::Failure;
+use super::grants::{Right, borrow, give_back, permit};
 use super::session::Session;
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{Change, Desired, Extension, ProviderError};
 
-/// What is inside, and what the server has to offer. `$1` names the extensions that are wanted, `$2` the database's user:
-/// it owns what belongs to a role that it is a member of, such as `pg_database_owner`, to which `public` belongs.
+/// What is inside, and what the server offers. `$1` names the wanted extensions, `$2` the database's user. The user
+/// also owns what belongs to a role that it is a member of, such as `pg_database_owner`, to which `public` belongs.
 const INSIDE: &str = "SELECT json_build_object(
   'schemas', (SELECT coalesce(json_object_agg(n.nspname, json_build_object(
       'owner', r.rolname, 'of_user', coalesce(pg_has_role(u.oid, n.nspowner, 'USAGE'), false))), '{}')
@@ -42,9 +42,9 @@ struct Schema {
 
 #[derive(Deserialize)]
 struct Available {
-    /// Somebody with CREATE on the database may install it.
+    /// Anyone with CREATE on the database may install it.
     trusted: bool,
-    /// The schema that it insists on.
+    /// The schema that it requires.
     schema: Option<String>,
 }
 
@@ -57,7 +57,7 @@ struct Plan {
 }
 
 impl Postgresql {
-    pub(super) async fn make_contents(
+    pub(super) async fn apply_contents(
         &self,
         desired: &Desired,
     ) -> Result<Vec<Change>, ProviderError> {
@@ -65,14 +65,14 @@ impl Postgresql {
         if desired.postgresql.extensions.is_empty() && desired.postgresql.schemas.is_empty() {
             return Ok(Vec::new());
         }
-        let mut visit = self.visit(&desired.names).await?;
-        let result = self.furnish(&mut visit.session, desired).await;
-        self.leave(visit, result).await
+        let mut tenant = self.open_tenant_session(&desired.names).await?;
+        let result = self.create_contents(&mut tenant.session, desired).await;
+        self.close_tenant_session(tenant, result).await
     }
 
-    async fn furnish(
+    async fn create_contents(
         &self,
-        visit: &mut Session,
+        tenant: &mut Session,
         desired: &Desired,
     ) -> Result<Vec<Change>, ProviderError> {
         let wanted: Vec<&str> = desired
@@ -82,17 +82,17 @@ impl Postgresql {
             .map(|wanted| wanted.name.as_str())
             .collect();
         let doing = format!("look into the database {:?}", desired.names.database);
-        let look = sqlx::query(INSIDE)
+        let catalog = sqlx::query(INSIDE)
             .bind(wanted)
             .bind(desired.names.role.as_str());
-        let inside: Inside = visit.json(&doing, look).await?;
+        let inside: Inside = tenant.json(&doing, catalog).await?;
         let plan = plan(desired, &inside)?;
         let doing = format!(
             "make what lives in the database {:?}",
             desired.names.database
         );
         if !plan.as_owner.is_empty() {
-            let (owner, version) = (&desired.names.role, visit.version());
+            let (owner, version) = (&desired.names.role, tenant.version());
             let mut statements = vec![
                 borrow(owner.as_str(), Right::Assume, version),
                 format!("SET LOCAL ROLE {}", owner.postgresql()),
@@ -100,7 +100,7 @@ impl Postgresql {
             statements.extend(plan.as_owner);
             statements.push("RESET ROLE".to_owned());
             statements.push(give_back(owner.as_str(), version));
-            visit
+            tenant
                 .transaction(&doing, &statements)
                 .await
                 .map_err(|failure| {
@@ -111,7 +111,7 @@ impl Postgresql {
         }
         for (statement, name) in plan.as_administrator {
             let doing = format!("install the extension {name:?}");
-            visit
+            tenant
                 .statement(&doing, statement.clone())
                 .await
                 .map_err(|failure| {
@@ -127,7 +127,7 @@ impl Postgresql {
     }
 }
 
-/// Why the server does not make something inside, whoever it is made as.
+/// Why the server does not create something inside.
 fn refused(failure: Failure, desired: &Desired, grant: impl FnOnce() -> String) -> ProviderError {
     match failure.code() {
         // undefined_object: another extension is needed first; feature_not_supported, invalid_parameter_value: a
@@ -137,7 +137,7 @@ fn refused(failure: Failure, desired: &Desired, grant: impl FnOnce() -> String) 
             failure.doing,
             failure.said()
         )),
-        // invalid_schema_name: an extension goes into a schema that is not there, such as a public that was dropped
+        // invalid_schema_name: an extension goes into a schema that does not exist, such as a public that was dropped
         Some("3F000") => ProviderError::InTheWay(format!(
             "an extension needs a schema that is not there ({}): list that in spec.postgresql.schemas, or in database {:?} \
              run CREATE SCHEMA",

@@ -1,42 +1,42 @@
-//! The database: made closed, opened only once it is its owner's and nobody else's.
+//! The database: created closed, and opened only once it belongs to its owner alone.
 
-use super::catalog::{ClaimRow, DatabaseRow, RoleRow};
-use super::claims::{made_meanwhile, not_noted};
-use super::membership::{Right, borrow, give_back, permit};
+use super::creation::{created_meanwhile, creation_failed};
+use super::grants::{Right, borrow, give_back, permit};
+use super::rows::{ClaimRow, DatabaseRow, RoleRow};
 use super::session::Session;
 use super::{Postgresql, quoted};
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{Change, Desired, ProviderError, SqlName};
 
 impl Postgresql {
-    pub(super) async fn make_database(
+    pub(super) async fn apply_database(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         desired: &Desired,
     ) -> Result<Vec<Change>, ProviderError> {
         self.refuse_reserved(&desired.names)?;
         let database = &desired.names.database;
-        let look = self.look(home, &desired.names).await?;
-        let Some(role) = look.role() else {
+        let catalog = self.read_catalog(session, &desired.names).await?;
+        let Some(role) = catalog.role() else {
             return Err(ProviderError::InTheWay(format!(
                 "the database {database:?} cannot be made: its user {:?} is missing",
                 desired.names.role
             )));
         };
-        let claim = look.claim(&desired.names, self.fence.cluster_id());
-        let Some(row) = look.database() else {
-            let mark = self.create_database(home, desired, claim).await?;
+        let claim = catalog.claim(&desired.names, self.fence.cluster_id());
+        let Some(row) = catalog.database() else {
+            let mark = self.create_database(session, desired, claim).await?;
             let fresh = DatabaseRow::fresh(database.as_str(), &self.config.username, mark);
-            return self.finish(home, desired, &fresh, role, mark).await;
+            return self.finish(session, desired, &fresh, role, mark).await;
         };
         match claim.map(|claim| (claim.created_database, claim.database_mark)) {
             Some((false, Some(mark))) if row.ours == Some(true) => {
-                return self.finish(home, desired, row, role, Some(mark)).await;
+                return self.finish(session, desired, row, role, Some(mark)).await;
             }
             Some((false, Some(_))) => {
-                return Err(made_meanwhile(&format!("database {database:?}")));
+                return Err(created_meanwhile(&format!("database {database:?}")));
             }
-            Some((true, _)) if row.ours.is_none() => self.identify(home, &desired.names).await?,
+            Some((true, _)) if row.ours.is_none() => self.identify(session, &desired.names).await?,
             Some(_) | None => {}
         }
         let said = |text: String| Change(format!("database {database}: {text}"));
@@ -48,43 +48,43 @@ impl Postgresql {
             )));
         }
         if !changes.is_empty() {
-            self.hand_over(home, desired, row, role, None).await?;
-            self.read_back(home, desired).await?;
+            self.hand_over(session, desired, row, role, None).await?;
+            self.read_back(session, desired).await?;
         }
         Ok(changes)
     }
 
-    /// What is left to be done about a database that was just made, or before a crash: all of it at once.
+    /// Does everything that is left to do about a database that was just created, or was created before a crash.
     async fn finish(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         desired: &Desired,
         row: &DatabaseRow,
         role: &RoleRow,
         mark: Option<i32>,
     ) -> Result<Vec<Change>, ProviderError> {
-        self.hand_over(home, desired, row, role, mark).await?;
-        self.read_back(home, desired).await?;
+        self.hand_over(session, desired, row, role, mark).await?;
+        self.read_back(session, desired).await?;
         let database = &desired.names.database;
         Ok(vec![Change(format!("database {database} was made"))])
     }
 
-    /// `template0`, always: nobody is connected to it, and nothing was put into it that nobody declared. Nobody can
-    /// connect until [`Self::hand_over`] is done, and its claim knows it by its mark.
+    /// Always from `template0`: it has no sessions, and nothing undeclared in it. No one can connect until
+    /// [`Self::hand_over`] is done, and the claim recognizes the database by its mark.
     async fn create_database(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         desired: &Desired,
         claim: Option<&ClaimRow>,
     ) -> Result<Option<i32>, ProviderError> {
         let database = &desired.names.database;
         let doing = format!("make the database {database:?}");
         let mark = match claim {
-            Some(claim) => Some(self.mark_of(home, &desired.names, claim).await?),
+            Some(claim) => Some(self.mark_for(session, &desired.names, claim).await?),
             None => None,
         };
-        let _lane = self.lanes.acquire().await;
-        match home.statement(&doing, create(desired, mark)).await {
+        let _permit = self.creations.acquire().await;
+        match session.statement(&doing, create(desired, mark)).await {
             Ok(()) => Ok(mark),
             // invalid_parameter_value, wrong_object_type, undefined_object: an encoding or a locale that the server
             // does not have, or that do not go together
@@ -99,10 +99,11 @@ impl Postgresql {
         }
     }
 
-    /// Puts right whatever differs, in one transaction; with it, where the database was just made, its claim says so.
+    /// Corrects whatever differs, in one transaction. If the database was just created, the same transaction records
+    /// that in its claim.
     async fn hand_over(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         desired: &Desired,
         row: &DatabaseRow,
         role: &RoleRow,
@@ -115,7 +116,7 @@ impl Postgresql {
                 "a DROP DATABASE of {database:?} was interrupted, so it can only be dropped"
             )));
         }
-        let (administrator, version) = (&self.config.username, home.version());
+        let (administrator, version) = (&self.config.username, session.version());
         if !row.owned && !row.obtainable {
             return Err(ProviderError::NotPermitted {
                 doing: format!("alter the database {database:?}"),
@@ -130,27 +131,32 @@ impl Postgresql {
         if !role.assumable && !role.alterable {
             return Err(ProviderError::NotPermitted {
                 doing: format!("act for the user {owner:?}"),
-                detail: "it was made by somebody else".to_owned(),
+                detail: "it was made by someone else".to_owned(),
                 grant: permit(owner.as_str(), administrator, version),
             });
         }
-        let noted = mark.map(|mark| self.note_database(&desired.names, mark));
+        let noted = mark.map(|mark| self.record_database(&desired.names, mark));
         let mut statements: Vec<String> = noted.into_iter().flatten().collect();
         statements.extend(handover(row, owner, role.assumable, version));
-        home.transaction(&format!("put the database {database:?} right"), &statements)
+        session
+            .transaction(&format!("put the database {database:?} right"), &statements)
             .await
             .map_err(|failure| {
-                not_noted(failure, &desired.names, |failure| {
+                creation_failed(failure, &desired.names, |failure| {
                     failure.needing(|| permit(owner.as_str(), administrator, version))
                 })
             })
     }
 
-    /// A GRANT or REVOKE that is refused is only a warning, so look again.
-    async fn read_back(&self, home: &mut Session, desired: &Desired) -> Result<(), ProviderError> {
+    /// Reads the result back, because a GRANT or REVOKE that is refused is only a warning.
+    async fn read_back(
+        &self,
+        session: &mut Session,
+        desired: &Desired,
+    ) -> Result<(), ProviderError> {
         let database = &desired.names.database;
-        let look = self.look(home, &desired.names).await?;
-        let Some(row) = look.database() else {
+        let catalog = self.read_catalog(session, &desired.names).await?;
+        let Some(row) = catalog.database() else {
             return Err(ProviderError::Busy {
                 doing: format!("read the privileges of the database {database:?}"),
                 detail: "it was dropped at this moment".to_owned(),
@@ -192,7 +198,7 @@ fn create(desired: &Desired, mark: Option<i32>) -> String {
     sql
 }
 
-/// What makes the database the owner's and nobody else's.
+/// Statements that give the database to its owner alone.
 fn handover(row: &DatabaseRow, owner: &SqlName, assumable: bool, version: u32) -> Vec<String> {
     let database = quoted(&row.name);
     let mut statements = Vec::new();

@@ -1,19 +1,18 @@
-//! How a session gets in through the fence: the epoch in the operator's own database, and the sessions under it.
+//! The fence on PostgreSQL: the epoch in the operator's own database, and the sessions that are registered under it.
 
 use sqlx::postgres::PgRow;
 
-use super::failure::is_nothing_there;
-use super::home::{SCHEMA_VERSION, column, unexpected};
-use super::session::{APPLICATION, Pinned, Session};
+use super::error::{is_nothing_there, unexpected};
+use super::schema::SCHEMA_VERSION;
+use super::session::{Session, column};
 use super::{Postgresql, quoted};
 use crate::provider::ProviderError;
 use crate::provider::fence::{Entry, Epoch, Tenure};
-use crate::provider::pool::Session as _;
 
 pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
 FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
 
-/// Both in one answer: the epoch on another server says nothing about this one.
+/// Reads both in one answer, because the epoch on another server says nothing about this one.
 const READ_EPOCH_AND_IDENTITY: &str =
     "SELECT m.schema_version, e.epoch, e.process, s.system_identifier::text AS identity
 FROM pg_control_system() s, db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
@@ -26,36 +25,22 @@ const RAISE_EPOCH: &str =
     "UPDATE db_operator.epochs SET epoch = $2, process = $3, raised_at = now()
 WHERE cluster_id = $1 AND epoch = $4";
 
-/// Locks the epoch's row against a raise, so a raise sees this session or this session sees the raise.
+/// Locks the epoch's row against a raise, so that the raise sees this session, or this session sees the raise.
 const REGISTER: &str = "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)
 SELECT e.cluster_id, e.epoch, a.pid, a.backend_start, a.usesysid, pg_postmaster_start_time()
 FROM db_operator.epochs e, pg_stat_get_activity(pg_backend_pid()) a
 WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3 FOR SHARE OF e";
 
-/// The same for another session, by the name that it was opened with. Everybody sees that name and can take it, but
-/// only as its own role, in a database that it may connect to.
-const REGISTER_VISIT: &str =
-    "INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)
-SELECT e.cluster_id, e.epoch, a.pid, a.backend_start, a.usesysid, pg_postmaster_start_time()
-FROM db_operator.epochs e, pg_stat_activity a, pg_stat_get_activity(pg_backend_pid()) me
-WHERE e.cluster_id = $1 AND e.epoch = $2 AND e.process = $3
-  AND a.application_name = $4 AND a.datname = $5 AND a.usesysid = me.usesysid AND a.backend_start IS NOT NULL
-FOR SHARE OF e RETURNING pid, backend_start::text AS backend_start";
-
-const OWN_PID: &str = "SELECT pg_backend_pid() AS pid";
-
-/// A session that is closed in order takes its row along.
+/// A session that is closed properly deletes its own row.
 pub(super) const FORGET_THIS: &str =
     "DELETE FROM db_operator.sessions s USING pg_stat_get_activity(pg_backend_pid()) a
 WHERE s.pid = a.pid AND s.backend_start = a.backend_start";
 
-const FORGET_VISIT: &str = "DELETE FROM db_operator.sessions WHERE cluster_id = $1 AND pid = $2 AND backend_start = $3::timestamptz";
-
-/// Whether the session `a` that lives is the one of the row `s`. A process id is somebody else's soon: what is of another
-/// role, or was registered before the server began, is over, whoever has its process id now. A start that is hidden
-/// from this administrator, of a role that had registered (a former administrator of another name), is taken for the
-/// same: "not permitted" is a better answer than a session that goes on. Rows of version 1 know neither role nor
-/// server: there only a start that is seen proves it.
+/// Whether the living session `a` is the one of the row `s`. Process ids are reused: a session of another role, or one
+/// that was registered before the server started, is over, whoever has its process id now. If the start is hidden from
+/// this administrator and the role had registered (a former administrator of another name), it is taken to be the same:
+/// "not permitted" is a better answer than a session that goes on. Rows of version 1 record neither role nor server
+/// start: there, only a visible start proves it.
 macro_rules! is_same_session {
     () => {
         "a.pid = s.pid AND CASE WHEN s.role_oid IS NULL OR s.server_start IS NULL THEN a.backend_start = s.backend_start
@@ -64,7 +49,7 @@ macro_rules! is_same_session {
     };
 }
 
-/// Asks sessions of the same cluster with an older epoch to end and waits for each, 5 s at most.
+/// Asks sessions of the same cluster with an older epoch to end, and waits up to 5 s for each.
 const END_PREDECESSORS: &str = concat!(
     "SELECT s.pid, pg_terminate_backend(s.pid, 5000) AS ended
 FROM db_operator.sessions s JOIN pg_stat_activity a ON ",
@@ -83,75 +68,34 @@ AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE ",
     ")"
 );
 
-/// What the fence calls a visit.
-pub(super) struct Registered {
-    pid: i32,
-    backend_start: String,
-}
-
 impl Postgresql {
-    /// A session in another database. `home` registers it with the fence before its first statement, by which the
-    /// session itself says that it is the one.
-    pub(super) async fn open_visit(
-        &self,
-        home: &mut Session,
-        database: &str,
-    ) -> Result<(Session, Registered), ProviderError> {
-        let name = format!("{APPLICATION} visit {:016x}", rand::random::<u64>());
-        let pinned = Pinned::Visit {
-            version: home.version(),
-        };
-        let mut visit = self.connect_as(&name, database, pinned).await?;
-        let entered = async {
-            let registered = self.register_visit(home, &name, database).await?;
-            confirm(&mut visit, &registered).await?;
-            self.recognize(&mut visit).await?;
-            Ok(registered)
-        };
-        match entered.await {
-            Ok(registered) => Ok((visit, registered)),
-            Err(error) => {
-                visit.close().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Forgets a visit that is over. Where that fails it is found by [`Self::forget_ended`].
-    pub(super) async fn forget_visit(&self, home: &mut Session, visit: &Registered) {
-        let query = sqlx::query(FORGET_VISIT)
-            .bind(self.fence.cluster_id())
-            .bind(visit.pid)
-            .bind(&visit.backend_start);
-        let _ = home.execute("forget a visit", query).await;
-    }
-
-    /// Forgets sessions of this cluster that are gone.
-    pub(super) async fn forget_ended(&self, home: &mut Session) -> Result<(), ProviderError> {
-        home.execute(
-            "forget ended sessions",
-            sqlx::query(FORGET_ENDED).bind(self.fence.cluster_id()),
-        )
-        .await?;
+    /// Deletes the registrations of sessions of this cluster that are gone.
+    pub(super) async fn forget_ended(&self, session: &mut Session) -> Result<(), ProviderError> {
+        session
+            .execute(
+                "forget ended sessions",
+                sqlx::query(FORGET_ENDED).bind(self.fence.cluster_id()),
+            )
+            .await?;
         Ok(())
     }
 
-    /// Registers a session, entering the epoch first where this process has not done so yet. Once superseded, always
+    /// Registers a session; enters the epoch first if this process has not done so yet. Once superseded, always
     /// superseded: this process must not enter a second time.
-    pub(super) async fn pass_fence(&self, session: &mut Session) -> Result<(), ProviderError> {
+    pub(super) async fn enter_fence(&self, session: &mut Session) -> Result<(), ProviderError> {
         if let Some(error) = self.superseded.get() {
             return Err(error.clone());
         }
         let passed = self.register_or_enter(session).await;
         if let Err(error @ ProviderError::Superseded { .. }) = &passed {
-            // Whoever was first to be told says the same.
+            // If another session was first to find out, it says the same.
             let _ = self.superseded.set(error.clone());
         }
         passed
     }
 
-    /// Where this process has entered before, it registers first, which writes nothing where it was superseded. On a
-    /// server that it does not know it asks first which one that is.
+    /// A process that has entered before registers first, which writes nothing if it was superseded. On an unknown
+    /// server, it first asks which one that is.
     async fn register_or_enter(&self, session: &mut Session) -> Result<(), ProviderError> {
         let mut mine = self.epoch.lock().await;
         if let Some(epoch) = *mine {
@@ -170,9 +114,9 @@ impl Postgresql {
         Ok(())
     }
 
-    /// Reads the epoch, asks the clock, and raises it: in this order.
+    /// Reads the epoch, asks the clock, and raises the epoch, in this order.
     async fn enter(&self, session: &mut Session) -> Result<i64, ProviderError> {
-        let standing = self.read_epoch_or_make_tables(session).await?;
+        let standing = self.read_epoch_or_create_tables(session).await?;
         let entry = self.fence.entry(standing.as_ref());
         self.fence.check_held()?;
         let (cluster, process) = (self.fence.cluster_id(), self.fence.process());
@@ -224,7 +168,7 @@ impl Postgresql {
         }
     }
 
-    /// Registers the session under this epoch. Says `false` where the server has forgotten it.
+    /// Registers the session under this epoch. `false` if the server has forgotten the epoch.
     async fn register(&self, session: &mut Session, epoch: i64) -> Result<bool, ProviderError> {
         let query = sqlx::query(REGISTER)
             .bind(self.fence.cluster_id())
@@ -236,13 +180,17 @@ impl Postgresql {
             Err(failure) if is_nothing_there(&failure) => return Ok(false),
             Err(failure) => return Err(failure.into()),
         }
-        // Held: it was written again between the two statements, and is entered again like a lost one.
+        // If it is held, it was written again between the two statements; it is entered again like a lost one.
         self.is_held(session, epoch).await?;
         Ok(false)
     }
 
-    /// Whether this epoch still stands on the server that is known. Says `false` where that has forgotten it.
-    async fn is_held(&self, session: &mut Session, epoch: i64) -> Result<bool, ProviderError> {
+    /// Whether this epoch still stands on the known server. `false` if the server has forgotten it.
+    pub(super) async fn is_held(
+        &self,
+        session: &mut Session,
+        epoch: i64,
+    ) -> Result<bool, ProviderError> {
         let read = sqlx::query(READ_EPOCH_AND_IDENTITY).bind(self.fence.cluster_id());
         let standing = match session.row("read the epoch", read).await {
             Ok(Some(row)) => {
@@ -265,36 +213,7 @@ impl Postgresql {
         }
     }
 
-    async fn register_visit(
-        &self,
-        home: &mut Session,
-        name: &str,
-        database: &str,
-    ) -> Result<Registered, ProviderError> {
-        let Some(epoch) = *self.epoch.lock().await else {
-            // The server was made anew under the session `home`.
-            return Err(forgotten());
-        };
-        let query = sqlx::query(REGISTER_VISIT)
-            .bind(self.fence.cluster_id())
-            .bind(epoch)
-            .bind(self.fence.process())
-            .bind(name)
-            .bind(database);
-        let rows = home.rows("register a visit", query).await?;
-        if let [row] = rows.as_slice() {
-            return Ok(Registered {
-                pid: column(row, "pid")?,
-                backend_start: column(row, "backend_start")?,
-            });
-        }
-        if !self.is_held(home, epoch).await? {
-            return Err(forgotten());
-        }
-        Err(not_shown())
-    }
-
-    /// Ends what former processes of this cluster left connected, and nobody else's sessions: see `is_same_session`.
+    /// Ends the sessions that former processes of this cluster left open, and no others: see `is_same_session`.
     async fn end_predecessors(
         &self,
         session: &mut Session,
@@ -330,31 +249,15 @@ impl Postgresql {
     }
 }
 
-/// The session's own word for it, with its first statement.
-async fn confirm(visit: &mut Session, registered: &Registered) -> Result<(), ProviderError> {
-    let row = visit.row("confirm a visit", sqlx::query(OWN_PID)).await?;
-    match row {
-        Some(row) if column::<i32>(&row, "pid")? == registered.pid => Ok(()),
-        Some(_) | None => Err(not_shown()),
-    }
-}
-
-fn not_shown() -> ProviderError {
-    unexpected(
-        "register a visit",
-        "the server does not show the session: are there several servers behind its address?",
-    )
-}
-
-/// The next session begins anew with the server, and finds out what is wrong.
-fn forgotten() -> ProviderError {
+/// The next session starts over with the server and finds out what is wrong.
+pub(super) fn forgotten() -> ProviderError {
     unexpected(
         "register a session",
         "the server has forgotten what was written to db_operator",
     )
 }
 
-/// The layout of the tables.
+/// The version of the tables.
 pub(super) fn version_of(row: &PgRow) -> Result<i32, ProviderError> {
     column(row, "schema_version")
 }

@@ -1,13 +1,13 @@
-//! Whether a session is with the server that is known.
+//! Whether a session is with the known server.
 
 use std::sync::PoisonError;
 
 use super::Postgresql;
-use super::home::column;
 use super::session::Session;
+use super::session::column;
 use crate::provider::{Expected, ProviderError};
 
-/// PostgreSQL's own number for its data, which a standby and a physical copy share.
+/// PostgreSQL's own number for its data. A standby and a physical copy share it.
 const IDENTITY: &str = "SELECT system_identifier::text AS identity FROM pg_control_system()";
 
 impl Postgresql {
@@ -21,15 +21,7 @@ impl Postgresql {
         }
     }
 
-    /// A session as the administrator, with a server that may be worked on. Nothing was written in it yet, and it is
-    /// not registered with the fence.
-    pub(super) async fn connect_to_known(&self, database: &str) -> Result<Session, ProviderError> {
-        let mut session = self.connect(database).await?;
-        let known = self.recognize(&mut session).await;
-        session.kept_if(known).await
-    }
-
-    /// Refuses a session with another server.
+    /// Refuses a session with another server than the known one.
     pub(super) async fn recognize(&self, session: &mut Session) -> Result<(), ProviderError> {
         if self.expectation().is_any() {
             return Ok(());
@@ -40,7 +32,7 @@ impl Postgresql {
         }
     }
 
-    /// Refuses another server, and gives up the sessions that are open: they may be with the former one.
+    /// Refuses another server, and retires the open sessions, which may be with the former one.
     pub(super) fn accept(&self, identity: &str) -> Result<(), ProviderError> {
         let accepted = self.expectation().check(identity);
         accepted.inspect_err(|_| self.pool.retire())
@@ -51,7 +43,7 @@ impl Postgresql {
     }
 }
 
-/// The server's identity, unless the right to ask for it was taken away from ordinary users.
+/// The server's identity. `None` if ordinary users may not ask for it.
 pub(super) async fn identity(session: &mut Session) -> Result<Option<String>, ProviderError> {
     match session
         .row("ask for the server's identity", sqlx::query(IDENTITY))

@@ -1,4 +1,4 @@
-//! The server as a whole.
+//! Inspects the server as a whole.
 
 use serde::Deserialize;
 
@@ -31,20 +31,20 @@ struct Facts {
 }
 
 impl Postgresql {
-    pub(super) async fn find_out(&self) -> Result<Inspection, ProviderError> {
-        match self.home().await {
-            Ok(mut home) => {
-                self.forget_ended(&mut home).await?;
-                self.drop_left_over(&mut home).await?;
-                self.examine(&mut home).await
+    pub(super) async fn inspect_server(&self) -> Result<Inspection, ProviderError> {
+        match self.session().await {
+            Ok(mut session) => {
+                self.forget_ended(&mut session).await?;
+                self.drop_left_over(&mut session).await?;
+                self.examine(&mut session).await
             }
-            // Where the operator's own database cannot be made, or must not, there is no fence, and nothing is written.
+            // If the operator's own database cannot or must not be created, there is no fence, and nothing is written.
             Err(
                 reason @ (ProviderError::ReadOnly { .. }
                 | ProviderError::NotPermitted { .. }
                 | ProviderError::IdentityChanged { .. }),
             ) => {
-                let _slot = self.pool.visit().await?;
+                let _slot = self.pool.one_off_slot().await?;
                 let mut session = self
                     .connect(self.config.maintenance_database.as_str())
                     .await?;
@@ -83,7 +83,7 @@ impl Postgresql {
         let needs = [
             (facts.creates_databases, "make databases", "CREATEDB"),
             (facts.creates_roles, "make users", "CREATEROLE"),
-            // From 16 on each membership says itself whether it is inherited.
+            // From 16 on, each membership says whether it is inherited.
             (
                 facts.inherits || facts.number >= 160_000,
                 "act for the owners of databases",
@@ -100,7 +100,7 @@ impl Postgresql {
             .collect()
     }
 
-    /// Adds why the operator's own database could not be used, unless that is known by now.
+    /// Adds why the operator's own database could not be used, unless that is listed already.
     fn with(mut inspection: Inspection, reason: ProviderError) -> Inspection {
         if let ProviderError::NotPermitted { doing, grant, .. } = reason
             && !inspection

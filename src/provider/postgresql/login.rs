@@ -1,21 +1,21 @@
-//! Logging in as the database's own user would.
+//! Logs in as the database's own user would.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Postgresql;
-use super::failure::{Failure, Kind};
+use super::error::{Failure, Kind};
 use super::session::{APPLICATION, Login as As, Pinned, Session};
-use super::visit::blame;
+use super::tenant_session::blame;
 use crate::provider::pool::Session as _;
 use crate::provider::{Login, Names, ProviderError, password};
 
 impl Postgresql {
-    pub(super) async fn try_login(
+    pub(super) async fn login_as_user(
         &self,
         names: &Names,
         password: &SecretString,
     ) -> Result<Login, ProviderError> {
-        let slot = self.pool.visit().await?;
+        let slot = self.pool.one_off_slot().await?;
         let login = As {
             user: names.role.as_str(),
             password,
@@ -28,22 +28,22 @@ impl Postgresql {
                 session.close().await;
                 Ok(Login::Accepted)
             }
-            Err(failure) => judge(failure, password.expose_secret()),
+            Err(failure) => explain(failure, password.expose_secret()),
         };
         drop(slot);
         match result {
             Ok(answer) => Ok(answer),
             Err(error) => {
-                let outside = self.home().await.err();
+                let outside = self.session().await.err();
                 Err(blame(&names.database, error, outside))
             }
         }
     }
 }
 
-/// The server checks the password, then the role's limit, then the database; each has a code of its own, and where
-/// two share one, the function that raised it tells them apart.
-fn judge(failure: Failure, secret: &str) -> Result<Login, ProviderError> {
+/// Explains a failed login. The server checks the password, then the role's limit, then the database. Each has its own
+/// code, and where two share one, the function that raised it tells them apart.
+fn explain(failure: Failure, secret: &str) -> Result<Login, ProviderError> {
     let said = failure.said();
     match failure.code() {
         // invalid_password, invalid_authorization_specification
@@ -71,25 +71,25 @@ fn judge(failure: Failure, secret: &str) -> Result<Login, ProviderError> {
 mod tests {
     use super::*;
 
-    fn judged(password: &str) -> Result<Login, ProviderError> {
+    fn explained(password: &str) -> Result<Login, ProviderError> {
         let failure = Failure {
             doing: "log in".to_owned(),
             server: "host:1".to_owned(),
             kind: Kind::Driver("the driver's words".to_owned()),
         };
-        judge(failure, password)
+        explain(failure, password)
     }
 
     #[test]
     fn a_password_that_no_client_takes_is_said_but_not_shown() {
-        let Ok(Login::Unusable(sentence)) = judged("trailing\n") else {
+        let Ok(Login::Unusable(sentence)) = explained("trailing\n") else {
             panic!("a line break")
         };
         assert!(
             sentence.contains("(U+000A)") && !sentence.contains("trailing"),
             "{sentence}"
         );
-        let Ok(Login::Unusable(sentence)) = judged("crab\u{1f980}") else {
+        let Ok(Login::Unusable(sentence)) = explained("crab\u{1f980}") else {
             panic!("not in Unicode 3.2")
         };
         assert!(
@@ -100,6 +100,9 @@ mod tests {
 
     #[test]
     fn what_else_the_driver_cannot_do_is_unsupported() {
-        assert!(matches!(judged("fine"), Err(ProviderError::Unsupported(_))));
+        assert!(matches!(
+            explained("fine"),
+            Err(ProviderError::Unsupported(_))
+        ));
     }
 }

@@ -1,48 +1,62 @@
-//! PostgreSQL 14 to 18, for an administrator with CREATEDB and CREATEROLE and no more.
+//! PostgreSQL 14 to 18, for an administrator with CREATEDB and CREATEROLE and nothing more.
+//!
+//! Files that `mysql/` has too, for the same job:
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `session.rs` | one session: how it is opened, how a statement runs in it |
-//! | `pinned.rs` | the settings that go with its startup packet |
-//! | `failure.rs` | what the server said, and which error that is |
-//! | `assess.rs` | what a dump will be like |
-//! | `visit.rs` | sessions inside a tenant's database |
-//! | `home.rs` | the operator's own database |
-//! | `identity.rs` | whether a session is with the server that is known |
-//! | `fence.rs` | how a session gets in through the fence |
-//! | `catalog.rs` | what stands there, in one query |
-//! | `claims.rs` | the claim table |
-//! | `membership.rs` | rights borrowed for the length of one transaction |
-//! | `validate.rs` | what a server cannot hold |
-//! | `role.rs` `database.rs` `contents.rs` | what is made |
-//! | `remove.rs` | what is taken away |
-//! | `obstacles.rs` | sessions that are in the way of that |
-//! | `holders.rs` | prepared transactions, subscriptions and locks that are |
-//! | `leftovers.rs` | what others hung on a user |
-//! | `login.rs` | logging in as the tenant |
+//! | `connect.rs` | opens sessions as the administrator |
+//! | `session.rs` `pinned.rs` | one session, and the settings that it is opened with |
+//! | `schema.rs` | the operator's own tables on the server |
+//! | `identity.rs` | whether a session is with the known server |
+//! | `fence.rs` | how a session is registered with the fence |
+//! | `claims.rs` `creation.rs` | the claim table, and how a claim comes to say that something was created |
+//! | `catalog.rs` `rows.rs` `facts.rs` | reads the catalog, its rows, and what they mean |
 //! | `inspect.rs` | the server as a whole |
+//! | `validate.rs` | what the server does not support |
+//! | `role.rs` `database.rs` | creates a role and a database, or changes what differs |
+//! | `grants.rs` | privileges that are granted and revoked on the way |
+//! | `remove.rs` | removes a database and its role |
+//! | `sessions.rs` `locks.rs` `dependents.rs` | sessions, locks and dependent objects of others that are in the way |
+//! | `login.rs` | logs in as the database's own user |
+//! | `assess.rs` | what a dump will be like |
+//! | `error.rs` | what the server's error codes mean |
+//!
+//! Files that only PostgreSQL needs:
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `tenant_session.rs` `tenant_fence.rs` | a session inside a tenant's database, and its registration with the fence |
+//! | `contents.rs` | extensions and schemas inside a database |
+//! | `drop_owned.rs` `leftovers.rs` | takes from a user what others granted it, and users that cannot be dropped yet |
 
 mod assess;
 mod catalog;
 mod claims;
+mod connect;
 mod contents;
+mod creation;
 mod database;
-mod failure;
+mod dependents;
+mod drop_owned;
+mod error;
+mod facts;
 mod fence;
-mod holders;
-mod home;
+mod grants;
 mod identity;
 mod inspect;
 mod leftovers;
+mod locks;
 mod login;
-mod membership;
-mod obstacles;
 mod pinned;
 mod remove;
 mod role;
+mod rows;
+mod schema;
 mod session;
+mod sessions;
+mod tenant_fence;
+mod tenant_session;
 mod validate;
-mod visit;
 
 use std::sync::OnceLock;
 
@@ -50,16 +64,17 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::pool::{Lease, Pool};
+use super::pool::Pool;
 use super::{
     Assessment, Change, Claim, Desired, Expected, Fence, Inspection, Login, Names, Observed,
-    Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier, reserved,
+    Provider, ProviderError, Removal, Removed, ServerConfig, SqlName, Survey, Usage, Verifier,
+    reserved,
 };
+use crate::queue::keyed::Keyed;
 use session::Session;
-use visit::Doors;
 
-/// CREATE DATABASE statements at a time on one server.
-const CREATE_LANES: usize = 4;
+/// The most CREATE DATABASE statements at a time on one server.
+const CONCURRENT_CREATES: usize = 4;
 
 /// One PostgreSQL server.
 pub(super) struct Postgresql {
@@ -69,10 +84,12 @@ pub(super) struct Postgresql {
     expected: std::sync::Mutex<Expected>,
     /// The epoch of this process on this server, once it has been there.
     epoch: Mutex<Option<i64>>,
-    /// Why this process has to end. Until it does, it opens no session any more.
+    /// Why this process has to end. Until it does, it opens no more sessions.
     superseded: OnceLock<ProviderError>,
-    lanes: Semaphore,
-    doors: Doors,
+    /// Limits CREATE DATABASE.
+    creations: Semaphore,
+    /// Sessions inside one database come one after the other, so that none revokes what another needs.
+    tenant_sessions: Keyed<SqlName>,
 }
 
 impl Postgresql {
@@ -82,20 +99,14 @@ impl Postgresql {
             expected: std::sync::Mutex::default(),
             epoch: Mutex::new(None),
             superseded: OnceLock::new(),
-            lanes: Semaphore::new(CREATE_LANES),
-            doors: Doors::default(),
+            creations: Semaphore::new(CONCURRENT_CREATES),
+            tenant_sessions: Keyed::default(),
             config,
             fence,
         }
     }
 
-    /// A session in the operator's own database.
-    async fn home(&self) -> Result<Lease<Session>, ProviderError> {
-        let slot = self.pool.slot().await?;
-        self.pool.session(slot, Box::pin(self.open_home())).await
-    }
-
-    /// The callers refuse reserved names with a condition; this is the last line of defence.
+    /// Callers refuse reserved names with a condition; this is the last line of defence.
     fn refuse_reserved(&self, names: &Names) -> Result<(), ProviderError> {
         reserved::refuse(names, &self.config.username)
     }
@@ -108,19 +119,21 @@ impl Provider for Postgresql {
     }
 
     async fn inspect(&self) -> Result<Inspection, ProviderError> {
-        self.find_out().await
+        self.inspect_server().await
     }
 
     async fn survey(&self) -> Result<Survey, ProviderError> {
-        self.look_at_all(&mut *self.home().await?).await
+        self.survey_claims(&mut *self.session().await?).await
     }
 
     async fn observe(&self, names: &Names) -> Result<Observed, ProviderError> {
-        self.look(&mut *self.home().await?, names).await?.observed()
+        self.read_catalog(&mut *self.session().await?, names)
+            .await?
+            .observed()
     }
 
     async fn validate(&self, desired: &Desired) -> Result<(), ProviderError> {
-        self.check(desired).await
+        self.check_supported(desired).await
     }
 
     async fn write_claim(
@@ -128,12 +141,12 @@ impl Provider for Postgresql {
         claim: &Claim,
         standing: Option<&Claim>,
     ) -> Result<(), ProviderError> {
-        self.put_claim(&mut *self.home().await?, claim, standing)
+        self.upsert_claim(&mut *self.session().await?, claim, standing)
             .await
     }
 
     async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError> {
-        self.delete_claim(&mut *self.home().await?, claim).await
+        self.delete_claim(&mut *self.session().await?, claim).await
     }
 
     fn verifier(&self, password: &SecretString) -> Verifier {
@@ -145,28 +158,29 @@ impl Provider for Postgresql {
         desired: &Desired,
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError> {
-        self.make_role(&mut *self.home().await?, desired, verifier)
+        self.apply_role(&mut *self.session().await?, desired, verifier)
             .await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
-        self.make_database(&mut *self.home().await?, desired).await
+        self.apply_database(&mut *self.session().await?, desired)
+            .await
     }
 
     async fn ensure_contents(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
-        self.make_contents(desired).await
+        self.apply_contents(desired).await
     }
 
     async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError> {
-        self.judge(names).await
+        self.assess_dump(names).await
     }
 
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {
-        self.try_login(names, password).await
+        self.login_as_user(names, password).await
     }
 
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
-        self.take_away(removal).await
+        self.remove_named(removal).await
     }
 
     fn usage(&self) -> Usage {

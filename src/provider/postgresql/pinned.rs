@@ -1,7 +1,7 @@
-//! Settings that go with a session's startup packet.
+//! Settings that are sent in a session's startup packet.
 //!
-//! A database's owner may set nearly everything for all sessions in it (`ALTER DATABASE … SET`), and a role for its own.
-//! What comes with the startup packet counts for more than either. Not pinned is what only a superuser may set
+//! A database's owner may set nearly everything for all sessions in it (`ALTER DATABASE … SET`), and a role for its
+//! own. The startup packet takes precedence over both. Not pinned is what only a superuser may set
 //! (`session_preload_libraries`, `event_triggers`, `session_replication_role`, `log_*`): a tenant cannot set it, and
 //! neither may an administrator who is no superuser. Event triggers, those of a login among them, are a superuser's to
 //! make. Only what changes what our statements do, or whether they are answered, is named; the driver pins `DateStyle`,
@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use crate::provider::ServerConfig;
 
-/// From this version on a transaction as a whole may be limited.
+/// From this version on, the duration of a whole transaction can be limited.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
 
 /// Whose settings a session must not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
-    /// The administrator's, in a database that is no tenant's. What the server or the administrator's role is set to
-    /// stands: a server that was made read-only stays so.
-    Own,
-    /// The administrator's, in a tenant's database on a server of this version.
-    Visit { version: u32 },
-    /// Nothing: a tenant's own, which is to find what its application finds.
+    /// Those of no tenant, in a database that is no tenant's. Settings of the server and of the administrator's role
+    /// still count: a server that was made read-only stays so.
+    Outside,
+    /// Those of a tenant's database, on a server of this version.
+    Inside { version: u32 },
+    /// None: a tenant's own session, which has to experience what its application does.
     Nothing,
 }
 
@@ -44,10 +44,10 @@ impl Pinned {
             "idle_in_transaction_session_timeout",
             &milliseconds(statement),
         );
-        let Self::Visit { version } = self else {
+        let Self::Inside { version } = self else {
             return settings;
         };
-        for (name, value) in IN_A_VISIT {
+        for (name, value) in INSIDE {
             pin(name, value);
         }
         if version >= TRANSACTION_TIMEOUT_SINCE {
@@ -57,21 +57,21 @@ impl Pinned {
     }
 }
 
-/// Each is the server's own default, and known to every version that is supported.
-const IN_A_VISIT: &[(&str, &str)] = &[
+/// Each is the server's own default, and known to every supported version.
+const INSIDE: &[(&str, &str)] = &[
     // Whether there is a session at all, and for how long.
     ("local_preload_libraries", ""),
     ("idle_session_timeout", "0"),
     ("exit_on_error", "off"),
     ("tcp_user_timeout", "0"),
     ("client_connection_check_interval", "0"),
-    // Whose session it is: a superuser would become the role that is named there.
+    // Who the session is: a superuser would become the role that is named there.
     ("role", "none"),
-    // The visit is registered in db_operator beforehand, so on a server that is read-only there is none.
+    // The session is registered in db_operator beforehand, so on a read-only server there is none.
     ("default_transaction_read_only", "off"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
-    // What is made: where, and how.
+    // What is created: where, and how.
     ("default_tablespace", ""),
     ("temp_tablespaces", ""),
     ("default_table_access_method", "heap"),
@@ -84,7 +84,7 @@ const IN_A_VISIT: &[(&str, &str)] = &[
     ("bytea_output", "hex"),
     ("IntervalStyle", "postgres"),
     ("xmloption", "content"),
-    // What we are told.
+    // Which messages we get.
     ("client_min_messages", "warning"),
 ];
 
@@ -115,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_pins_what_its_server_knows() {
-        let old = names(Pinned::Visit { version: 160_014 });
-        let new = names(Pinned::Visit { version: 170_000 });
+    fn a_session_inside_pins_what_its_server_knows() {
+        let old = names(Pinned::Inside { version: 160_014 });
+        let new = names(Pinned::Inside { version: 170_000 });
         assert!(old.contains(&"local_preload_libraries") && old.contains(&"role"));
         assert!(!old.contains(&"transaction_timeout"));
         assert!(new.contains(&"transaction_timeout"));
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_read_only_stays_so() {
-        let own = names(Pinned::Own);
+        let own = names(Pinned::Outside);
         assert!(own.contains(&"search_path"));
         assert!(!own.contains(&"default_transaction_read_only"));
         assert_eq!(names(Pinned::Nothing), Vec::<&str>::new());

@@ -1,13 +1,13 @@
-//! Taking away: lock out, end the sessions, drop the database, then the role. Each step looks first, so a call after a
-//! crash goes on where the former one stopped.
+//! Removes a database and its role: locks out, ends sessions, drops the database, then the role. Each step looks first,
+//! so a call after a crash continues where the former one stopped.
 
 use std::time::Duration;
 
-use super::catalog::{DatabaseRow, RoleRow};
-use super::failure::Failure;
-use super::membership::{Right, borrow, give_back, permit};
-use super::obstacles::Ending;
+use super::error::Failure;
+use super::grants::permit;
+use super::rows::{DatabaseRow, RoleRow};
 use super::session::Session;
+use super::sessions::Ending;
 use super::{Postgresql, quoted};
 use crate::provider::{Names, ProviderError, Removal, Removed};
 
@@ -15,42 +15,44 @@ use crate::provider::{Names, ProviderError, Removal, Removed};
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// A prepared transaction or a replication slot, which FORCE does not end.
 const OBJECT_IN_USE: &str = "55006";
-/// Somebody holds a lock.
+/// Someone holds a lock.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-/// Something hangs on a role.
+/// Something depends on a role.
 const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
 
-/// How often sessions are ended anew that come back with a lock before the door is closed.
+/// How often sessions are ended again that come back with a lock before the user is locked out.
 const TRIES: u32 = 4;
 
 impl Postgresql {
-    pub(super) async fn take_away(&self, removal: &Removal) -> Result<Removed, ProviderError> {
+    pub(super) async fn remove_named(&self, removal: &Removal) -> Result<Removed, ProviderError> {
         self.refuse_reserved(&removal.names)?;
-        let mut home = self.home().await?;
-        let look = self.look(&mut home, &removal.names).await?;
-        let role = look.role().filter(|_| removal.role);
-        let database = look.database().filter(|_| removal.database);
+        let mut session = self.session().await?;
+        let catalog = self.read_catalog(&mut session, &removal.names).await?;
+        let role = catalog.role().filter(|_| removal.role);
+        let database = catalog.database().filter(|_| removal.database);
         if let Some(role) = role {
-            refuse_powerful(role)?;
+            role.refuse_powerful()?;
         }
         if let Some(database) = database {
-            let kept = self.kept_from_inside(&mut home, database, role).await?;
+            let kept = self
+                .blocked_from_inside(&mut session, database, role)
+                .await?;
             if let Some(blocked) = kept {
                 return Ok(blocked);
             }
         }
-        if let Some(blocked) = self.lock_out(&mut home, database, role).await? {
+        if let Some(blocked) = self.lock_out(&mut session, database, role).await? {
             return Ok(blocked);
         }
         let (database_name, role_name) = (
             database.map(|row| row.name.as_str()),
             role.map(|row| row.name.as_str()),
         );
-        self.end_sessions(&mut home, database_name, role_name, Ending::Awaited)
+        self.end_sessions(&mut session, database_name, role_name, Ending::Awaited)
             .await?;
         if let Some(database) = database
             && let Some(blocked) = self
-                .drop_database(&mut home, &removal.names, database)
+                .drop_database(&mut session, &removal.names, database)
                 .await?
         {
             return Ok(blocked);
@@ -58,18 +60,18 @@ impl Postgresql {
         let Some(role) = role else {
             return Ok(Removed::Done);
         };
-        if self.drop_role(&mut home, role).await?.is_none() {
+        if self.drop_role(&mut session, role).await?.is_none() {
             return Ok(Removed::Done);
         }
-        drop(home);
+        drop(session);
         self.clear_and_drop(role).await
     }
 
-    /// Lets nobody in any more. A session of the user's may hold the very lock that this waits for, and come back as soon
-    /// as it was ended, so that is done again in between, some times.
+    /// Lets no one in any more. A session of the user may hold the very lock that this waits for, and come back as soon
+    /// as it was ended, so sessions are ended again between the tries.
     async fn lock_out(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: Option<&DatabaseRow>,
         role: Option<&RoleRow>,
     ) -> Result<Option<Removed>, ProviderError> {
@@ -78,9 +80,9 @@ impl Postgresql {
             role.map(|row| row.name.as_str()),
         );
         for _ in 0..TRIES {
-            self.end_sessions(home, database_name, role_name, Ending::Asked)
+            self.end_sessions(session, database_name, role_name, Ending::Asked)
                 .await?;
-            match self.close_doors(home, database, role).await {
+            match self.close_access(session, database, role).await {
                 Ok(()) => return Ok(None),
                 Err(ProviderError::Busy { .. }) => {}
                 Err(error) => return Err(error),
@@ -91,24 +93,25 @@ impl Postgresql {
             (Some(database), None) => format!("database {:?} cannot be closed", database.name),
             (None, None) => return Ok(None),
         };
-        self.blocked_by_locks(home, &what, database_name, role_name)
+        self.blocked_by_locks(session, &what, database_name, role_name)
             .await
             .map(Some)
     }
 
-    async fn close_doors(
+    async fn close_access(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: Option<&DatabaseRow>,
         role: Option<&RoleRow>,
     ) -> Result<(), ProviderError> {
         if let Some(role) = role.filter(|role| role.login) {
-            let version = home.version();
+            let version = session.version();
             let lock = vec![
                 self.briefly(),
                 format!("ALTER ROLE {} NOLOGIN", quoted(&role.name)),
             ];
-            home.transaction(&format!("lock the user {:?}", role.name), &lock)
+            session
+                .transaction(&format!("lock the user {:?}", role.name), &lock)
                 .await
                 .map_err(|failure| {
                     failure.needing(|| permit(&role.name, &self.config.username, version))
@@ -123,10 +126,10 @@ impl Postgresql {
         }
         close.insert(0, self.briefly());
         let doing = format!("lock the database {:?}", database.name);
-        self.as_owner(home, database, &doing, close).await
+        self.as_owner(session, database, &doing, close).await
     }
 
-    /// All [`TRIES`] together wait no longer for locks than one statement may.
+    /// All [`TRIES`] together wait no longer for locks than a single statement may.
     fn briefly(&self) -> String {
         let lock = (self.config.timeouts.lock / TRIES).max(Duration::from_millis(1));
         format!("SET LOCAL lock_timeout = {}", lock.as_millis())
@@ -134,59 +137,39 @@ impl Postgresql {
 
     async fn blocked_by_locks(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         what: &str,
         database: Option<&str>,
         role: Option<&str>,
     ) -> Result<Removed, ProviderError> {
-        let holders = self.holders(home, database, role).await?;
+        let holders = self.holders(session, database, role).await?;
         let holders = if holders.is_empty() {
-            "somebody held a lock, and holds it no more".to_owned()
+            "someone held a lock, but no longer does".to_owned()
         } else {
             holders.join("; ")
         };
         Ok(Removed::Blocked(format!("{what}: {holders}")))
     }
 
-    /// Runs these with the rights of the database's owner.
-    pub(super) async fn as_owner(
-        &self,
-        home: &mut Session,
-        database: &DatabaseRow,
-        doing: &str,
-        mut statements: Vec<String>,
-    ) -> Result<(), ProviderError> {
-        let version = home.version();
-        if !database.owned {
-            statements.insert(0, borrow(&database.owner, Right::Use, version));
-            statements.push(give_back(&database.owner, version));
-        }
-        home.transaction(doing, &statements)
-            .await
-            .map_err(|failure| {
-                failure.needing(|| permit(&database.owner, &self.config.username, version))
-            })
-    }
-
-    /// `None` when it is gone.
+    /// Drops the database. `None` once it is gone.
     async fn drop_database(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         names: &Names,
         row: &DatabaseRow,
     ) -> Result<Option<Removed>, ProviderError> {
-        if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
+        if let Some(blocked) = self.blocked_by_sessions(session, row).await? {
             return Ok(Some(blocked));
         }
         if !row.owned {
-            // DROP DATABASE cannot be in a transaction, and outside of one a borrowed right would be left behind by a
-            // crash. So the database changes hands, in a transaction, and then it is the administrator's to drop.
+            // DROP DATABASE cannot run in a transaction, and outside of one a crash would leave a borrowed right
+            // behind. So the database first changes hands, in a transaction, and then the administrator may drop it.
             let take = vec![format!(
                 "ALTER DATABASE {} OWNER TO CURRENT_USER",
                 quoted(&row.name)
             )];
             self.as_owner(
-                home,
+                session,
                 row,
                 &format!("take the database {:?}", row.name),
                 take,
@@ -196,45 +179,48 @@ impl Postgresql {
         let doing = format!("drop the database {:?}", row.name);
         let plain = format!("DROP DATABASE IF EXISTS {}", quoted(&row.name));
         let forced = format!("{plain} WITH (FORCE)");
-        let Err(failure) = home.statement(&doing, forced).await else {
+        let Err(failure) = session.statement(&doing, forced).await else {
             return Ok(None);
         };
         match failure.code() {
             Some(INSUFFICIENT_PRIVILEGE | OBJECT_IN_USE) => {}
             Some(LOCK_NOT_AVAILABLE) => {
                 let what = format!("database {:?} cannot be dropped", row.name);
-                let blocked = self.blocked_by_locks(home, &what, Some(&row.name), None);
+                let blocked = self.blocked_by_locks(session, &what, Some(&row.name), None);
                 return blocked.await.map(Some);
             }
             Some(_) | None => return Err(failure.into()),
         }
-        if let Some(blocked) = self.blocked_by_sessions(home, row).await? {
+        if let Some(blocked) = self.blocked_by_sessions(session, row).await? {
             return Ok(Some(blocked));
         }
         if failure.code() == Some(OBJECT_IN_USE) {
-            return self.in_use(home, names, &failure).await.map(Some);
+            return self.in_use(session, names, &failure).await.map(Some);
         }
-        // No client holds it, so what FORCE was not allowed to end is a worker of autovacuum. The plain statement
-        // cancels those itself, whoever runs it (CountOtherDBBackends in procarray.c, for up to 5 s).
-        match home.statement(&doing, plain).await {
+        // No client uses it, so what FORCE was not allowed to end is an autovacuum worker. The plain statement cancels
+        // those itself, whoever runs it (CountOtherDBBackends in procarray.c, for up to 5 s).
+        match session.statement(&doing, plain).await {
             Ok(()) => Ok(None),
             Err(failure) if failure.code() == Some(OBJECT_IN_USE) => {
-                self.in_use(home, names, &failure).await.map(Some)
+                self.in_use(session, names, &failure).await.map(Some)
             }
             Err(failure) => Err(failure.into()),
         }
     }
 
-    /// What came after the look that everything begins with is named like what was there then.
+    /// Names what came after the first look in the same way as what was there then.
     async fn in_use(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         names: &Names,
         failure: &Failure,
     ) -> Result<Removed, ProviderError> {
-        let look = self.look(home, names).await?;
-        let kept = match look.database() {
-            Some(database) => self.kept_from_inside(home, database, look.role()).await?,
+        let catalog = self.read_catalog(session, names).await?;
+        let kept = match catalog.database() {
+            Some(database) => {
+                self.blocked_from_inside(session, database, catalog.role())
+                    .await?
+            }
             None => None,
         };
         Ok(kept.unwrap_or_else(|| {
@@ -246,16 +232,16 @@ impl Postgresql {
         }))
     }
 
-    /// `None` when it is gone, or why others keep it.
+    /// Drops the role. `None` once it is gone, otherwise why it cannot be dropped.
     pub(super) async fn drop_role(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         role: &RoleRow,
     ) -> Result<Option<Failure>, ProviderError> {
-        let version = home.version();
+        let version = session.version();
         let doing = format!("drop the user {:?}", role.name);
         let sql = format!("DROP ROLE IF EXISTS {}", quoted(&role.name));
-        match home.statement(&doing, sql).await {
+        match session.statement(&doing, sql).await {
             Ok(()) => Ok(None),
             Err(failure)
                 if matches!(
@@ -272,20 +258,8 @@ impl Postgresql {
     }
 }
 
-fn refuse_powerful(role: &RoleRow) -> Result<(), ProviderError> {
-    let powers = role.powers();
-    if powers.is_empty() {
-        return Ok(());
-    }
-    Err(ProviderError::InTheWay(format!(
-        "the user {:?} is never touched, because it has {}",
-        role.name,
-        powers.join(", ")
-    )))
-}
-
-/// Also takes back what an owner can set so that the server drops it no more. One whose DROP was interrupted can only be
-/// dropped.
+/// Statements that close the database, and undo what an owner can set to keep the server from dropping it. A database
+/// whose DROP was interrupted can only be dropped.
 fn closing(database: &DatabaseRow) -> Vec<String> {
     let name = quoted(&database.name);
     let mut statements = Vec::new();

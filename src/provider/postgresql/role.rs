@@ -1,41 +1,42 @@
-//! The role: looked at first, and only what differs is changed.
+//! The role: read first, so that only what differs is changed.
 
-use super::catalog::RoleRow;
-use super::claims::{made_meanwhile, not_noted};
-use super::membership::{no_self_grant, permit};
+use super::creation::{created_meanwhile, creation_failed};
+use super::grants::{no_self_grant, permit};
+use super::rows::RoleRow;
 use super::session::Session;
 use super::{Postgresql, quoted};
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{Change, Desired, ProviderError, Verifier};
 
 impl Postgresql {
-    pub(super) async fn make_role(
+    pub(super) async fn apply_role(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         desired: &Desired,
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError> {
         self.refuse_reserved(&desired.names)?;
-        let look = self.look(home, &desired.names).await?;
+        let catalog = self.read_catalog(session, &desired.names).await?;
         let role = &desired.names.role;
-        let claim = look.claim(&desired.names, self.fence.cluster_id());
-        match look.role() {
+        let claim = catalog.claim(&desired.names, self.fence.cluster_id());
+        match catalog.role() {
             None => {
                 let Some(verifier) = verifier else {
                     return Err(ProviderError::InTheWay(format!(
-                        "the user {role:?} is missing: it was dropped by somebody, and is made again only with a password"
+                        "the user {role:?} is missing: someone dropped it, and it is only made again with a password"
                     )));
                 };
                 let mut statements: Vec<String> =
-                    no_self_grant(home.version()).into_iter().collect();
+                    no_self_grant(session.version()).into_iter().collect();
                 statements.push(create(desired, verifier));
                 if claim.is_some() {
-                    statements.extend(self.note_role(&desired.names));
+                    statements.extend(self.record_role(&desired.names));
                 }
-                home.transaction(&format!("make the user {role:?}"), &statements)
+                session
+                    .transaction(&format!("make the user {role:?}"), &statements)
                     .await
                     .map_err(|failure| {
-                        not_noted(failure, &desired.names, |failure| {
+                        creation_failed(failure, &desired.names, |failure| {
                             failure.needing(|| {
                                 format!("ALTER ROLE {} CREATEROLE", quoted(&self.config.username))
                             })
@@ -44,23 +45,18 @@ impl Postgresql {
                 Ok(vec![Change(format!("user {role} was made"))])
             }
             Some(_) if claim.is_some_and(|claim| claim.role_mark.is_some()) => {
-                Err(made_meanwhile(&format!("user {role:?}")))
+                Err(created_meanwhile(&format!("user {role:?}")))
             }
             Some(row) => {
-                let powers = row.powers();
-                if !powers.is_empty() {
-                    return Err(ProviderError::InTheWay(format!(
-                        "the user {role:?} is never touched, because it has {}",
-                        powers.join(", ")
-                    )));
-                }
+                row.refuse_powerful()?;
                 let (options, changes) = differences(row, desired, verifier);
                 if options.is_empty() {
                     return Ok(changes);
                 }
                 let sql = format!("ALTER ROLE {} {}", role.postgresql(), options.join(" "));
-                let (version, administrator) = (home.version(), &self.config.username);
-                home.statement(&format!("alter the user {role:?}"), sql)
+                let (version, administrator) = (session.version(), &self.config.username);
+                session
+                    .statement(&format!("alter the user {role:?}"), sql)
                     .await
                     .map_err(|failure| {
                         failure.needing(|| permit(role.as_str(), administrator, version))
@@ -80,8 +76,8 @@ fn create(desired: &Desired, verifier: &Verifier) -> String {
     )
 }
 
-/// The options of an ALTER ROLE, and what to tell about them. An attribute that is as it should be is never named:
-/// to name NOSUPERUSER takes a superuser.
+/// The options of an ALTER ROLE, and the changes to report. Attributes that are as they should be are never named,
+/// because only a superuser may name NOSUPERUSER.
 fn differences(
     row: &RoleRow,
     desired: &Desired,
@@ -121,7 +117,7 @@ fn differences(
     (options, changes)
 }
 
-/// As the catalog counts: -1 is no limit. The API allows no more than an `i32` holds.
+/// The limit as the catalog counts: -1 is no limit. The API allows no more than an `i32` holds.
 fn limit(desired: &Desired) -> i32 {
     desired
         .connection_limit

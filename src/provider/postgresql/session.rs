@@ -1,7 +1,7 @@
 //! One session: how it is opened, and how a statement runs in it.
 //!
-//! Settings are pinned in the startup packet, so there is no moment at which a setting of the role or the database
-//! (which a tenant may own) is in force: see `pinned.rs`.
+//! Settings are pinned in the startup packet, so a setting of the role or of the database, which a tenant may own, is
+//! never in force: see `pinned.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -11,43 +11,43 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMo
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row};
 
-use super::failure::{Failure, Kind, is_nothing_there};
+use super::error::{Failure, Kind, is_nothing_there, unexpected};
 use super::fence::FORGET_THIS;
 pub(super) use super::pinned::Pinned;
 use crate::provider::{ProviderError, ServerConfig, TlsMode, dial, pool};
 
-/// Our side waits this much longer than the server, which gives the better answer.
+/// We wait this much longer than the server does, because its answer says more.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How the operator's sessions show in `pg_stat_activity`: so, or with more behind it.
+/// The name of the operator's sessions in `pg_stat_activity`, or the beginning of it.
 pub(super) const APPLICATION: &str = "db-operator";
 
 /// A session with the server.
 pub(super) struct Session {
     connection: PgConnection,
     server: String,
-    /// What the server gives a statement.
+    /// How long the server lets a statement run.
     limit: Duration,
-    /// In the middle of a statement or of a transaction.
+    /// Whether it is in the middle of a statement or of a transaction.
     busy: bool,
     /// When the latest statement began.
     since: Instant,
-    /// The fence knows it, and it is in the operator's own database.
+    /// Whether it is registered with the fence and in the operator's own database.
     registered: bool,
 }
 
-/// As whom to log in.
+/// Who logs in, and where.
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,
     pub(super) password: &'a SecretString,
     pub(super) database: &'a str,
-    /// How the session shows in `pg_stat_activity`.
+    /// The name of the session in `pg_stat_activity`.
     pub(super) application: &'a str,
     pub(super) pinned: Pinned,
 }
 
 impl Session {
-    /// Logs in. Runs no statement: everything that is pinned goes with the startup packet.
+    /// Logs in. Runs no statement: pinned settings are sent in the startup packet.
     pub(super) async fn open(config: &ServerConfig, login: Login<'_>) -> Result<Self, Failure> {
         let server = format!("{}:{}", config.host, config.port);
         let doing = format!("connect to database {:?}", login.database);
@@ -74,13 +74,14 @@ impl Session {
         }
     }
 
-    /// To be said of a session in the operator's own database. It takes its registration along when it is closed.
-    pub(super) fn is_registered(&mut self) {
+    /// Marks a session in the operator's own database as registered, so that it deletes its registration when it is
+    /// closed.
+    pub(super) fn set_registered(&mut self) {
         self.registered = true;
     }
 
-    /// This session where it was let in; else it is closed, and why it was not is the error.
-    pub(super) async fn kept_if(
+    /// Returns this session if it was let in. Otherwise closes it and returns the error.
+    pub(super) async fn keep_if(
         self,
         let_in: Result<(), ProviderError>,
     ) -> Result<Self, ProviderError> {
@@ -98,7 +99,7 @@ impl Session {
         self.connection.server_version_num().unwrap_or_default()
     }
 
-    /// Runs one statement with parameters; says how many rows it changed.
+    /// Runs one statement with parameters, and returns how many rows it changed.
     pub(super) async fn execute(
         &mut self,
         doing: &str,
@@ -109,7 +110,7 @@ impl Session {
         self.settle(doing, result).map(|done| done.rows_affected())
     }
 
-    /// Runs one query; at most one row.
+    /// Runs one query, and returns at most one row.
     pub(super) async fn row(
         &mut self,
         doing: &str,
@@ -124,7 +125,7 @@ impl Session {
         self.settle(doing, result)
     }
 
-    /// Runs one query; all rows.
+    /// Runs one query, and returns all rows.
     pub(super) async fn rows(
         &mut self,
         doing: &str,
@@ -152,12 +153,12 @@ impl Session {
         serde_json::from_str(&text).map_err(|error| driver(error.to_string()))
     }
 
-    /// Runs one statement that takes no parameters and may not be in a transaction.
+    /// Runs one statement that has no parameters and cannot run in a transaction.
     pub(super) async fn statement(&mut self, doing: &str, sql: String) -> Result<(), Failure> {
         self.script(doing, sql).await
     }
 
-    /// Runs these statements, all or none, in one message to the server.
+    /// Runs all of these statements or none, in one message to the server.
     pub(super) async fn transaction(
         &mut self,
         doing: &str,
@@ -165,15 +166,15 @@ impl Session {
     ) -> Result<(), Failure> {
         let script = format!("BEGIN;\n{};\nCOMMIT", statements.join(";\n"));
         let result = self.script(doing, script).await;
-        // After an answer of the server, which has the transaction open still.
+        // The server has answered, and its transaction is still open.
         if result.is_err() && !self.busy {
             self.script("roll back", "ROLLBACK".to_owned()).await?;
         }
         result
     }
 
-    /// The only place where text that was put together becomes a statement. All parts of it that came from outside
-    /// were quoted by `ident.rs`.
+    /// The only place where assembled text becomes a statement. All parts that came from outside were quoted by
+    /// `ident.rs`.
     async fn script(&mut self, doing: &str, sql: String) -> Result<(), Failure> {
         self.begin();
         let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
@@ -186,7 +187,7 @@ impl Session {
         self.since = Instant::now();
     }
 
-    /// After an answer of the server the session may be used again; after anything else it may not.
+    /// After an answer of the server the session can be used again; after anything else it cannot.
     fn settle<T>(&mut self, doing: &str, result: Result<T, Stopped>) -> Result<T, Failure> {
         let stopped = match result {
             Ok(value) => {
@@ -206,11 +207,11 @@ impl Session {
             }
             Stopped::Failed(error) => Failure::new(doing, &self.server, error),
         };
-        // Class 57P is the server saying goodbye. A session that misses db_operator may be one of before the server was
-        // made anew: begin with a new one.
+        // Class 57P is the server saying goodbye. A session that misses db_operator may be older than a rebuilt server:
+        // start over with a new one.
         self.busy =
             failure.code().is_none_or(|code| code.starts_with("57P")) || is_nothing_there(&failure);
-        // query_canceled by statement_timeout, and not by somebody
+        // query_canceled by statement_timeout, and not by someone
         if failure.code() == Some("57014") && self.since.elapsed() >= self.limit {
             failure.kind = Kind::Timeout(self.limit);
         }
@@ -228,7 +229,7 @@ impl pool::Session for Session {
     }
 
     async fn close(mut self) {
-        // A server that does not take the goodbye finds the socket closed.
+        // A server that does not accept the goodbye finds the socket closed.
         let _ = tokio::time::timeout(PATIENCE, async {
             if self.registered && !self.busy {
                 let _ = sqlx::query(FORGET_THIS).execute(&mut self.connection).await;
@@ -270,10 +271,19 @@ fn options(config: &ServerConfig, login: &Login<'_>) -> PgConnectOptions {
         .ssl_mode(mode)
         .application_name(login.application)
         .options(login.pinned.settings(config))
-        // Statements hold verifiers, and a log is no place for these.
+        // Statements contain verifiers, which must not be logged.
         .disable_statement_logging();
     match &config.tls.ca {
         Some(ca) => options.ssl_root_cert_from_pem(ca.clone()),
         None => options,
     }
+}
+
+/// Reads a column of an answer.
+pub(super) fn column<'r, T>(row: &'r PgRow, name: &str) -> Result<T, ProviderError>
+where
+    T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+{
+    row.try_get(name)
+        .map_err(|error| unexpected("read an answer", &error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! What a server cannot hold is refused before anything is made.
+//! Refuses what the server does not support, before anything is created.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use super::Postgresql;
 use super::session::Session;
 use crate::provider::{Desired, ProviderError};
 
-/// `lc_monetary` takes any locale that the server's operating system has and refuses others.
+/// `lc_monetary` accepts any locale that the server's operating system has, and no other.
 const TRY_LOCALE: &str = "SELECT to_json(set_config('lc_monetary', $1, true))::text";
 
 const OFFERS: &str = "SELECT json_build_object(
@@ -16,9 +16,9 @@ const OFFERS: &str = "SELECT json_build_object(
     LEFT JOIN pg_available_extension_versions v ON v.name = x.name AND v.version = x.default_version
     WHERE x.name = ANY ($2)))::text";
 
-/// An encoding (`$1`) and a locale (`$2`) that do not go together, each the server's own where it is not given. A locale
-/// mostly says its encoding in its name; of one that does not (`C` goes with any, `de_DE` does not) the server tells
-/// only when the database is made.
+/// An encoding (`$1`) and a locale (`$2`) that do not match; either is the server's own if not given. Most locales name
+/// their encoding. For one that does not (`C` matches any, `de_DE` does not), the server only says so when the database
+/// is created.
 const MISMATCH: &str = "WITH wanted AS (
   SELECT coalesce(pg_char_to_encoding($1::text), t.encoding) AS encoding, l.locale
   FROM pg_database t, unnest(ARRAY[coalesce($2::text, t.datctype), coalesce($2::text, t.datcollate)]) AS l (locale)
@@ -49,14 +49,14 @@ struct Mismatch {
 }
 
 impl Postgresql {
-    pub(super) async fn check(&self, desired: &Desired) -> Result<(), ProviderError> {
+    pub(super) async fn check_supported(&self, desired: &Desired) -> Result<(), ProviderError> {
         self.refuse_reserved(&desired.names)?;
         refuse_scram_unsafe(desired.names.role.as_str())?;
         let wanted = &desired.postgresql;
         if wanted.encoding.is_none() && wanted.locale.is_none() && wanted.extensions.is_empty() {
             return Ok(());
         }
-        let mut home = self.home().await?;
+        let mut session = self.session().await?;
         if wanted.encoding.is_some() || !wanted.extensions.is_empty() {
             let names: Vec<&str> = wanted
                 .extensions
@@ -66,22 +66,22 @@ impl Postgresql {
             let query = sqlx::query(OFFERS)
                 .bind(wanted.encoding.as_deref())
                 .bind(names);
-            let offers: Offers = home.json("ask what the server offers", query).await?;
+            let offers: Offers = session.json("ask what the server offers", query).await?;
             compare(desired, &offers)?;
         }
         if let Some(locale) = &wanted.locale {
-            try_locale(&mut home, locale).await?;
+            try_locale(&mut session, locale).await?;
         }
         if wanted.encoding.is_some() || wanted.locale.is_some() {
-            match_encoding(&mut home, desired).await?;
+            match_encoding(&mut session, desired).await?;
         }
         Ok(())
     }
 }
 
-async fn try_locale(home: &mut Session, locale: &str) -> Result<(), ProviderError> {
+async fn try_locale(session: &mut Session, locale: &str) -> Result<(), ProviderError> {
     let query = sqlx::query(TRY_LOCALE).bind(locale);
-    match home.json::<String>("try a locale", query).await {
+    match session.json::<String>("try a locale", query).await {
         Ok(_) => Ok(()),
         Err(failure) if failure.code() == Some("22023") => {
             Err(ProviderError::Unsupported(format!(
@@ -92,13 +92,13 @@ async fn try_locale(home: &mut Session, locale: &str) -> Result<(), ProviderErro
     }
 }
 
-async fn match_encoding(home: &mut Session, desired: &Desired) -> Result<(), ProviderError> {
+async fn match_encoding(session: &mut Session, desired: &Desired) -> Result<(), ProviderError> {
     let wanted = &desired.postgresql;
     let query = sqlx::query(MISMATCH)
         .bind(wanted.encoding.as_deref())
         .bind(wanted.locale.as_deref());
     let doing = "compare an encoding with a locale";
-    match home.json::<Option<Mismatch>>(doing, query).await? {
+    match session.json::<Option<Mismatch>>(doing, query).await? {
         None => Ok(()),
         Some(Mismatch {
             encoding,
@@ -145,7 +145,7 @@ fn compare(desired: &Desired, offers: &Offers) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// The login of the driver puts the user's name into a SCRAM message as it is, where a comma ends it.
+/// The driver puts the user's name into a SCRAM message unescaped, where a comma would end it.
 fn refuse_scram_unsafe(role: &str) -> Result<(), ProviderError> {
     if role.contains(',') || stringprep::saslprep(role).is_err() {
         return Err(ProviderError::Unsupported(format!(

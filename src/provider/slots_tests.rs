@@ -6,23 +6,23 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BOTH: [Kind; 2] = [Kind::Session, Kind::Visit];
+const BOTH: [Kind; 2] = [Kind::Kept, Kind::OneOff];
 
 type Asked<'a, const N: usize> = BoxFuture<'a, Result<[Slot; N], Closed>>;
 
 /// Asks for a tenant, and begins to wait.
-fn ask<'a, const N: usize>(places: &'a Places, tenant: &str, kinds: [Kind; N]) -> Asked<'a, N> {
-    ask_as(places, tenant, false, kinds)
+fn ask<'a, const N: usize>(slots: &'a Slots, tenant: &str, kinds: [Kind; N]) -> Asked<'a, N> {
+    ask_as(slots, tenant, false, kinds)
 }
 
 fn ask_as<'a, const N: usize>(
-    places: &'a Places,
+    slots: &'a Slots,
     tenant: &str,
     suspect: bool,
     kinds: [Kind; N],
 ) -> Asked<'a, N> {
     let caller = Arc::new(Caller::new(Arc::from(tenant), suspect));
-    Box::pin(caller.scope(places.take(kinds)))
+    Box::pin(caller.scope(slots.take(kinds)))
 }
 
 fn now<const N: usize>(asked: &mut Asked<'_, N>) -> Option<[Slot; N]> {
@@ -31,45 +31,45 @@ fn now<const N: usize>(asked: &mut Asked<'_, N>) -> Option<[Slot; N]> {
 
 #[test]
 fn the_next_free_place_is_a_newcomers() {
-    let places = Places::new(2, 2);
+    let slots = Slots::new(2, 2);
     let mut flood: Vec<_> = (0..10)
-        .map(|_| ask(&places, "flood", [Kind::Session]))
+        .map(|_| ask(&slots, "flood", [Kind::Kept]))
         .collect();
     let mut held: Vec<_> = flood.iter_mut().filter_map(now).collect();
     assert_eq!(held.len(), 2, "alone it has them all");
-    let mut newcomer = ask(&places, "new", [Kind::Session]);
+    let mut newcomer = ask(&slots, "new", [Kind::Kept]);
     assert!(now(&mut newcomer).is_none());
     held.pop();
     let slot = now(&mut newcomer).expect("it is the newcomer's turn");
     assert!(flood[2..].iter_mut().all(|asked| now(asked).is_none()));
     // While others wait, a quarter: it has one already.
-    let mut other = ask(&places, "other", [Kind::Session]);
+    let mut other = ask(&slots, "other", [Kind::Kept]);
     assert!(now(&mut other).is_none());
     drop(slot);
     assert!(now(&mut other).is_some());
 }
 
 #[test]
-fn a_namespace_alone_never_has_the_last_visit() {
-    let places = Places::new(2, 2);
-    let mut flood: Vec<_> = (0..10).map(|_| ask(&places, "flood", BOTH)).collect();
+fn a_namespace_alone_never_has_the_last_one_off_slot() {
+    let slots = Slots::new(2, 2);
+    let mut flood: Vec<_> = (0..10).map(|_| ask(&slots, "flood", BOTH)).collect();
     let held: Vec<_> = flood.iter_mut().filter_map(now).collect();
     assert_eq!(held.len(), 1);
-    assert!(now(&mut ask(&places, "new", BOTH)).is_some());
-    assert!(now(&mut ask(&places, "", [Kind::Visit])).is_some());
+    assert!(now(&mut ask(&slots, "new", BOTH)).is_some());
+    assert!(now(&mut ask(&slots, "", [Kind::OneOff])).is_some());
 }
 
 #[test]
 fn suspects_have_half_together() {
-    let places = Places::new(2, 2);
+    let slots = Slots::new(2, 2);
     let mut suspects: Vec<_> = (0..10)
-        .map(|number| ask_as(&places, &format!("bad{number}"), true, BOTH))
+        .map(|number| ask_as(&slots, &format!("bad{number}"), true, BOTH))
         .collect();
     let held: Vec<_> = suspects.iter_mut().filter_map(now).collect();
     assert_eq!(held.len(), 1);
     for _ in 0..3 {
-        assert!(now(&mut ask(&places, "new", [Kind::Session])).is_some());
-        assert!(now(&mut ask(&places, "new", BOTH)).is_some());
+        assert!(now(&mut ask(&slots, "new", [Kind::Kept])).is_some());
+        assert!(now(&mut ask(&slots, "new", BOTH)).is_some());
     }
     drop(held);
     let next: Vec<_> = suspects.iter_mut().skip(1).filter_map(now).collect();
@@ -78,13 +78,13 @@ fn suspects_have_half_together() {
 
 #[test]
 fn nothing_is_held_while_waiting_for_the_other_one() {
-    let places = Places::new(1, 1);
-    let visit = now(&mut ask(&places, "a", [Kind::Visit])).unwrap();
-    let mut both = ask(&places, "b", BOTH);
+    let slots = Slots::new(1, 1);
+    let one_off = now(&mut ask(&slots, "a", [Kind::OneOff])).unwrap();
+    let mut both = ask(&slots, "b", BOTH);
     assert!(now(&mut both).is_none());
-    let session = now(&mut ask(&places, "c", [Kind::Session]));
+    let session = now(&mut ask(&slots, "c", [Kind::Kept]));
     assert!(session.is_some(), "the session is free");
-    drop(visit);
+    drop(one_off);
     assert!(now(&mut both).is_none());
     drop(session);
     assert!(now(&mut both).is_some());
@@ -92,51 +92,51 @@ fn nothing_is_held_while_waiting_for_the_other_one() {
 
 #[test]
 fn who_needs_both_is_not_passed_over_for_ever() {
-    let places = Places::new(1, 1);
-    let visit = now(&mut ask(&places, "a", [Kind::Visit])).unwrap();
-    let mut both = ask(&places, "b", BOTH);
+    let slots = Slots::new(1, 1);
+    let one_off = now(&mut ask(&slots, "a", [Kind::OneOff])).unwrap();
+    let mut both = ask(&slots, "b", BOTH);
     assert!(now(&mut both).is_none());
     let mut passed_over = 0;
-    while now(&mut ask(&places, "c", [Kind::Session])).is_some() {
+    while now(&mut ask(&slots, "c", [Kind::Kept])).is_some() {
         passed_over += 1;
         assert!(passed_over < 100, "for ever");
     }
-    drop(visit);
+    drop(one_off);
     assert!(now(&mut both).is_some());
 }
 
 #[test]
 fn who_gives_up_holds_nothing() {
-    let places = Places::new(1, 1);
-    let held = now(&mut ask(&places, "a", BOTH)).unwrap();
-    let mut first = ask(&places, "a", BOTH);
-    let mut second = ask(&places, "b", BOTH);
+    let slots = Slots::new(1, 1);
+    let held = now(&mut ask(&slots, "a", BOTH)).unwrap();
+    let mut first = ask(&slots, "a", BOTH);
+    let mut second = ask(&slots, "b", BOTH);
     assert!(now(&mut first).is_none() && now(&mut second).is_none());
     // Called, and never told.
     drop(held);
-    assert_eq!(places.taken(Kind::Session), 1);
+    assert_eq!(slots.taken(Kind::Kept), 1);
     drop(first);
     assert!(now(&mut second).is_some());
-    assert_eq!(places.taken(Kind::Session) + places.taken(Kind::Visit), 0);
+    assert_eq!(slots.taken(Kind::Kept) + slots.taken(Kind::OneOff), 0);
 }
 
 #[tokio::test]
 async fn closed_places_are_refused_also_to_those_who_wait() {
-    let places = Places::new(1, 0);
-    let _held = places.take([Kind::Session]).await.unwrap();
-    let mut waits = ask(&places, "a", [Kind::Session]);
+    let slots = Slots::new(1, 0);
+    let _held = slots.take([Kind::Kept]).await.unwrap();
+    let mut waits = ask(&slots, "a", [Kind::Kept]);
     assert!(now(&mut waits).is_none());
-    places.close();
+    slots.close();
     assert!(waits.await.is_err());
-    assert!(places.take([Kind::Session]).await.is_err());
+    assert!(slots.take([Kind::Kept]).await.is_err());
 }
 
 #[tokio::test]
 async fn how_long_a_connection_was_held_is_known_to_its_pass() {
-    let places = Places::new(1, 0);
+    let slots = Slots::new(1, 0);
     let caller = Arc::new(Caller::new(Arc::from("a"), false));
     let [slot] = Arc::clone(&caller)
-        .scope(places.take([Kind::Session]))
+        .scope(slots.take([Kind::Kept]))
         .await
         .unwrap();
     let since = slot.since;
@@ -146,21 +146,21 @@ async fn how_long_a_connection_was_held_is_known_to_its_pass() {
 }
 
 proptest! {
-    /// Whoever comes, goes and gives up: no place is given twice, none is lost, and everybody is served.
+    /// Whoever comes, goes and gives up: no slot is given twice, none is lost, and everybody is served.
     #[test]
     fn no_place_is_lost(
-        (sessions, visits) in (1..4usize, 1..4usize),
+        (kept, one_off) in (1..4usize, 1..4usize),
         events in prop::collection::vec((0..4usize, any::<bool>(), 0..4usize, 0..8usize), 0..120),
     ) {
-        let places = Places::new(sessions, visits);
+        let slots = Slots::new(kept, one_off);
         let mut waits: Vec<Asked<'_, 2>> = Vec::new();
         let mut one: Vec<Asked<'_, 1>> = Vec::new();
         let mut held: Vec<Vec<Slot>> = Vec::new();
         for (tenant, suspect, what, which) in events {
             let tenant = tenant.to_string();
             match what {
-                0 => waits.push(ask_as(&places, &tenant, suspect, BOTH)),
-                1 => one.push(ask_as(&places, &tenant, suspect, [if which < 4 { Kind::Session } else { Kind::Visit }])),
+                0 => waits.push(ask_as(&slots, &tenant, suspect, BOTH)),
+                1 => one.push(ask_as(&slots, &tenant, suspect, [if which < 4 { Kind::Kept } else { Kind::OneOff }])),
                 2 if !held.is_empty() => drop(held.remove(which % held.len())),
                 3 if !waits.is_empty() => drop(waits.remove(which % waits.len())),
                 _ => {}
@@ -169,8 +169,8 @@ proptest! {
             take_all(&mut one, &mut held);
             for kind in BOTH {
                 let count = held.iter().flatten().filter(|slot| slot.kind == kind).count();
-                assert_eq!(places.taken(kind), count);
-                assert!(count <= places.size(kind));
+                assert_eq!(slots.taken(kind), count);
+                assert!(count <= slots.size(kind));
             }
         }
         while !(waits.is_empty() && one.is_empty() && held.is_empty()) {
@@ -179,7 +179,7 @@ proptest! {
             take_all(&mut waits, &mut held);
             take_all(&mut one, &mut held);
         }
-        assert_eq!(places.taken(Kind::Session) + places.taken(Kind::Visit), 0);
+        assert_eq!(slots.taken(Kind::Kept) + slots.taken(Kind::OneOff), 0);
     }
 }
 

@@ -1,21 +1,24 @@
-//! Rights of other roles that the administrator borrows for the length of one transaction.
+//! Rights of other roles that the administrator borrows for the duration of one transaction.
 //!
-//! An administrator with CREATEROLE, and no superuser, acts on a tenant's database as a member of its owner. The
-//! membership is granted and revoked within the transaction that needs it, so nobody ever sees it, and neither an
+//! An administrator with CREATEROLE that is no superuser acts on a tenant's database as a member of its owner. The
+//! membership is granted and revoked within the transaction that needs it, so no one ever sees it, and neither an
 //! error nor a crash leaves it behind. On PostgreSQL 16 and later the creator of a role also has an implicit
 //! membership with ADMIN OPTION only, which stays and is needed.
 
-use super::quoted;
+use super::rows::DatabaseRow;
+use super::session::Session;
+use super::{Postgresql, quoted};
+use crate::provider::ProviderError;
 
-/// From this version on, a membership says what it is good for, and each grantor has one of its own.
+/// From this version on, a membership has options, and each grantor has its own.
 pub(super) const OPTIONS_SINCE: u32 = 160_000;
 
 /// What is borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Right {
-    /// To act with the role's privileges.
+    /// Act with the role's privileges.
     Use,
-    /// To become the role by `SET ROLE`, and to give a database to it.
+    /// Become the role by `SET ROLE`, and give a database to it.
     Assume,
 }
 
@@ -31,7 +34,7 @@ pub(super) fn borrow(role: &str, right: Right, version: u32) -> String {
     }
 }
 
-/// Gives back what [`borrow`] took.
+/// Returns what [`borrow`] took.
 pub(super) fn give_back(role: &str, version: u32) -> String {
     let role = quoted(role);
     if version >= OPTIONS_SINCE {
@@ -41,7 +44,7 @@ pub(super) fn give_back(role: &str, version: u32) -> String {
     }
 }
 
-/// The statement by which somebody who may lets `administrator` alter and borrow `role`.
+/// The statement by which someone with the right to lets `administrator` alter and borrow `role`.
 pub(super) fn permit(role: &str, administrator: &str, version: u32) -> String {
     if version >= OPTIONS_SINCE {
         format!(
@@ -54,7 +57,7 @@ pub(super) fn permit(role: &str, administrator: &str, version: u32) -> String {
     }
 }
 
-/// The statement by which somebody who may lends `administrator` what `role` may, for good.
+/// The statement by which someone with the right to gives `administrator` the rights of `role` for good.
 pub(super) fn lend(role: &str, administrator: &str, version: u32) -> String {
     let inherit = if version >= OPTIONS_SINCE {
         " WITH INHERIT TRUE"
@@ -68,7 +71,30 @@ pub(super) fn lend(role: &str, administrator: &str, version: u32) -> String {
     )
 }
 
-/// Before CREATE ROLE: a server may be set to make its creator a member with more than ADMIN OPTION.
+/// To run before CREATE ROLE: a server may be set to make the creator a member with more than ADMIN OPTION.
 pub(super) fn no_self_grant(version: u32) -> Option<String> {
     (version >= OPTIONS_SINCE).then(|| "SET LOCAL createrole_self_grant = ''".to_owned())
+}
+
+impl Postgresql {
+    /// Runs these statements with the rights of the database's owner.
+    pub(super) async fn as_owner(
+        &self,
+        session: &mut Session,
+        database: &DatabaseRow,
+        doing: &str,
+        mut statements: Vec<String>,
+    ) -> Result<(), ProviderError> {
+        let version = session.version();
+        if !database.owned {
+            statements.insert(0, borrow(&database.owner, Right::Use, version));
+            statements.push(give_back(&database.owner, version));
+        }
+        session
+            .transaction(doing, &statements)
+            .await
+            .map_err(|failure| {
+                failure.needing(|| permit(&database.owner, &self.config.username, version))
+            })
+    }
 }

@@ -5,7 +5,7 @@
 )]
 
 use super::*;
-use crate::provider::{DatabaseFacts, RoleFacts, SqlName};
+use crate::provider::{DatabaseFacts, Ours, RoleFacts, SqlName};
 
 fn names(database: &str, role: &str) -> Names {
     Names {
@@ -295,7 +295,7 @@ fn what_somebody_else_made_under_a_claim_is_not_ours() {
                     let Decision::Refuse(sentence) = decision else {
                         panic!("{stands:?} {observed:?}")
                     };
-                    assert!(sentence.contains("made by somebody else"), "{sentence}");
+                    assert!(sentence.contains("made by someone else"), "{sentence}");
                     assert!(sentence.contains("spec.adoptable"), "{sentence}");
                     refused += 1;
 

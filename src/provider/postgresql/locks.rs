@@ -1,16 +1,16 @@
-//! What keeps a database or a user and is no session in it: prepared transactions, subscriptions, locks. Each is told
-//! with the statement that helps, where it is to be run, and by whom.
+//! What blocks a removal other than sessions: prepared transactions, subscriptions and locks. Each is described with
+//! the statement that helps, where to run it, and as whom.
 
 use serde::Deserialize;
 
-use super::catalog::{DatabaseRow, RoleRow};
+use super::rows::{DatabaseRow, RoleRow};
 use super::session::Session;
 use super::{Postgresql, quoted};
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{ProviderError, Removed};
 
-/// What an owner leaves in a database for which DROP DATABASE waits in vain, FORCE or not.
-const KEEPERS: &str = "SELECT json_build_object(
+/// What an owner can leave in a database that DROP DATABASE waits for in vain, with or without FORCE.
+const BLOCKERS: &str = "SELECT json_build_object(
   'prepared', (SELECT coalesce(json_agg(p), '[]') FROM (
     SELECT gid, owner, database, extract(epoch FROM now() - prepared)::bigint AS age
     FROM pg_prepared_xacts WHERE database = $1 ORDER BY prepared LIMIT 5) p),
@@ -19,9 +19,9 @@ const KEEPERS: &str = "SELECT json_build_object(
     JOIN pg_database d ON d.oid = s.subdbid JOIN pg_roles r ON r.oid = s.subowner
     WHERE d.datname = $1 ORDER BY 1 LIMIT 5) s))::text";
 
-/// Who holds a lock that an ALTER or DROP of the database `$1` or of the role `$2` waits for: on the object itself, or as a
-/// writer of the catalogs that all databases share. Where a transaction was prepared, its locks have no process, and
-/// it is found by its number.
+/// Who holds a lock that an ALTER or DROP of the database `$1` or of the role `$2` waits for: on the object itself, or
+/// as a writer of the catalogs that all databases share. The locks of a prepared transaction have no process, so it is
+/// found by its number.
 const HOLDERS: &str = "SELECT coalesce(json_agg(h), '[]')::text FROM (
   SELECT DISTINCT l.pid, r.rolname AS role, a.application_name AS application,
     extract(epoch FROM now() - a.xact_start)::bigint AS age,
@@ -41,12 +41,12 @@ const HOLDERS: &str = "SELECT coalesce(json_agg(h), '[]')::text FROM (
   ORDER BY 1 LIMIT 5) h";
 
 #[derive(Deserialize)]
-struct Keepers {
+struct Blockers {
     prepared: Vec<Prepared>,
     subscriptions: Vec<Subscription>,
 }
 
-/// A transaction that was prepared for two-phase commit, and waits for its end.
+/// A transaction that was prepared for two-phase commit and has not ended.
 #[derive(Deserialize)]
 struct Prepared {
     gid: String,
@@ -68,7 +68,7 @@ struct Holder {
     pid: Option<i32>,
     role: Option<String>,
     application: Option<String>,
-    /// Of its transaction in seconds, where the administrator may see it.
+    /// The age of its transaction in seconds, if the administrator may see it.
     age: Option<i64>,
     gid: Option<String>,
     owner: Option<String>,
@@ -77,33 +77,35 @@ struct Holder {
 }
 
 impl Postgresql {
-    /// What keeps the database until somebody goes into it: so it is left open for whoever helps, and opened again where
-    /// it was closed by a former try.
-    pub(super) async fn kept_from_inside(
+    /// What blocks the database until someone resolves it from inside. So the database is left open for that, and
+    /// opened again if an earlier try closed it.
+    pub(super) async fn blocked_from_inside(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: &DatabaseRow,
         role: Option<&RoleRow>,
     ) -> Result<Option<Removed>, ProviderError> {
-        let query = sqlx::query(KEEPERS).bind(&database.name);
-        let keepers: Keepers = home.json("look for what keeps a database", query).await?;
-        let told = keepers.told(&database.name);
-        if told.is_empty() {
+        let query = sqlx::query(BLOCKERS).bind(&database.name);
+        let blockers: Blockers = session
+            .json("look for what keeps a database", query)
+            .await?;
+        let blocking = blockers.describe(&database.name);
+        if blocking.is_empty() {
             return Ok(None);
         }
-        let helper = role.filter(|role| keepers.are_of(&role.name));
-        self.reopen(home, database, helper).await?;
+        let helper = role.filter(|role| blockers.are_of(&role.name));
+        self.reopen(session, database, helper).await?;
         Ok(Some(Removed::Blocked(format!(
             "database {:?} cannot be dropped: {}",
             database.name,
-            told.join("; ")
+            blocking.join("; ")
         ))))
     }
 
-    /// Lets people into the database again, and this user, if it is one who can help.
+    /// Lets people into the database again, and also this user, if it can help.
     async fn reopen(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: &DatabaseRow,
         helper: Option<&RoleRow>,
     ) -> Result<(), ProviderError> {
@@ -112,7 +114,7 @@ impl Postgresql {
         if !database.open && database.connections != -2 {
             open.push(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
         }
-        // It was taken to be dropped, and the privileges of its owner went with it.
+        // The administrator took it in order to drop it, and with that the owner lost its privileges.
         if let Some(role) = helper.filter(|role| role.name != database.owner) {
             open.push(format!(
                 "GRANT CONNECT ON DATABASE {name} TO {}",
@@ -121,38 +123,38 @@ impl Postgresql {
         }
         if !open.is_empty() {
             let doing = format!("open the database {:?} again", database.name);
-            self.as_owner(home, database, &doing, open).await?;
+            self.as_owner(session, database, &doing, open).await?;
         }
         if let Some(role) = helper.filter(|role| !role.login) {
             let login = format!("ALTER ROLE {} LOGIN", quoted(&role.name));
             let doing = format!("unlock the user {:?}", role.name);
-            home.statement(&doing, login).await?;
+            session.statement(&doing, login).await?;
         }
         Ok(())
     }
 
-    /// Who holds a lock that the removal of these waits for. Nobody may hold one by now.
+    /// Describes who holds a lock that the removal of these waits for. By now there may be none.
     pub(super) async fn holders(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: Option<&str>,
         role: Option<&str>,
     ) -> Result<Vec<String>, ProviderError> {
         let query = sqlx::query(HOLDERS).bind(database).bind(role);
-        let holders: Vec<Holder> = home.json("look for who holds a lock", query).await?;
-        Ok(holders.iter().map(Holder::told).collect())
+        let holders: Vec<Holder> = session.json("look for who holds a lock", query).await?;
+        Ok(holders.iter().map(Holder::describe).collect())
     }
 }
 
-impl Keepers {
+impl Blockers {
     /// Whether this user may end one of them.
     fn are_of(&self, user: &str) -> bool {
         self.prepared.iter().any(|one| one.owner == user)
             || self.subscriptions.iter().any(|one| one.owner == user)
     }
 
-    fn told(&self, database: &str) -> Vec<String> {
-        let prepared = self.prepared.iter().map(Prepared::told);
+    fn describe(&self, database: &str) -> Vec<String> {
+        let prepared = self.prepared.iter().map(Prepared::describe);
         let subscriptions = self.subscriptions.iter().map(|subscription| {
             let name = quoted(&subscription.name);
             format!(
@@ -167,7 +169,7 @@ impl Keepers {
 }
 
 impl Prepared {
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         format!(
             "user {:?} prepared the transaction {:?} {} ago, and it has not ended; in database {:?}, as that user or a \
              superuser, run: ROLLBACK PREPARED {}",
@@ -181,7 +183,7 @@ impl Prepared {
 }
 
 impl Holder {
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         if let Holder {
             gid: Some(gid),
             owner: Some(owner),
@@ -196,7 +198,7 @@ impl Holder {
                 database: database.clone(),
                 age: *age,
             };
-            return prepared.told();
+            return prepared.describe();
         }
         let pid = self.pid.unwrap_or_default();
         let since = self
@@ -227,17 +229,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_as_people_tell_them() {
-        let told = [-1, 7, 119, 120, 7199, 7200, 200_000].map(lasting);
+    fn times_are_written_as_people_say_them() {
+        let text = [-1, 7, 119, 120, 7199, 7200, 200_000].map(lasting);
         assert_eq!(
-            told,
+            text,
             ["0 s", "7 s", "119 s", "2 min", "119 min", "2 h", "2 days"]
         );
     }
 
     #[test]
-    fn what_keeps_a_database_is_told_with_the_statement_that_helps() {
-        let keepers = Keepers {
+    fn what_blocks_a_database_is_named_with_the_statement_that_helps() {
+        let blockers = Blockers {
             prepared: vec![Prepared {
                 gid: "it's".to_owned(),
                 owner: "orders".to_owned(),
@@ -249,12 +251,12 @@ mod tests {
                 owner: "orders".to_owned(),
             }],
         };
-        let told = keepers.told("orders");
+        let text = blockers.describe("orders");
         assert!(
-            told[0].contains("10 min ago") && told[0].ends_with("ROLLBACK PREPARED 'it''s'"),
-            "{told:?}"
+            text[0].contains("10 min ago") && text[0].ends_with("ROLLBACK PREPARED 'it''s'"),
+            "{text:?}"
         );
-        assert!(told[1].contains("DROP SUBSCRIPTION \"Feed\" "), "{told:?}");
+        assert!(text[1].contains("DROP SUBSCRIPTION \"Feed\" "), "{text:?}");
     }
 
     #[test]
@@ -269,10 +271,10 @@ mod tests {
             database: None,
             prepared_for: None,
         };
-        let told = session.told();
+        let text = session.describe();
         assert!(
-            told.contains("process 7 (user \"other\"") && told.ends_with("pg_terminate_backend(7)"),
-            "{told}"
+            text.contains("process 7 (user \"other\"") && text.ends_with("pg_terminate_backend(7)"),
+            "{text}"
         );
         let prepared = Holder {
             pid: None,
@@ -282,10 +284,10 @@ mod tests {
             prepared_for: Some(3),
             ..session
         };
-        let told = prepared.told();
+        let text = prepared.describe();
         assert!(
-            told.contains("in database \"theirs\"") && told.ends_with("ROLLBACK PREPARED 'x'"),
-            "{told}"
+            text.contains("in database \"theirs\"") && text.ends_with("ROLLBACK PREPARED 'x'"),
+            "{text}"
         );
     }
 }

@@ -1,27 +1,28 @@
-//! Sessions that are in the way of a removal: found, ended where the administrator may, named where not.
+//! Sessions that are in the way of a removal: ended if the administrator may do so, and named if not.
 
-use super::catalog::DatabaseRow;
-use super::holders::lasting;
-use super::home::column;
-use super::membership::{Right, borrow, give_back};
+use super::grants::{Right, borrow, give_back};
+use super::locks::lasting;
+use super::rows::DatabaseRow;
 use super::session::Session;
+use super::session::column;
 use super::{Postgresql, quoted};
 use crate::provider::ident::postgresql_literal;
 use crate::provider::{ProviderError, Removed};
 
-/// How long one session may take to end, in milliseconds.
+/// How long a session may take to end, in milliseconds.
 const END_WITHIN: u32 = 3000;
 
-/// Whether a session's end is waited for.
+/// Whether to wait for a session to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// No: whoever comes next waits for its locks.
+    /// Do not wait: the next statement waits for its locks.
     Asked,
+    /// Wait.
     Awaited,
 }
 
-/// Sessions in the database `$1` or of the role `$2`, and how their role is reached. Workers of the server itself have
-/// no role and are ended by the server. A subscriber elsewhere comes back for its slot as long as that is there.
+/// Sessions in the database `$1` or of the role `$2`, and how they can be ended. Workers of the server itself have no
+/// role, and the server ends them. A subscriber elsewhere comes back for its slot as long as that exists.
 const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname, s.slot_name::text,
   extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::bigint AS age,
   pg_has_role(r.oid, 'USAGE') OR (NOT r.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')) AS reachable,
@@ -32,31 +33,33 @@ LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid
 WHERE me.rolname = current_user AND a.pid <> pg_backend_pid() AND (a.datname = $1 OR r.rolname = $2)
 ORDER BY a.pid";
 
-/// One session in the way.
-struct Obstacle {
+/// A session in the way.
+struct OtherSession {
     pid: i32,
     role: String,
     application: String,
     database: String,
     /// The replication slot that it reads.
     slot: Option<String>,
-    /// Of its transaction, or else of itself, in seconds, where the administrator may see it.
+    /// The age of its transaction, or else of the session, in seconds, if the administrator may see it.
     age: Option<i64>,
+    /// Whether the administrator may end it.
     reachable: bool,
+    /// Whether the administrator may act as its role, and end it that way.
     borrowable: bool,
 }
 
 impl Postgresql {
-    /// Ends what may be ended; who stays is for the caller to find.
+    /// Ends the sessions that may be ended. The caller finds out which are left.
     pub(super) async fn end_sessions(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: Option<&str>,
         role: Option<&str>,
         ending: Ending,
     ) -> Result<(), ProviderError> {
-        let version = home.version();
-        let mut sessions = self.sessions(home, database, role).await?;
+        let version = session.version();
+        let mut sessions = self.list_sessions(session, database, role).await?;
         sessions.sort_by(|one, other| one.role.cmp(&other.role));
         for of_one_role in sessions.chunk_by(|one, other| one.role == other.role) {
             let [first, ..] = of_one_role else { continue };
@@ -64,7 +67,7 @@ impl Postgresql {
                 .iter()
                 .map(|session| session.pid.to_string())
                 .collect();
-            // The role is compared again: by now the process id may be somebody else's.
+            // The role is compared again, because the process id may have been reused by now.
             let end = |within: &str| {
                 format!(
                     "SELECT pg_terminate_backend(pid{within}) FROM pg_stat_activity \
@@ -73,7 +76,7 @@ impl Postgresql {
                     postgresql_literal(&first.role)
                 )
             };
-            // All are asked before one is waited for.
+            // All are asked to end before any is waited for.
             let mut ends = vec![end("")];
             if ending == Ending::Awaited {
                 ends.push(end(&format!(", {END_WITHIN}")));
@@ -92,22 +95,23 @@ impl Postgresql {
                 }
                 (false, false) => continue,
             };
-            home.transaction(
-                &format!("end the sessions of the user {:?}", first.role),
-                &statements,
-            )
-            .await?;
+            session
+                .transaction(
+                    &format!("end the sessions of the user {:?}", first.role),
+                    &statements,
+                )
+                .await?;
         }
         Ok(())
     }
 
-    async fn sessions(
+    async fn list_sessions(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         database: Option<&str>,
         role: Option<&str>,
-    ) -> Result<Vec<Obstacle>, ProviderError> {
-        let rows = home
+    ) -> Result<Vec<OtherSession>, ProviderError> {
+        let rows = session
             .rows(
                 "list sessions",
                 sqlx::query(SESSIONS).bind(database).bind(role),
@@ -115,7 +119,7 @@ impl Postgresql {
             .await?;
         rows.iter()
             .map(|row| {
-                Ok(Obstacle {
+                Ok(OtherSession {
                     pid: column(row, "pid")?,
                     role: column(row, "rolname")?,
                     application: column::<Option<String>>(row, "application_name")?
@@ -130,20 +134,20 @@ impl Postgresql {
             .collect()
     }
 
-    /// Those that nobody but a superuser may end, if there are any.
+    /// The sessions that only a superuser may end, if there are any.
     pub(super) async fn blocked_by_sessions(
         &self,
-        home: &mut Session,
+        session: &mut Session,
         row: &DatabaseRow,
     ) -> Result<Option<Removed>, ProviderError> {
-        let mut left = self.sessions(home, Some(&row.name), None).await?;
+        let mut left = self.list_sessions(session, Some(&row.name), None).await?;
         // FORCE ends what the administrator may end directly.
         left.retain(|session| !session.reachable);
         if left.is_empty() {
             return Ok(None);
         }
-        let named: Vec<String> = left.iter().map(Obstacle::told).collect();
-        let end: Vec<String> = left.iter().map(Obstacle::remedy).collect();
+        let named: Vec<String> = left.iter().map(OtherSession::describe).collect();
+        let end: Vec<String> = left.iter().map(OtherSession::remedy).collect();
         Ok(Some(Removed::Blocked(format!(
             "database {:?} is in use by sessions that the administrator may not end: {}; as a superuser, run: {}",
             left.first()
@@ -154,8 +158,8 @@ impl Postgresql {
     }
 }
 
-impl Obstacle {
-    fn told(&self) -> String {
+impl OtherSession {
+    fn describe(&self) -> String {
         let age = self.age.map(|age| format!(" for {}", lasting(age)));
         let slot = self
             .slot

@@ -1,41 +1,41 @@
-//! What keeps an account that is there from logging in, with what takes it away. Pure.
+//! What blocks the logins of an existing account. Pure.
 
-use super::catalog::{Account, Transport};
 use super::dialect::Dialect;
+use super::rows::{Account, Transport};
 
-/// Something that keeps a user from logging in, now or one day, beside a lock and a password that has expired.
+/// Something that blocks the logins of a user, now or one day, apart from a lock and an expired password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hindrance {
+pub(super) enum LoginBlocker {
     /// Its password expires by itself.
     Expires,
-    /// It has to show more than a password, which no Secret holds.
+    /// A login needs more than a password, which no Secret contains.
     Transport,
-    /// It may do only so much in an hour.
+    /// It may only do so much in an hour.
     PerHour,
-    /// Whoever knows its name can lock it with wrong passwords.
+    /// Anyone who knows its name can lock it with wrong passwords.
     LocksItself,
 }
 
-/// All that hinders an account.
-pub(super) fn of(dialect: &Dialect, account: &Account) -> impl Iterator<Item = Hindrance> {
+/// Everything that blocks the logins of an account.
+pub(super) fn of(dialect: &Dialect, account: &Account) -> impl Iterator<Item = LoginBlocker> {
     let transport = match account.transport {
         Transport::Any => false,
         Transport::Tls => !dialect.encrypted,
         Transport::Certificate => true,
     };
     [
-        (transport, Hindrance::Transport),
-        (account.per_hour != [0; 3], Hindrance::PerHour),
-        (account.lifetime != Some(0), Hindrance::Expires),
-        (account.locks_itself, Hindrance::LocksItself),
+        (transport, LoginBlocker::Transport),
+        (account.per_hour != [0; 3], LoginBlocker::PerHour),
+        (account.lifetime != Some(0), LoginBlocker::Expires),
+        (account.locks_itself, LoginBlocker::LocksItself),
     ]
     .into_iter()
-    .filter_map(|(there, hindrance)| there.then_some(hindrance))
+    .filter_map(|(there, blocker)| there.then_some(blocker))
 }
 
-impl Hindrance {
-    /// What is different, as one sentence.
-    pub(super) fn said(self, account: &Account) -> String {
+impl LoginBlocker {
+    /// The difference, as one sentence.
+    pub(super) fn describe(self, account: &Account) -> String {
         let user = &account.user;
         match self {
             Self::Expires => format!("the password of {user} could expire"),
@@ -92,30 +92,30 @@ mod tests {
         }
     }
 
-    fn found(encrypted: bool, account: &Account) -> Vec<Hindrance> {
+    fn found(encrypted: bool, account: &Account) -> Vec<LoginBlocker> {
         let mut dialect = Dialect::new("9.7.4", "", false, false).unwrap();
         dialect.encrypted = encrypted;
         of(&dialect, account).collect()
     }
 
     #[test]
-    fn what_hinders_nobody_is_left_alone() {
+    fn what_blocks_no_one_is_left_alone() {
         assert_eq!(found(true, &account()), []);
         let tls = Account {
             transport: Transport::Tls,
             ..account()
         };
         assert_eq!(found(true, &tls), []);
-        assert_eq!(found(false, &tls), [Hindrance::Transport]);
+        assert_eq!(found(false, &tls), [LoginBlocker::Transport]);
         let certificate = Account {
             transport: Transport::Certificate,
             ..account()
         };
-        assert_eq!(found(true, &certificate), [Hindrance::Transport]);
+        assert_eq!(found(true, &certificate), [LoginBlocker::Transport]);
     }
 
     #[test]
-    fn each_hindrance_is_said() {
+    fn each_blocker_is_described() {
         let account = Account {
             lifetime: None,
             per_hour: [0, 3, 0],
@@ -124,7 +124,7 @@ mod tests {
         };
         let said: Vec<String> = found(true, &account)
             .into_iter()
-            .map(|hindrance| hindrance.said(&account))
+            .map(|blocker| blocker.describe(&account))
             .collect();
         assert_eq!(
             said,

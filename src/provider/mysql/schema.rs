@@ -1,18 +1,18 @@
 //! The operator's own schema on the server, `db_operator`: who owns what, who leads, who is connected.
 //!
-//! Clusters share the tables; nobody but the administrator has privileges on them. Texts have a collation that tells
-//! any two different texts apart, also by trailing spaces.
+//! Clusters share the tables, and only the administrator has privileges on them. Texts have a collation that tells any
+//! two different texts apart, even by trailing spaces.
 
-use super::super::ProviderError;
-use super::super::fence::Epoch;
 use super::dialect::Dialect;
 use super::error;
 use super::session::{Row, Session};
+use crate::provider::ProviderError;
+use crate::provider::fence::Epoch;
 
-/// The layout of these tables; a later version of the operator finds it in `meta` and migrates.
+/// The layout of these tables. A later version of the operator finds it in `meta` and migrates.
 const LAYOUT: &str = "1";
 
-/// What the operator's own schema says of a server and of a cluster on it.
+/// What the operator's own schema says about a server and about a cluster on it.
 #[derive(Default)]
 pub(super) struct Standing {
     /// Which server it is.
@@ -21,7 +21,8 @@ pub(super) struct Standing {
     pub(super) epoch: Option<Epoch>,
 }
 
-/// Both in one answer: the epoch on another server says nothing about this one. Nothing where there is no schema.
+/// Reads both in one answer, because the epoch on another server says nothing about this one. Empty if there is no
+/// schema.
 pub(super) async fn standing(
     session: &mut Session,
     cluster_id: &str,
@@ -62,22 +63,9 @@ fn read_epoch(row: &Row) -> Result<Option<Epoch>, ProviderError> {
         .map(|(number, process)| Epoch { number, process }))
 }
 
-/// What only this server has: a random text made with the schema. It follows the data to a promoted replica, where
-/// MySQL's server UUID would change and stop the operator in the middle of a failover. MariaDB has nothing of the
-/// kind. `None` where the schema was never made.
-pub(super) async fn identity(session: &mut Session) -> Result<Option<String>, ProviderError> {
-    let query = sqlx::query("SELECT value FROM db_operator.meta WHERE name = 'identity'");
-    match session.rows("reading the server's identity", query).await {
-        Ok(rows) => rows.first().map(|row| row.text("value")).transpose(),
-        Err(failure) if matches!(failure.number, Some(error::NO_SCHEMA | error::NO_TABLE)) => {
-            Ok(None)
-        }
-        Err(failure) => Err(failure.error),
-    }
-}
-
-/// Makes the schema and its tables. Two processes may do so at the same time. `identity` is kept only by the first.
-pub(super) async fn make(
+/// Creates the schema and its tables. Two processes may do so at the same time; only the `identity` of the first is
+/// kept.
+pub(super) async fn create(
     session: &mut Session,
     dialect: &Dialect,
     identity: &str,
@@ -127,14 +115,14 @@ pub(super) async fn make(
     Ok(())
 }
 
-/// Columns that came after the first version of these tables: what each was added with. All may be missing in what a
-/// former version writes while this one takes over, so the layout stays the same.
+/// Columns that were added after the first version of these tables. A former version that still writes while this one
+/// takes over leaves them out, so the layout stays the same.
 const ADDED: &[(&str, &str, &str)] = &[
     ("claims", "database_begun", "BOOLEAN NULL"),
     ("claims", "role_begun", "BOOLEAN NULL"),
 ];
 
-/// Adds to tables of a former version what they lack. Two processes may do so at the same time.
+/// Adds missing columns to tables of a former version. Two processes may do so at the same time.
 pub(super) async fn upgrade(session: &mut Session) -> Result<(), ProviderError> {
     let doing = "bringing the tables in db_operator up to date";
     let query = sqlx::query(
@@ -159,16 +147,4 @@ pub(super) async fn upgrade(session: &mut Session) -> Result<(), ProviderError> 
         }
     }
     Ok(())
-}
-
-/// Whether the server has RDS's procedure for ending sessions.
-pub(super) async fn has_kill_procedure(session: &mut Session) -> Result<bool, ProviderError> {
-    let query = sqlx::query(
-        "SELECT ROUTINE_NAME AS name FROM information_schema.ROUTINES \
-         WHERE ROUTINE_SCHEMA = 'mysql' AND ROUTINE_NAME = 'rds_kill'",
-    );
-    Ok(!session
-        .rows("looking for mysql.rds_kill", query)
-        .await?
-        .is_empty())
 }

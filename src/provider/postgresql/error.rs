@@ -30,14 +30,14 @@ pub(super) enum Kind {
         code: String,
         /// Message, detail and hint in one line.
         message: String,
-        /// The function of the server that raised it, where one code has several meanings.
+        /// The server's function that raised it, for codes with several meanings.
         routine: String,
     },
     /// The network failed, or the server closed the connection.
     Network(String),
-    /// No TLS under the mode that was asked for.
+    /// No TLS in the mode that was asked for.
     Tls(String),
-    /// Our side's clock ran out.
+    /// It took longer than we wait.
     Timeout(Duration),
     /// The driver cannot do it at all.
     Driver(String),
@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// The same, where "permission denied" is mended by this statement.
+    /// The error, with the statement that fixes it if it is "permission denied".
     pub(super) fn needing(self, grant: impl FnOnce() -> String) -> ProviderError {
         if self.code() == Some("42501") {
             return ProviderError::NotPermitted {
@@ -116,16 +116,16 @@ impl From<Failure> for ProviderError {
             "25006" => Self::ReadOnly { server },
             // admin_shutdown, crash_shutdown, cannot_connect_now
             "57P01" | "57P02" | "57P03" => Self::Unreachable { server, detail },
-            // query_canceled by somebody; by statement_timeout it is a Timeout already
+            // query_canceled by someone; if it was statement_timeout, it is a Timeout already
             "57014" => Self::Busy { doing, detail },
             // lock_not_available, deadlock_detected, serialization_failure, object_in_use, duplicate_database,
-            // duplicate_object: somebody else is at it
+            // duplicate_object: someone else is working on it
             "55P03" | "40P01" | "40001" | "55006" | "42P04" | "42710" => {
                 Self::Busy { doing, detail }
             }
             // "tuple concurrently updated" has no code of its own
             "XX000" if routine.starts_with("simple_heap_") => Self::Busy { doing, detail },
-            // insufficient_privilege, where the caller knows no statement that mends it
+            // insufficient_privilege, where the caller knows no statement that fixes it
             "42501" => Self::InTheWay(format!("the administrator may not {doing}: {detail}")),
             _ => Self::Unexpected {
                 doing,
@@ -142,7 +142,7 @@ impl From<sqlx::Error> for Kind {
                 Ok(error) => server(&error),
                 Err(error) => Self::Driver(error.to_string()),
             },
-            // The handshake of TLS reports a certificate that it does not accept as invalid data.
+            // The TLS handshake reports a certificate that it does not accept as invalid data.
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::Tls(error.to_string())
             }
@@ -153,8 +153,8 @@ impl From<sqlx::Error> for Kind {
     }
 }
 
-/// There are no tables of the operator's own (undefined_table, invalid_schema_name), or they are those of a former
-/// version (undefined_column): everything else that a session in `db_operator` asks for is the server's.
+/// Whether the operator's own tables do not exist (undefined_table, invalid_schema_name) or are those of a former
+/// version (undefined_column). Everything else that a session in `db_operator` reads belongs to the server.
 pub(super) fn is_nothing_there(failure: &Failure) -> bool {
     matches!(failure.code(), Some("42P01" | "3F000" | "42703"))
 }
@@ -169,5 +169,13 @@ fn server(error: &PgDatabaseError) -> Kind {
         code: error.code().to_owned(),
         message,
         routine: error.routine().unwrap_or_default().to_owned(),
+    }
+}
+
+/// An answer that makes no sense.
+pub(super) fn unexpected(doing: &str, detail: &str) -> ProviderError {
+    ProviderError::Unexpected {
+        doing: doing.to_owned(),
+        detail: detail.to_owned(),
     }
 }

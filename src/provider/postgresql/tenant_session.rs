@@ -1,101 +1,98 @@
-//! Visits: sessions inside a tenant's database, into which the administrator lets itself for their length.
+//! Sessions inside a tenant's database. The administrator lets itself in for as long as they last.
 
 use tokio::sync::OwnedMutexGuard;
 
 use super::Postgresql;
-use super::fence::Registered;
-use super::membership::{Right, borrow, give_back, permit};
+use super::grants::{Right, borrow, give_back, permit};
 use super::session::Session;
+use super::tenant_fence::Registration;
 use crate::provider::pool::{Lease, Session as _, Slot};
 use crate::provider::{Names, ProviderError, SqlName};
-use crate::queue::keyed::Keyed;
 
-/// Visits to one database come one after the other, so that none closes the door behind which another is.
-#[derive(Default)]
-pub(super) struct Doors(Keyed<SqlName>);
-
-impl Doors {
-    async fn of(&self, database: &SqlName) -> OwnedMutexGuard<()> {
-        self.0.lock(database.clone()).await
-    }
-}
-
-/// A session inside a database. Ends by [`Postgresql::leave`].
-pub(super) struct Visit {
+/// A session inside a tenant's database. End it with [`Postgresql::close_tenant_session`].
+pub(super) struct TenantSession {
     pub(super) session: Session,
-    registered: Registered,
-    home: Lease<Session>,
+    registration: Registration,
+    /// The session in `db_operator` that registered it.
+    outside: Lease<Session>,
     names: Names,
     slot: Slot,
-    door: OwnedMutexGuard<()>,
+    turn: OwnedMutexGuard<()>,
 }
 
 impl Postgresql {
     /// Opens a session in the database, registered with the fence.
-    pub(super) async fn visit(&self, names: &Names) -> Result<Visit, ProviderError> {
-        // Nobody else's database has this door, so nobody else waits for it meanwhile.
-        let door = self.doors.of(&names.database).await;
-        let (home_slot, slot) = self.pool.two_slots().await?;
-        let mut home = self
+    pub(super) async fn open_tenant_session(
+        &self,
+        names: &Names,
+    ) -> Result<TenantSession, ProviderError> {
+        // Only others of the same database wait for this.
+        let turn = self.tenant_sessions.lock(names.database.clone()).await;
+        let (outside_slot, slot) = self.pool.slots_for_tenant().await?;
+        let mut outside = self
             .pool
-            .session(home_slot, Box::pin(self.open_home()))
+            .session(outside_slot, Box::pin(self.open_session()))
             .await?;
-        self.may_connect(&mut home, names, true).await?;
-        match self.open_visit(&mut home, names.database.as_str()).await {
-            Ok((session, registered)) => Ok(Visit {
+        self.allow_connect(&mut outside, names, true).await?;
+        match self
+            .connect_inside(&mut outside, names.database.as_str())
+            .await
+        {
+            Ok((session, registration)) => Ok(TenantSession {
                 session,
-                registered,
-                home,
+                registration,
+                outside,
                 names: names.clone(),
                 slot,
-                door,
+                turn,
             }),
             Err(error) => {
-                let outside = self.may_connect(&mut home, names, false).await;
+                let outside = self.allow_connect(&mut outside, names, false).await;
                 Err(blame(&names.database, error, outside.err()))
             }
         }
     }
 
-    /// Ends the session, and takes back what let the administrator in; what came of the visit passes through. After a
-    /// crash it is a deviation, which `make_database` puts right.
-    pub(super) async fn leave<T>(
+    /// Closes the session and revokes what let the administrator in. `result`, what came of the work inside, passes
+    /// through. After a crash, the permission is a deviation that `apply_database` corrects.
+    pub(super) async fn close_tenant_session<T>(
         &self,
-        visit: Visit,
+        tenant: TenantSession,
         result: Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
-        let Visit {
+        let TenantSession {
             session,
-            registered,
-            mut home,
+            registration,
+            mut outside,
             names,
             slot,
-            door,
-        } = visit;
+            turn,
+        } = tenant;
         let in_order = session.is_reusable();
         session.close().await;
         drop(slot);
         if in_order {
-            self.forget_visit(&mut home, &registered).await;
+            self.forget_tenant_session(&mut outside, &registration)
+                .await;
         }
-        let closed = self.may_connect(&mut home, &names, false).await;
-        drop(door);
+        let closed = self.allow_connect(&mut outside, &names, false).await;
+        drop(turn);
         match result {
             Ok(value) => closed.map(|()| value),
             Err(error) => Err(blame(&names.database, error, closed.err())),
         }
     }
 
-    /// Lets the administrator in, or no longer. A superuser needs no permission.
-    async fn may_connect(
+    /// Lets the administrator in, or no longer does. A superuser needs no permission.
+    async fn allow_connect(
         &self,
-        home: &mut Session,
+        outside: &mut Session,
         names: &Names,
-        may: bool,
+        allow: bool,
     ) -> Result<(), ProviderError> {
-        let look = self.look(home, names).await?;
+        let catalog = self.read_catalog(outside, names).await?;
         let database = &names.database;
-        let Some(row) = look.database() else {
+        let Some(row) = catalog.database() else {
             return Err(ProviderError::InTheWay(format!(
                 "the database {database:?} is missing"
             )));
@@ -104,11 +101,11 @@ impl Postgresql {
             .administrator
             .iter()
             .any(|privilege| privilege == "CONNECT");
-        if row.owned || has == may {
+        if row.owned || has == allow {
             return Ok(());
         }
-        let version = home.version();
-        let change = if may {
+        let version = outside.version();
+        let change = if allow {
             format!(
                 "GRANT CONNECT ON DATABASE {} TO CURRENT_USER",
                 database.postgresql()
@@ -124,7 +121,8 @@ impl Postgresql {
             change,
             give_back(&row.owner, version),
         ];
-        home.transaction(&format!("visit the database {database:?}"), &statements)
+        outside
+            .transaction(&format!("enter the database {database:?}"), &statements)
             .await
             .map_err(|failure| {
                 failure.needing(|| permit(&row.owner, &self.config.username, version))
@@ -132,8 +130,8 @@ impl Postgresql {
     }
 }
 
-/// Whose fault an error inside a database is. It has owners who can set what ends sessions, and hold locks for which a
-/// login waits; so it is the server's only where that does not answer outside of it either.
+/// Decides whose fault an error inside a database is. Its owners can set what ends sessions, and hold locks that a
+/// login waits for. So it is the server's fault only if the server does not answer outside of the database either.
 pub(super) fn blame(
     database: &SqlName,
     inside: ProviderError,
@@ -141,7 +139,7 @@ pub(super) fn blame(
 ) -> ProviderError {
     match (inside, outside) {
         (_, Some(outside)) if outside.is_server_down() || outside.ends_process() => outside,
-        // Whoever may do what inside the database: neither is for them to bring about.
+        // No one inside the database can cause these, whatever they may do there.
         (
             inside @ (ProviderError::LoginRefused { .. }
             | ProviderError::Tls { .. }
@@ -167,9 +165,9 @@ mod tests {
     #[test]
     fn what_fails_inside_only_is_the_databases() {
         let database = SqlName::new("orders").unwrap();
-        let told = blame(&database, unreachable(), None);
-        assert_eq!(told.sign(), Sign::Nothing);
-        let text = told.to_string();
+        let error = blame(&database, unreachable(), None);
+        assert_eq!(error.sign(), Sign::Nothing);
+        let text = error.to_string();
         assert!(
             text.contains("database \"orders\"") && text.contains("it hung up"),
             "{text}"
@@ -179,8 +177,8 @@ mod tests {
         let busy = ProviderError::AllInUse {
             limit: std::time::Duration::ZERO,
         };
-        let told = blame(&database, unreachable(), Some(busy));
-        assert_eq!(told.sign(), Sign::Nothing);
+        let error = blame(&database, unreachable(), Some(busy));
+        assert_eq!(error.sign(), Sign::Nothing);
     }
 
     #[test]

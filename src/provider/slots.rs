@@ -1,7 +1,7 @@
-//! The places of a pool: the right to have a connection open. Turns go round the namespaces.
+//! The slots of a pool: each is the right to have one connection open. They are given to the namespaces in turn.
 //!
-//! There are two kinds, for sessions that are kept and for visits. Whoever needs one of each gets both at once, and
-//! holds neither while it waits.
+//! There are two kinds: for sessions that are kept, and for connections that are used once. A caller that needs one of
+//! each gets both at once, and holds neither while it waits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,36 +16,36 @@ use crate::queue::{half, quarter};
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
-    /// One that is kept.
-    Session,
-    /// One that is closed after use.
-    Visit,
+    /// A session that goes back to the pool after use.
+    Kept,
+    /// A connection that is closed after use.
+    OneOff,
 }
 
-/// What somebody waits for, and whether its passes held places for long lately.
+/// What a caller waits for, and whether its passes have recently held slots for long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wants {
     kinds: Vec<Kind>,
     suspect: bool,
 }
 
-/// All places of a pool.
+/// All slots of a pool.
 #[derive(Debug)]
-pub(super) struct Places(Arc<Shared>);
+pub(super) struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    sessions: usize,
-    visits: usize,
+    kept: usize,
+    one_off: usize,
     held: HashMap<Holder, usize>,
     line: Line<Wants, Waiter>,
     closed: bool,
 }
 
-/// Whose places are counted together.
+/// Whose slots are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Holder {
     tenant: Arc<str>,
@@ -72,18 +72,18 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct Closed;
 
-/// One that waits; leaves the line when dropped.
+/// A caller that waits. Leaves the line when dropped.
 struct Waits<'a> {
     shared: &'a Arc<Shared>,
     tenant: Arc<str>,
     ticket: Ticket,
 }
 
-impl Places {
-    pub(super) fn new(sessions: usize, visits: usize) -> Self {
+impl Slots {
+    pub(super) fn new(kept: usize, one_off: usize) -> Self {
         Self(Arc::new(Shared(Mutex::new(State {
-            sessions,
-            visits,
+            kept,
+            one_off,
             held: HashMap::new(),
             line: Line::default(),
             closed: false,
@@ -104,14 +104,14 @@ impl Places {
         self.0.lock().closed
     }
 
-    /// Gives no place any more, also to nobody who waits.
+    /// Gives out no more slots, not even to those who wait.
     pub(super) fn close(&self) {
         let mut state = self.0.lock();
         state.closed = true;
         state.line.clear();
     }
 
-    /// A place of each of these kinds for the current [`Caller`], all at once; waits its turn.
+    /// Takes a slot of each of these kinds for the current [`Caller`], all at once. Waits its turn.
     pub(super) async fn take<const N: usize>(&self, kinds: [Kind; N]) -> Result<[Slot; N], Closed> {
         let caller = Caller::current();
         let wants = Wants {
@@ -128,7 +128,7 @@ impl Places {
             let waiter = Waiter { caller, turn };
             state.line.push(&tenant, wants, false, waiter)
         };
-        // Given up while it waits, it leaves the line.
+        // Leaves the line if this future is dropped while it waits.
         let waits = Waits {
             shared: &self.0,
             tenant,
@@ -147,10 +147,10 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives what is free to those whose turn it is.
+    /// Gives free slots to those whose turn it is.
     fn call(self: &Arc<Self>) {
         let called = self.lock().call();
-        // Without the lock: who does not wait any more gives its places back at once.
+        // Without the lock, because a caller that no longer waits gives its slots back at once.
         for (waiter, kinds) in called {
             let slots = kinds.into_iter().map(|kind| Slot {
                 shared: Arc::clone(self),
@@ -166,8 +166,8 @@ impl Shared {
 impl State {
     fn size(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Session => self.sessions,
-            Kind::Visit => self.visits,
+            Kind::Kept => self.kept,
+            Kind::OneOff => self.one_off,
         }
     }
 
@@ -225,19 +225,19 @@ impl State {
         }
     }
 
-    /// How many places of a kind a namespace may have now. Inside a tenant's own database it can make us wait, so one
-    /// alone has half of the visits at most.
+    /// How many slots of a kind a namespace may have now. A tenant can make us wait inside its own database, so a
+    /// single namespace gets at most half of the one-off slots.
     fn share(&self, tenant: &Arc<str>, kind: Kind) -> usize {
         let size = self.size(kind);
         if tenant.is_empty() {
             return size;
         }
-        // Whoever may not go anyhow is no reason to let places stand empty.
+        // Slots do not stay empty for those who could not have them anyway.
         let waits = |wants: &Wants| !wants.suspect && wants.kinds.contains(&kind);
         match kind {
             _ if self.line.others_wait(tenant, waits) => quarter(size),
-            Kind::Session => size,
-            Kind::Visit => half(size + 1),
+            Kind::Kept => size,
+            Kind::OneOff => half(size + 1),
         }
     }
 }
@@ -256,7 +256,7 @@ impl Drop for Slot {
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        // Who was called is not in the line any more; places on their way to it are given back by their own drop.
+        // Once called, it is no longer in the line; slots on their way to it are given back when they are dropped.
         let left = self.shared.lock().line.remove(&self.tenant, self.ticket);
         if left.is_some() {
             self.shared.call();
@@ -265,5 +265,5 @@ impl Drop for Waits<'_> {
 }
 
 #[cfg(test)]
-#[path = "places_tests.rs"]
+#[path = "slots_tests.rs"]
 mod tests;

@@ -1,0 +1,72 @@
+//! The rows of the catalog and of the claim table, as the server gives them.
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of a table")]
+pub(super) struct ClaimRow {
+    pub(super) database_name: String,
+    pub(super) role_name: String,
+    pub(super) cluster_id: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) created_database: bool,
+    pub(super) created_role: bool,
+    pub(super) drop_adopted: bool,
+    pub(super) released: bool,
+    /// The mark that the database carries while it is created, as its connection limit.
+    pub(super) database_mark: Option<i32>,
+    /// Set while the role is to be created.
+    pub(super) role_mark: Option<i32>,
+}
+
+/// One database.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of the catalog")]
+pub(super) struct DatabaseRow {
+    pub(super) name: String,
+    pub(super) owner: String,
+    /// Whether connections are allowed at all.
+    pub(super) open: bool,
+    /// -1 is no limit, -2 a database whose DROP was interrupted.
+    pub(super) connections: i32,
+    pub(super) template: bool,
+    pub(super) encoding: String,
+    pub(super) collation: String,
+    /// Whether the administrator has the owner's privileges now.
+    pub(super) owned: bool,
+    /// Whether the administrator may grant itself the owner's role.
+    pub(super) obtainable: bool,
+    /// What PUBLIC may.
+    pub(super) public: Vec<String>,
+    /// What the owner may.
+    pub(super) own: Vec<String>,
+    /// What was granted to the administrator.
+    pub(super) administrator: Vec<String>,
+    /// Whether it is the one that its claim describes.
+    pub(super) ours: Option<bool>,
+}
+
+/// One role.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of the catalog")]
+pub(super) struct RoleRow {
+    pub(super) name: String,
+    pub(super) login: bool,
+    /// -1 is no limit.
+    pub(super) connections: i32,
+    pub(super) creates_databases: bool,
+    pub(super) expires: bool,
+    pub(super) superuser: bool,
+    pub(super) creates_roles: bool,
+    pub(super) replication: bool,
+    pub(super) bypasses_rls: bool,
+    /// The powerful roles that it is a member of.
+    pub(super) member_of: Vec<String>,
+    pub(super) alterable: bool,
+    /// Whether the administrator may `SET ROLE` to it now.
+    pub(super) assumable: bool,
+    /// Whether it is the one that its claim describes.
+    pub(super) ours: Option<bool>,
+}
