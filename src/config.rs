@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
-use crate::backup::turn::Limits;
+use crate::queue::slots::Limits;
 
 #[cfg(test)]
 mod reference;

@@ -4,15 +4,17 @@
 //!
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
-//! - [`controller`]: what all controllers share, with its [`Context`](controller::Context), [`watch`], [`error`], [`backoff`],
-//!   [`finalizer`], [`status`], [`trigger`] and [`watchdog`].
-//! - [`instance`], [`database`], [`backup`]: one controller a kind.
+//! - [`controller`]: what the controllers of all kinds do, with its [`Context`](controller::Context).
+//! - [`instance`], [`database`], [`backup`]: one folder a kind.
+//! - [`server`]: a SQL server as the operator knows it.
+//! - [`credentials`]: the life of a password.
+//! - [`job`]: a Job from a template, and what became of it.
+//! - [`queue`]: who is next, where namespaces share something that there is little of.
+//! - [`store`]: where backups go.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`agent`]: what runs in the backup pod.
-//! - [`store`]: where backups go.
-//! - [`queue`]: who is next, where namespaces share something that there is little of.
 //! - [`template`]: texts that users may shape.
-//! - [`causes`]: an error and what caused it.
+//! - [`client`], [`watch`], [`backoff`], [`blocking`], [`causes`]: the ways to the API server, and what all of these use.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent;
@@ -23,25 +25,22 @@ pub mod blocking;
 pub mod causes;
 pub mod client;
 pub mod config;
-mod context;
 pub mod controller;
+pub mod credentials;
 pub mod database;
-pub mod error;
-pub mod finalizer;
 pub mod health;
 pub mod instance;
+pub mod job;
 pub mod leader;
 pub mod metrics;
 pub mod provider;
 pub mod queue;
 pub mod run;
-pub mod status;
+pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod template;
-pub mod trigger;
 pub mod watch;
-pub mod watchdog;
 
 #[cfg(test)]
 mod diagram;

@@ -1,7 +1,7 @@
 //! The operator's process: stands by, leads, stops.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -12,25 +12,25 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::{Backup, Database, DatabaseInstance};
 use crate::backoff::{self, Failures};
-use crate::backup;
-use crate::backup::image::OwnImage;
-use crate::client;
 use crate::config::{Config, ConfigError};
-use crate::controller::Context;
-use crate::database::memory::Memory;
+use crate::controller::cache::Cache;
+use crate::controller::trigger::Triggers;
+use crate::controller::{self, Context};
 use crate::health::{self, Health, ListenError};
-use crate::instance::connections::Connections;
 use crate::instance::destination::Destinations;
-use crate::instance::registry::Instances;
+use crate::job::image::OwnImage;
 use crate::leader::{Leadership, LeaseThread, LeaseThreadError, LostLease, Settings};
 use crate::metrics::Metrics;
 use crate::provider::Fence;
 use crate::queue::Queues;
+use crate::server::connections::Connections;
+use crate::server::registry::Instances;
 use crate::telemetry::events::Events;
 use crate::telemetry::failures::FailureLog;
-use crate::trigger::Trigger;
-use crate::watch::unreadable::UnreadableObjects;
+use crate::watch::Watches;
+use crate::{backup, client, database, instance};
 
 /// The name under which Events are reported.
 const REPORTER: &str = "db-operator";
@@ -94,7 +94,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving /healthz, /readyz and /metrics");
     }
-    let serving = health::serve(listener, health.clone(), metrics.clone());
+    let router = health.router().merge(metrics.router());
+    let serving = axum::serve(listener, router).into_future();
 
     tokio::select! {
         ended = serving => Err(match ended {
@@ -156,72 +157,53 @@ async fn operate(
         controller: REPORTER.to_owned(),
         instance: Some(identity),
     };
-    let context = Context {
+    let grace = config.shutdown_grace;
+    let leader = Leader {
+        config,
+        namespace,
         events: Events::new(Recorder::new(client.clone(), reporter)),
         client,
-        namespace,
-        cluster_id: config.cluster_id.clone().unwrap_or_default(),
-        resync: config.resync,
-        deep_resync: config.deep_resync,
-        fence: Fence::new(String::new(), || false),
         leadership,
         metrics: metrics.clone(),
         health,
-        unreadable: UnreadableObjects::default(),
-        failures: Arc::new(Failures::default()),
-        failure_log: FailureLog::default(),
-        concurrency: config.concurrency,
-        instances: Instances::default(),
-        connections: Connections::default(),
-        destinations: Destinations::default(),
-        backup: backup::Shared::new(
-            config.backup_limits(),
-            config.keep_seconds(),
-            OwnImage::new(config.image.clone(), config.identity.clone()),
-        ),
-        memory: Memory::default(),
-        queues: Queues::new(config.concurrency),
-        instance_triggers: Trigger::default(),
-        database_triggers: Trigger::default(),
-        backup_triggers: Trigger::default(),
-        backups: OnceLock::new(),
-        databases: OnceLock::new(),
-        instance_objects: OnceLock::new(),
-        superseded: CancellationToken::new(),
     };
     let result = tokio::select! {
         lost = lease.lost() => return Err(match lost {
             Some(lost) => lost.into(),
             None => RunError::Ended { part: LEASE_THREAD },
         }),
-        result = lead(context, config.shutdown_grace, &stop) => result,
+        result = lead(leader, grace, &stop) => result,
     };
     metrics.leader.set(0);
     lease.step_down().await;
     result
 }
 
+/// What a process that leads has from before.
+struct Leader {
+    config: Config,
+    namespace: String,
+    client: Client,
+    events: Events,
+    leadership: Leadership,
+    metrics: Metrics,
+    health: Health,
+}
+
 /// What only the leader does: the controllers, until `stop`, and then what they have begun.
-async fn lead(
-    mut context: Context,
-    grace: Duration,
-    stop: &CancellationToken,
-) -> Result<(), RunError> {
-    if context.cluster_id.is_empty() {
-        context.cluster_id = tokio::select! {
-            id = cluster_id(&context.client) => id,
+async fn lead(leader: Leader, grace: Duration, stop: &CancellationToken) -> Result<(), RunError> {
+    let given = leader.config.cluster_id.clone();
+    let cluster_id = if let Some(id) = given.filter(|id| !id.is_empty()) {
+        id
+    } else {
+        tokio::select! {
+            id = cluster_id(&leader.client) => id,
             () = stop.cancelled() => return Ok(()),
-        };
-    }
-    tracing::info!(cluster_id = %context.cluster_id, "working");
-    context.fence = {
-        let leadership = context.leadership.clone();
-        Fence::new(context.cluster_id.clone(), move || leadership.is_held())
+        }
     };
-    let superseded = context.superseded.clone();
-    let context = Arc::new(context);
-    context.metrics.count_objects(&context);
-    let mut controllers = spawn_controllers(&context, stop);
+    tracing::info!(%cluster_id, "working");
+    let superseded = CancellationToken::new();
+    let mut controllers = spawn_controllers(leader, cluster_id, &superseded, stop);
 
     tokio::select! {
         () = stop.cancelled() => {}
@@ -250,12 +232,75 @@ async fn lead(
 }
 
 /// Starts the controller of each kind. Each task returns its name when it ends.
-fn spawn_controllers(context: &Arc<Context>, stop: &CancellationToken) -> JoinSet<&'static str> {
+fn spawn_controllers(
+    leader: Leader,
+    cluster_id: String,
+    superseded: &CancellationToken,
+    stop: &CancellationToken,
+) -> JoinSet<&'static str> {
+    let Leader {
+        config,
+        namespace,
+        client,
+        events,
+        leadership,
+        metrics,
+        health,
+    } = leader;
+    let watches = Watches::new(client.clone(), health, events.clone());
+    let queues = Queues::new(config.concurrency);
+    let instances = controller::watching::<DatabaseInstance>(&watches, &queues);
+    let databases = controller::watching::<Database>(&watches, &queues);
+    let backups = controller::watching::<Backup>(&watches, &queues);
+    let fence = {
+        let leadership = leadership.clone();
+        Fence::new(cluster_id.clone(), move || leadership.is_held())
+    };
+    let context = Arc::new(Context {
+        client,
+        events,
+        watches,
+        cache: Cache {
+            instances: instances.store(),
+            databases: databases.store(),
+            backups: backups.store(),
+        },
+        triggers: Triggers::default(),
+        metrics: metrics.clone(),
+        namespace,
+        cluster_id,
+        resync: config.resync,
+        deep_resync: config.deep_resync,
+        instances: Instances::default(),
+        connections: Connections::default(),
+        destinations: Destinations::default(),
+        queues,
+        failures: Arc::new(Failures::default()),
+        failure_log: FailureLog::default(),
+        leadership,
+        fence,
+        superseded: superseded.clone(),
+    });
+    let shown = Arc::downgrade(&context);
+    metrics.count_objects(move || {
+        let context = shown.upgrade();
+        context
+            .map(|context| context.snapshot())
+            .unwrap_or_default()
+    });
+    let of_databases = Arc::new(database::Context::new(Arc::clone(&context)));
+    let of_backups = Arc::new(backup::Context::new(
+        Arc::clone(&context),
+        config.backup_limits(),
+        config.keep_seconds(),
+        OwnImage::new(config.image.clone(), config.identity.clone()),
+    ));
+
     let mut tasks = JoinSet::new();
     let (instances, databases, backups) = (
-        crate::instance::controller::run(Arc::clone(context), stop.clone()),
-        crate::database::controller::run(Arc::clone(context), stop.clone()),
-        backup::controller::run(Arc::clone(context), stop.clone()),
+        instance::run(instances, context, stop.clone()),
+        database::run(databases, of_databases, stop.clone()),
+        backup::run(backups, of_backups, stop.clone()),
     );
     tasks.spawn(named("the controller of instances", instances));
     tasks.spawn(named("the controller of databases", databases));

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use db_operator::agent::protocol::task::Flavour;
 use db_operator::api::Backup;
-use db_operator::backup::job::{self, Order};
-use db_operator::backup::time_limit::TimeLimits;
+use db_operator::job::time_limit::TimeLimits;
+use db_operator::job::{self, Order};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Patch, PatchParams, PostParams};

@@ -9,9 +9,9 @@
 mod support;
 
 use db_operator::api::{Database, FINALIZER};
-use db_operator::error::Error;
-use db_operator::finalizer;
-use db_operator::status::{self, When};
+use db_operator::client::ApiError;
+use db_operator::controller::status::{self, When};
+use db_operator::controller::finalizer;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -69,7 +69,7 @@ async fn a_finalizer_is_removed_from_a_list_that_moved() {
         let (api, seen) = config_map(&client, namespace, &[FINALIZER]).await;
         set_finalizers(&api, json!(["e2e.example/other", FINALIZER])).await;
         let moved = finalizer::remove(&api, &seen).await.unwrap_err();
-        assert!(matches!(moved, Error::Changed { .. }), "{moved}");
+        assert!(matches!(moved, ApiError::Changed { .. }), "{moved}");
         // Whoever is told so looks again.
         let seen = api.get("x").await.unwrap();
         assert_eq!(seen.finalizers(), ["e2e.example/other", FINALIZER]);
@@ -93,7 +93,7 @@ async fn removing_from_what_is_gone_is_done_and_spares_its_successor() {
 
         let (_, _) = config_map(&client, namespace, &[FINALIZER]).await;
         let other = finalizer::remove(&api, &seen).await.unwrap_err();
-        assert!(matches!(other, Error::Changed { .. }), "{other}");
+        assert!(matches!(other, ApiError::Changed { .. }), "{other}");
         let successor = api.get("x").await.unwrap();
         assert_eq!(successor.finalizers(), [FINALIZER]);
         set_finalizers(&api, json!(null)).await;
@@ -138,7 +138,10 @@ async fn a_status_is_written_only_when_it_changed_and_only_over_what_was_seen() 
             .await
             .unwrap();
         let refused = write(&made, 100, When::Unchanged).await;
-        assert!(matches!(refused, Err(Error::Changed { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ApiError::Changed { .. })),
+            "{refused:?}"
+        );
 
         // What has gone is not made again by its status.
         api.delete("x", &DeleteParams::default()).await.unwrap();

@@ -8,13 +8,14 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::{Api, ResourceExt};
 
-use super::observed::Job;
-use super::pass::{Obstacle, Pass};
+use super::blocked::{Blocked, not_written};
+use super::pass::Pass;
 use super::plan::Plan;
-use super::prepare::Prepared;
-use super::start::refusal;
+use super::prerequisites::Prerequisites;
 use crate::api::BackupReason;
-use crate::error::Error;
+use crate::client::ApiError;
+use crate::controller::Error;
+use crate::job::objects::Job;
 
 /// Characters of a name that a message shows.
 const SHOWN: usize = 60;
@@ -22,10 +23,10 @@ const SHOWN: usize = 60;
 /// Creates the Job; returns its UID.
 pub async fn job(
     pass: &Pass<'_>,
-    prepared: &Arc<Prepared>,
+    prerequisites: &Arc<Prerequisites>,
     plan: &Plan,
-) -> Result<String, Obstacle> {
-    let job = prepared.job(pass, Prepared::memory(plan)).await?;
+) -> Result<String, Blocked> {
+    let job = prerequisites.job(pass, Prerequisites::memory(plan)).await?;
     let jobs: Api<batch::v1::Job> = pass.api();
     match jobs.create(&PostParams::default(), &job).await {
         Ok(created) => Ok(created.uid().unwrap_or_default()),
@@ -34,14 +35,14 @@ pub async fn job(
                 "somebody made a Job {} at this moment: that name is the backup's own",
                 pass.job_name()
             );
-            Err(Obstacle::new(BackupReason::Starting, message))
+            Err(Blocked::new(BackupReason::Starting, message))
         }
-        Err(error) => Err(refusal("create the Job")(error)),
+        Err(error) => Err(not_written(ApiError::of("create the Job")(error))),
     }
 }
 
 /// Removes a Job of our name whose UID nobody knows, with its pods; tells whether there was one.
-pub async fn clear_the_way(pass: &Pass<'_>) -> Result<bool, Obstacle> {
+pub async fn clear_the_way(pass: &Pass<'_>) -> Result<bool, Blocked> {
     const DOING: &str = "delete a Job that is in the way";
     let jobs: Api<Job> = pass.api();
     let name = pass.job_name();
@@ -50,13 +51,14 @@ pub async fn clear_the_way(pass: &Pass<'_>) -> Result<bool, Obstacle> {
         return Ok(false);
     };
     if let Some(message) = held_up(&other) {
-        return Err(Obstacle::new(BackupReason::Starting, message));
+        return Err(Blocked::new(BackupReason::Starting, message));
     }
     let note = format!(
         "the Job {name} (UID {}) is not one that this backup knows: it is deleted, and made anew",
         other.uid().unwrap_or_default()
     );
-    pass.tell(EventType::Warning, "UnknownJob", &note).await;
+    pass.record_event(EventType::Warning, "UnknownJob", &note)
+        .await;
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
             uid: other.metadata.uid.clone(),

@@ -1,88 +1,48 @@
-//! The life of a `Backup`: observe → next → act → report, in the same rooms as a Database's.
+//! The life of a `Backup`: observe → next → act or persist → report, in the same rooms as a Database's.
 //!
 //! | file | its one job |
 //! |---|---|
+//! | `context.rs` | what every pass over a Backup has at hand |
 //! | `controller.rs` | when a Backup is looked at |
-//! | `walk.rs` | the order of a pass |
-//! | `state.rs` | what follows a state, and what it asks for (pure) |
-//! | `step.rs` | one step from a state to the next: what is persisted with it |
+//! | `reconcile.rs` | the order of a pass |
+//! | `state.rs` | which state follows, and what a state asks for (pure) |
+//! | `observe.rs` | what a pass sees before it decides; it changes nothing |
+//! | `transition.rs` | the status that is persisted with a step |
+//! | `blocked.rs` | why a pass could not do what it was about |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
-//! | `wait.rs`, `turn.rs`, `slots.rs` | before the beginning: what is waited for, whose turn it is of one Database, and which namespace is next (both pure) |
-//! | `subject.rs`, `prepare.rs` | the Database behind it; all that a backup needs from outside |
-//! | `start.rs`, `create.rs`, `plan.rs`, `secret.rs`, `window.rs` | the upload; the Job, in the place of one that is not ours; how large it becomes, in which parts (pure); what the Job's Secret holds; the signed parts that it has (pure) |
-//! | `job/` | from a template to the Job |
-//! | `follow.rs`, `progress.rs` | how far the Job is, and how far its dump |
-//! | `judge.rs`, `ended.rs`, `pod.rs`, `refusal.rs` | what became of it; what an ended pod means; what a pod says; why there is none (all pure) |
-//! | `finish.rs`, `verdict.rs` | from the Job's report to an object that counts; what a commit that did not come about means (pure) |
-//! | `clean_up.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
-//! | `time_limit.rs` | how long a backup may take, and who says so (pure) |
-//! | `observed.rs`, `watching.rs`, `last_words.rs`, `memory.rs`, `image.rs` | what is kept of Jobs and pods; their watches; what those said that are gone; what need not be looked at again yet; the operator's own image |
+//! | `pending.rs` | before the beginning: what is waited for |
+//! | `database_ref.rs` | the Database behind a Backup |
+//! | `prerequisites.rs` | all that a backup needs from outside |
+//! | `plan.rs` | how large it becomes, and in which parts (pure) |
+//! | `start.rs`, `create.rs` | the act `Start`: the upload and the Job, in the place of a Job that is not ours |
+//! | `follow.rs`, `progress.rs` | the act `Follow`: what became of the Job, and how far its dump is |
+//! | `sign.rs` | the signed parts, kept ahead of the Job |
+//! | `commit.rs`, `commit_failure.rs` | from the Job's report to an object that counts; what a failed commit means (pure) |
+//! | `cleanup.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
+//! | `revisit.rs` | when a Backup is looked at again, and what is remembered of it |
 
-mod clean_up;
-pub mod controller;
+mod blocked;
+mod cleanup;
+mod commit;
+mod commit_failure;
+mod context;
+mod controller;
 mod create;
-mod ended;
-mod finish;
+mod database_ref;
 mod follow;
-pub mod image;
-pub mod job;
-pub mod judge;
-mod last_words;
-pub mod memory;
-pub mod observed;
+mod observe;
 mod pass;
+mod pending;
 mod plan;
-pub mod pod;
-mod prepare;
+mod prerequisites;
 mod progress;
-mod refusal;
-mod secret;
-pub mod slots;
+mod reconcile;
+pub mod revisit;
+mod sign;
 mod start;
 pub mod state;
-mod step;
-mod subject;
 mod sweep;
-pub mod time_limit;
-pub mod turn;
-mod verdict;
-mod wait;
-mod walk;
-pub mod watching;
-pub mod window;
+mod transition;
 
-pub(crate) use wait::wake_others as wake_waiting;
-
-/// What all passes over Backups share.
-pub struct Shared {
-    /// How many may run at a time.
-    pub limits: turn::Limits,
-    /// How long a finished Job is kept for its log, in seconds.
-    pub keep_seconds: u32,
-    /// The operator's own image.
-    pub image: image::OwnImage,
-    /// The places that were given away.
-    pub places: turn::Places,
-    /// What is remembered of each Backup.
-    pub memory: memory::Memory,
-    /// The signed requests that were handed out.
-    pub windows: window::Windows,
-    /// The Jobs and their pods.
-    pub work: watching::Work,
-}
-
-impl Shared {
-    /// Nothing is known yet.
-    #[must_use]
-    pub fn new(limits: turn::Limits, keep_seconds: u32, image: image::OwnImage) -> Self {
-        Self {
-            limits,
-            keep_seconds,
-            image,
-            places: turn::Places::default(),
-            memory: memory::Memory::default(),
-            windows: window::Windows::default(),
-            work: watching::Work::default(),
-        }
-    }
-}
+pub use context::Context;
+pub use controller::run;

@@ -1,22 +1,20 @@
 //! One pass over a Backup: what it is about, and how it writes what it found.
 
 use jiff::{SignedDuration, Timestamp};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
-use super::job;
-use super::time_limit::TimeLimits;
+use super::Context;
+use super::blocked::Blocked;
 use crate::api::backup::Upload;
 use crate::api::destination::BackupDestination;
-use crate::api::{Backup, BackupReason, BackupState, BackupStatus, Outcome, Reason, Report};
-use crate::controller::Context;
-use crate::error::Error;
-use crate::instance::destination::{Destination, DestinationError};
-use crate::instance::server::ServerError;
-use crate::provider::ProviderError;
-use crate::status::{self, When};
-use crate::store::StoreError;
+use crate::api::{Backup, BackupReason, BackupState, BackupStatus, Report};
+use crate::controller::status::{self, When};
+use crate::controller::{Error, events};
+use crate::instance::destination::Destination;
+use crate::job;
+use crate::job::time_limit::TimeLimits;
 
 /// Writes the status of a Backup.
 const MANAGER: &str = "db-operator-backup";
@@ -27,86 +25,6 @@ pub struct Pass<'a> {
     pub context: &'a Context,
     /// The object as it was read, or as it was last written.
     pub backup: Backup,
-}
-
-/// How a pass ends that could not do what it was about. The conditions say so.
-#[derive(Debug)]
-pub struct Obstacle {
-    /// The condition's reason. One that only a person can mend ends a backup that has begun.
-    pub reason: BackupReason,
-    /// Its message.
-    pub message: String,
-    /// Why it is tried again soon; none for what only a change can mend.
-    pub retry: Option<Box<Error>>,
-}
-
-impl Obstacle {
-    /// Something that announces its change, or that only a person can mend.
-    pub fn new(reason: BackupReason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            retry: None,
-        }
-    }
-
-    /// Whether only a person can mend it.
-    #[must_use]
-    pub fn is_final(&self) -> bool {
-        self.reason.outcome() == Outcome::Stalled
-    }
-}
-
-impl From<Error> for Obstacle {
-    fn from(error: Error) -> Self {
-        if let Error::Store(error) = error {
-            return error.into();
-        }
-        Self {
-            reason: BackupReason::Starting,
-            message: error.to_string(),
-            retry: Some(Box::new(error)),
-        }
-    }
-}
-
-impl From<ServerError> for Obstacle {
-    fn from(error: ServerError) -> Self {
-        let message = error.to_string();
-        if let Some(ProviderError::NotPermitted { .. }) = error.provider() {
-            return Self::new(BackupReason::MissingPrivileges, message);
-        }
-        Self {
-            reason: BackupReason::WaitingForDatabase,
-            message,
-            retry: Some(Box::new(Error::Server(error))),
-        }
-    }
-}
-
-impl From<StoreError> for Obstacle {
-    fn from(error: StoreError) -> Self {
-        let message = error.to_string();
-        if error.is_retryable() {
-            Self {
-                reason: BackupReason::StoreUnreachable,
-                message,
-                retry: Some(Box::new(Error::Store(error))),
-            }
-        } else {
-            Self::new(BackupReason::StoreRefused, message)
-        }
-    }
-}
-
-impl From<DestinationError> for Obstacle {
-    fn from(error: DestinationError) -> Self {
-        match error {
-            DestinationError::Api(error) => error.into(),
-            DestinationError::Missing(message) => Self::new(BackupReason::NoDestination, message),
-            DestinationError::Store(error) => error.into(),
-        }
-    }
 }
 
 impl<'a> Pass<'a> {
@@ -149,14 +67,14 @@ impl<'a> Pass<'a> {
     }
 
     /// The upload as it was persisted. A backup that began has one, unless somebody edited its status.
-    pub fn upload(&self) -> Result<Upload, Obstacle> {
+    pub fn upload(&self) -> Result<Upload, Blocked> {
         self.backup
             .status
             .as_ref()
             .and_then(|status| status.upload.clone())
             .ok_or_else(|| {
                 let message = "status.upload is gone: the status is the operator's alone";
-                Obstacle::new(BackupReason::UploadMismatch, message)
+                Blocked::new(BackupReason::UploadMismatch, message)
             })
     }
 
@@ -194,7 +112,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The store that the backup was begun in.
-    pub async fn destination(&self) -> Result<Destination, Obstacle> {
+    pub async fn destination(&self) -> Result<Destination, Blocked> {
         let status = self.status();
         let name = status.source.map(|source| source.instance);
         let settings = match &name {
@@ -203,7 +121,7 @@ impl<'a> Pass<'a> {
         };
         let (Some(name), Some(mut settings)) = (name, settings) else {
             let message = "the instance that the backup was begun on, or its spec.backup, is gone";
-            return Err(Obstacle::new(BackupReason::NoDestination, message));
+            return Err(Blocked::new(BackupReason::NoDestination, message));
         };
         if let Some(upload) = status.upload {
             settings.s3.bucket = upload.bucket;
@@ -222,7 +140,7 @@ impl<'a> Pass<'a> {
         if let Some(entry) = self.context.instances.get(instance) {
             return Ok(entry.object.spec.backup.clone());
         }
-        let found = self.context.instance_object(instance)?;
+        let found = self.context.cache.instance(instance)?;
         Ok(found.and_then(|instance| instance.spec.backup))
     }
 
@@ -232,7 +150,7 @@ impl<'a> Pass<'a> {
         if let (Some(source), Some(upload)) = (status.source, status.upload) {
             self.context
                 .destinations
-                .suspect(&source.instance, &upload.bucket);
+                .invalidate(&source.instance, &upload.bucket);
         }
     }
 
@@ -269,34 +187,31 @@ impl<'a> Pass<'a> {
     }
 
     /// Has its Database looked at.
-    pub fn tell_database(&self) {
-        tell_database(self.context, &self.backup);
+    pub fn wake_database(&self) {
+        wake_database(self.context, &self.backup);
     }
 
-    /// Tells a person. Never fails: in a namespace that is going there are no Events.
-    pub async fn tell(&self, kind: EventType, reason: &str, note: &str) {
-        tracing::info!(reason, note, "event");
-        let event = Event {
-            type_: kind,
-            reason: reason.to_owned(),
-            // The API server's limit is 1,024 bytes.
-            note: Some(note.chars().take(250).collect()),
-            action: "BackUp".to_owned(),
-            secondary: None,
-        };
-        let about = self.backup.object_ref(&());
-        if let Err(error) = self.context.events.publish(&event, &about).await {
-            tracing::debug!(%error, "an Event was not published");
-        }
+    /// Tells a person what was done.
+    pub async fn record_event(&self, kind: EventType, reason: &str, note: &str) {
+        let events = &self.context.events;
+        events::record(
+            events,
+            &self.backup,
+            "BackUp",
+            kind,
+            reason,
+            note.to_owned(),
+        )
+        .await;
     }
 }
 
 /// Has the Database of a Backup looked at.
-pub fn tell_database(context: &Context, backup: &Backup) {
+pub fn wake_database(context: &Context, backup: &Backup) {
     let key = ObjectRef::new(&backup.spec.database_ref.name)
         .within(&backup.database_namespace().unwrap_or_default());
-    let known = context.databases.get().and_then(|store| store.get(&key));
+    let known = context.cache.databases.get(&key);
     if let Some(database) = known {
-        context.look_at(&database);
+        context.triggers.databases.send(&database);
     }
 }

@@ -1,6 +1,6 @@
 //! How large a backup becomes, and in which parts it is uploaded.
 
-use super::pass::Obstacle;
+use super::blocked::Blocked;
 use crate::agent::protocol::part_sizes::PartSizes;
 use crate::api::BackupReason;
 use crate::api::destination::S3;
@@ -18,10 +18,10 @@ pub struct Plan {
 
 impl Plan {
     /// For a dump of about so many bytes to this store.
-    pub fn of(dumped: u64, store: &S3) -> Result<Self, Obstacle> {
+    pub fn of(dumped: u64, store: &S3) -> Result<Self, Blocked> {
         let max_parts = u32::try_from(store.max_parts).unwrap_or(1);
         let schedule = PartSizes::plan(dumped / COMPRESSION, max_parts, store.equal_parts)
-            .map_err(|error| Obstacle::new(BackupReason::TooLarge, error.to_string()))?;
+            .map_err(|error| Blocked::new(BackupReason::TooLarge, error.to_string()))?;
         Ok(Self { dumped, schedule })
     }
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn plan(dumped: u64, max_parts: i32) -> Result<Plan, Obstacle> {
+    fn plan(dumped: u64, max_parts: i32) -> Result<Plan, Blocked> {
         let s3 = json!({"bucket": "b", "maxParts": max_parts, "equalParts": true});
         Plan::of(dumped, &serde_json::from_value(s3).unwrap())
     }

@@ -1,28 +1,21 @@
-//! How far a dump is: from the log that its pod writes or, where that does not tell, from what the store received.
+//! How far the dump of a backup is: from the log that its pod writes or, where that does not tell, from what the store
+//! received.
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core;
-use kube::api::LogParams;
-use kube::{Api, ResourceExt};
+use jiff::Timestamp;
 
-use super::observed::Pod;
 use super::pass::Pass;
-use super::pod::MAIN;
 use crate::agent::protocol::progress::Progress;
-use crate::api::backup::Progress as ProgressStatus;
+use crate::job::objects::Pod;
+use crate::job::progress::{Log, read_log};
 
-/// Progress is not written more often.
-const TELL: SignedDuration = SignedDuration::from_secs(3);
 /// The store is asked for parts no more often, where the log does not tell.
 const ASK_STORE: Duration = Duration::from_secs(10);
-/// The end of a log that is read: progress is a line every few seconds.
-const TAIL: i64 = 30;
 
 /// Notes how far the dump in this pod is. What cannot be seen now is seen at the next look: nothing fails here.
 pub async fn look(pass: &Pass<'_>, pod: &Pod) {
-    let memory = &pass.context.backup.memory;
+    let memory = &pass.context.memory;
     let uid = pass.uid();
     let seen = match from_log(pass, pod).await {
         Some(progress) => {
@@ -36,21 +29,16 @@ pub async fn look(pass: &Pass<'_>, pod: &Pod) {
     }
 }
 
-/// The last line about progress in the Job's log.
+/// The last line about progress in the pod's log.
 async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
-    let (memory, namespace) = (&pass.context.backup.memory, pass.namespace());
+    let (memory, namespace) = (&pass.context.memory, pass.namespace());
     if !memory.may_read_logs(&namespace, Instant::now()) {
         return None;
     }
-    let pods: Api<core::v1::Pod> = pass.api();
-    let parameters = LogParams {
-        container: Some(MAIN.to_owned()),
-        tail_lines: Some(TAIL),
-        ..LogParams::default()
-    };
-    match pods.logs(&pod.name_any(), &parameters).await {
-        Ok(log) => last_progress(&log),
-        Err(kube::Error::Api(status)) if status.code == 403 => {
+    match read_log(&pass.api(), pod).await {
+        Log::Read(progress) => progress,
+        Log::Unreadable => None,
+        Log::Forbidden => {
             if memory.logs_are_forbidden(&namespace, Instant::now()) {
                 tracing::info!(
                     namespace,
@@ -59,25 +47,12 @@ async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
             }
             None
         }
-        Err(error) => {
-            tracing::debug!(%error, "cannot read the log of a backup's pod");
-            None
-        }
     }
-}
-
-/// The last line about progress; each may have a time before it.
-fn last_progress(log: &str) -> Option<Progress> {
-    let parse = |line: &str| {
-        let after_time = line.split_once(' ').map_or("", |(_, rest)| rest);
-        line.parse().or_else(|_| after_time.trim().parse()).ok()
-    };
-    log.lines().rev().find_map(parse)
 }
 
 /// What the store received.
 async fn from_store(pass: &Pass<'_>) -> Option<Progress> {
-    let memory = &pass.context.backup.memory;
+    let memory = &pass.context.memory;
     if !memory.may_ask_for_parts(&pass.uid(), Instant::now(), ASK_STORE) {
         return None;
     }
@@ -93,81 +68,4 @@ async fn from_store(pass: &Pass<'_>) -> Option<Progress> {
         parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
         ..Progress::default()
     })
-}
-
-/// What the status says of progress: what it said, unless something moved and enough time went by. `at` is when it moved
-/// last: what moves once more and then stands still is told, too, a little later.
-pub fn shown(
-    known: Option<&ProgressStatus>,
-    seen: &Progress,
-    at: Timestamp,
-    now: Timestamp,
-) -> ProgressStatus {
-    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    if let Some(known) = known {
-        let moved =
-            bytes(seen.dumped) > known.bytes_dumped || bytes(seen.uploaded) > known.bytes_uploaded;
-        let recent = known
-            .last_advance
-            .is_some_and(|last| now.duration_since(last) < TELL);
-        if !moved || recent {
-            return known.clone();
-        }
-    }
-    ProgressStatus {
-        percent: seen.percent.map(i32::from),
-        bytes_dumped: bytes(seen.dumped),
-        bytes_uploaded: bytes(seen.uploaded),
-        bytes_per_second: bytes(seen.rate),
-        last_advance: Some(at),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn the_last_line_about_progress_counts_wherever_its_time_is() {
-        let line = |dumped| Progress {
-            dumped,
-            uploaded: 7,
-            parts: 1,
-            rate: 3,
-            percent: Some(5),
-        };
-        let log = format!(
-            "02:03:04 dumps\n02:03:05 {}\n{}\n02:03:09 pg_dump: a warning\n",
-            line(10),
-            line(20)
-        );
-        assert_eq!(last_progress(&log), Some(line(20)));
-        assert_eq!(last_progress(log.lines().nth(1).unwrap()), Some(line(10)));
-        assert_eq!(last_progress("nothing\n\n"), None);
-    }
-
-    #[test]
-    fn progress_is_told_when_it_moved_and_not_too_often() {
-        let seen = |dumped| Progress {
-            dumped,
-            percent: Some(9),
-            ..Progress::default()
-        };
-        let first = shown(None, &seen(1), at(10), at(10));
-        assert_eq!((first.bytes_dumped, first.last_advance), (1, Some(at(10))));
-        for (dumped, moved, now, changes) in [
-            (2, 12, 12, false),
-            (2, 13, 13, true),
-            // It stands still since.
-            (2, 11, 13, true),
-            (1, 99, 99, false),
-        ] {
-            let next = shown(Some(&first), &seen(dumped), at(moved), at(now));
-            assert_eq!(next != first, changes, "{dumped} {moved} {now}");
-        }
-    }
 }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::memory::Made;
-use super::pass::{Obstacle, Pass};
+use super::blocked::{Blocked, not_written};
+use super::database_ref::{self, Freshness, Resolved};
+use super::pass::Pass;
 use super::plan::Plan;
-use super::prepare::{self, Prepared};
-use super::subject::{self, Sight, Subject};
-use super::{create, secret, wait};
+use super::prerequisites::{self, Prerequisites};
+use super::revisit::Made;
+use super::{create, pending, sign};
+use crate::agent::protocol::signed_parts::SignedParts;
 use crate::api::BackupReason;
-use crate::error::Error;
+use crate::job::{secret, signed_parts};
 use crate::provider::Assessment;
 
 /// How much of what may not be read a message names.
@@ -23,31 +25,28 @@ const ALONE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Brings the Job about. When it is done the Job is there, with all that its pod needs; returns its UID. `assessment` is
 /// what a look of just now found.
-pub async fn start(
-    pass: &mut Pass<'_>,
-    assessment: Option<Assessment>,
-) -> Result<String, Obstacle> {
+pub async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Result<String, Blocked> {
     let limits = pass.limits();
     if Timestamp::now().duration_since(pass.started_at()) > limits.deadline.time {
         let message = format!("the Job could not be created within {}", limits.deadline);
-        return Err(Obstacle::new(BackupReason::DeadlineExceeded, message));
+        return Err(Blocked::new(BackupReason::DeadlineExceeded, message));
     }
-    let found = subject::find(pass.context, &pass.backup, Sight::Cached).await?;
-    let Subject::Known(database, finality) = found else {
+    let found = database_ref::resolve(pass.context, &pass.backup, Freshness::Cached).await?;
+    let Resolved::Known(database, kind) = found else {
         let message = "the Database is gone";
-        return Err(Obstacle::new(BackupReason::DatabaseDeleted, message));
+        return Err(Blocked::new(BackupReason::DatabaseDeleted, message));
     };
-    let prepared = prepare::prepare(pass, *database, finality).await?;
+    let prerequisites = prerequisites::gather(pass, *database, kind).await?;
     let assessment = match assessment {
         Some(assessment) => assessment,
-        None => assess(&prepared).await?,
+        None => assess(&prerequisites).await?,
     };
     check_readable(&assessment)?;
     // One that could not start before handed its place back.
-    wait::take_again(pass, &prepared.database)?;
-    let plan = Plan::of(assessment.bytes, &prepared.destination.s3)?;
+    pending::take_again(pass, &prerequisites.database)?;
+    let plan = Plan::of(assessment.bytes, &prerequisites.destination.s3)?;
 
-    let (memory, uid) = (&pass.context.backup.memory, pass.uid());
+    let (memory, uid) = (&pass.context.memory, pass.uid());
     let made = memory.job(&uid);
     if let Some(made) = made.as_ref().filter(|made| made.has_secret) {
         return Ok(made.uid.clone());
@@ -55,39 +54,50 @@ pub async fn start(
     if made.is_none() && create::clear_the_way(pass).await? {
         abandon(pass).await?;
     }
-    let upload_id = begin(pass, &prepared).await?;
+    let upload_id = begin(pass, &prerequisites).await?;
     // All is at hand before the Job is: a pod that does not find its Secret looks again ever more rarely.
-    let (data, window) = secret::fill(pass, &prepared, &plan, &upload_id).await?;
+    let range = signed_parts::first(plan.parts(), plan.schedule.max_parts);
+    let window = SignedParts {
+        batches: vec![sign::sign(pass, &upload_id, range).await?],
+    };
+    let errand = prerequisites.errand(pass, &plan);
+    let store_ca = prerequisites.destination.ca.as_deref();
+    let data = secret::data(&errand, &window, store_ca)?;
     let job_uid = match made {
         Some(made) => made.uid,
-        None => create::job(pass, &prepared, &plan).await?,
+        None => create::job(pass, &prerequisites, &plan).await?,
     };
     let made = |has_secret| Made {
         uid: job_uid.clone(),
         has_secret,
     };
     memory.made(&uid, made(false));
-    secret::write(pass, &job_uid, data).await?;
+    secret::write(&pass.api(), &pass.backup, &job_uid, data)
+        .await
+        .map_err(not_written)?;
     memory.made(&uid, made(true));
-    let windows = &pass.context.backup.windows;
+    let windows = &pass.context.windows;
     windows.put(&uid, window, plan.schedule.max_parts);
     Ok(job_uid)
 }
 
 /// How large the dump will be, and what it would lack.
-pub async fn assess(prepared: &Prepared) -> Result<Assessment, Obstacle> {
-    let alone = timeout(ALONE_WITHIN, prepared.server.alone(&prepared.names));
+pub async fn assess(prerequisites: &Prerequisites) -> Result<Assessment, Blocked> {
+    let alone = timeout(
+        ALONE_WITHIN,
+        prerequisites.server.alone(&prerequisites.names),
+    );
     let Ok(_alone) = alone.await else {
         let message = "the Database is worked on at this moment";
-        return Err(Obstacle::new(BackupReason::WaitingForDatabase, message));
+        return Err(Blocked::new(BackupReason::WaitingForDatabase, message));
     };
-    let server = &prepared.server;
-    let assessed = server.ask("assess", |provider| provider.assess(&prepared.names));
+    let server = &prerequisites.server;
+    let assessed = server.ask("assess", |provider| provider.assess(&prerequisites.names));
     Ok(assessed.await?)
 }
 
 /// A dump that would lack something is not begun.
-fn check_readable(assessment: &Assessment) -> Result<(), Obstacle> {
+fn check_readable(assessment: &Assessment) -> Result<(), Blocked> {
     if assessment.unreadable.is_empty() {
         return Ok(());
     }
@@ -108,11 +118,11 @@ fn check_readable(assessment: &Assessment) -> Result<(), Obstacle> {
          Backup: {}{rest}",
         named.join("; ")
     );
-    Err(Obstacle::new(BackupReason::MissingPrivileges, message))
+    Err(Blocked::new(BackupReason::MissingPrivileges, message))
 }
 
 /// Gives an upload up that the pod of another Job may have signed requests for.
-async fn abandon(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
+async fn abandon(pass: &mut Pass<'_>) -> Result<(), Blocked> {
     let mut upload = pass.upload()?;
     let Some(upload_id) = upload.upload_id.take() else {
         return Ok(());
@@ -126,7 +136,7 @@ async fn abandon(pass: &mut Pass<'_>) -> Result<(), Obstacle> {
 }
 
 /// The upload, begun and persisted.
-async fn begin(pass: &mut Pass<'_>, prepared: &Prepared) -> Result<String, Obstacle> {
+async fn begin(pass: &mut Pass<'_>, prerequisites: &Prerequisites) -> Result<String, Blocked> {
     let mut upload = pass.upload()?;
     if let Some(upload_id) = upload.upload_id {
         return Ok(upload_id);
@@ -136,7 +146,11 @@ async fn begin(pass: &mut Pass<'_>, prepared: &Prepared) -> Result<String, Obsta
         .destination()
         .await?
         .store
-        .begin(&upload.key, &prepared.metadata(pass), "application/zstd")
+        .begin(
+            &upload.key,
+            &prerequisites.metadata(pass),
+            "application/zstd",
+        )
         .await;
     let upload_id = begun.inspect_err(|error| {
         if !error.is_retryable() {
@@ -150,54 +164,10 @@ async fn begin(pass: &mut Pass<'_>, prepared: &Prepared) -> Result<String, Obsta
     Ok(upload_id)
 }
 
-/// What the API server does not let in is refused for good: by a quota, an admission, or because the namespace goes. What
-/// the operator itself may not do is mended by its administrators.
-pub fn refusal(doing: &'static str) -> impl FnOnce(kube::Error) -> Obstacle {
-    move |source| match source {
-        kube::Error::Api(status)
-            if matches!(status.code, 400 | 403 | 422) && !is_rbac(&status.message) =>
-        {
-            let message = format!("cannot {doing}: {}", status.message);
-            Obstacle::new(BackupReason::JobRefused, message)
-        }
-        other => Error::api(doing)(other).into(),
-    }
-}
-
-/// The words of the API server's own authorizer.
-fn is_rbac(message: &str) -> bool {
-    message.contains(" cannot ") && message.contains("User \"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::provider::MissingPrivilege;
-    use kube::core::Status;
-
-    fn refused(code: u16, message: &str) -> Obstacle {
-        let status = Status {
-            code,
-            message: message.to_owned(),
-            ..Status::default()
-        };
-        refusal("create the Job")(kube::Error::Api(Box::new(status)))
-    }
-
-    #[test]
-    fn a_quota_refuses_for_good_and_missing_rights_of_the_operator_do_not() {
-        let quota =
-            "jobs.batch \"b\" is forbidden: exceeded quota: q, requested: count/jobs.batch=1";
-        assert_eq!(refused(403, quota).reason, BackupReason::JobRefused);
-        assert_eq!(
-            refused(403, quota).message,
-            format!("cannot create the Job: {quota}")
-        );
-        let rbac = "jobs.batch is forbidden: User \"system:serviceaccount:x\" cannot create resource \"jobs\"";
-        assert!(refused(403, rbac).retry.is_some());
-        assert!(refused(500, "failed calling webhook").retry.is_some());
-        assert_eq!(refused(422, "invalid").reason, BackupReason::JobRefused);
-    }
 
     #[test]
     fn what_may_not_be_read_is_named_with_its_grant() {

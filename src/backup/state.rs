@@ -2,7 +2,6 @@
 //!
 //! Built like [`crate::database::state`], which explains the rules; `doc/state.dot` shows both.
 
-use crate::api::Backup;
 pub use crate::api::BackupState as State;
 
 /// What has been seen of a Backup: only what a decision needs.
@@ -11,7 +10,7 @@ pub use crate::api::BackupState as State;
     clippy::struct_excessive_bools,
     reason = "independent facts, each with its name"
 )]
-pub struct Seen {
+pub struct Facts {
     /// The object is being deleted.
     pub deleting: bool,
     /// Its Database names it ([`has_turn`]).
@@ -83,28 +82,28 @@ impl Cause {
 
 /// The step that follows, if one does.
 #[must_use]
-pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
+pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
     match at {
         None => {
-            if seen.deleting {
+            if facts.deleting {
                 gone(Cause::ObjectDeleted)
-            } else if seen.turn && !seen.cancelled {
+            } else if facts.turn && !facts.cancelled {
                 to(State::Starting, Cause::Turn)
             } else {
                 None
             }
         }
-        Some(State::Starting) => failure(*seen).or_else(|| match seen.work {
+        Some(State::Starting) => failure(*facts).or_else(|| match facts.work {
             Work::Running | Work::Committed => to(State::BackingUp, Cause::JobRuns),
             Work::NotRunning | Work::Failed => None,
         }),
-        Some(State::BackingUp) => match seen.work {
+        Some(State::BackingUp) => match facts.work {
             // What is in the store is there, whatever else happened since.
             Work::Committed => to(State::Completed, Cause::Committed),
-            Work::NotRunning | Work::Running | Work::Failed => failure(*seen),
+            Work::NotRunning | Work::Running | Work::Failed => failure(*facts),
         },
         Some(State::Completed | State::Failed) => {
-            if seen.deleting && seen.cleaned {
+            if facts.deleting && facts.cleaned {
                 gone(Cause::ObjectDeleted)
             } else {
                 None
@@ -132,12 +131,12 @@ const fn gone(because: Cause) -> Option<Step> {
     Some(Step { to: None, because })
 }
 
-fn failure(seen: Seen) -> Option<Step> {
-    if seen.work == Work::Failed {
+fn failure(facts: Facts) -> Option<Step> {
+    if facts.work == Work::Failed {
         to(State::Failed, Cause::WorkFailed)
-    } else if seen.deleting {
+    } else if facts.deleting {
         to(State::Failed, Cause::Cancelled)
-    } else if seen.cancelled {
+    } else if facts.cancelled {
         to(State::Failed, Cause::DatabaseDeleted)
     } else {
         None
@@ -161,13 +160,13 @@ pub enum Act {
 
 /// What a state asks for.
 #[must_use]
-pub fn act(at: Option<State>, seen: &Seen) -> Act {
+pub fn act(at: Option<State>, facts: &Facts) -> Act {
     match at {
         None => Act::Watch,
         Some(State::Starting) => Act::Start,
         Some(State::BackingUp) => Act::Follow,
         Some(State::Completed | State::Failed) => {
-            if seen.cleaned {
+            if facts.cleaned {
                 Act::Release
             } else {
                 Act::CleanUp
@@ -181,39 +180,6 @@ pub fn act(at: Option<State>, seen: &Seen) -> Act {
 #[must_use]
 pub const fn has_turn(named: bool, another_active: bool) -> bool {
     named && !another_active
-}
-
-/// The backup of one Database that is next: the oldest that waits, and none while one is active.
-#[must_use]
-pub fn first_in_line<'a>(backups: impl IntoIterator<Item = &'a Backup>) -> Option<&'a Backup> {
-    let mut first: Option<&Backup> = None;
-    for backup in backups {
-        if backup.is_active() {
-            return None;
-        }
-        if waits(backup) && first.is_none_or(|first| is_older(backup, first)) {
-            first = Some(backup);
-        }
-    }
-    first
-}
-
-/// Whether a backup has not begun, and may begin.
-#[must_use]
-pub fn waits(backup: &Backup) -> bool {
-    backup.state().is_none() && backup.metadata.deletion_timestamp.is_none()
-}
-
-/// Whether a backup is first when both wait.
-#[must_use]
-pub fn is_older(backup: &Backup, other: &Backup) -> bool {
-    age(backup) < age(other)
-}
-
-/// Older first; of those created in the same second, by name.
-fn age(backup: &Backup) -> (Option<jiff::Timestamp>, Option<&str>) {
-    let created = backup.metadata.creation_timestamp.as_ref().map(|t| t.0);
-    (created, backup.metadata.name.as_deref())
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::api::references::DatabaseRef;
-use crate::api::{BackupSpec, BackupStatus, DeletionPolicy};
+use crate::api::DeletionPolicy;
 use crate::database::state as database;
 
 const WORK: [Work; 4] = [
@@ -15,12 +14,12 @@ const WORK: [Work; 4] = [
 ];
 
 /// Everything that can be seen.
-pub fn everything() -> Vec<Seen> {
+pub fn everything() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..16_u8 {
         let bit = |n: u8| bits & (1 << n) != 0;
         for work in WORK {
-            all.push(Seen {
+            all.push(Facts {
                 deleting: bit(0),
                 turn: bit(1),
                 cancelled: bit(2),
@@ -39,9 +38,9 @@ pub fn states() -> impl Iterator<Item = Option<State>> {
 
 /// All edges that some observation leads along.
 pub fn edges() -> BTreeSet<(Option<State>, Step)> {
-    let seen = everything();
+    let facts = everything();
     states()
-        .flat_map(|at| seen.iter().filter_map(move |s| Some((at, next(at, s)?))))
+        .flat_map(|at| facts.iter().filter_map(move |s| Some((at, next(at, s)?))))
         .collect()
 }
 
@@ -68,9 +67,9 @@ fn the_edges_are_those_of_the_design_and_no_others() {
 #[test]
 fn an_end_is_an_end() {
     for at in State::ALL.into_iter().filter(|s| s.is_terminal()) {
-        for seen in &everything() {
-            assert!(next(Some(at), seen).is_none_or(|step| step.to.is_none()));
-            assert!(matches!(act(Some(at), seen), Act::CleanUp | Act::Release));
+        for facts in &everything() {
+            assert!(next(Some(at), facts).is_none_or(|step| step.to.is_none()));
+            assert!(matches!(act(Some(at), facts), Act::CleanUp | Act::Release));
         }
     }
 }
@@ -78,18 +77,18 @@ fn an_end_is_an_end() {
 #[test]
 fn completed_means_committed_and_nothing_else_does() {
     for at in states() {
-        for seen in &everything() {
-            if next(at, seen).and_then(|s| s.to) == Some(State::Completed) {
-                assert_eq!(seen.work, Work::Committed);
+        for facts in &everything() {
+            if next(at, facts).and_then(|s| s.to) == Some(State::Completed) {
+                assert_eq!(facts.work, Work::Committed);
             }
         }
     }
-    for seen in everything().iter().filter(|s| s.work == Work::Committed) {
-        let step = next(Some(State::BackingUp), seen).unwrap();
+    for facts in everything().iter().filter(|s| s.work == Work::Committed) {
+        let step = next(Some(State::BackingUp), facts).unwrap();
         assert_eq!(
             step.to,
             Some(State::Completed),
-            "what is in the store is there: {seen:?}"
+            "what is in the store is there: {facts:?}"
         );
     }
 }
@@ -97,26 +96,26 @@ fn completed_means_committed_and_nothing_else_does() {
 #[test]
 fn a_backup_that_runs_is_cancelled_with_its_database_or_itself() {
     for at in [State::Starting, State::BackingUp] {
-        for seen in everything().iter().filter(|s| s.work == Work::Running) {
-            let step = next(Some(at), seen);
-            let expected = if seen.deleting {
+        for facts in everything().iter().filter(|s| s.work == Work::Running) {
+            let step = next(Some(at), facts);
+            let expected = if facts.deleting {
                 Some(Cause::Cancelled)
-            } else if seen.cancelled {
+            } else if facts.cancelled {
                 Some(Cause::DatabaseDeleted)
             } else {
                 None
             };
             let failed = step.filter(|s| s.to == Some(State::Failed));
-            assert_eq!(failed.map(|s| s.because), expected, "{at:?} {seen:?}");
+            assert_eq!(failed.map(|s| s.because), expected, "{at:?} {facts:?}");
         }
     }
 }
 
 #[test]
 fn it_begins_only_in_its_turn() {
-    for seen in &everything() {
-        let begins = next(None, seen).and_then(|s| s.to) == Some(State::Starting);
-        assert_eq!(begins, seen.turn && !seen.cancelled && !seen.deleting);
+    for facts in &everything() {
+        let begins = next(None, facts).and_then(|s| s.to) == Some(State::Starting);
+        assert_eq!(begins, facts.turn && !facts.cancelled && !facts.deleting);
     }
     assert!(has_turn(true, false));
     assert!(!has_turn(true, true) && !has_turn(false, false));
@@ -125,53 +124,16 @@ fn it_begins_only_in_its_turn() {
 #[test]
 fn the_finalizer_goes_only_when_nothing_is_left() {
     for at in states() {
-        for seen in everything().iter().filter(|s| !s.cleaned) {
-            assert_ne!(act(at, seen), Act::Release);
+        for facts in everything().iter().filter(|s| !s.cleaned) {
+            assert_ne!(act(at, facts), Act::Release);
             if at.is_some() {
                 assert!(
-                    next(at, seen).is_none_or(|s| s.to.is_some()),
-                    "{at:?} {seen:?}"
+                    next(at, facts).is_none_or(|s| s.to.is_some()),
+                    "{at:?} {facts:?}"
                 );
             }
         }
     }
-}
-
-fn backup(name: &str, second: i64, state: Option<State>) -> Backup {
-    let mut backup = Backup::new(
-        name,
-        BackupSpec::new(DatabaseRef {
-            name: "orders".to_owned(),
-            namespace: None,
-        }),
-    );
-    backup.metadata.creation_timestamp =
-        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
-            jiff::Timestamp::from_second(second).unwrap(),
-        ));
-    backup.status = Some(BackupStatus {
-        state,
-        ..BackupStatus::default()
-    });
-    backup
-}
-
-#[test]
-fn the_oldest_that_waits_is_next_and_none_beside_an_active_one() {
-    let first = |backups: &[Backup]| first_in_line(backups).and_then(|b| b.metadata.name.clone());
-    let mut line = vec![
-        backup("younger", 20, None),
-        backup("b", 10, None),
-        backup("a", 10, None),
-        backup("done", 1, Some(State::Completed)),
-        backup("lost", 1, Some(State::Failed)),
-    ];
-    assert_eq!(first(&line).as_deref(), Some("a"));
-    line[2].metadata.deletion_timestamp = line[2].metadata.creation_timestamp.clone();
-    assert_eq!(first(&line).as_deref(), Some("b"));
-    line.push(backup("runs", 30, Some(State::BackingUp)));
-    assert_eq!(first(&line), None);
-    assert_eq!(first(&[]), None);
 }
 
 /// A Database with two backups of its own and a final one, as their statuses say it.
@@ -189,7 +151,7 @@ struct World {
 const FINAL: usize = 2;
 
 impl World {
-    fn seen(self, which: usize) -> database::BackupSeen {
+    fn facts(self, which: usize) -> database::BackupSeen {
         match self.backups[which] {
             None if which == FINAL && !self.final_exists => database::BackupSeen::None,
             None => database::BackupSeen::Waiting,
@@ -229,20 +191,20 @@ impl World {
         let line = if self.active() == 0 { waiting } else { None };
         let busy = self.database != Some(database::State::Created);
         let named = if busy { self.named } else { line };
-        let seen = database::Seen {
+        let facts = database::Facts {
             deleting: self.deleting,
             release: false,
             policy: DeletionPolicy::BackupBeforeDelete,
             database: database::Existence::Present,
             usable: true,
             suspended: false,
-            backup: named.map_or(database::BackupSeen::None, |i| self.seen(i)),
-            final_backup: self.seen(FINAL),
+            backup: named.map_or(database::BackupSeen::None, |i| self.facts(i)),
+            final_backup: self.facts(FINAL),
             deletion: None,
             deleted: true,
         };
-        let requests = database::act(self.database, &seen) == database::Act::RequestFinalBackup;
-        match database::next(self.database, &seen) {
+        let requests = database::act(self.database, &facts) == database::Act::RequestFinalBackup;
+        match database::next(self.database, &facts) {
             Some(step) => step.to.map(|to| {
                 // After a final backup that failed, another one is named, which is not there yet.
                 let again = to == database::State::BackupBeforeDeleteRequested
@@ -284,7 +246,7 @@ impl World {
         };
         WORK.into_iter()
             .filter_map(|work| {
-                let seen = Seen {
+                let facts = Facts {
                     deleting: false,
                     turn: has_turn(named, self.active() > 0),
                     cancelled: self.deleting && which != FINAL,
@@ -292,7 +254,7 @@ impl World {
                     cleaned: true,
                 };
                 let mut world = self;
-                world.backups[which] = next(self.backups[which], &seen)?.to;
+                world.backups[which] = next(self.backups[which], &facts)?.to;
                 Some(world)
             })
             .collect()

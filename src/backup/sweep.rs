@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
-use kube::runtime::reflector::Store;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::subject;
+use super::{Context, database_ref};
 use crate::api::destination::BackupDestination;
 use crate::api::{Backup, DatabaseInstance};
 use crate::backoff;
-use crate::context::{Context, read, until_read};
 use crate::store::{self, GRACE};
+use crate::watch::{read, until_read};
 
 /// How long after its start a process sweeps first: the instances were looked at by then.
 const FIRST: Duration = Duration::from_secs(60);
@@ -41,19 +40,13 @@ pub async fn run(context: Arc<Context>, stop: CancellationToken) {
 }
 
 async fn sweep_all(context: &Context) {
-    let ready = match context.backups.get() {
-        Some(backups) => {
-            until_read(backups).await;
-            read(Some(backups)).is_some()
-        }
-        None => false,
-    };
-    let Some(instances) = context.instance_objects.get().filter(|_| ready) else {
+    until_read(&context.cache.backups).await;
+    if read(&context.cache.backups).is_none() {
         return;
-    };
+    }
     forget_the_gone(context);
     let mut swept = BTreeSet::new();
-    for guarded in Store::state(instances) {
+    for guarded in context.cache.instances.state() {
         let Ok(instance) = &guarded.0 else { continue };
         let Some(settings) = &instance.spec.backup else {
             continue;
@@ -80,12 +73,12 @@ async fn sweep_all(context: &Context) {
 
 /// What is remembered of Backups that went without an end is not needed any more.
 fn forget_the_gone(context: &Context) {
-    let all = subject::all(context);
+    let all = database_ref::all(context);
     let uids = all.iter().filter_map(ResourceExt::uid).collect();
     let namespaces = all.iter().filter_map(Backup::database_namespace).collect();
-    context.backup.memory.keep_only(&uids, Instant::now());
-    context.backup.windows.keep_only(&uids);
-    context.backup.places.keep_only(&uids, &namespaces);
+    context.memory.keep_only(&uids, Instant::now());
+    context.windows.keep_only(&uids);
+    context.slots.keep_only(&uids, &namespaces);
 }
 
 /// Whether a sweep worked.
@@ -113,7 +106,7 @@ async fn sweep_one(
     };
     let prefix = store::cluster_prefix(settings.s3.prefix.as_deref(), &context.cluster_id);
     let needed = |key: &str| {
-        let all = subject::all(context);
+        let all = database_ref::all(context);
         is_needed(all.iter(), key) || all.unreadable().any(|odd| may_be_of(&odd.metadata, key))
     };
     match store::sweep(&destination.store, &prefix, GRACE, needed).await {

@@ -4,54 +4,78 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
-use kube::runtime::controller::Action;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio_util::sync::CancellationToken;
 
-use super::memory::{About, Note};
-use super::turn::{self, Told};
-use super::walk::{End, walk};
+use super::backups::{self, Told};
+use super::reconcile::{Outcome, reconcile};
+use super::revisit::{About, Note};
+use super::{Context, drift};
 use crate::api::{Database, DatabaseState};
 use crate::backoff;
 use crate::client::lenient::Readable;
-use crate::controller::{self, Context, Reconcile};
-use crate::error::Error;
+use crate::controller::{self, Error, Reconcile};
+use crate::queue::Queues;
 use crate::queue::turns::{Turns, Want};
-use crate::watch;
 
 /// An object whose instance is about to be looked at is not looked at before.
 const UNSEEN_REST: Duration = Duration::from_secs(1);
 
 /// Looks after all databases until `stop`.
-pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let controller = controller::watching::<Database>(&context);
-    let store = controller.store();
-    // Set once, before anything is read from it.
-    let _ = context.databases.set(store.clone());
+pub async fn run(
+    controller: Controller<Readable<Database>>,
+    context: Arc<Context>,
+    stop: CancellationToken,
+) {
+    let known = Arc::clone(&context);
+    let triggers = context.triggers.databases.stream().inspect(move |object| {
+        let uid = object.extra.uid.as_deref().unwrap_or_default();
+        known.memory.invalidate(uid);
+    });
     let every = watcher::Config::default();
-    let namespaces = watch::objects::<PartialObjectMeta<Namespace>>(&context, "Namespace", every);
+    let namespaces = context
+        .watches
+        .objects::<PartialObjectMeta<Namespace>>("Namespace", every);
     let known = Arc::clone(&context);
     let controller = controller
-        .reconcile_on(context.database_triggers.stream())
+        .reconcile_on(triggers)
         // A label of a namespace may give or take the permission to use an instance.
         .watches_stream(namespaces.touched_objects(), move |namespace| {
-            judged_by_labels(&known, &store, &namespace.name_any())
+            judged_by_labels(&known, &namespace.name_any())
         });
-    controller::run(controller, context, stop).await;
+    let comparing = compare(Arc::clone(&context));
+    tokio::select! {
+        () = controller::run(controller, context, stop) => {}
+        () = comparing => {}
+    }
+}
+
+/// Has the Databases looked at that differ from what was found when their server was looked at as a whole.
+async fn compare(context: Arc<Context>) {
+    let mut surveys = context.triggers.surveys.stream();
+    // The context holds the other end: this goes on for as long as the controller runs.
+    while let Some(surveyed) = surveys.next().await {
+        for guarded in context.cache.databases_on(&surveyed.instance) {
+            let Ok(database) = &guarded.0 else { continue };
+            if drift::is_suspected(database, &surveyed.survey, &context.cluster_id)
+                || drift::has_password_moved(database, &surveyed.survey, &surveyed.server)
+            {
+                context.triggers.databases.send(&guarded);
+            }
+        }
+    }
 }
 
 /// The Databases of a namespace whose instances select namespaces by label. What is remembered of them does not count
 /// any more.
-fn judged_by_labels(
-    context: &Context,
-    store: &Store<Readable<Database>>,
-    namespace: &str,
-) -> Vec<ObjectRef<Readable<Database>>> {
-    let databases = store.state();
+fn judged_by_labels(context: &Context, namespace: &str) -> Vec<ObjectRef<Readable<Database>>> {
+    let databases = context.cache.databases.state();
     let judged = databases.iter().filter(|guarded| {
         guarded.namespace().as_deref() == Some(namespace)
             && guarded
@@ -61,7 +85,9 @@ fn judged_by_labels(
     });
     judged
         .map(|guarded| {
-            context.memory.suspect(&guarded.uid().unwrap_or_default());
+            context
+                .memory
+                .invalidate(&guarded.uid().unwrap_or_default());
             ObjectRef::from_obj(guarded.as_ref())
         })
         .collect()
@@ -77,6 +103,8 @@ fn selects_by_label(context: &Context, database: &Database) -> bool {
 impl Reconcile for Database {
     const KIND: &'static str = "Database";
 
+    type Context = Context;
+
     fn not_yet(&self, context: &Context) -> Option<Action> {
         let uid = self.uid().unwrap_or_default();
         let instance = &self.spec.instance_ref.name;
@@ -84,7 +112,7 @@ impl Reconcile for Database {
             return Some(Action::requeue(rest));
         }
         if context.memory.is_news(&uid, Told::of(self)) {
-            turn::tell(context, self);
+            backups::wake(context, self);
         }
         if context.is_unseen(instance) {
             // Its databases are looked at once it was.
@@ -97,11 +125,11 @@ impl Reconcile for Database {
         }
         let about = about(context, self);
         let rest = context.memory.rest(&uid, &about, now)?;
-        Some(Action::requeue(turn::rest(self, rest)))
+        Some(Action::requeue(backups::rest(self, rest)))
     }
 
-    fn turns(context: &Context) -> Option<&Turns> {
-        Some(&context.queues.databases)
+    fn turns(queues: &Queues) -> Option<&Turns> {
+        Some(&queues.databases)
     }
 
     fn want(&self, _context: &Context) -> Want {
@@ -114,22 +142,22 @@ impl Reconcile for Database {
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
         let uid = self.uid().unwrap_or_default();
-        let suspicions = context.memory.suspicions(&uid);
+        let invalidations = context.memory.invalidations(&uid);
         let about = about(context, self);
         let now = Instant::now();
         let deep = context.memory.is_deep_due(&uid, now);
-        let result = walk(context, self, deep, context.memory.settled(&uid)).await;
+        let result = reconcile(context, self, deep, context.memory.settled(&uid)).await;
 
         let resync = backoff::spread_evenly(context.resync, rand::random());
         let (rest, looked_deep, anew) = match &result {
-            Ok(End::Gone) => {
+            Ok(Outcome::Gone) => {
                 context.memory.let_go(&uid, now);
-                turn::tell(context, self);
+                backups::wake(context, self);
                 return Ok(Action::await_change());
             }
-            Ok(End::Settled { deep, anew }) => (resync, *deep, *anew),
-            Ok(End::Stalled) => (resync, false, true),
-            Ok(End::Later(rest)) => (*rest, false, true),
+            Ok(Outcome::Settled { deep, anew }) => (resync, *deep, *anew),
+            Ok(Outcome::Stalled) => (resync, false, true),
+            Ok(Outcome::Later(rest)) => (*rest, false, true),
             Err(_) => (rest_after_failure(context, self), false, true),
         };
         let deaf = match &result {
@@ -141,7 +169,7 @@ impl Reconcile for Database {
         let first_deep = now + context.deep_resync.mul_f64(rand::random());
         let note = Note {
             about,
-            suspicions,
+            invalidations,
             rest,
             deep_due: looked_deep.then_some(next_deep),
             first_deep,
@@ -150,7 +178,7 @@ impl Reconcile for Database {
             deaf,
         };
         context.memory.note(&uid, note, Instant::now());
-        result.map(|_| Action::requeue(turn::rest(self, rest)))
+        result.map(|_| Action::requeue(backups::rest(self, rest)))
     }
 }
 
@@ -165,7 +193,11 @@ fn is_urgent(database: &Database) -> bool {
 /// What a pass would be about now.
 fn about(context: &Context, database: &Database) -> About {
     let instance = context.instances.get(&database.spec.instance_ref.name);
-    About::of(database, instance.as_ref(), turn::digest(context, database))
+    About::of(
+        database,
+        instance.as_ref(),
+        backups::digest(context, database),
+    )
 }
 
 /// Who waited for somebody's lock held a place for nothing. It stays away for longer each time, whatever is asked for.

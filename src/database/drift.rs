@@ -2,11 +2,10 @@
 
 use kube::ResourceExt;
 
-use super::desired;
 use crate::api::conditions::STALLED;
 use crate::api::{Database, DatabaseReason, DatabaseState, Reason};
-use crate::instance::server::Server;
 use crate::provider::{Claimant, Names, Observed, Survey};
+use crate::server::{Server, names};
 
 /// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
 #[must_use]
@@ -14,7 +13,7 @@ pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> b
     if !is_watched(database) {
         return false;
     }
-    let Ok(names) = desired::names(database) else {
+    let Ok(names) = names(database) else {
         return true;
     };
     let observed = survey.of(&names);
@@ -49,7 +48,7 @@ fn is_watched(database: &Database) -> bool {
 /// Whether somebody changed the password of a Database's user on the server.
 #[must_use]
 pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
-    let Ok(names) = desired::names(database) else {
+    let Ok(names) = names(database) else {
         return false;
     };
     let now = survey.roles.get(names.role.as_str());

@@ -1,46 +1,41 @@
-//! The life of a `Database`: observe → next → act → report.
+//! The life of a `Database`: observe → next → act or persist → report.
 //!
 //! | file | its one job |
 //! |---|---|
+//! | `context.rs` | what every pass over a Database has at hand |
 //! | `controller.rs` | when a Database is looked at |
-//! | `walk.rs` | the order of a pass |
-//! | `state.rs` | what follows a state, and what it asks for (pure) |
+//! | `reconcile.rs` | the order of a pass |
+//! | `state.rs` | which state follows, and what a state asks for (pure) |
 //! | `observe.rs` | what a pass sees before it decides |
-//! | `notes.rs` | what is persisted together with a state (pure) |
+//! | `transition.rs` | the status that is persisted with a step (pure) |
+//! | `status.rs` | what the conditions say, and what people are told |
+//! | `blocked.rs` | why a pass could not do what it was about |
 //! | `pass.rs` | what a pass knows, and how it writes what it found |
-//! | `report.rs`, `events.rs` | what the conditions say, and what people are told |
-//! | `desired.rs`, `drift.rs` | what is asked for, and what differs from it (pure) |
-//! | `establish.rs` | claim, Secret, user, database, login |
-//! | `turn.rs` | the Backups: whose turn it is, and telling them |
-//! | `final_backup.rs`, `final_credentials.rs` | the backup before a deletion, and what it logs in with |
-//! | `give_up.rs` | release or drop |
-//! | `hold.rs`, `credentials.rs`, `secret.rs` | the Secret: in a pass; whose it is and writing it; what it holds (pure) |
-//! | `stored.rs` | a Secret as the API server has it, with nothing decoded that is not asked for |
-//! | `memory.rs` | what need not be looked at again yet |
+//! | `spec.rs`, `drift.rs` | what is asked for, and how the server differs from it (pure) |
+//! | `provision.rs` | the acts `Create` and `Maintain`: claim, Secret, user, database, login |
+//! | `backups.rs` | the Backups of a Database: which one is next, and telling them |
+//! | `final_backup/` | the backup before a deletion, and the credentials that it logs in with |
+//! | `delete.rs` | the act `GiveUp`: release the claim, and keep or drop what it is for |
+//! | `revisit.rs` | when an unchanged Database is looked at again |
 //! | `allowance.rs` | how often somebody may ask for a look (pure) |
 
 mod allowance;
-pub mod controller;
-mod credentials;
-mod desired;
+mod backups;
+mod blocked;
+mod context;
+mod controller;
+mod delete;
 pub mod drift;
-mod establish;
-mod events;
 mod final_backup;
-mod final_credentials;
-mod give_up;
-mod hold;
-pub mod memory;
-mod notes;
 mod observe;
 mod pass;
-mod report;
-pub mod secret;
+mod provision;
+mod reconcile;
+pub mod revisit;
+mod spec;
 pub mod state;
-mod stored;
-mod turn;
-mod walk;
+mod status;
+mod transition;
 
+pub use context::Context;
 pub use controller::run;
-pub(crate) use desired::names;
-pub(crate) use pass::is_allowed;

@@ -1,24 +1,25 @@
 //! What a pass sees before it decides. The server is asked only where that decides about a final backup.
 
 use super::pass::Pass;
-use super::state::{self, BackupSeen, Existence, Seen};
-use super::{desired, give_up, turn};
+use super::state::{self, BackupSeen, Existence, Facts};
+use super::{backups, delete};
 use crate::api::{Backup, DeletionPolicy, RELEASE};
-use crate::error::Error;
+use crate::controller::Error;
+use crate::server::names;
 use kube::ResourceExt;
 
 /// What was seen, and the Backups that it was seen of.
-pub struct View {
+pub struct Observation {
     /// What a decision needs.
-    pub seen: Seen,
+    pub facts: Facts,
     /// The Backup whose turn it is, or the first in line.
     pub backup: Option<Backup>,
-    /// The Backup that `status.finalBackup` names; none once its completion is noted there.
+    /// The Backup that `status.finalBackup` names; `None` once its completion is noted there.
     pub final_backup: Option<Backup>,
 }
 
-/// Looks.
-pub async fn observe(pass: &Pass<'_>) -> Result<View, Error> {
+/// Observes a Database.
+pub async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
     let database = &pass.database;
     let deleting = database.metadata.deletion_timestamp.is_some();
     let may_drop = pass
@@ -34,8 +35,8 @@ pub async fn observe(pass: &Pass<'_>) -> Result<View, Error> {
     } else {
         Existence::Unknown
     };
-    let mut view = View {
-        seen: Seen {
+    let mut seen = Observation {
+        facts: Facts {
             deleting,
             release: database
                 .annotations()
@@ -53,38 +54,38 @@ pub async fn observe(pass: &Pass<'_>) -> Result<View, Error> {
         backup: None,
         final_backup: None,
     };
-    view.follow(pass).await?;
-    Ok(view)
+    seen.follow(pass).await?;
+    Ok(seen)
 }
 
-impl View {
+impl Observation {
     /// Sees what depends on the status: to be called again after each step.
     pub async fn follow(&mut self, pass: &Pass<'_>) -> Result<(), Error> {
         let status = pass.status();
         let completed = status
             .and_then(|status| status.final_backup.as_ref())
             .is_some_and(|last| last.completed);
-        self.backup = turn::current(pass).await?;
-        self.final_backup = turn::final_backup(pass).await?;
-        self.seen.backup = turn::seen(self.backup.as_ref());
-        self.seen.final_backup = if completed {
+        self.backup = backups::current(pass).await?;
+        self.final_backup = backups::final_backup(pass).await?;
+        self.facts.backup = backups::seen(self.backup.as_ref());
+        self.facts.final_backup = if completed {
             BackupSeen::Completed
         } else {
-            turn::seen(self.final_backup.as_ref())
+            backups::seen(self.final_backup.as_ref())
         };
-        self.seen.deletion = status.and_then(|status| status.deletion);
+        self.facts.deletion = status.and_then(|status| status.deletion);
         Ok(())
     }
 }
 
 /// Whether there is something to back up: what is not claimed for this object is not dropped with it either.
 async fn exists(pass: &Pass<'_>) -> Existence {
-    let (Ok((_, server)), Ok(names)) = (pass.server(), desired::names(&pass.database)) else {
+    let (Ok((_, server)), Ok(names)) = (pass.server(), names(&pass.database)) else {
         return Existence::Unknown;
     };
     match server.observe(&names, None).await {
         Ok(observed) => {
-            if observed.database.is_some() && give_up::own(pass, &names, &observed).is_some() {
+            if observed.database.is_some() && delete::own(pass, &names, &observed).is_some() {
                 Existence::Present
             } else {
                 Existence::Missing

@@ -4,22 +4,25 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::Api;
+use kube::runtime::events::EventType;
 
-use super::{drift, report};
+use super::blocked::Blocked;
+use super::status::is_unfinished;
+use super::{Context, drift};
 use crate::api::database::DatabaseStatus;
 use crate::api::{
-    Database, DatabaseInstance, DatabaseReason, DatabaseState, RECONCILE_REQUESTED_AT, Reason,
+    Database, DatabaseInstance, DatabaseReason, DatabaseState, RECONCILE_REQUESTED_AT, RELEASE,
     Report,
 };
-use crate::controller::Context;
-use crate::error::Error;
-use crate::instance::registry::{Entry, Standing};
-use crate::instance::server::{Server, ServerError};
-use crate::provider::{Claimant, ProviderError};
-use crate::status::{self, When};
+use crate::controller::status::{self, When};
+use crate::controller::{Error, events};
+use crate::provider::Claimant;
+use crate::server::registry::Entry;
+use crate::server::resolve::{self, Unusable};
+use crate::server::{Server, permission};
 
 /// Writes the status of a Database.
 const MANAGER: &str = "db-operator-database";
@@ -36,86 +39,21 @@ pub struct Pass<'a> {
     pub allowed: bool,
 }
 
-/// How a pass ends that could not do what it was about. The conditions say so.
-#[derive(Debug)]
-pub struct Obstacle {
-    /// The condition's reason.
-    pub reason: DatabaseReason,
-    /// Its message.
-    pub message: String,
-    /// Why it is tried again soon; none for what only a change can mend.
-    pub retry: Option<Box<Error>>,
-    /// What worked before does not any more, also where its reason alone would not say so.
-    pub breaks: bool,
-}
-
-impl Obstacle {
-    /// Something that only a person can mend.
-    pub fn stalled(reason: DatabaseReason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            retry: None,
-            breaks: false,
-        }
-    }
-}
-
-impl From<Error> for Obstacle {
-    fn from(error: Error) -> Self {
-        Self {
-            reason: DatabaseReason::ServerError,
-            message: error.to_string(),
-            retry: Some(Box::new(error)),
-            breaks: false,
-        }
-    }
-}
-
-impl From<ServerError> for Obstacle {
-    fn from(error: ServerError) -> Self {
-        let reason = match error.provider() {
-            Some(ProviderError::NotPermitted { .. }) => DatabaseReason::MissingPrivileges,
-            Some(ProviderError::Unsupported(_)) => DatabaseReason::Unsupported,
-            Some(ProviderError::InTheWay(_)) => DatabaseReason::InTheWay,
-            Some(
-                ProviderError::Unreachable { .. }
-                | ProviderError::Tls { .. }
-                | ProviderError::LoginRefused { .. }
-                | ProviderError::TooManyConnections { .. }
-                | ProviderError::ReadOnly { .. }
-                | ProviderError::IdentityChanged { .. },
-            )
-            | None => DatabaseReason::InstanceNotReady,
-            Some(ProviderError::InDatabase { .. }) => DatabaseReason::DatabaseError,
-            Some(
-                ProviderError::Timeout { .. }
-                | ProviderError::AllInUse { .. }
-                | ProviderError::Busy { .. }
-                | ProviderError::ClaimMoved { .. }
-                | ProviderError::Unexpected { .. }
-                | ProviderError::Superseded { .. }
-                | ProviderError::NotLeading,
-            ) => DatabaseReason::ServerError,
-        };
-        let message = error.to_string();
-        let retry = (reason.outcome() != crate::api::Outcome::Stalled)
-            .then(|| Box::new(Error::Server(error)));
-        Self {
-            reason,
-            message,
-            retry,
-            breaks: false,
-        }
-    }
-}
-
 impl<'a> Pass<'a> {
     /// Begins a pass. Client required only where the instance selects namespaces by label.
     pub async fn begin(context: &'a Context, database: &Database) -> Result<Self, Error> {
         let instance = context.instances.get(&database.spec.instance_ref.name);
         let allowed = match &instance {
-            Some(entry) => is_allowed(context, &entry.object, database).await?,
+            Some(entry) => {
+                let namespace = database.namespace().unwrap_or_default();
+                permission::is_allowed(
+                    &context.client,
+                    &context.failure_log,
+                    &entry.object,
+                    &namespace,
+                )
+                .await?
+            }
             None => false,
         };
         Ok(Self {
@@ -127,65 +65,40 @@ impl<'a> Pass<'a> {
     }
 
     /// The server, if it may be used for this Database.
-    pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Obstacle> {
+    pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Blocked> {
         let name = &self.database.spec.instance_ref.name;
-        let Some(entry) = &self.instance else {
-            let mut message =
-                format!("there is no DatabaseInstance {name}, or it was not looked at yet");
-            if self.database.metadata.deletion_timestamp.is_some() {
-                let release = format!("{}={}", crate::api::RELEASE, self.database.sql_name());
-                let _ = write!(
-                    message,
-                    ": the deletion goes on when it is there; if it does not come back, set the annotation {release} to let \
-                     the object go and leave everything on the server"
-                );
-            }
-            return Err(Obstacle::stalled(DatabaseReason::InstanceNotFound, message));
-        };
-        if !self.allowed {
-            let namespace = self.namespace();
-            let message = format!(
-                "the instance {name} does not accept Databases from namespace {namespace} (its spec.allowedNamespaces): \
-                 nothing is changed on the server"
-            );
-            return Err(Obstacle::stalled(
-                DatabaseReason::NamespaceNotAllowed,
-                message,
-            ));
-        }
-        let server = match &entry.standing {
-            Standing::Usable(server) => Arc::clone(server),
-            Standing::Unusable { reason, message } => {
-                let message = format!(
-                    "instance {name} is not ready ({}): {message}",
-                    reason.as_str()
-                );
-                return Err(Obstacle::stalled(DatabaseReason::InstanceNotReady, message));
-            }
-        };
-        let claimed_on = self
-            .status()
-            .and_then(|status| status.claim.as_ref())
-            .map(|claim| claim.server_identity.as_str());
-        if claimed_on.is_some_and(|identity| identity != server.identity())
-            && !self.is_acknowledged(server.identity())
-        {
-            let identity = server.identity();
-            let message = format!(
-                "instance {name} leads to another server ({identity}) than the one that holds this database ({}): if this one \
-                 is to be used, set the annotation {}={identity} of the instance",
-                claimed_on.unwrap_or_default(),
-                crate::api::ACKNOWLEDGE_IDENTITY
-            );
-            return Err(Obstacle::stalled(DatabaseReason::ServerChanged, message));
-        }
+        let entry = resolve::find(name, self.instance.as_ref())
+            .map_err(|unusable| self.blocked(&unusable))?;
+        let claim = self.status().and_then(|status| status.claim.as_ref());
+        let holder = claim.map(|claim| claim.server_identity.as_str());
+        let server = resolve::resolve(name, entry, &self.namespace(), self.allowed, holder)
+            .map_err(|unusable| self.blocked(&unusable))?;
         Ok((Arc::clone(&entry.object), server))
     }
 
-    /// Whether somebody said that this is the server now.
-    fn is_acknowledged(&self, identity: &str) -> bool {
-        let entry = self.instance.as_ref();
-        entry.and_then(Entry::acknowledged) == Some(identity)
+    /// What a server that may not be used means for this Database.
+    fn blocked(&self, unusable: &Unusable) -> Blocked {
+        let mut message = unusable.to_string();
+        let reason = match unusable {
+            Unusable::NotFound { .. } => {
+                if self.database.metadata.deletion_timestamp.is_some() {
+                    let release = format!("{RELEASE}={}", self.database.sql_name());
+                    let _ = write!(
+                        message,
+                        ": the deletion goes on when it is there; if it does not come back, set the annotation {release} to \
+                         let the object go and leave everything on the server"
+                    );
+                }
+                DatabaseReason::InstanceNotFound
+            }
+            Unusable::NotAllowed { .. } => {
+                message.push_str(": nothing is changed on the server");
+                DatabaseReason::NamespaceNotAllowed
+            }
+            Unusable::NotReady { .. } => DatabaseReason::InstanceNotReady,
+            Unusable::Moved { .. } => DatabaseReason::ServerChanged,
+        };
+        Blocked::new(reason, message)
     }
 
     /// Whether nothing can have been made for this object anywhere: its instance does not exist, and no claim is known.
@@ -194,7 +107,7 @@ impl<'a> Pass<'a> {
         let name = &self.database.spec.instance_ref.name;
         self.instance.is_none()
             && self.status().is_none_or(|status| status.claim.is_none())
-            && matches!(self.context.instance_object(name), Ok(None))
+            && matches!(self.context.cache.instance(name), Ok(None))
     }
 
     /// For whom names are claimed.
@@ -239,7 +152,7 @@ impl<'a> Pass<'a> {
     pub fn is_asked(&self) -> bool {
         let unfinished = self
             .status()
-            .is_some_and(|status| report::is_unfinished(&status.conditions));
+            .is_some_and(|status| is_unfinished(&status.conditions));
         unfinished || self.is_changed() || self.requested(RECONCILE_REQUESTED_AT).is_some()
     }
 
@@ -247,6 +160,12 @@ impl<'a> Pass<'a> {
     pub fn is_changed(&self) -> bool {
         self.status().and_then(|status| status.observed_generation)
             != self.database.metadata.generation
+    }
+
+    /// Tells a person what was done.
+    pub async fn record_event(&self, kind: EventType, reason: &str, note: String) {
+        let events = &self.context.events;
+        events::record(events, &self.database, "Reconcile", kind, reason, note).await;
     }
 
     /// Persists a state. What was decided on an old copy of the object is refused.
@@ -278,66 +197,5 @@ impl<'a> Pass<'a> {
                 .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
         self.report(next, report).await
-    }
-}
-
-/// Whether an instance accepts a Database's namespace. Client required where it selects namespaces by label.
-pub async fn is_allowed(
-    context: &Context,
-    instance: &DatabaseInstance,
-    database: &Database,
-) -> Result<bool, Error> {
-    let name = database.namespace().unwrap_or_default();
-    let allowed = &instance.spec.allowed_namespaces;
-    let labels = if allowed.selector.is_some() {
-        let namespaces: Api<Namespace> = Api::all(context.client.clone());
-        let namespace = namespaces
-            .get_metadata_opt(&name)
-            .await
-            .map_err(Error::api("read the namespace"))?;
-        namespace
-            .map(|namespace| namespace.labels().clone())
-            .unwrap_or_default()
-    } else {
-        std::collections::BTreeMap::new()
-    };
-    Ok(allowed.allows(&name, &labels).unwrap_or_else(|error| {
-        let about = ("NamespaceSelector", String::new(), instance.name_any());
-        let why = format!("spec.allowedNamespaces cannot be read, so it allows nothing: {error}");
-        context.failure_log.failed(&about, "InvalidSelector", &why);
-        false
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_inside_a_database_does_not_point_at_its_instance() {
-        let server = "db.example:5432".to_owned();
-        let failed = |source| {
-            Obstacle::from(ServerError::Failed {
-                instance: "main".to_owned(),
-                source,
-            })
-        };
-        let read_only = ProviderError::ReadOnly { server };
-        let obstacle = failed(read_only.clone().in_database("orders"));
-        assert_eq!(obstacle.reason, DatabaseReason::DatabaseError);
-        assert!(obstacle.retry.is_some(), "it is tried again");
-        assert!(
-            obstacle.message.starts_with("database \"orders\": "),
-            "{}",
-            obstacle.message
-        );
-        assert!(!obstacle.message.contains("main"), "{}", obstacle.message);
-        let obstacle = failed(read_only);
-        assert_eq!(obstacle.reason, DatabaseReason::InstanceNotReady);
-        assert!(
-            obstacle.message.starts_with("instance main: "),
-            "{}",
-            obstacle.message
-        );
     }
 }

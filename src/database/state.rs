@@ -15,7 +15,7 @@ use crate::api::database::DeletionEffect;
     clippy::struct_excessive_bools,
     reason = "independent facts, each with its name"
 )]
-pub struct Seen {
+pub struct Facts {
     /// The object is being deleted.
     pub deleting: bool,
     /// The release annotation is there, with the right value. It counts only while the object is being deleted.
@@ -28,7 +28,7 @@ pub struct Seen {
     pub usable: bool,
     /// `spec.suspend`: neither repairs nor new backups.
     pub suspended: bool,
-    /// The backup that `status.backup` names; in `CREATED` the first in line ([`crate::backup::state::first_in_line`]).
+    /// The backup that `status.backup` names; in `CREATED` the first in line ([`crate::queue::line_of_database::first_in_line`]).
     pub backup: BackupSeen,
     /// The backup that `status.finalBackup` names: no older one is taken for it. Once its completion is noted there, it
     /// counts as completed, whatever becomes of the object.
@@ -165,49 +165,49 @@ pub const fn deletion_effect(policy: DeletionPolicy) -> DeletionEffect {
 
 /// The step that follows, if one does.
 #[must_use]
-pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
+pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
     let Some(at) = at else {
-        return if seen.deleting {
+        return if facts.deleting {
             gone(Cause::NothingBegun)
         } else {
             to(State::Creating, Cause::New)
         };
     };
-    if seen.deleting && seen.release {
+    if facts.deleting && facts.release {
         return gone(Cause::Released);
     }
     match at {
-        State::Creating => begin_deletion(seen).or_else(|| {
-            if seen.usable {
+        State::Creating => begin_deletion(facts).or_else(|| {
+            if facts.usable {
                 to(State::Created, Cause::LoginWorks)
             } else {
                 None
             }
         }),
-        State::Created => begin_deletion(seen).or_else(|| {
-            if seen.backup == BackupSeen::Waiting && !seen.suspended {
+        State::Created => begin_deletion(facts).or_else(|| {
+            if facts.backup == BackupSeen::Waiting && !facts.suspended {
                 to(State::BackupRequested, Cause::BackupWaiting)
             } else {
                 None
             }
         }),
-        State::BackupRequested => begin_deletion(seen).or_else(|| {
-            if seen.backup == BackupSeen::Waiting {
+        State::BackupRequested => begin_deletion(facts).or_else(|| {
+            if facts.backup == BackupSeen::Waiting {
                 None
             } else {
                 to(State::BackupInProgress, Cause::BackupBegun)
             }
         }),
-        State::BackupInProgress => begin_deletion(seen).or_else(|| match seen.backup {
+        State::BackupInProgress => begin_deletion(facts).or_else(|| match facts.backup {
             BackupSeen::Waiting | BackupSeen::Active => None,
             BackupSeen::Completed => to(State::BackupCompleted, Cause::BackupCompleted),
             BackupSeen::Failed | BackupSeen::None => to(State::Created, Cause::BackupFailed),
         }),
         State::BackupCompleted => {
-            begin_deletion(seen).or_else(|| to(State::Created, Cause::BackupNoted))
+            begin_deletion(facts).or_else(|| to(State::Created, Cause::BackupNoted))
         }
         State::BackupBeforeDeleteRequested => {
-            policy_change(seen).or_else(|| match (seen.final_backup, seen.database) {
+            policy_change(facts).or_else(|| match (facts.final_backup, facts.database) {
                 (BackupSeen::None | BackupSeen::Waiting, Existence::Missing) => {
                     to(State::DeletionRequested, Cause::NothingToBackUp)
                 }
@@ -221,7 +221,7 @@ pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
             })
         }
         State::BackupBeforeDeleteInProgress => {
-            policy_change(seen).or_else(|| match seen.final_backup {
+            policy_change(facts).or_else(|| match facts.final_backup {
                 BackupSeen::Waiting | BackupSeen::Active => None,
                 BackupSeen::Completed => {
                     to(State::BackupBeforeDeleteCompleted, Cause::BackupCompleted)
@@ -232,10 +232,10 @@ pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
             })
         }
         State::BackupBeforeDeleteCompleted => {
-            policy_change(seen).or_else(|| to(State::DeletionRequested, Cause::BackupNoted))
+            policy_change(facts).or_else(|| to(State::DeletionRequested, Cause::BackupNoted))
         }
         State::DeletionRequested => {
-            if lacks_final_backup(seen) {
+            if lacks_final_backup(facts) {
                 to(
                     State::BackupBeforeDeleteRequested,
                     Cause::FinalBackupMissing,
@@ -245,7 +245,7 @@ pub fn next(at: Option<State>, seen: &Seen) -> Option<Step> {
             }
         }
         State::DeletionInProgress => {
-            if seen.deleted {
+            if facts.deleted {
                 to(State::Deleted, Cause::DeletionDone)
             } else {
                 None
@@ -274,8 +274,8 @@ const fn gone(because: Cause) -> Option<Step> {
     Some(Step { to: None, because })
 }
 
-fn begin_deletion(seen: &Seen) -> Option<Step> {
-    match (seen.deleting, seen.policy) {
+fn begin_deletion(facts: &Facts) -> Option<Step> {
+    match (facts.deleting, facts.policy) {
         (false, _) => None,
         (true, DeletionPolicy::BackupBeforeDelete) => {
             to(State::BackupBeforeDeleteRequested, Cause::FinalBackupWanted)
@@ -286,8 +286,8 @@ fn begin_deletion(seen: &Seen) -> Option<Step> {
     }
 }
 
-fn policy_change(seen: &Seen) -> Option<Step> {
-    match seen.policy {
+fn policy_change(facts: &Facts) -> Option<Step> {
+    match facts.policy {
         DeletionPolicy::BackupBeforeDelete => None,
         DeletionPolicy::Retain | DeletionPolicy::Delete => {
             to(State::DeletionRequested, Cause::PolicyChanged)
@@ -296,10 +296,10 @@ fn policy_change(seen: &Seen) -> Option<Step> {
 }
 
 /// The policy is read until the deletion begins: one that wants a final backup only now gets it.
-fn lacks_final_backup(seen: &Seen) -> bool {
-    seen.policy == DeletionPolicy::BackupBeforeDelete
-        && seen.final_backup != BackupSeen::Completed
-        && seen.database != Existence::Missing
+fn lacks_final_backup(facts: &Facts) -> bool {
+    facts.policy == DeletionPolicy::BackupBeforeDelete
+        && facts.final_backup != BackupSeen::Completed
+        && facts.database != Existence::Missing
 }
 
 /// What a state asks to be done, again at each pass, until another state follows.
@@ -319,7 +319,7 @@ pub enum Act {
 
 /// What a state asks for.
 #[must_use]
-pub fn act(at: Option<State>, seen: &Seen) -> Act {
+pub fn act(at: Option<State>, facts: &Facts) -> Act {
     let Some(at) = at else {
         return Act::Watch;
     };
@@ -329,7 +329,7 @@ pub fn act(at: Option<State>, seen: &Seen) -> Act {
         | State::BackupRequested
         | State::BackupInProgress
         | State::BackupCompleted => {
-            if seen.suspended {
+            if facts.suspended {
                 Act::Watch
             } else {
                 Act::Maintain
@@ -341,7 +341,7 @@ pub fn act(at: Option<State>, seen: &Seen) -> Act {
         | State::DeletionRequested
         | State::Deleted => Act::Watch,
         // A decision that was not persisted drops nothing.
-        State::DeletionInProgress => Act::GiveUp(seen.deletion.unwrap_or(DeletionEffect::Keep)),
+        State::DeletionInProgress => Act::GiveUp(facts.deletion.unwrap_or(DeletionEffect::Keep)),
     }
 }
 

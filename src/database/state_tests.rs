@@ -21,7 +21,7 @@ const EFFECTS: [Option<DeletionEffect>; 3] =
     [None, Some(DeletionEffect::Keep), Some(DeletionEffect::Drop)];
 
 /// Everything that can be seen.
-pub fn everything() -> Vec<Seen> {
+pub fn everything() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..32_u8 {
         let bit = |n: u8| bits & (1 << n) != 0;
@@ -30,7 +30,7 @@ pub fn everything() -> Vec<Seen> {
                 for backup in BACKUPS {
                     for final_backup in BACKUPS {
                         for deletion in EFFECTS {
-                            all.push(Seen {
+                            all.push(Facts {
                                 deleting: bit(0),
                                 release: bit(1),
                                 policy,
@@ -58,19 +58,19 @@ pub fn states() -> impl Iterator<Item = Option<State>> {
 
 /// All edges that some observation leads along.
 pub fn edges() -> BTreeSet<(Option<State>, Step)> {
-    let seen = everything();
+    let facts = everything();
     states()
-        .flat_map(|at| seen.iter().filter_map(move |s| Some((at, next(at, s)?))))
+        .flat_map(|at| facts.iter().filter_map(move |s| Some((at, next(at, s)?))))
         .collect()
 }
 
 /// The states that can be reached from `from` by observations of one kind.
-fn reachable(from: Option<State>, possible: impl Fn(&Seen) -> bool) -> BTreeSet<Option<State>> {
-    let seen: Vec<Seen> = everything().into_iter().filter(|s| possible(s)).collect();
+fn reachable(from: Option<State>, possible: impl Fn(&Facts) -> bool) -> BTreeSet<Option<State>> {
+    let facts: Vec<Facts> = everything().into_iter().filter(|s| possible(s)).collect();
     let mut reached = BTreeSet::from([from]);
     let mut open = vec![from];
     while let Some(at) = open.pop() {
-        for step in seen.iter().filter_map(|s| next(at, s)) {
+        for step in facts.iter().filter_map(|s| next(at, s)) {
             if step.to.is_some() && reached.insert(step.to) {
                 open.push(step.to);
             }
@@ -181,11 +181,11 @@ fn nothing_is_deleted_that_is_not_being_deleted() {
             .all(|state| !reached.contains(&Some(*state)))
     );
     for at in states() {
-        for seen in everything().iter().filter(|s| !s.deleting) {
-            let step = next(at, seen);
+        for facts in everything().iter().filter(|s| !s.deleting) {
+            let step = next(at, facts);
             assert!(
                 at == Some(State::Deleted) || step.is_none_or(|s| s.to.is_some()),
-                "{at:?} {seen:?}"
+                "{at:?} {facts:?}"
             );
         }
     }
@@ -194,7 +194,7 @@ fn nothing_is_deleted_that_is_not_being_deleted() {
 #[test]
 fn backup_before_delete_drops_only_after_a_completed_final_backup() {
     // On any path: without one, and with a database that is not known to be missing, the drop is not reached.
-    let without = |s: &Seen| {
+    let without = |s: &Facts| {
         s.policy == DeletionPolicy::BackupBeforeDelete
             && s.final_backup != BackupSeen::Completed
             && s.database != Existence::Missing
@@ -217,28 +217,28 @@ fn backup_before_delete_drops_only_after_a_completed_final_backup() {
 
 #[test]
 fn a_running_or_failed_final_backup_is_not_taken_for_a_completed_one() {
-    for seen in everything().iter().filter(|s| {
+    for facts in everything().iter().filter(|s| {
         s.policy == DeletionPolicy::BackupBeforeDelete && s.final_backup != BackupSeen::Completed
     }) {
-        let step = next(Some(State::BackupBeforeDeleteInProgress), seen);
+        let step = next(Some(State::BackupBeforeDeleteInProgress), facts);
         assert_ne!(
             step.and_then(|s| s.to),
             Some(State::BackupBeforeDeleteCompleted),
-            "{seen:?}"
+            "{facts:?}"
         );
     }
 }
 
 #[test]
 fn an_unknown_database_is_not_a_missing_one() {
-    for seen in everything().iter().filter(|s| {
+    for facts in everything().iter().filter(|s| {
         s.policy == DeletionPolicy::BackupBeforeDelete && s.database == Existence::Unknown
     }) {
-        let step = next(Some(State::BackupBeforeDeleteRequested), seen);
+        let step = next(Some(State::BackupBeforeDeleteRequested), facts);
         assert_ne!(
             step.map(|s| s.because),
             Some(Cause::NothingToBackUp),
-            "{seen:?}"
+            "{facts:?}"
         );
     }
 }
@@ -250,13 +250,13 @@ fn retain_never_drops() {
         DeletionEffect::Keep
     );
     for at in states() {
-        for seen in &everything() {
-            let drops = act(at, seen) == Act::GiveUp(DeletionEffect::Drop);
-            let decided = seen.deletion == Some(DeletionEffect::Drop);
+        for facts in &everything() {
+            let drops = act(at, facts) == Act::GiveUp(DeletionEffect::Drop);
+            let decided = facts.deletion == Some(DeletionEffect::Drop);
             assert_eq!(
                 drops,
                 at == Some(State::DeletionInProgress) && decided,
-                "{at:?} {seen:?}"
+                "{at:?} {facts:?}"
             );
         }
     }
@@ -277,7 +277,7 @@ fn without_permission_or_consent_every_deletion_is_a_retain() {
 
 #[test]
 fn the_policy_counts_until_the_deletion_begins() {
-    let asked = |policy| Seen {
+    let asked = |policy| Facts {
         deleting: true,
         release: false,
         policy,
@@ -327,19 +327,19 @@ fn a_deletion_can_always_come_to_its_end() {
             }
         }
     }
-    for seen in &everything() {
-        assert_eq!(next(Some(State::Deleted), seen).unwrap().to, None);
+    for facts in &everything() {
+        assert_eq!(next(Some(State::Deleted), facts).unwrap().to, None);
     }
 }
 
 #[test]
 fn a_release_lets_go_from_every_state_and_only_while_deleting() {
     for at in State::ALL {
-        for seen in everything().iter().filter(|s| s.release && s.deleting) {
-            assert_eq!(next(Some(at), seen).unwrap().because, Cause::Released);
+        for facts in everything().iter().filter(|s| s.release && s.deleting) {
+            assert_eq!(next(Some(at), facts).unwrap().because, Cause::Released);
         }
-        for seen in everything().iter().filter(|s| s.release && !s.deleting) {
-            let step = next(Some(at), seen);
+        for facts in everything().iter().filter(|s| s.release && !s.deleting) {
+            let step = next(Some(at), facts);
             assert_ne!(step.map(|s| s.because), Some(Cause::Released));
         }
     }
@@ -347,32 +347,32 @@ fn a_release_lets_go_from_every_state_and_only_while_deleting() {
 
 #[test]
 fn a_suspended_database_begins_no_backup_and_is_not_repaired() {
-    for seen in everything().iter().filter(|s| s.suspended && !s.deleting) {
-        assert_eq!(next(Some(State::Created), seen), None);
-        assert_eq!(act(Some(State::Created), seen), Act::Watch);
-        assert_eq!(act(Some(State::Creating), seen), Act::Create);
+    for facts in everything().iter().filter(|s| s.suspended && !s.deleting) {
+        assert_eq!(next(Some(State::Created), facts), None);
+        assert_eq!(act(Some(State::Created), facts), Act::Watch);
+        assert_eq!(act(Some(State::Creating), facts), Act::Create);
     }
-    for seen in everything().iter().filter(|s| s.suspended && s.deleting) {
-        assert!(next(Some(State::Created), seen).is_some());
+    for facts in everything().iter().filter(|s| s.suspended && s.deleting) {
+        assert!(next(Some(State::Created), facts).is_some());
     }
 }
 
 #[test]
 fn no_two_states_follow_each_other_for_ever() {
-    // Whatever is seen, if it stays as it is the steps come to rest (or to the end).
-    for seen in &everything() {
+    // Whatever is facts, if it stays as it is the steps come to rest (or to the end).
+    for facts in &everything() {
         for from in states() {
             let mut at = from;
             let mut steps = 0;
-            while let Some(step) = next(at, seen) {
+            while let Some(step) = next(at, facts) {
                 steps += 1;
                 // A backup that waits while none is named begins, ends and begins: each time another one.
-                let backups = seen.backup != BackupSeen::None && !seen.deleting;
-                let retries = seen.final_backup == BackupSeen::Failed;
+                let backups = facts.backup != BackupSeen::None && !facts.deleting;
+                let retries = facts.final_backup == BackupSeen::Failed;
                 if step.to.is_none() || backups || retries {
                     break;
                 }
-                assert!(steps <= State::ALL.len(), "{from:?} {seen:?}");
+                assert!(steps <= State::ALL.len(), "{from:?} {facts:?}");
                 at = step.to;
             }
         }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use crate::api::destination::{
     ACCESS_KEY_ID_KEY, BackupDestination, S3, SECRET_ACCESS_KEY_KEY, SESSION_TOKEN_KEY,
 };
-use crate::error::Error;
+use crate::client::ApiError;
 use crate::store::{Keys, Store, StoreConfig, StoreError};
 
 /// How long keys are used before their Secret is read again.
@@ -22,7 +22,7 @@ const READ_AGAIN: Duration = Duration::from_secs(30);
 pub struct Destination {
     /// The store.
     pub store: Store,
-    /// What the store's certificate is checked against, in PEM; none: the well-known authorities.
+    /// What the store's certificate is checked against, in PEM; `None`: the well-known authorities.
     pub ca: Option<Vec<u8>>,
     /// The bucket, and how to write to it.
     pub s3: S3,
@@ -33,7 +33,7 @@ pub struct Destination {
 pub enum DestinationError {
     /// The API server does not say.
     #[error(transparent)]
-    Api(#[from] Error),
+    Api(#[from] ApiError),
     /// A Secret, or a key of one, is not there.
     #[error("{0}")]
     Missing(String),
@@ -103,7 +103,7 @@ impl Destinations {
     }
 
     /// Has the keys read again: the store refused them.
-    pub fn suspect(&self, instance: &str, bucket: &str) {
+    pub fn invalidate(&self, instance: &str, bucket: &str) {
         if let Some(opened) = self.lock().get_mut(&format!("{instance} {bucket}"))
             && let Some(past) = Instant::now().checked_sub(READ_AGAIN)
         {
@@ -177,7 +177,7 @@ async fn get(secrets: &Api<Secret>, name: &str, field: &str) -> Result<Secret, D
     let secret = secrets
         .get_opt(name)
         .await
-        .map_err(Error::api("read a Secret of the object store"))?;
+        .map_err(ApiError::of("read a Secret of the object store"))?;
     secret.ok_or_else(|| {
         DestinationError::Missing(format!(
             "there is no Secret {name} in the operator's namespace ({field} of the instance)"
@@ -185,7 +185,7 @@ async fn get(secrets: &Api<Secret>, name: &str, field: &str) -> Result<Secret, D
     })
 }
 
-/// A Secret's value as text, without the line's end that editors leave; none where it is missing, empty, or no text.
+/// A Secret's value as text, without the line's end that editors leave; `None` where it is missing, empty, or not text.
 fn text(secret: &Secret, key: &str) -> Option<String> {
     let value = String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok()?;
     let value = value.trim();

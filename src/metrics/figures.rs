@@ -13,7 +13,11 @@ use crate::api::{
     Backup, BackupReason, BackupState, Condition, Database, DatabaseInstance, DatabaseReason,
     DatabaseState, InstanceReason, Reason,
 };
-use crate::controller::Reconcile;
+
+/// The kinds, as metrics name them.
+const INSTANCE: &str = "DatabaseInstance";
+const DATABASE: &str = "Database";
+const BACKUP: &str = "Backup";
 
 /// The state of an object that has none yet.
 pub const NO_STATE: &str = "NONE";
@@ -93,7 +97,7 @@ impl Figures {
     fn add_instance(&mut self, instance: &DatabaseInstance) {
         let conditions = conditions(instance.status.as_ref().map(|status| &status.conditions));
         let name = instance.name_any();
-        self.add_troubles::<InstanceReason>(DatabaseInstance::KIND, &name, conditions);
+        self.add_troubles::<InstanceReason>(INSTANCE, &name, conditions);
         self.instances.insert(name, is_true(conditions, READY));
     }
 
@@ -111,7 +115,7 @@ impl Figures {
             None => home_of(backup, homes),
         };
         let conditions = conditions(status.map(|status| &status.conditions));
-        self.add_troubles::<BackupReason>(Backup::KIND, instance, conditions);
+        self.add_troubles::<BackupReason>(BACKUP, instance, conditions);
     }
 
     fn add_database(&mut self, database: &Database, failures: &Failures<'_>) {
@@ -121,7 +125,7 @@ impl Figures {
         *counted += 1;
         let status = database.status.as_ref();
         let conditions = conditions(status.map(|status| &status.conditions));
-        self.add_troubles::<DatabaseReason>(Database::KIND, instance, conditions);
+        self.add_troubles::<DatabaseReason>(DATABASE, instance, conditions);
         if final_backup_fails(database) {
             *self
                 .final_backups_failing

@@ -1,31 +1,54 @@
-//! What there is in the cluster, added up from the controllers' caches at each scrape.
+//! What there is in the cluster, as the leader shows it at each scrape.
 //!
 //! Nothing is kept between two scrapes: what is gone has no series any more. Only the leader has caches, so a process
 //! that stands by prints no sample of these.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
-use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::figures::{Figures, Trouble};
-use crate::client::lenient::Readable;
-use crate::controller::Context;
-use crate::instance::connections::Contact;
+use crate::provider::Usage;
+
+/// What there is in the cluster at a moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The objects.
+    pub figures: Figures,
+    /// The connections to each instance's server.
+    pub servers: Vec<ServerConnections>,
+    /// Each watch, and whether it fails now.
+    pub failing_watches: Vec<(&'static str, bool)>,
+    /// How many objects of each kind cannot be read.
+    pub unreadable: Vec<(&'static str, usize)>,
+}
+
+/// What one instance's connections are like at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConnections {
+    /// The instance's name.
+    pub instance: String,
+    /// Whether its server is left alone because it failed too often.
+    pub breaker_open: bool,
+    /// What this process holds open there.
+    pub usage: Usage,
+}
+
+type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// Prints what the leader has before it. Clones are one.
 #[derive(Clone, Default)]
-pub struct Objects(Arc<OnceLock<Weak<Context>>>);
+pub struct Objects(Arc<OnceLock<Source>>);
 
 impl Objects {
-    /// Looks at what this leader has from now on. A process leads once.
-    pub fn of(&self, context: &Arc<Context>) {
-        let _ = self.0.set(Arc::downgrade(context));
+    /// Asks this at each scrape from now on. A process leads once.
+    pub fn of(&self, source: impl Fn() -> Snapshot + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(source));
     }
 }
 
@@ -36,58 +59,16 @@ impl fmt::Debug for Objects {
 }
 
 impl Collector for Objects {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let context = self.0.get().and_then(Weak::upgrade);
-        let (figures, contacts, watches) = context
-            .map(|context| {
-                let contacts = context.connections.contacts();
-                (figures(&context), contacts, Watches::of(&context))
-            })
-            .unwrap_or_default();
-        print_figures(&mut encoder, &figures)?;
-        print_contacts(&mut encoder, &contacts)?;
-        print_watches(&mut encoder, &watches)
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let snapshot = self.0.get().map(|source| source()).unwrap_or_default();
+        print_snapshot(encoder, &snapshot)
     }
 }
 
-/// How the watches of each kind of objects are.
-#[derive(Debug, Default)]
-struct Watches {
-    failing: Vec<(&'static str, bool)>,
-    unreadable: Vec<(&'static str, usize)>,
-}
-
-impl Watches {
-    fn of(context: &Context) -> Self {
-        Self {
-            failing: context.health.failing_watches(),
-            unreadable: context.unreadable.counts(),
-        }
-    }
-}
-
-fn figures(context: &Context) -> Figures {
-    let (instances, databases, backups) = (
-        shown(context.instance_objects.get()),
-        shown(context.databases.get()),
-        shown(context.backups.get()),
-    );
-    Figures::of(
-        instances
-            .iter()
-            .filter_map(|guarded| guarded.0.as_ref().ok()),
-        databases
-            .iter()
-            .filter_map(|guarded| guarded.0.as_ref().ok()),
-        backups.iter().filter_map(|guarded| guarded.0.as_ref().ok()),
-    )
-}
-
-fn shown<K>(store: Option<&Store<Readable<K>>>) -> Vec<Arc<Readable<K>>>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.map(Store::state).unwrap_or_default()
+fn print_snapshot(mut encoder: DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    print_figures(&mut encoder, &snapshot.figures)?;
+    print_servers(&mut encoder, &snapshot.servers)?;
+    print_watches(&mut encoder, snapshot)
 }
 
 fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt::Result {
@@ -166,24 +147,27 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     )
 }
 
-fn print_contacts(encoder: &mut DescriptorEncoder<'_>, contacts: &[Contact]) -> fmt::Result {
+fn print_servers(
+    encoder: &mut DescriptorEncoder<'_>,
+    servers: &[ServerConnections],
+) -> fmt::Result {
     print(
         encoder,
         "breaker_open",
         "1 while an instance's server is left alone because it failed",
-        contacts.iter().map(|contact| {
-            let labels = [("database_instance", contact.instance.as_str())];
-            (labels, i64::from(contact.breaker_open))
+        servers.iter().map(|server| {
+            let labels = [("database_instance", server.instance.as_str())];
+            (labels, i64::from(server.breaker_open))
         }),
     )?;
     print(
         encoder,
         "connections",
         "Connections to an instance's server: busy, or idle and kept for later",
-        contacts.iter().flat_map(|contact| {
-            [("busy", contact.usage.busy), ("idle", contact.usage.idle)].map(|(state, count)| {
+        servers.iter().flat_map(|server| {
+            [("busy", server.usage.busy), ("idle", server.usage.idle)].map(|(state, count)| {
                 let labels = [
-                    ("database_instance", contact.instance.as_str()),
+                    ("database_instance", server.instance.as_str()),
                     ("state", state),
                 ];
                 (labels, i64::try_from(count).unwrap_or(i64::MAX))
@@ -194,21 +178,21 @@ fn print_contacts(encoder: &mut DescriptorEncoder<'_>, contacts: &[Contact]) -> 
         encoder,
         "connections_limit",
         "The most connections to an instance's server at any time: its spec.maxConnections",
-        contacts.iter().map(|contact| {
-            let labels = [("database_instance", contact.instance.as_str())];
-            let limit = i64::try_from(contact.usage.limit).unwrap_or(i64::MAX);
+        servers.iter().map(|server| {
+            let labels = [("database_instance", server.instance.as_str())];
+            let limit = i64::try_from(server.usage.limit).unwrap_or(i64::MAX);
             (labels, limit)
         }),
     )
 }
 
-fn print_watches(encoder: &mut DescriptorEncoder<'_>, watches: &Watches) -> fmt::Result {
+fn print_watches(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     print(
         encoder,
         "watch_failing",
         "1 while the objects of a kind cannot be watched: what changes is not seen",
-        watches
-            .failing
+        snapshot
+            .failing_watches
             .iter()
             .map(|(kind, failing)| ([("kind", *kind)], i64::from(*failing))),
     )?;
@@ -216,7 +200,7 @@ fn print_watches(encoder: &mut DescriptorEncoder<'_>, watches: &Watches) -> fmt:
         encoder,
         "unreadable_objects",
         "Objects that somebody wrote so that the operator cannot read them: each is left alone until it changes",
-        watches.unreadable.iter().map(|(kind, count)| {
+        snapshot.unreadable.iter().map(|(kind, count)| {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             ([("kind", *kind)], count)
         }),

@@ -5,17 +5,14 @@ use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::metrics::figures::{LastBackups, Owner};
-use crate::provider::Usage;
 
 /// What a test wants printed.
 #[derive(Debug)]
-struct Given(Figures, Vec<Contact>, Watches);
+struct Given(Snapshot);
 
 impl Collector for Given {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        print_figures(&mut encoder, &self.0)?;
-        print_contacts(&mut encoder, &self.1)?;
-        print_watches(&mut encoder, &self.2)
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        print_snapshot(encoder, &self.0)
     }
 }
 
@@ -56,7 +53,7 @@ pub(in crate::metrics) fn everything() -> String {
         ]
         .into(),
     };
-    let contact = Contact {
+    let servers = vec![ServerConnections {
         instance: "main".to_owned(),
         breaker_open: true,
         usage: Usage {
@@ -64,12 +61,13 @@ pub(in crate::metrics) fn everything() -> String {
             idle: 2,
             limit: 4,
         },
-    };
-    let watches = Watches {
-        failing: vec![("Job", true), ("Pod", false)],
+    }];
+    text(Given(Snapshot {
+        figures,
+        servers,
+        failing_watches: vec![("Job", true), ("Pod", false)],
         unreadable: vec![("Database", 2)],
-    };
-    text(Given(figures, vec![contact], watches))
+    }))
 }
 
 #[test]

@@ -5,7 +5,10 @@
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `line.rs` | the order of those who wait (pure) |
+//! | `line_of_database.rs` | which backup of one Database is next (pure) |
+//! | `slots.rs` | how many backups may run, and which of them have a slot |
+//! | `slot_order.rs` | which waiting backup gets the next slot (pure) |
+//! | `line.rs` | the order of those who wait for a connection (pure) |
 //! | `order.rs` | which object may be worked on now (pure) |
 //! | `turns.rs` | the places of one kind's passes, given back by themselves |
 //! | `suspects.rs` | whose passes held a place for long lately |
@@ -15,7 +18,10 @@
 pub mod caller;
 pub mod keyed;
 pub mod line;
+pub mod line_of_database;
 mod order;
+pub mod slot_order;
+pub mod slots;
 pub mod suspects;
 pub mod turns;
 
@@ -26,6 +32,8 @@ use turns::Turns;
 
 /// The queues of this process.
 pub struct Queues {
+    /// How many objects of one kind are worked on at a time.
+    pub concurrency: u16,
     /// Passes over Databases.
     pub databases: Turns,
     /// Passes over Backups.
@@ -40,6 +48,7 @@ impl Queues {
     pub fn new(concurrency: u16) -> Self {
         let suspects = Arc::new(Suspects::default());
         Self {
+            concurrency,
             databases: Turns::new(concurrency, Arc::clone(&suspects)),
             backups: Turns::new(concurrency, Arc::clone(&suspects)),
             suspects,

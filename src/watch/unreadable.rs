@@ -13,7 +13,6 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 
 use crate::client::lenient::Readable;
-use crate::context::Context;
 use crate::telemetry::events::Events;
 
 /// How many objects of a namespace are named in [`PERIOD`].
@@ -160,10 +159,10 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub fn of(context: &Context) -> Self {
+    pub fn new(known: UnreadableObjects, events: Events) -> Self {
         Self {
-            known: context.unreadable.clone(),
-            events: Some(context.events.clone()),
+            known,
+            events: Some(events),
         }
     }
 

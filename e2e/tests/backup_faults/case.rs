@@ -201,7 +201,7 @@ impl Case<'_> {
     pub async fn job(&self, backup: &Backup) -> Option<Job> {
         let bed = self.ground.bed;
         let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.namespace);
-        let name = db_operator::backup::job::name(backup);
+        let name = db_operator::job::name(backup);
         jobs.get_opt(&name).await.unwrap()
     }
 

@@ -84,7 +84,7 @@ async fn without_secret(ground: &Ground<'_>) {
     running(&case, &backup).await;
     let bed = case.ground.bed;
     let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), &bed.namespace);
-    let name = db_operator::backup::job::name(&case.read(&backup).await);
+    let name = db_operator::job::name(&case.read(&backup).await);
     let secret = secrets.get(&name).await.unwrap();
     assert_eq!(secret.labels()[BACKUP_LABEL], backup);
     secrets

@@ -59,7 +59,7 @@ impl Store {
             return wrong(format!("{} uploads are open; {text}", open.len()));
         }
         let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.name);
-        let name = db_operator::backup::job::name(backup);
+        let name = db_operator::job::name(backup);
         eventually("its Job is over", TIDY, async || {
             let job = jobs.get_opt(&name).await;
             let job = job.map_err(Error::trial("read the Job"))?;

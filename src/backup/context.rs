@@ -1,0 +1,60 @@
+//! What every pass over a Backup has at hand.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::revisit::Memory;
+use crate::controller;
+use crate::job::image::OwnImage;
+use crate::job::signed_parts::Windows;
+use crate::job::watch::Work;
+use crate::queue::slots::{Limits, Slots};
+
+/// What every pass over a Backup has at hand: what all passes have, and what only these need.
+pub struct Context {
+    shared: Arc<controller::Context>,
+    /// How many backups may run at a time.
+    pub limits: Limits,
+    /// How long a finished Job is kept for its log, in seconds.
+    pub keep_seconds: u32,
+    /// The operator's own image.
+    pub image: OwnImage,
+    /// The slots that were given away.
+    pub slots: Slots,
+    /// What is remembered of each Backup.
+    pub memory: Memory,
+    /// The signed requests that were handed out.
+    pub windows: Windows,
+    /// The Jobs and their pods.
+    pub work: Arc<Work>,
+}
+
+impl Context {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(
+        shared: Arc<controller::Context>,
+        limits: Limits,
+        keep_seconds: u32,
+        image: OwnImage,
+    ) -> Self {
+        Self {
+            shared,
+            limits,
+            keep_seconds,
+            image,
+            slots: Slots::default(),
+            memory: Memory::default(),
+            windows: Windows::default(),
+            work: Arc::default(),
+        }
+    }
+}
+
+impl Deref for Context {
+    type Target = controller::Context;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
+}

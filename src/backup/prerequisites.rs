@@ -1,0 +1,288 @@
+//! All that a backup needs from outside before it begins, or what is in the way: looked at before its turn is taken, so
+//! that what an instance lacks costs no backup, and again when it starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt};
+
+use super::blocked::Blocked;
+use super::database_ref::{self, BackupKind};
+use super::pass::Pass;
+use super::plan::Plan;
+use crate::agent::protocol::task::{Flavour, Source, Task, signed_within};
+use crate::api::backup::Source as SourceStatus;
+use crate::api::backup::Upload;
+use crate::api::references::ConfigMapKeyRef;
+use crate::api::{Backup, BackupReason, Database, DatabaseInstance};
+use crate::blocking::compute;
+use crate::controller::Error;
+use crate::instance::destination::Destination;
+use crate::job::time_limit::TimeLimits;
+use crate::job::{self, JobError, Order};
+use crate::provider::{self, Names};
+use crate::server::{Server, names, permission, resolve};
+use crate::store;
+
+/// What the dump tool may need, in bytes: it holds single rows, and the catalog of a large schema.
+const TOOL_MEMORY: u64 = 256 * 1024 * 1024;
+/// Parts that are uploaded at the same time.
+const UPLOADS: u32 = 4;
+/// Of zstd: a lower one is no faster and stores a quarter more, a higher one is slower and hardly stores less
+/// (doc/figures.md).
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// All that a backup needs from outside.
+pub struct Prerequisites {
+    /// What is backed up.
+    pub database: Database,
+    /// Its SQL names.
+    pub names: Names,
+    /// The server that it is on.
+    pub server: Arc<Server>,
+    /// Where it goes.
+    pub destination: Destination,
+    kind: BackupKind,
+    instance: Arc<DatabaseInstance>,
+    template: Option<String>,
+    operator_image: String,
+}
+
+/// Gathers all that a backup of this Database needs, or says what is missing. Client required.
+pub async fn gather(
+    pass: &Pass<'_>,
+    database: Database,
+    kind: BackupKind,
+) -> Result<Arc<Prerequisites>, Blocked> {
+    let context = pass.context;
+    let name = database.spec.instance_ref.name.clone();
+    let entry = context.instances.get(&name);
+    let entry = resolve::find(&name, entry.as_ref())?;
+    let namespace = database.namespace().unwrap_or_default();
+    let allowed = permission::is_allowed(
+        &context.client,
+        &context.failure_log,
+        &entry.object,
+        &namespace,
+    )
+    .await?;
+    let claim = database.status.as_ref().and_then(|s| s.claim.as_ref());
+    let holder = claim.map(|claim| claim.server_identity.as_str());
+    let server = resolve::resolve(&name, entry, &namespace, allowed, holder)?;
+    let Some(settings) = &entry.object.spec.backup else {
+        let message = format!(
+            "the instance {name} has no spec.backup: the platform team says there where backups go"
+        );
+        return Err(Blocked::new(BackupReason::NoDestination, message));
+    };
+    let destination = context
+        .destinations
+        .open(&context.client, &context.namespace, &name, settings)
+        .await?;
+    let reference = settings
+        .job
+        .as_ref()
+        .and_then(|job| job.template_ref.as_ref());
+    let template = match reference {
+        Some(reference) => Some(read_template(pass, reference).await?),
+        None => None,
+    };
+    let operator_image = context
+        .image
+        .get(&context.client, &context.namespace)
+        .await?
+        .ok_or_else(|| {
+            let message = "the operator does not know its own image: it does not run in a pod, so start it with --image";
+            Blocked::new(BackupReason::JobRefused, message)
+        })?;
+    let names = names(&database)
+        .map_err(|error| Blocked::new(BackupReason::DumpFailed, error.to_string()))?;
+    let prerequisites = Arc::new(Prerequisites {
+        database,
+        names,
+        server,
+        destination,
+        kind,
+        instance: Arc::clone(&entry.object),
+        template,
+        operator_image,
+    });
+    // A template that is broken is known before anything is begun.
+    prerequisites.job(pass, TOOL_MEMORY).await?;
+    Ok(prerequisites)
+}
+
+async fn read_template(pass: &Pass<'_>, reference: &ConfigMapKeyRef) -> Result<String, Blocked> {
+    let namespace = &pass.context.namespace;
+    let maps: Api<ConfigMap> = Api::namespaced(pass.context.client.clone(), namespace);
+    let map = maps
+        .get_opt(&reference.name)
+        .await
+        .map_err(Error::api("read the template of the Job"))?;
+    let text = map.and_then(|map| map.data?.remove(&reference.key));
+    text.ok_or_else(|| {
+        let message = format!(
+            "there is no ConfigMap {} with the key {} in namespace {namespace} (spec.backup.job.templateRef of the instance)",
+            reference.name, reference.key
+        );
+        Blocked::new(BackupReason::InvalidTemplate, message)
+    })
+}
+
+impl Prerequisites {
+    /// Which dump tool.
+    pub fn flavour(&self) -> Flavour {
+        match self.server.flavour() {
+            provider::Flavour::Postgresql => Flavour::Postgresql,
+            provider::Flavour::Mysql => Flavour::Mysql,
+            provider::Flavour::Mariadb => Flavour::Mariadb,
+        }
+    }
+
+    /// Where a backup that begins now goes.
+    pub fn upload(&self, pass: &Pass<'_>, started: Timestamp) -> Upload {
+        let s3 = &self.destination.s3;
+        let key = store::key(
+            s3.prefix.as_deref(),
+            &pass.context.cluster_id,
+            &self.database.namespace().unwrap_or_default(),
+            &self.database.name_any(),
+            started,
+            &pass.backup.name_any(),
+            &pass.uid(),
+            self.flavour(),
+        );
+        Upload {
+            bucket: s3.bucket.clone(),
+            key,
+            upload_id: None,
+            job_name: None,
+            job_uid: None,
+            parts: None,
+            parts_digest: None,
+        }
+    }
+
+    /// What is backed up, for the status.
+    pub fn source(&self) -> SourceStatus {
+        let kind = match self.flavour() {
+            Flavour::Postgresql => "PostgreSQL",
+            Flavour::Mysql => "MySQL",
+            Flavour::Mariadb => "MariaDB",
+        };
+        SourceStatus {
+            instance: self.instance.name_any(),
+            database: self.names.database.to_string(),
+            server_version: format!("{kind} {}", self.server.version().full),
+            database_uid: self.database.uid().unwrap_or_default(),
+        }
+    }
+
+    /// What object metadata tells of it.
+    pub fn metadata(&self, pass: &Pass<'_>) -> BTreeMap<String, String> {
+        let pairs = [
+            (store::UID_METADATA, pass.uid()),
+            (
+                "backup",
+                format!("{}/{}", pass.namespace(), pass.backup.name_any()),
+            ),
+            ("database", self.names.database.to_string()),
+        ];
+        // A header holds no more than visible ASCII.
+        pairs
+            .into_iter()
+            .filter(|(_, value)| value.chars().all(|c| c.is_ascii_graphic()))
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    }
+
+    /// What the pod is asked to do.
+    pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Task {
+        let spec = &self.instance.spec;
+        let stall = self.limits(&pass.backup).stall.time;
+        let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
+        Task {
+            source: Source {
+                flavour: self.flavour(),
+                series: self.server.version().series.clone(),
+                server_version: self.server.version().full.clone(),
+                host: spec.host.clone(),
+                port: self.port(),
+                tls: spec.tls.mode.as_str().to_owned(),
+                database: self.names.database.to_string(),
+            },
+            destination: pass.status().destination.unwrap_or_default(),
+            estimated_bytes: plan.dumped,
+            part_sizes: plan.schedule.clone(),
+            uploads: UPLOADS,
+            compression_level: COMPRESSION_LEVEL,
+            stall_seconds: seconds(stall),
+            sign_seconds: seconds(signed_within(stall)),
+        }
+    }
+
+    /// Memory that the pod needs with these parts, in bytes.
+    pub fn memory(plan: &Plan) -> u64 {
+        TOOL_MEMORY + plan.schedule.memory(UPLOADS)
+    }
+
+    /// The Job. Its template is somebody else's, and may be long.
+    pub async fn job(self: &Arc<Self>, pass: &Pass<'_>, memory_bytes: u64) -> Result<Job, Blocked> {
+        let (prerequisites, backup) = (Arc::clone(self), pass.backup.clone());
+        let keep_seconds = pass.context.keep_seconds;
+        compute(move || prerequisites.build(&backup, memory_bytes, keep_seconds))
+            .await
+            .map_err(|error| Blocked::new(BackupReason::InvalidTemplate, error.to_string()))
+    }
+
+    fn build(
+        &self,
+        backup: &Backup,
+        memory_bytes: u64,
+        keep_seconds: u32,
+    ) -> Result<Job, JobError> {
+        let spec = &self.instance.spec;
+        let image = spec
+            .backup
+            .as_ref()
+            .and_then(|backup| backup.job.as_ref())
+            .and_then(|job| job.image.as_deref());
+        let version = self.server.version();
+        let order = Order {
+            backup,
+            database_name: self.names.database.as_str(),
+            user: self.names.role.as_str(),
+            flavour: self.flavour(),
+            series: &version.series,
+            server_version: &version.full,
+            host: &spec.host,
+            port: self.port(),
+            tls: spec.tls.mode.as_str(),
+            destination: backup
+                .status
+                .as_ref()
+                .and_then(|status| status.destination.as_deref())
+                .unwrap_or_default(),
+            image,
+            operator_image: &self.operator_image,
+            credentials_secret: &database_ref::credentials(backup, self.kind),
+            limits: self.limits(backup),
+            memory_bytes,
+            keep_seconds,
+            template: self.template.as_deref(),
+        };
+        job::build(&order)
+    }
+
+    /// Of the instance that was looked at: before the beginning no status names one.
+    fn limits(&self, backup: &Backup) -> TimeLimits {
+        TimeLimits::of(backup, self.instance.spec.backup.as_ref())
+    }
+
+    fn port(&self) -> u16 {
+        u16::try_from(self.instance.spec.effective_port()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,82 @@
+//! What the controllers of all kinds do. A kind says what one reconcile does; this says when, how many at a time, and what
+//! follows from a failure.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `run.rs` | runs the controller of a kind |
+//! | `fairness.rs` | whose turn it is among the namespaces |
+//! | `context.rs`, `cache.rs` | what every reconcile has at hand; the objects of all kinds |
+//! | `trigger.rs` | wakes the controllers of the kinds |
+//! | `error.rs`, `blocked.rs` | how a reconcile fails; why a pass could not do what it was about |
+//! | `status.rs`, `finalizer.rs`, `events.rs` | how a status, a finalizer and an Event are written |
+//! | `watchdog.rs` | how long a reconcile holds a thread |
+
+mod blocked;
+pub mod cache;
+mod context;
+pub mod error;
+pub mod events;
+mod fairness;
+pub mod finalizer;
+mod run;
+pub mod status;
+pub mod trigger;
+pub mod watchdog;
+
+use std::fmt::Debug;
+use std::ops::Deref;
+
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::backoff::Key;
+use crate::queue::Queues;
+use crate::queue::turns::{Turns, Want};
+pub use blocked::Blocked;
+pub use context::Context;
+pub use error::Error;
+pub use run::{run, watching};
+
+/// A kind that has a controller.
+pub trait Reconcile:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// The kind, as metrics and logs name it.
+    const KIND: &'static str;
+
+    /// What its reconciles have at hand: what all have, and what only this kind needs.
+    type Context: Deref<Target = Context> + Send + Sync + 'static;
+
+    /// When an object is to be looked at, if not now. Asked first; what it answers is no success, so that the failures
+    /// before it still count.
+    fn not_yet(&self, _context: &Self::Context) -> Option<Action> {
+        None
+    }
+
+    /// Where passes wait for their turn; `None` for a kind that namespaces do not share.
+    #[must_use]
+    fn turns(_queues: &Queues) -> Option<&Turns> {
+        None
+    }
+
+    /// For whom a pass over this object is.
+    fn want(&self, _context: &Self::Context) -> Want {
+        Want::default()
+    }
+
+    /// Brings the world one step closer to what this object says.
+    fn reconcile(
+        &self,
+        context: &Self::Context,
+    ) -> impl Future<Output = Result<Action, Error>> + Send;
+}
+
+/// Under which key failures of an object are counted.
+pub fn key<K: Reconcile>(object: &impl ResourceExt) -> Key {
+    (
+        K::KIND,
+        object.namespace().unwrap_or_default(),
+        object.name_any(),
+    )
+}

@@ -1,0 +1,33 @@
+//! What every pass over a Database has at hand.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::revisit::Memory;
+use crate::controller;
+
+/// What every pass over a Database has at hand: what all passes have, and what only these need.
+pub struct Context {
+    shared: Arc<controller::Context>,
+    /// What is remembered of each Database.
+    pub memory: Memory,
+}
+
+impl Context {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(shared: Arc<controller::Context>) -> Self {
+        Self {
+            shared,
+            memory: Memory::default(),
+        }
+    }
+}
+
+impl Deref for Context {
+    type Target = controller::Context;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
+}

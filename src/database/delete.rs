@@ -1,0 +1,261 @@
+//! Act `GiveUp`: release the claim, and keep or drop the database and its user.
+
+use kube::runtime::events::EventType;
+
+use super::blocked::Blocked;
+use super::pass::Pass;
+use crate::api::DatabaseReason;
+use crate::api::database::DeletionEffect;
+use crate::controller::Error;
+use crate::provider::{Claim, Names, Observed, Origin, ProviderError, Removal, Removed};
+use crate::server::resolve::{self, Unusable};
+use crate::server::{Server, ServerError, names};
+
+/// Does what was decided about the deletion. Succeeds when it is done, also if it was done before.
+pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
+    let Ok(names) = names(&pass.database) else {
+        // Nothing was ever made under a name that is none.
+        return Ok(());
+    };
+    if pass.made_nothing() {
+        let instance = &pass.database.spec.instance_ref.name;
+        let note = format!("there is no DatabaseInstance {instance}, and nothing was made on one");
+        pass.record_event(EventType::Normal, "NothingDropped", note)
+            .await;
+        return Ok(());
+    }
+    // A namespace that lost its permission changes nothing on the server any more, whatever was decided before.
+    let forbidden = pass.instance.is_some() && !pass.allowed;
+    match effect {
+        DeletionEffect::Drop if !forbidden => drop(pass, &names).await,
+        DeletionEffect::Keep | DeletionEffect::Drop => keep(pass, &names).await,
+    }
+}
+
+/// `Retain` waits for no server: what is kept is found again by its claim, released or not.
+async fn keep(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
+    let unreleased = match usable(pass) {
+        Ok(server) => match release(pass, server, names).await {
+            Ok(()) => None,
+            Err(error) if error.provider().is_some_and(ProviderError::ends_process) => {
+                return Err(error.into());
+            }
+            Err(error) => Some(error.to_string()),
+        },
+        Err(unusable) => Some(unusable.to_string()),
+    };
+    let kind = if unreleased.is_some() {
+        EventType::Warning
+    } else {
+        EventType::Normal
+    };
+    pass.record_event(kind, "Kept", kept(names, unreleased.as_deref()))
+        .await;
+    Ok(())
+}
+
+/// The server of a Database, allowed or not; or why there is none.
+fn usable<'a>(pass: &'a Pass<'_>) -> Result<&'a Server, Unusable> {
+    let name = &pass.database.spec.instance_ref.name;
+    let entry = resolve::find(name, pass.instance.as_ref())?;
+    Ok(resolve::usable(name, entry)?)
+}
+
+/// Marks the claim as released, so that the names can be adopted. A claim of nothing goes. Server required.
+async fn release(pass: &Pass<'_>, server: &Server, names: &Names) -> Result<(), ServerError> {
+    let observed = server.observe(names, None).await?;
+    let Some(claim) = own(pass, names, &observed).filter(|claim| !claim.released) else {
+        return Ok(());
+    };
+    if claim.is_of_nothing(&observed) {
+        return forget(server, claim).await;
+    }
+    let released = Claim {
+        released: true,
+        ..claim.clone()
+    };
+    server
+        .ask("release", |provider| {
+            provider.write_claim(&released, Some(claim))
+        })
+        .await
+}
+
+/// What is kept, and what to do about a claim that could not be marked as released.
+fn kept(names: &Names, unreleased: Option<&str>) -> String {
+    let Names { database, role } = names;
+    let kept = format!("database {database} and user {role} are kept on the server");
+    match unreleased {
+        None => kept,
+        Some(why) => format!(
+            "{kept}, but their claim could not be released, and no other Database can have these names: make this object \
+             again, and delete it while the server can be reached ({why})"
+        ),
+    }
+}
+
+/// Drops what the claim says is ours to drop, and then the claim.
+async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
+    let (instance, server) = pass.server()?;
+    let observed = server.observe(names, None).await?;
+    let Some(claim) = own(pass, names, &observed) else {
+        // Somebody else's, nobody's, or gone already: in each case there is nothing for us to drop.
+        let note = format!(
+            "no claim of this object on database {}: nothing was dropped",
+            names.database
+        );
+        pass.record_event(EventType::Normal, "NothingDropped", note)
+            .await;
+        return Ok(());
+    };
+    // The list is read again: who took an entry away does not want that dropped any more.
+    let listed = instance
+        .spec
+        .adoptable(
+            names.database.as_str(),
+            names.role.as_str(),
+            &pass.namespace(),
+        )
+        .is_some_and(|entry| entry.drop);
+    let removal = Claim {
+        drop_adopted: claim.drop_adopted && listed,
+        ..claim.clone()
+    }
+    .removal(&observed);
+    if let Some(left) = remove(&server, &removal).await? {
+        // Kept as released, so that nobody is given the name of a user on which others have hung something. Of the
+        // database nothing is left: it is made anew where the object comes back.
+        let database = if removal.database {
+            Origin::Creating
+        } else {
+            claim.database
+        };
+        let released = Claim {
+            database,
+            released: true,
+            ..claim.clone()
+        };
+        server
+            .ask("release", |provider| {
+                provider.write_claim(&released, Some(claim))
+            })
+            .await?;
+        pass.record_event(EventType::Warning, "LeftOver", left)
+            .await;
+        return Ok(());
+    }
+    forget(&server, claim).await?;
+    pass.record_event(EventType::Normal, "Dropped", dropped(claim, &removal))
+        .await;
+    Ok(())
+}
+
+/// Takes a claim away that nothing is left of.
+pub async fn forget(server: &Server, claim: &Claim) -> Result<(), ServerError> {
+    server
+        .ask("forget", |provider| provider.forget_claim(claim))
+        .await
+}
+
+/// What was left over, if anything was.
+async fn remove(server: &Server, removal: &Removal) -> Result<Option<String>, Blocked> {
+    match server
+        .ask("remove", |provider| provider.remove(removal))
+        .await?
+    {
+        Removed::Done => Ok(None),
+        Removed::LeftOver(what) => Ok(Some(what)),
+        Removed::Blocked(what) => Err(Blocked::retried(
+            DatabaseReason::DeletionBlocked,
+            what.clone(),
+            Error::Blocked { what },
+        )),
+    }
+}
+
+fn dropped(claim: &Claim, removal: &Removal) -> String {
+    let Names { database, role } = &removal.names;
+    let why = |origin| match origin {
+        Origin::Adopted => "was adopted",
+        Origin::Creating | Origin::Created => "was made by somebody else",
+    };
+    match (removal.database, removal.role) {
+        (true, true) => format!("database {database} and user {role} were dropped"),
+        (true, false) => format!(
+            "database {database} was dropped; user {role} {} and is kept",
+            why(claim.role)
+        ),
+        (false, true) => format!("user {role} was dropped; database {database} was never made"),
+        // A user stays where its database stays.
+        (false, false) => format!(
+            "database {database} {}; it and its user {role} are kept",
+            why(claim.database)
+        ),
+    }
+}
+
+/// The claim of this object on these names.
+pub fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option<&'a Claim> {
+    let claimant = pass.claimant();
+    observed
+        .claims
+        .iter()
+        .find(|claim| claim.claimant == claimant && claim.names == *names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::SqlName;
+
+    #[test]
+    fn what_was_not_dropped_is_said_with_its_reason() {
+        let names = Names {
+            database: SqlName::new("orders").unwrap(),
+            role: SqlName::new("owner").unwrap(),
+        };
+        let claim = |database, role| Claim {
+            names: names.clone(),
+            claimant: crate::provider::Claimant {
+                cluster_id: "c".into(),
+                namespace: "n".into(),
+                name: "o".into(),
+            },
+            uid: String::new(),
+            database,
+            role,
+            drop_adopted: false,
+            released: false,
+        };
+        let said = |origins: (Origin, Origin), database, role| {
+            let removal = Removal {
+                names: names.clone(),
+                database,
+                role,
+            };
+            dropped(&claim(origins.0, origins.1), &removal)
+        };
+        let made = (Origin::Created, Origin::Created);
+        assert!(said(made, true, true).ends_with("were dropped"));
+        assert!(said(made, true, false).contains("user owner was made by somebody else"));
+        assert!(said(made, false, false).contains("database orders was made by somebody else"));
+        let adopted = (Origin::Adopted, Origin::Adopted);
+        assert!(said(adopted, false, false).contains("database orders was adopted"));
+        let unmade = (Origin::Creating, Origin::Created);
+        assert!(said(unmade, false, true).contains("never made"));
+    }
+
+    #[test]
+    fn a_claim_that_could_not_be_released_is_said_with_what_to_do() {
+        let names = Names {
+            database: SqlName::new("orders").unwrap(),
+            role: SqlName::new("owner").unwrap(),
+        };
+        let note = kept(&names, Some("it does not answer"));
+        assert!(
+            note.starts_with(&kept(&names, None)) && note.contains("it does not answer"),
+            "{note}"
+        );
+        assert!(note.contains("make this object again"), "{note}");
+    }
+}

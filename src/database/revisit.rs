@@ -1,0 +1,399 @@
+//! What this process remembers of each Database between its passes, so that an unchanged one costs nothing.
+//!
+//! Nothing here is needed for correctness: a process that starts with an empty memory looks at everything once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+
+use super::allowance::Allowance;
+use super::backups::{Digest, Told};
+use crate::api::{Database, RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE};
+use crate::controller::finalizer;
+use crate::server::Server;
+use crate::server::registry::{Availability, Entry};
+
+/// The annotations that ask for something.
+const REQUESTS: [&str; 3] = [RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE];
+
+/// Every Database that was looked at, by its UID.
+#[derive(Default)]
+pub struct Memory {
+    passes: Mutex<HashMap<String, Remembered>>,
+    /// How often somebody had each looked at: a wish that comes during a pass is for the next.
+    invalidations: Mutex<HashMap<String, u64>>,
+    /// Those that were let go, and when: a watch is behind, and still shows them for a moment.
+    gone: Mutex<HashMap<String, Instant>>,
+    /// What the Backups of each were last told, where that is more than nothing.
+    told: Mutex<HashMap<String, Told>>,
+}
+
+/// How far a watch may be behind.
+const BEHIND: Duration = Duration::from_secs(10);
+
+/// What the last pass over a Database was about, and when the next is due.
+#[derive(Clone)]
+struct Remembered {
+    about: About,
+    settled: Instant,
+    due: Instant,
+    deep_due: Instant,
+    /// It waited for somebody's lock, and is not looked at again before this, whatever is asked for but a deletion.
+    deaf_until: Instant,
+    allowance: Allowance,
+}
+
+/// How a pass ended, as far as it is remembered.
+pub struct Note {
+    /// What it was about.
+    pub about: About,
+    /// When it began, as [`Memory::invalidations`] counts: it is due again at once if that has moved.
+    pub invalidations: u64,
+    /// How long nothing has to be done, if nothing changes.
+    pub rest: Duration,
+    /// When what lives inside the database is to be looked at next, if that was done now.
+    pub deep_due: Option<Instant>,
+    /// The same, where it was never done.
+    pub first_deep: Instant,
+    /// The server was looked at or changed for this Database alone. Otherwise an older view of it is still good.
+    pub anew: bool,
+    /// The oldest view that is good for a Database that this process changed nothing of yet.
+    pub oldest: Instant,
+    /// It waited for somebody's lock: for how long nothing is done, whatever is asked for.
+    pub deaf: Duration,
+}
+
+/// Everything from outside that a pass depends on and that announces its changes.
+#[derive(Clone)]
+pub struct About {
+    generation: Option<i64>,
+    deleting: bool,
+    finalizer_lost: bool,
+    requests: Vec<Option<String>>,
+    instance: Option<i64>,
+    acknowledged: Option<String>,
+    server: Option<Arc<Server>>,
+    backups: Digest,
+}
+
+impl PartialEq for About {
+    fn eq(&self, other: &Self) -> bool {
+        let same_server = match (&self.server, &other.server) {
+            (None, None) => true,
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_server
+            && self.generation == other.generation
+            && self.deleting == other.deleting
+            && self.finalizer_lost == other.finalizer_lost
+            && self.requests == other.requests
+            && self.instance == other.instance
+            && self.acknowledged == other.acknowledged
+            && self.backups == other.backups
+    }
+}
+
+impl About {
+    /// Whether what is different in `other` is something that was asked for of this object. A deletion is asked for once.
+    fn is_asked_for(&self, other: &Self) -> bool {
+        self.deleting == other.deleting
+            && (self.generation != other.generation || self.requests != other.requests)
+    }
+
+    /// What a pass over this Database would be about now.
+    #[must_use]
+    pub fn of(database: &Database, instance: Option<&Entry>, backups: Digest) -> Self {
+        Self {
+            generation: database.metadata.generation,
+            deleting: database.metadata.deletion_timestamp.is_some(),
+            finalizer_lost: finalizer::is_lost(&database.metadata, database.state().is_some()),
+            requests: REQUESTS
+                .iter()
+                .map(|key| database.annotations().get(*key).cloned())
+                .collect(),
+            instance: instance.and_then(|entry| entry.object.metadata.generation),
+            acknowledged: instance.and_then(|entry| entry.acknowledged().map(str::to_owned)),
+            server: instance.and_then(|entry| match &entry.availability {
+                Availability::Usable(server) => Some(Arc::clone(server)),
+                Availability::Unusable { .. } => None,
+            }),
+            backups,
+        }
+    }
+}
+
+impl Memory {
+    /// How long nothing is done about a Database, if that is so.
+    #[must_use]
+    pub fn rest(&self, uid: &str, about: &About, now: Instant) -> Option<Duration> {
+        let passes = self.lock();
+        let known = passes.get(uid)?;
+        let rest = if known.about == *about {
+            known.due.saturating_duration_since(now)
+        } else if known.about.is_asked_for(about) {
+            known.allowance.wait(now)
+        } else {
+            Duration::ZERO
+        };
+        Some(rest).filter(|rest| !rest.is_zero())
+    }
+
+    /// How long nothing is done about a Database that waited for somebody's lock, whatever is asked for but a deletion.
+    /// What is asked for meanwhile is done then.
+    #[must_use]
+    pub fn deaf(&self, uid: &str, deleting: bool, now: Instant) -> Option<Duration> {
+        let passes = self.lock();
+        let known = passes
+            .get(uid)
+            .filter(|known| known.about.deleting == deleting)?;
+        Some(known.deaf_until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
+    /// When its server was last changed or looked at for a Database. A view of the server must not be older.
+    #[must_use]
+    pub fn settled(&self, uid: &str) -> Option<Instant> {
+        self.lock().get(uid).map(|known| known.settled)
+    }
+
+    /// Whether what lives inside the database, and its password, are to be checked; the first time within `period`.
+    #[must_use]
+    pub fn is_deep_due(&self, uid: &str, now: Instant) -> bool {
+        self.lock()
+            .get(uid)
+            .is_some_and(|known| now >= known.deep_due)
+    }
+
+    /// How often somebody had a Database looked at. To be read before a pass looks at anything.
+    #[must_use]
+    pub fn invalidations(&self, uid: &str) -> u64 {
+        let invalidations = locked(&self.invalidations);
+        invalidations.get(uid).copied().unwrap_or_default()
+    }
+
+    /// Notes a pass that ended `now`.
+    pub fn note(&self, uid: &str, note: Note, now: Instant) {
+        let suspected = self.invalidations(uid) != note.invalidations;
+        let mut passes = self.lock();
+        let before = passes.get(uid);
+        let settled = if note.anew {
+            now
+        } else {
+            before.map_or(note.oldest, |known| known.settled)
+        };
+        let deep_due = note
+            .deep_due
+            .or_else(|| before.map(|known| known.deep_due))
+            .unwrap_or(note.first_deep);
+        let allowance = match before {
+            None => Allowance::new(now).used(now),
+            Some(known) if known.about.is_asked_for(&note.about) => known.allowance.used(now),
+            Some(known) => known.allowance,
+        };
+        passes.insert(
+            uid.to_owned(),
+            Remembered {
+                about: note.about,
+                settled,
+                due: if suspected { now } else { now + note.rest },
+                deep_due,
+                deaf_until: now + note.deaf,
+                allowance,
+            },
+        );
+    }
+
+    /// Makes a Database due at once, also one that a pass is looking at in this moment.
+    pub fn invalidate(&self, uid: &str) {
+        let mut invalidations = locked(&self.invalidations);
+        let count = invalidations.entry(uid.to_owned()).or_default();
+        *count = count.wrapping_add(1);
+        drop(invalidations);
+        if let Some(known) = self.lock().get_mut(uid) {
+            known.due = Instant::now();
+        }
+    }
+
+    /// Forgets a Database that was let go, but for that.
+    pub fn let_go(&self, uid: &str, now: Instant) {
+        self.lock().remove(uid);
+        locked(&self.invalidations).remove(uid);
+        locked(&self.told).remove(uid);
+        let mut gone = locked(&self.gone);
+        gone.retain(|_, since| now.saturating_duration_since(*since) < BEHIND);
+        gone.insert(uid.to_owned(), now);
+    }
+
+    /// How long a Database that was let go may still be shown. One that is there after that was kept from going: somebody
+    /// put the finalizer back.
+    #[must_use]
+    pub fn gone(&self, uid: &str, now: Instant) -> Option<Duration> {
+        let gone = locked(&self.gone);
+        let since = gone.get(uid)?;
+        let rest = (*since + BEHIND).saturating_duration_since(now);
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    /// Whether the Backups of a Database were told something else than this. It is taken down as told.
+    #[must_use]
+    pub fn is_news(&self, uid: &str, now: Told) -> bool {
+        let mut told = locked(&self.told);
+        let nothing = Told::default();
+        if *told.get(uid).unwrap_or(&nothing) == now {
+            return false;
+        }
+        if now == nothing {
+            told.remove(uid);
+        } else {
+            told.insert(uid.to_owned(), now);
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        locked(&self.passes)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::allowance::EVERY;
+    use super::*;
+
+    fn about() -> About {
+        About {
+            generation: Some(1),
+            deleting: false,
+            finalizer_lost: false,
+            requests: Vec::new(),
+            instance: None,
+            acknowledged: None,
+            server: None,
+            backups: Digest::default(),
+        }
+    }
+
+    fn note(invalidations: u64, anew: bool) -> Note {
+        Note {
+            about: about(),
+            invalidations,
+            rest: REST,
+            deep_due: None,
+            first_deep: Instant::now(),
+            anew,
+            oldest: Instant::now(),
+            deaf: Duration::ZERO,
+        }
+    }
+
+    const REST: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn an_older_view_stays_good_until_something_is_done() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let oldest = now.checked_sub(REST).unwrap();
+        let settled = |anew, at| {
+            let note = Note {
+                oldest,
+                ..note(0, anew)
+            };
+            memory.note("a", note, at);
+            memory.settled("a").unwrap()
+        };
+        // What a process that just began was told by its first survey, the same survey tells again.
+        assert_eq!(settled(false, now), oldest);
+        assert_eq!(settled(false, now + REST), oldest);
+        assert_eq!(settled(true, now + REST), now + REST);
+        assert_eq!(settled(false, now + REST * 2), now + REST);
+    }
+
+    #[test]
+    fn who_is_woken_during_a_pass_is_looked_at_again() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let rest = || memory.rest("a", &about(), now);
+        // Also during the first, when nothing is remembered yet.
+        for _ in 0..2 {
+            let before = memory.invalidations("a");
+            memory.invalidate("a");
+            memory.note("a", note(before, true), now);
+            assert_eq!(rest(), None);
+            memory.note("a", note(memory.invalidations("a"), true), now);
+            assert_eq!(rest(), Some(REST));
+        }
+        memory.let_go("a", now);
+        assert_eq!(memory.invalidations("a"), 0);
+    }
+
+    fn asked(value: &str) -> About {
+        About {
+            requests: vec![Some(value.to_owned())],
+            ..about()
+        }
+    }
+
+    #[test]
+    fn who_waited_for_a_lock_is_deaf_to_everything_but_its_deletion() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let note = Note {
+            deaf: REST,
+            rest: Duration::ZERO,
+            ..note(0, true)
+        };
+        memory.note("a", note, now);
+        memory.invalidate("a");
+        assert_eq!(memory.deaf("a", false, now), Some(REST));
+        assert_eq!(memory.deaf("a", true, now), None);
+        assert_eq!(memory.deaf("a", false, now + REST), None);
+        // What was asked for meanwhile is pending.
+        assert_eq!(memory.rest("a", &asked("1"), now + REST), None);
+    }
+
+    #[test]
+    fn who_asks_again_and_again_is_served_now_and_then() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        let mut looks = 0;
+        for value in 0..60 {
+            let second = now + Duration::from_secs(value);
+            let about = asked(&value.to_string());
+            if memory.rest("a", &about, second).is_none() {
+                looks += 1;
+                let note = Note {
+                    about,
+                    ..note(0, true)
+                };
+                memory.note("a", note, second);
+            }
+        }
+        assert_eq!(looks, 5 + 60 / EVERY.as_secs() - 1);
+        // Its deletion, and what others change, is not waited for.
+        let last = now + Duration::from_secs(60);
+        let deleted = About {
+            deleting: true,
+            ..asked("x")
+        };
+        assert_eq!(memory.rest("a", &deleted, last), None);
+    }
+
+    #[test]
+    fn what_was_let_go_is_known_for_a_while() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        memory.let_go("a", now);
+        assert_eq!(memory.gone("a", now), Some(BEHIND));
+        assert_eq!(memory.gone("b", now), None);
+        let later = now + BEHIND;
+        assert_eq!(memory.gone("a", later), None, "somebody put it back");
+        memory.let_go("b", later);
+        assert_eq!(memory.gone("b", later), Some(BEHIND));
+    }
+}

@@ -1,0 +1,167 @@
+//! A Job from a template: values → template → typed Job → the enforced parts on top; and what becomes of it.
+//!
+//! [`build`] is pure: no client, no clock, so the same [`Order`] is always the same Job.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `values.rs` | the values that a template is given |
+//! | `parse.rs` | YAML → Job, with the line of what is wrong |
+//! | `enforce/` | what a template cannot change: of the Job and its pod, of the containers, of their rights, of what they see |
+//! | `secret.rs` | the Job's Secret: its errand, and the signed parts that move along |
+//! | `signed_parts.rs` | which signed parts a Job has, and when it needs others (pure) |
+//! | `time_limit.rs` | how long a Job may take, and which field says so (pure) |
+//! | `image.rs` | the operator's own image |
+//! | `watch.rs`, `objects.rs`, `ended_pods.rs` | the Jobs and pods as watches show them; what is kept of them; what pods said that are gone |
+//! | `pod.rs`, `pod_creation.rs` | what a pod says of itself; why there is none (both pure) |
+//! | `progress.rs` | how far its dump is |
+//! | `outcome/` | what became of it (pure) |
+
+pub mod ended_pods;
+mod enforce;
+pub mod image;
+pub mod objects;
+pub mod outcome;
+mod parse;
+pub mod pod;
+pub mod pod_creation;
+pub mod progress;
+pub mod secret;
+pub mod signed_parts;
+pub mod time_limit;
+mod values;
+pub mod watch;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+
+use crate::agent::protocol::task::Flavour;
+use crate::api::Backup;
+use crate::template::{self, TemplateError};
+use time_limit::TimeLimits;
+
+/// The container that dumps; a template may have others beside it.
+pub const CONTAINER: &str = "dump";
+
+/// The templates that this operator brings along.
+const POSTGRESQL: &str = include_str!("../../templates/postgresql/backup.yaml.hbs");
+const MYSQL: &str = include_str!("../../templates/mysql/backup.yaml.hbs");
+
+/// Everything that a Job is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The object that asks for it, and owns it.
+    pub backup: &'a Backup,
+    /// The SQL database.
+    pub database_name: &'a str,
+    /// The SQL user that the dump tool logs in as.
+    pub user: &'a str,
+    /// Which dump tool.
+    pub flavour: Flavour,
+    /// The number that the tool must not be older than: `17`, `11.8`, `9.7`.
+    pub series: &'a str,
+    /// The server's version as it says it.
+    pub server_version: &'a str,
+    /// The server's host name or address.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected, in libpq's words.
+    pub tls: &'a str,
+    /// Where to, for people: `s3://bucket/key`.
+    pub destination: &'a str,
+    /// The image with the dump tool, where the instance names one; else [`default_image`].
+    pub image: Option<&'a str>,
+    /// The image that the operator itself runs.
+    pub operator_image: &'a str,
+    /// The Secret with `username`, `password` and perhaps `ca.crt`, in the Backup's namespace.
+    pub credentials_secret: &'a str,
+    /// How long it may take, and stand still.
+    pub limits: TimeLimits,
+    /// What the dump tool and the process beside it need together, in bytes: the least memory limit of their container.
+    pub memory_bytes: u64,
+    /// How long the Job stays when it is finished, in seconds.
+    pub keep_seconds: u32,
+    /// The platform team's template; `None`: the operator's own.
+    pub template: Option<&'a str>,
+}
+
+/// Why a template gives no Job. None of these holds a secret: no value of a template is one.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JobError {
+    /// It is not a template, or names what there is not.
+    #[error("the Job's template: {0}")]
+    Template(#[from] TemplateError),
+    /// What it renders to is not a Job.
+    #[error(
+        "the Job's template renders to something that is not a Job: line {line} (`{text}`): {reason}"
+    )]
+    NotAJob {
+        /// Line of the rendered text, from one.
+        line: usize,
+        /// That line, cut where it is long.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It asks for something that a backup's pod cannot have, or lacks what it must have.
+    #[error(
+        "the Job's template renders to a Job that is not accepted: line {line} (`{text}`), {path}: {reason}"
+    )]
+    NotAccepted {
+        /// Line of the rendered text, from one.
+        line: usize,
+        /// That line, cut where it is long.
+        text: String,
+        /// The field: `spec.template.spec.volumes[0]`.
+        path: String,
+        /// Why not, and what to do about it.
+        reason: String,
+    },
+}
+
+/// The name of the Job, and of the Secret with its errand.
+#[must_use]
+pub fn name(backup: &Backup) -> String {
+    format!("backup-{}", backup.uid().unwrap_or_default())
+}
+
+/// The vendor's image with the tools of this series.
+#[must_use]
+pub fn default_image(flavour: Flavour, series: &str) -> String {
+    let repository = match flavour {
+        Flavour::Postgresql => "postgres",
+        Flavour::Mysql => "mysql",
+        Flavour::Mariadb => "mariadb",
+    };
+    format!("docker.io/library/{repository}:{series}")
+}
+
+/// The Job of a backup.
+pub fn build(order: &Order<'_>) -> Result<Job, JobError> {
+    let template = order.template.unwrap_or(match order.flavour {
+        Flavour::Postgresql => POSTGRESQL,
+        Flavour::Mysql | Flavour::Mariadb => MYSQL,
+    });
+    let yaml = template::render_yaml(template, &values::values(order))?;
+    let job = parse::job(&yaml)?;
+    enforce::lay_over(job, order).map_err(|refusal| parse::locate(&yaml, refusal))
+}
+
+/// A field that is not accepted, before its line is known.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    path: String,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
