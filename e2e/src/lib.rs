@@ -12,6 +12,7 @@
 //! - [`dataset`]: what a backup has to bring back
 //! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
 //! - [`check`], [`suite`]: `cargo xtask test`, from quick to slow
+//! - [`test_one`]: one of those tests, in any cluster
 //! - [`gitops`]: `cargo xtask gitops`, Argo CD and what it makes of our objects
 //! - [`book`]: the documentation as a book
 //! - [`testing`]: what tests of the operator in the cluster share
@@ -40,6 +41,7 @@ pub mod s3;
 pub mod servers;
 pub mod sql_servers;
 pub mod suite;
+pub mod test_one;
 pub mod testing;
 pub mod tools;
 

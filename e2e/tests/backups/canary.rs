@@ -32,7 +32,6 @@ async fn log(backup: &Backup) -> String {
 
 #[tokio::test]
 async fn no_password_and_no_key_shows_anywhere() {
-    let _alone = crate::OPERATORS.lock().await;
     on_every_server(async |bed| {
         let name = bed
             .make_usable("orders", json!({"deletionPolicy": "BackupBeforeDelete"}))

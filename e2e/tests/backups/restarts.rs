@@ -13,7 +13,6 @@ async fn in_state(bed: &Bed, name: &str, state: DatabaseState) {
 
 #[tokio::test]
 async fn an_operator_that_is_killed_in_any_state_is_made_up_for() {
-    let _alone = crate::OPERATORS.lock().await;
     in_bed(Server::Postgres, async |bed| {
         let broken = bed.instance_without_bucket("broken").await;
         let working = bed.make_instance("working", json!({})).await;

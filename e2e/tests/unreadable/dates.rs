@@ -11,7 +11,6 @@ use crate::{TOO_LATE, bystander};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_date_hides_no_object_from_any_leader() {
-    let _alone = crate::OPERATORS.lock().await;
     in_team(async |bed, admin, team| {
         let own = team
             .make_usable("dated", json!({"deletionPolicy": "Delete"}))
@@ -68,7 +67,6 @@ async fn a_date_hides_no_object_from_any_leader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_finished_though_its_work_is_dated() {
-    let _alone = crate::OPERATORS.lock().await;
     in_team(async |_, admin, team| {
         let own = team
             .make_usable("dumped", json!({"deletionPolicy": "Delete"}))
@@ -108,7 +106,6 @@ async fn what_runs_is_finished_though_its_work_is_dated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_cannot_be_read_is_named_and_goes_on_when_it_can() {
-    let _alone = crate::OPERATORS.lock().await;
     in_team(async |bed, admin, team| {
         let own = team
             .make_usable("odd", json!({"deletionPolicy": "Delete"}))

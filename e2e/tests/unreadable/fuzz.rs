@@ -25,7 +25,6 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_objects_delay_nobody_also_not_under_the_next_leader() {
-    let _alone = crate::OPERATORS.lock().await;
     let seed = number("DB_OPERATOR_FUZZ_SEED").unwrap_or_else(rand::random);
     let objects = number("DB_OPERATOR_FUZZ_OBJECTS");
     let objects = objects.map_or(OBJECTS, |count| usize::try_from(count).unwrap());

@@ -1,6 +1,6 @@
 //! What a team can store in its own namespace, and the operator's types refuse: one bad object is one bad object. All others go
 //! on, also after another replica leads and reads everything anew.
-//! They need the cluster with the operator in it: `cargo xtask load`.
+//! They need the cluster with the operator in it: `cargo xtask load`. Those that end operators run alone (`.config/nextest.toml`).
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -23,9 +23,6 @@ mod fuzz;
 mod odd;
 mod plane;
 mod raw;
-
-/// Held by whoever ends operators: these tests would take each other's leader away.
-static OPERATORS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// What Go reads, and a time of ours ends a few hours before.
 const TOO_LATE: &str = "9999-12-31T23:59:59Z";

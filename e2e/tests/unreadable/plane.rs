@@ -20,9 +20,6 @@ use crate::raw::{self, Kind};
 /// How long what takes a moment may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Held by whoever starts an API server.
-static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// An API server, an administrator, and an operator of this checkout.
 struct Stage {
     client: Client,
@@ -34,10 +31,7 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let folder = Scratch::new("unreadable").unwrap();
-        // Two at the same time may find the same free ports.
-        let alone = STARTING.lock().await;
         let plane = Plane::start(&Cluster::main(), folder.path()).await.unwrap();
-        drop(alone);
         for name in [NAMESPACE, "team", "other"] {
             plane.namespace(name).await.unwrap();
         }
