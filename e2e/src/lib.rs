@@ -6,7 +6,8 @@
 //! - [`cluster`]: the cluster itself, from `up` to `down`
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
-//! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`fault_proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`audit`]: what the operator asked of the API server
 //! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`dataset`]: what a backup has to bring back
@@ -18,6 +19,7 @@
 //! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod alerts;
+pub mod audit;
 pub mod bench;
 pub mod book;
 pub mod cache;
@@ -28,6 +30,7 @@ pub mod command;
 pub mod dataset;
 pub mod demo;
 pub mod error;
+pub mod fault_proxy;
 pub mod gitops;
 pub mod host;
 pub mod images;
@@ -36,7 +39,6 @@ pub mod lock;
 pub mod objects;
 pub mod operator;
 pub mod portable;
-pub mod proxy;
 pub mod s3;
 pub mod servers;
 pub mod sql_servers;

@@ -12,7 +12,6 @@
 //! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
 //! | `polls.rs` | how long the operator's passes hold a thread |
-//! | `front.rs` | a proxy before an object store, in which things go wrong |
 //! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +26,6 @@ mod backups;
 mod bed;
 mod bucket;
 pub mod canary;
-pub mod front;
 mod history;
 mod instances;
 mod leader;

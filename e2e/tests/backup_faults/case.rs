@@ -7,6 +7,7 @@ use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
 use db_operator::store::{Keys, Store, StoreConfig};
 use e2e::campaign::backups::node::Process;
 use e2e::dataset;
+use e2e::fault_proxy::StoreProxy;
 use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use e2e::testing::{Bed, Session, catch, eventually};
 use futures::future::{LocalBoxFuture, join_all};
@@ -16,8 +17,6 @@ use kube::Api;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-
-use e2e::testing::front::Front;
 
 /// One store starts at a time.
 static STARTING: Mutex<()> = Mutex::new(());
@@ -77,8 +76,8 @@ impl<'a> Ground<'a> {
 
     /// A Database of about so many bytes. `job` and `s3` are merged into the instance's `spec.backup`.
     pub async fn case<'g>(&'g self, name: &str, bytes: u64, job: Value, s3: Value) -> Case<'g> {
-        let front = Front::before(&self.server).await;
-        let backup = self.destination(&front, job, &s3);
+        let proxy = StoreProxy::in_cluster(&self.server).await.unwrap();
+        let backup = self.destination(&proxy, job, &s3);
         let instance = self
             .bed
             .make_instance(name, json!({"backup": backup}))
@@ -87,7 +86,7 @@ impl<'a> Ground<'a> {
         let database = self.bed.make_usable(name, spec).await;
         let case = Case {
             ground: self,
-            front,
+            proxy,
             instance,
             database,
             name: name.to_owned(),
@@ -98,9 +97,9 @@ impl<'a> Ground<'a> {
         case
     }
 
-    fn destination(&self, front: &Front, job: Value, s3: &Value) -> Value {
+    fn destination(&self, proxy: &StoreProxy, job: Value, s3: &Value) -> Value {
         let mut all = json!({"s3": {
-            "bucket": BUCKET, "endpoint": front.endpoint(), "pathStyle": true,
+            "bucket": BUCKET, "endpoint": proxy.endpoint(), "pathStyle": true,
             "credentialsSecretRef": {"name": self.keys}}});
         if !job.is_null() {
             all["job"] = job;
@@ -130,7 +129,7 @@ impl<'a> Ground<'a> {
 /// One thing that goes wrong.
 pub struct Case<'g> {
     pub ground: &'g Ground<'g>,
-    pub front: Front,
+    pub proxy: StoreProxy,
     pub instance: String,
     pub database: String,
     name: String,

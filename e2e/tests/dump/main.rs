@@ -9,7 +9,6 @@
 )]
 
 mod bed;
-mod front;
 mod mariadb;
 mod postgresql;
 mod store_faults;

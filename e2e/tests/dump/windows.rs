@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use db_operator::dump::errand::Flavour;
 use db_operator::dump::report::Cause;
+use e2e::fault_proxy::{Call, Effect, Moment, StoreProxy};
 use e2e::s3::S3Server;
 
 use crate::bed::{Bed, HOUR, run, server};
-use crate::front::{Fault, Front};
 
 const MYSQLDUMP: &str = "mysqldump  Ver 10.1.0 for Linux on x86_64 (MySQL Community Server - GPL)";
+/// The store does not see the request; this is the answer.
+const DENIED: (Moment, Effect) = (Moment::Before, Effect::AnswerAs(403, "AccessDenied"));
 const FORTY: &str = "head -c 40000000 /dev/urandom; echo; echo '-- Dump completed'";
 
 #[test]
@@ -64,11 +66,12 @@ fn a_request_that_has_ended_is_not_sent_but_waited_for() {
 fn a_refused_signature_is_replaced_by_a_newer_one() {
     run(async {
         let server = server();
-        let front = Front::before(&server, |number, attempt| {
-            (number == 2 && attempt == 1).then_some(Fault::Answer(403, "AccessDenied"))
+        let proxy = StoreProxy::to(&server, |call, attempt| {
+            (call == Call::Part(2) && attempt == 1).then_some(DENIED)
         })
-        .await;
-        let bed = Bed::at(Flavour::Mysql, server, &front.endpoint()).await;
+        .await
+        .unwrap();
+        let bed = Bed::at(Flavour::Mysql, server, &proxy.endpoint()).await;
         bed.sign(1, 100, HOUR).await;
         let tool = bed.tool(MYSQLDUMP, FORTY);
         let pod = bed.start(&[&tool]);
@@ -77,7 +80,7 @@ fn a_refused_signature_is_replaced_by_a_newer_one() {
         tokio::time::sleep(Duration::from_millis(1100)).await;
         bed.sign(1, 100, HOUR).await;
         bed.complete(&pod.ended().await.done()).await;
-        assert_eq!(front.attempts()[&2], 2);
+        assert_eq!(proxy.parts_tried()[&2], 2);
     });
 }
 
@@ -85,8 +88,12 @@ fn a_refused_signature_is_replaced_by_a_newer_one() {
 fn a_signature_that_stays_refused_is_a_failure_in_the_stores_words() {
     run(async {
         let server = server();
-        let front = Front::before(&server, |_, _| Some(Fault::Answer(403, "AccessDenied"))).await;
-        let mut bed = Bed::at(Flavour::Mysql, server, &front.endpoint()).await;
+        let proxy = StoreProxy::to(&server, |call, _| {
+            matches!(call, Call::Part(_)).then_some(DENIED)
+        })
+        .await
+        .unwrap();
+        let mut bed = Bed::at(Flavour::Mysql, server, &proxy.endpoint()).await;
         bed.errand.stall_seconds = 4;
         bed.sign(1, 100, HOUR).await;
         let tool = bed.tool(MYSQLDUMP, FORTY);

@@ -7,9 +7,9 @@ use db_operator::dump::report::Done;
 use db_operator::store::{
     CommitError, Committed, Manifest, Store, StoreError, UID_METADATA, commit,
 };
-use e2e::proxy::{Effect, Fault, Faults, Moment};
-use e2e::s3::proxy::completes;
-use e2e::s3::{S3Proxy, S3Server, s3_at};
+use e2e::fault_proxy::store::completes;
+use e2e::fault_proxy::{Effect, Fault, Faults, Moment, S3Proxy};
+use e2e::s3::{S3Server, s3_at};
 use kube::Client;
 
 use crate::bed::{
