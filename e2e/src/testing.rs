@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `bed.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
+//! | `fixture.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
 //! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
 //! | `backups.rs` | Backups, also those before a deletion |
 //! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
@@ -23,9 +23,9 @@
 
 pub mod audit;
 mod backups;
-mod bed;
 mod bucket;
 pub mod canary;
+mod fixture;
 mod history;
 mod instances;
 mod leader;
@@ -37,8 +37,8 @@ mod session;
 mod tenant;
 
 pub use backups::{BACKED_UP, reason};
-pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use bucket::Bucket;
+pub use fixture::{Fixture, catch, on_every_server, with_fixture};
 pub use history::History;
 pub use objects::{condition, is_ready, password};
 pub use polls::Polls;

@@ -247,16 +247,16 @@ impl Way {
 
 impl Dialect {
     /// Headers that are about the connection with the proxy, or about who asks.
-    fn dropped(self) -> &'static [HeaderName] {
+    fn dropped(self) -> Vec<HeaderName> {
         match self {
-            Self::Kubernetes => &[
+            Self::Kubernetes => vec![
                 header::HOST,
                 header::AUTHORIZATION,
                 header::CONNECTION,
                 header::CONTENT_LENGTH,
                 header::TRANSFER_ENCODING,
             ],
-            Self::S3 => &[header::CONNECTION, header::TRANSFER_ENCODING],
+            Self::S3 => vec![header::CONNECTION, header::TRANSFER_ENCODING],
         }
     }
 }

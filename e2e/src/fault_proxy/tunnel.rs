@@ -178,16 +178,14 @@ impl Connection {
             let sent = records.requests(&buffer[..count]);
             self.shared.requests.fetch_add(sent, Ordering::SeqCst);
             if !self.asked.swap(true, Ordering::SeqCst) {
-                match self.shared.faults.next(|| self.shared.name.to_owned()) {
-                    None => {}
-                    Some((Moment::Before, effect)) => {
-                        if !self.survives(effect).await {
-                            return Ok(());
-                        }
-                    }
-                    Some((Moment::After, effect)) => {
-                        self.plan(Some(effect));
-                    }
+                let fault = self.shared.faults.next(|| self.shared.name.to_owned());
+                if let Some((Moment::Before, effect)) = fault
+                    && !self.survives(effect).await
+                {
+                    return Ok(());
+                }
+                if let Some((Moment::After, effect)) = fault {
+                    self.plan(Some(effect));
                 }
             }
             spoken(&mut pace).await;

@@ -4,7 +4,7 @@ use std::fs;
 
 use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
 use e2e::fault_proxy::{Call, Effect, Moment, StoreProxy};
-use e2e::testing::{Server, condition, eventually, in_bed};
+use e2e::testing::{Server, condition, eventually, with_fixture};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
@@ -16,16 +16,16 @@ use crate::case::{BUCKET, Ground, LIMIT, all};
 const MIB: u64 = 1 << 20;
 
 /// The store does not see the request; this is the answer.
-fn refused(status: u16, code: &'static str) -> Option<(Moment, Effect)> {
-    Some((Moment::Before, Effect::AnswerAs(status, code)))
+fn answered(status: u16, code: &'static str) -> (Moment, Effect) {
+    (Moment::Before, Effect::AnswerAs(status, code))
 }
 
 /// Whatever happens to a part on its way, another attempt brings it there, whole.
 async fn passing(ground: &Ground<'_>) {
     let case = ground.case("passing", MIB, Value::Null, Value::Null).await;
     case.proxy.plan(|call, attempt| match (call, attempt) {
-        (Call::Part(1), 1) => refused(500, "InternalError"),
-        (Call::Part(1), 2) => refused(503, "SlowDown"),
+        (Call::Part(1), 1) => Some(answered(500, "InternalError")),
+        (Call::Part(1), 2) => Some(answered(503, "SlowDown")),
         (Call::Part(1), 3) => Some((Moment::Before, Effect::Reset)),
         (Call::Part(1), 4) => Some((Moment::After, Effect::Cut)),
         _ => None,
@@ -42,8 +42,8 @@ async fn away(ground: &Ground<'_>) {
     let case = ground.case("away", MIB, Value::Null, Value::Null).await;
     // The operator's client tries three times each.
     case.proxy.plan(|call, attempt| match call {
-        Call::Begin | Call::Parts | Call::Put if attempt <= 4 => refused(503, "SlowDown"),
-        Call::Head if attempt <= 2 => refused(500, "InternalError"),
+        Call::Begin | Call::Parts | Call::Put if attempt <= 4 => Some(answered(503, "SlowDown")),
+        Call::Head if attempt <= 2 => Some(answered(500, "InternalError")),
         _ => None,
     });
     let backup = case.back_up(json!({})).await;
@@ -54,16 +54,16 @@ async fn away(ground: &Ground<'_>) {
 async fn away_for_longer_than_the_job(ground: &Ground<'_>) {
     let case = ground.case("longer", MIB, Value::Null, Value::Null).await;
     case.proxy
-        .plan(|call, _| refused(503, "SlowDown").filter(|_| call == Call::Put));
+        .plan(|call, _| (call == Call::Put).then_some(answered(503, "SlowDown")));
     let backup = case.back_up(json!({})).await;
     asked(&case.proxy, Call::Put).await;
-    case.proxy.plan(|_, _| refused(503, "SlowDown"));
+    case.proxy.plan(|_, _| Some(answered(503, "SlowDown")));
     let job = case.job(&case.read(&backup).await).await.unwrap();
-    let bed = ground.bed;
-    let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let fixture = ground.fixture;
+    let jobs: Api<Job> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let now = DeleteParams::background().grace_period(0);
     jobs.delete(&job.name_any(), &now).await.unwrap();
-    let pods: Api<Pod> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let mine = ListParams::default().labels(&format!("{BACKUP_LABEL}={backup}"));
     eventually("its pod is gone", LIMIT, async || {
         match pods.list(&mine).await.unwrap().items.len() {
@@ -73,7 +73,7 @@ async fn away_for_longer_than_the_job(ground: &Ground<'_>) {
     })
     .await;
     // It was looked for once more, in vain, and that is no verdict.
-    case.proxy.plan(|_, _| refused(503, "SlowDown"));
+    case.proxy.plan(|_, _| Some(answered(503, "SlowDown")));
     asked(&case.proxy, Call::Parts).await;
     let away = |found: &Backup| {
         let conditions = found.status.as_ref().map(|status| &status.conditions);
@@ -81,7 +81,8 @@ async fn away_for_longer_than_the_job(ground: &Ground<'_>) {
         found.state() == Some(BackupState::BackingUp)
             && why.is_some_and(|why| why.reason == "StoreUnreachable")
     };
-    bed.backup_until(&backup, "waits for its store", LIMIT, away)
+    fixture
+        .backup_until(&backup, "waits for its store", LIMIT, away)
         .await;
     case.proxy.plan(|_, _| None);
     case.completes(&backup).await;
@@ -106,7 +107,7 @@ async fn another_name(ground: &Ground<'_>) {
 async fn completion(ground: &Ground<'_>) {
     let case = ground.case("complete", MIB, Value::Null, Value::Null).await;
     case.proxy.plan(|call, attempt| match (call, attempt) {
-        (Call::Complete, 1) => refused(200, "InternalError"),
+        (Call::Complete, 1) => Some(answered(200, "InternalError")),
         (Call::Complete, 2) => Some((Moment::After, Effect::Cut)),
         _ => None,
     });
@@ -119,7 +120,7 @@ async fn completion(ground: &Ground<'_>) {
 async fn no_completion(ground: &Ground<'_>) {
     let case = ground.case("refusal", MIB, Value::Null, Value::Null).await;
     case.proxy
-        .plan(|call, _| refused(400, "InvalidPart").filter(|_| call == Call::Complete));
+        .plan(|call, _| (call == Call::Complete).then_some(answered(400, "InvalidPart")));
     let backup = case.back_up(json!({})).await;
     case.fails(&backup, "StoreRefused", &["InvalidPart"]).await;
     case.proxy.plan(|_, _| None);
@@ -128,11 +129,11 @@ async fn no_completion(ground: &Ground<'_>) {
 
 /// The bucket goes while the dump waits for a lock.
 async fn no_bucket(ground: &Ground<'_>) {
-    let own = Ground::new_in(ground.bed, "gone").await;
+    let own = Ground::new_in(ground.fixture, "gone").await;
     let case = own.case("bucket", MIB, Value::Null, Value::Null).await;
     let holder = case.hold().await;
     let backup = case.back_up(json!({})).await;
-    ground.bed.backing_up(&backup).await;
+    ground.fixture.backing_up(&backup).await;
     let bucket = own.server.object_path(BUCKET, "");
     fs::remove_dir_all(&bucket).unwrap();
     holder.close().await;
@@ -149,8 +150,9 @@ async fn no_keys(ground: &Ground<'_>) {
     let case = ground.case("keys", MIB, Value::Null, Value::Null).await;
     let holder = case.hold().await;
     let backup = case.back_up(json!({"stallSeconds": 30})).await;
-    ground.bed.backing_up(&backup).await;
-    case.proxy.plan(|_, _| refused(403, "InvalidAccessKeyId"));
+    ground.fixture.backing_up(&backup).await;
+    case.proxy
+        .plan(|_, _| Some(answered(403, "InvalidAccessKeyId")));
     holder.close().await;
     let status = case
         .failed(&backup, "UploadFailed", &["InvalidAccessKeyId"])
@@ -184,8 +186,8 @@ async fn few_parts(ground: &Ground<'_>) {
 
 #[tokio::test]
 async fn what_passes_is_overcome() {
-    in_bed(Server::Postgres, async |bed| {
-        let ground = &Ground::new(bed).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let ground = &Ground::new(fixture).await;
         all(vec![
             Box::pin(passing(ground)),
             Box::pin(away(ground)),
@@ -200,8 +202,8 @@ async fn what_passes_is_overcome() {
 
 #[tokio::test]
 async fn what_does_not_pass_is_told() {
-    in_bed(Server::Postgres, async |bed| {
-        let ground = &Ground::new(bed).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let ground = &Ground::new(fixture).await;
         all(vec![
             Box::pin(another_name(ground)),
             Box::pin(no_completion(ground)),

@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod bed;
+mod fixture;
 mod mariadb;
 mod postgresql;
 mod store_faults;

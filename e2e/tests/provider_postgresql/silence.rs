@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use db_operator::provider::{Fence, ProviderError, open};
 use e2e::fault_proxy::{Faults, Tunnel};
 
-use crate::bed::{Bed, desired, eventually};
+use crate::fixture::{Fixture, desired, eventually};
 
-pub async fn a_silent_server_is_given_up_soon(bed: &mut Bed) {
-    let server = ([127, 0, 0, 1], bed.server.port).into();
+pub async fn a_silent_server_is_given_up_soon(fixture: &mut Fixture) {
+    let server = ([127, 0, 0, 1], fixture.server.port).into();
     let way = Tunnel::to(server, "postgres", Faults::none())
         .await
         .unwrap();
-    let mut config = bed.config();
+    let mut config = fixture.config();
     config.port = way.address().port();
     // Half of them are for sessions that are kept.
     config.max_connections = 6;
     config.timeouts.connect = Duration::from_secs(5);
     let provider = open(config, Fence::new("silent", || true));
     let names = desired("silent").names;
-    // Shorter than the bed's patience, so it may take a second try on a machine with much to do.
+    // Shorter than the fixture's patience, so it may take a second try on a machine with much to do.
     eventually("three sessions are open", async || {
         let looks = tokio::join!(
             provider.observe(&names),

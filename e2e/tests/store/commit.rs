@@ -12,7 +12,7 @@ use e2e::fault_proxy::{Effect, Fault, Faults, Moment, S3Proxy};
 use e2e::s3::{S3Server, s3_at};
 use kube::Client;
 
-use crate::bed::{
+use crate::fixture::{
     BUCKET, anybody, begin, manifest, run, send, server, store, store_of, two_parts, upload,
 };
 
@@ -149,7 +149,7 @@ fn what_differs_from_the_report_is_not_completed() {
         uploaded.done = truth.clone();
         let batch = uploaded
             .store
-            .sign(KEY, &uploaded.upload_id, 2, 2, crate::bed::HOUR);
+            .sign(KEY, &uploaded.upload_id, 2, 2, crate::fixture::HOUR);
         let window = db_operator::dump::window::Window {
             batches: vec![batch.await.unwrap()],
         };

@@ -7,7 +7,7 @@
 //! | `raw.rs` | objects as JSON, since no typed client reads them, and taking all of them away |
 //! | `bystander.rs` | a Database of another team, asked for once a second |
 //! | `dates.rs` | a time that Go reads and we do not, in an object of each kind that is watched or read |
-//! | `plane.rs` | the same before the operator begins, on an API server of the test's own; a watch that is refused |
+//! | `control_plane.rs` | the same before the operator begins, on an API server of the test's own; a watch that is refused |
 //! | `odd.rs` | objects as a team could write them, from a seed |
 //! | `fuzz.rs` | a few thousand of those |
 #![allow(
@@ -18,10 +18,10 @@
 )]
 
 mod bystander;
+mod control_plane;
 mod dates;
 mod fuzz;
 mod odd;
-mod plane;
 mod raw;
 
 /// What Go reads, and a time of ours ends a few hours before.
