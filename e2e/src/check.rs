@@ -12,6 +12,9 @@ use crate::{Error, Result, clone_root};
 const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 const CARGO_AUDIT: (&str, &str) = ("cargo-audit", "0.22.2");
 
+/// What runs the tests that need real servers.
+const NEXTEST: (&str, &str) = ("cargo-nextest", "0.9.151");
+
 /// What makes the book.
 const MDBOOK: (&str, &str) = ("mdbook", "0.5.4");
 
@@ -51,7 +54,10 @@ pub fn without_cluster(cache: &Cache, tally: &mut Tally) -> Result<()> {
     )
 }
 
-/// Advisories against `Cargo.lock`, from the database itself or, without a network, from the copy beside the checkout.
+/// Names the folder with a copy of the advisory database, for where it cannot be fetched.
+const ADVISORY_DB: &str = "DB_OPERATOR_ADVISORY_DB";
+
+/// Advisories against `Cargo.lock`, from the database itself or, without a network, from the copy that a variable names.
 fn advisories(audit: &Path) -> Result<()> {
     let what = "advisories";
     let fetched = in_clone(audit)
@@ -71,13 +77,12 @@ fn advisories(audit: &Path) -> Result<()> {
             Err(Error::Precondition(format!("{what}: {report}{complaint}")))
         };
     }
-    let copy = clone_root().join("../shared/advisory-db");
-    if !copy.is_dir() {
-        say(
-            "! advisories were not checked: their database cannot be fetched, and there is no copy of it",
-        );
+    let Some(copy) = std::env::var_os(ADVISORY_DB).filter(|path| !path.is_empty()) else {
+        say(&format!(
+            "! advisories were not checked: their database cannot be fetched, and {ADVISORY_DB} names no copy of it"
+        ));
         return Ok(());
-    }
+    };
     step(
         what,
         in_clone(audit)
@@ -91,6 +96,11 @@ fn advisories(audit: &Path) -> Result<()> {
             ])
             .arg(copy),
     )
+}
+
+/// cargo-nextest, without its updates of itself.
+pub fn nextest(cache: &Cache) -> Result<PathBuf> {
+    installed(cache, NEXTEST, &["--no-default-features"])
 }
 
 /// mdBook, with the search in the book, but without its web server and its watcher.

@@ -6,18 +6,21 @@
 //! - [`cluster`]: the cluster itself, from `up` to `down`
 //! - [`images`], [`servers`], [`operator`], [`objects`]: what runs in it
 //! - [`demo`]: all of it at once, for a person
-//! - [`proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
+//! - [`fault_proxy`], [`campaign`]: faults on purpose, and what must hold in spite of them
 //! - [`statement_log`]: what a database server was told, and by whom
+//! - [`audit`]: what the operator asked of the API server
 //! - [`bench`]: how fast the operator is, and what it costs
 //! - [`kubeconfig`]: how clients find it
 //! - [`dataset`]: what a backup has to bring back
 //! - [`sql_servers`], [`s3`]: database servers and an S3 server as processes, for tests that need no cluster
 //! - [`check`], [`suite`]: `cargo xtask test`, from quick to slow
+//! - [`test_one`]: one of those tests, in any cluster
 //! - [`gitops`]: `cargo xtask gitops`, Argo CD and what it makes of our objects
 //! - [`book`]: the documentation as a book
 //! - [`testing`]: what tests of the operator in the cluster share
 
 pub mod alerts;
+pub mod audit;
 pub mod bench;
 pub mod book;
 pub mod cache;
@@ -28,6 +31,7 @@ pub mod command;
 pub mod dataset;
 pub mod demo;
 pub mod error;
+pub mod fault_proxy;
 pub mod gitops;
 pub mod host;
 pub mod images;
@@ -36,12 +40,12 @@ pub mod lock;
 pub mod objects;
 pub mod operator;
 pub mod portable;
-pub mod proxy;
 pub mod s3;
 pub mod servers;
 pub mod sql_servers;
 pub mod statement_log;
 pub mod suite;
+pub mod test_one;
 pub mod testing;
 pub mod tools;
 

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of someone who works on db-operator.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use e2e::command::say;
 use e2e::host;
 use e2e::operator::{self, Load};
 use e2e::suite::{self, Tally};
-use e2e::{Result, demo, gitops, servers};
+use e2e::{Result, demo, gitops, servers, test_one};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
 #[derive(Parser)]
@@ -42,6 +43,11 @@ enum Task {
     Load,
     /// Check everything that must hold before a change lands: formatting, lints, dependencies, all tests
     Test,
+    /// Build and run one test in the cluster that KUBECONFIG names, or else in this machine's
+    TestOne {
+        /// The test's name, or a part of it, as in "succession::a_killed_leader"
+        name: String,
+    },
     /// Let one thing go wrong at each request of the operator, and see that it ends as without
     #[command(subcommand)]
     Campaign(Campaign),
@@ -165,6 +171,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         Task::Test => test(&cluster)?,
         Task::Campaign(what) => campaign(&cluster, what)?,
+        Task::TestOne { name } => test_one::run(&cluster, name)?,
         Task::Bench(what) => println!("{}", bench(&cluster, what)?),
         Task::Gitops { only } => gitops(&cluster, only.as_deref())?,
         Task::Alerts => alerts::check(&Cache::open()?)?,
@@ -248,8 +255,9 @@ fn campaign(cluster: &Cluster, what: &Campaign) -> Result<()> {
         }
         Campaign::Data => {
             let _lock = cluster.lock()?;
+            let runner = check::nextest(&cache)?;
             ready(cluster, &cache)?;
-            suite::big(cluster)?;
+            suite::big(cluster, &runner)?;
         }
     }
     Ok(())
@@ -334,12 +342,28 @@ fn passed(campaign: impl Future<Output = Result<campaign::Tally>>) -> Result<()>
 fn gitops(cluster: &Cluster, only: Option<&str>) -> Result<()> {
     let cache = Cache::open()?;
     gitops::build(&cache)?;
+    let runner = check::nextest(&cache)?;
     let _lock = cluster.lock()?;
     ready(cluster, &cache)?;
     let mut tally = Tally::default();
-    let result = gitops::run(cluster, &cache, only, &mut tally);
+    let result = gitops::run(cluster, &cache, &runner, only, &mut tally);
     println!("\n{tally}");
     result
+}
+
+/// Builds cargo-nextest, if it is not in the cache, while something else waits for the network, for images and for pods.
+fn while_building_the_runner(
+    cache: &Cache,
+    something: impl FnOnce() -> Result<()>,
+) -> Result<PathBuf> {
+    std::thread::scope(|scope| {
+        let runner = scope.spawn(|| check::nextest(cache));
+        something()?;
+        match runner.join() {
+            Ok(runner) => runner,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Everything that must hold, from quick to slow; ends in the number of tests that passed.
@@ -350,8 +374,8 @@ fn test(cluster: &Cluster) -> Result<()> {
     let mut tally = Tally::default();
     let result = check::without_cluster(&cache, &mut tally).and_then(|()| {
         let _lock = cluster.lock()?;
-        ready(cluster, &cache)?;
-        suite::with_cluster(cluster, &cache, &mut tally)
+        let runner = while_building_the_runner(&cache, || ready(cluster, &cache))?;
+        suite::with_cluster(cluster, &cache, &runner, &mut tally)
     });
     println!("\n{tally}");
     result

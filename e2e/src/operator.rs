@@ -94,7 +94,7 @@ pub fn build(cache: &Cache) -> Result<PathBuf> {
 }
 
 /// Where cargo puts what it builds for this clone.
-fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || clone_root().join("target"),
         |folder| clone_root().join(folder),

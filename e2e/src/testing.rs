@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `bed.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
+//! | `fixture.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
 //! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
 //! | `backups.rs` | Backups, also those before a deletion |
 //! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
@@ -12,7 +12,6 @@
 //! | `tenant.rs` | somebody of an application team, with such a team's rights and no more |
 //! | `audit.rs` | what the operator asked of the API server, and what it logged |
 //! | `polls.rs` | how long the operator's passes hold a thread |
-//! | `front.rs` | a proxy before an object store, in which things go wrong |
 //! | `canary.rs` | passwords and keys, and everything in which they must not show |
 #![allow(
     clippy::unwrap_used,
@@ -24,10 +23,9 @@
 
 pub mod audit;
 mod backups;
-mod bed;
 mod bucket;
 pub mod canary;
-pub mod front;
+mod fixture;
 mod history;
 mod instances;
 mod leader;
@@ -39,8 +37,8 @@ mod session;
 mod tenant;
 
 pub use backups::{BACKED_UP, reason};
-pub use bed::{Bed, catch, in_bed, on_every_server};
 pub use bucket::Bucket;
+pub use fixture::{Fixture, catch, on_every_server, with_fixture};
 pub use history::History;
 pub use objects::{condition, is_ready, password};
 pub use polls::Polls;

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use db_operator::api::{DatabaseState, RECONCILE_REQUESTED_AT};
-use e2e::testing::{Bed, SOON, Server, Session, in_bed};
+use e2e::testing::{Fixture, SOON, Server, Session, with_fixture};
 use futures::future::{Either, join_all, select};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ const BEGUN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_bystander_is_served_while_another_namespace_waits_for_locks() {
-    in_bed(Server::Postgres, async |flood| {
+    with_fixture(Server::Postgres, async |flood| {
         let bystander = flood.neighbour().await;
         let kept = bystander
             .make_usable("kept", json!({"deletionPolicy": "Delete"}))
@@ -56,7 +56,7 @@ async fn a_bystander_is_served_while_another_namespace_waits_for_locks() {
 }
 
 /// Makes the flood's Databases.
-async fn databases(flood: &Bed) -> Vec<String> {
+async fn databases(flood: &Fixture) -> Vec<String> {
     let mut names = Vec::new();
     for number in 0..FLOOD {
         let spec = json!({"deletionPolicy": "Delete"});
@@ -69,7 +69,7 @@ async fn databases(flood: &Bed) -> Vec<String> {
 }
 
 /// The Database's own user has a schema made, and does not say whether it is to stay.
-async fn lock(flood: &Bed, name: &str) -> Session {
+async fn lock(flood: &Fixture, name: &str) -> Session {
     let secret = flood.secret(name).await;
     let mut session = Session::open(&flood.client, &secret).await.unwrap();
     session.run("BEGIN; CREATE SCHEMA s1").await.unwrap();
@@ -77,7 +77,7 @@ async fn lock(flood: &Bed, name: &str) -> Session {
 }
 
 /// Has the operator make the same schemas, and sees that it waits for the locks.
-async fn wait_for_locks(flood: &Bed, names: &[String]) {
+async fn wait_for_locks(flood: &Fixture, names: &[String]) {
     let spec = json!({"spec": {"postgresql": {"schemas": [{"name": "s1"}]}}});
     for name in names {
         flood.patch(name, spec.clone()).await;
@@ -95,7 +95,7 @@ async fn wait_for_locks(flood: &Bed, names: &[String]) {
 }
 
 /// Requests by annotation, once a second each.
-async fn ask_again_and_again(flood: &Bed, names: &[String]) {
+async fn ask_again_and_again(flood: &Fixture, names: &[String]) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     for round in 0.. {
         seconds.tick().await;
@@ -108,7 +108,7 @@ async fn ask_again_and_again(flood: &Bed, names: &[String]) {
 }
 
 /// Makes one Database after the other, and a Backup beside them. Returns how long each took until it was `CREATED`.
-async fn serve(bystander: &Bed, kept: &str) -> Vec<Duration> {
+async fn serve(bystander: &Fixture, kept: &str) -> Vec<Duration> {
     let backup = bystander.back_up("backup", kept, json!({})).await;
     let begins = bystander.backup_until(&backup, "begun", BEGUN_WITHIN, |backup| {
         backup.state().is_some()

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use e2e::cache::Cache;
@@ -30,24 +29,20 @@ const PARTS: [&str; 8] = [
     "coredns",
 ];
 
-/// The neighbour, for one test at a time; it is gone when this is dropped, however the test ends.
+/// The neighbour. `.config/nextest.toml` lets one of its tests run at a time. It is gone when this is dropped, however the test ends.
 struct Neighbour {
     cluster: Cluster,
     _lock: Lock,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl Neighbour {
     fn take() -> Self {
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = Cluster::new(Settings::neighbour());
         let lock = cluster.lock().unwrap();
         cluster.down().unwrap();
         Self {
             cluster,
             _lock: lock,
-            _turn: turn,
         }
     }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use db_operator::api::DatabaseInstance;
 use e2e::campaign::{self, Engine, eventually};
 use e2e::cluster::Cluster;
-use e2e::proxy::{Faults, Tunnel};
+use e2e::fault_proxy::{Faults, Tunnel};
 use kube::Api;
 use stage::Stage;
 use tokio::sync::Mutex;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState};
 use e2e::cluster::Cluster;
-use e2e::testing::{Bed, Server, eventually, in_bed};
+use e2e::testing::{Fixture, Server, eventually, with_fixture};
 use e2e::{clone_root, command};
 use kube::Api;
 use kube::api::ListParams;
@@ -179,17 +179,17 @@ fn samples_in(name: &str, namespace: &str, sample: &str) -> Copy {
     Copy::with(name, &text)
 }
 
-fn in_namespace(bed: &Bed, arguments: &[&str]) -> String {
+fn in_namespace(fixture: &Fixture, arguments: &[&str]) -> String {
     let mut kubectl = Cluster::main().kubectl();
-    kubectl.args(["--namespace", &bed.namespace]);
+    kubectl.args(["--namespace", &fixture.namespace]);
     command::output(kubectl.args(arguments)).unwrap()
 }
 
 #[tokio::test]
 async fn the_samples_are_accepted() {
-    in_bed(Server::Postgres, async |bed| {
-        restricted(bed);
-        let copy = samples_in("samples", &bed.namespace, "samples/overlays/production");
+    with_fixture(Server::Postgres, async |fixture| {
+        restricted(fixture);
+        let copy = samples_in("samples", &fixture.namespace, "samples/overlays/production");
         let answer = copy.kubectl(&[
             "apply",
             "--server-side",
@@ -211,19 +211,19 @@ async fn the_samples_are_accepted() {
 }
 
 /// Pod Security refuses whatever asks for more than it needs.
-fn restricted(bed: &Bed) {
+fn restricted(fixture: &Fixture) {
     let mut label = Cluster::main().kubectl();
-    label.args(["label", "namespace", &bed.namespace]);
+    label.args(["label", "namespace", &fixture.namespace]);
     label.arg("pod-security.kubernetes.io/enforce=restricted");
     command::output(&mut label).unwrap();
 }
 
 #[tokio::test]
 async fn the_nightly_sample_makes_a_backup_and_may_do_nothing_else() {
-    in_bed(Server::Postgres, async |bed| {
-        restricted(bed);
-        let database = bed.make_usable("orders", json!({})).await;
-        let copy = samples_in("nightly", &bed.namespace, "samples/nightly");
+    with_fixture(Server::Postgres, async |fixture| {
+        restricted(fixture);
+        let database = fixture.make_usable("orders", json!({})).await;
+        let copy = samples_in("nightly", &fixture.namespace, "samples/nightly");
         let asked = copy.root().join("kustomize/samples/nightly/backup.yaml");
         let text = fs::read_to_string(&asked).unwrap();
         assert!(text.contains("    name: orders\n"), "{text}");
@@ -235,10 +235,10 @@ async fn the_nightly_sample_makes_a_backup_and_may_do_nothing_else() {
         copy.kubectl(&["apply", "-k"]);
 
         in_namespace(
-            bed,
+            fixture,
             &["create", "job", "tonight", "--from=cronjob/nightly-backup"],
         );
-        let backups: Api<Backup> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let backups: Api<Backup> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let limit = Duration::from_mins(2);
         let made = eventually("a nightly backup ended", limit, async || {
             let list = backups.list(&ListParams::default()).await.unwrap().items;
@@ -252,9 +252,9 @@ async fn the_nightly_sample_makes_a_backup_and_may_do_nothing_else() {
 
         let who = format!(
             "--as=system:serviceaccount:{}:nightly-backup",
-            bed.namespace
+            fixture.namespace
         );
-        let rights = in_namespace(bed, &["auth", "can-i", "--list", "--no-headers", &who]);
+        let rights = in_namespace(fixture, &["auth", "can-i", "--list", "--no-headers", &who]);
         // What everybody has: to be told who they are, and the API server's own pages.
         let everybodys = |line: &&str| line.starts_with(' ') || line.starts_with("selfsubject");
         let own: Vec<_> = rights.lines().filter(|line| !everybodys(line)).collect();

@@ -10,8 +10,8 @@ mod support;
 
 use db_operator::api::{Database, FINALIZER};
 use db_operator::client::ApiError;
-use db_operator::controller::status::{self, When};
 use db_operator::controller::finalizer;
+use db_operator::controller::status::{self, When};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};

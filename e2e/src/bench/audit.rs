@@ -1,19 +1,12 @@
-//! What the operator asked of the API server, from the audit log.
+//! How often the operator asked the API server, from the audit log.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use crate::Result;
+use crate::audit::{self, Entry};
 
-use crate::{Error, Result};
-
-/// A place in the audit log, from which it is read on.
-pub(super) struct Audit {
-    path: PathBuf,
-    /// Whose requests are counted.
-    user: String,
-    offset: u64,
-}
+/// A place in the audit log, from which requests are counted.
+pub(super) struct Audit(audit::Audit);
 
 /// Requests of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,70 +23,27 @@ pub(super) struct Requests {
     pub(super) events: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    stage: String,
-    verb: String,
-    user: User,
-    object_ref: Option<ObjectRef>,
-    response_status: Option<Status>,
-}
-
-#[derive(Deserialize)]
-struct User {
-    username: String,
-}
-
-#[derive(Deserialize)]
-struct ObjectRef {
-    resource: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    code: Option<u16>,
-}
-
 impl Audit {
     pub(super) fn new(path: PathBuf, user: String) -> Self {
-        Self {
-            path,
-            user,
-            offset: 0,
-        }
+        Self(audit::Audit::new(path, user))
     }
 
     /// Counts what was added since the last call, up to the last whole line.
     pub(super) fn advance(&mut self) -> Result<Requests> {
-        let mut added = String::new();
-        let mut file = std::fs::File::open(&self.path).map_err(Error::io("open", &self.path))?;
-        file.seek(SeekFrom::Start(self.offset))
-            .and_then(|_| file.read_to_string(&mut added))
-            .map_err(Error::io("read", &self.path))?;
-        let whole = added.rfind('\n').map_or(0, |end| end + 1);
-        self.offset += u64::try_from(whole).unwrap_or_default();
-        Ok(count(&added[..whole], &self.user))
+        Ok(count(&self.0.advance()?))
     }
 }
 
-fn count(lines: &str, user: &str) -> Requests {
+fn count(entries: &[Entry]) -> Requests {
     let mut requests = Requests::default();
-    let entries = lines
-        .lines()
-        .filter(|line| line.contains(user))
-        .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
-        .filter(|entry| entry.stage == "ResponseComplete" && entry.user.username == user);
-    for entry in entries {
-        let resource = entry.object_ref.and_then(|object| object.resource);
-        let code = entry.response_status.and_then(|status| status.code);
-        match (entry.verb.as_str(), resource.as_deref()) {
-            ("get" | "list" | "watch", _) => requests.reads += 1,
-            (_, Some("leases")) => requests.leases += 1,
-            (_, Some("events")) => requests.events += 1,
-            (_, Some(_) | None) => {
+    for entry in entries.iter().filter(|entry| entry.is_complete()) {
+        match entry.object().map(audit::Object::kind) {
+            _ if !entry.is_write() => requests.reads += 1,
+            Some("leases") => requests.leases += 1,
+            Some("events") => requests.events += 1,
+            Some(_) | None => {
                 requests.writes += 1;
-                requests.refused += u64::from(code.is_none_or(|code| code >= 400));
+                requests.refused += u64::from(!entry.succeeded());
             }
         }
     }
@@ -102,6 +52,10 @@ fn count(lines: &str, user: &str) -> Requests {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // a test may end with a panic
+
+    use std::io::Write;
+
     use super::*;
 
     fn line(user: &str, verb: &str, resource: &str, code: u16) -> String {
@@ -112,8 +66,11 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_told_apart_and_others_left_out() {
-        let log = [
+    fn requests_are_told_apart_and_others_left_out_and_half_a_line_waits() {
+        let path = std::env::temp_dir().join(format!("audit-test-{}", std::process::id()));
+        let mut log = std::fs::File::create(&path).unwrap();
+        let mut audit = Audit::new(path.clone(), "me".to_owned());
+        let lines = [
             line("me", "get", "leases", 200),
             line("me", "patch", "databases", 200),
             line("me", "patch", "databases", 409),
@@ -121,6 +78,9 @@ mod tests {
             line("me", "patch", "leases", 200),
             line("memory", "patch", "databases", 200),
         ];
+        let half = line("me", "list", "databases", 200);
+        let (half, rest) = half.split_at(20);
+        log.write_all((lines.concat() + half).as_bytes()).unwrap();
         let expected = Requests {
             reads: 1,
             writes: 2,
@@ -128,6 +88,11 @@ mod tests {
             leases: 1,
             events: 1,
         };
-        assert_eq!(count(&log.concat(), "me"), expected);
+        assert_eq!(audit.advance().unwrap(), expected);
+        assert_eq!(audit.advance().unwrap(), Requests::default());
+        log.write_all(rest.as_bytes()).unwrap();
+        let reads = audit.advance().unwrap().reads;
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(reads, 1);
     }
 }

@@ -5,26 +5,26 @@
 //! | file | its one job |
 //! |---|---|
 //! | `mod.rs` | the order of the phases |
-//! | `stage.rs` | what is set up for a run, and put back after it |
+//! | `environment.rs` | what is set up for a run, and put back after it |
 //! | `operator.rs` | the operator as a process of this machine |
 //! | `server.rs`, `floor.rs` | SQL past the operator, and how long that takes |
-//! | `phase.rs`, `board.rs` | Databases made and deleted, and when each was noticed |
+//! | `phase.rs`, `timeline.rs` | Databases made and deleted, and when each was noticed |
 //! | `meter.rs`, `audit.rs`, `statements.rs` | what the operator did between two moments |
 //! | `figures.rs`, `table.rs` | what was found, for programs and for people |
 
 mod audit;
 pub mod backup;
-mod board;
 pub mod bystander;
+mod environment;
 mod figures;
 mod floor;
 mod meter;
 mod operator;
 mod phase;
 mod server;
-mod stage;
 mod statements;
 mod table;
+mod timeline;
 
 use std::time::Duration;
 
@@ -35,9 +35,9 @@ use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::command::say;
 use crate::{Error, Result};
+use environment::Environment;
 use figures::{EngineFigures, Figures, Rest};
 use server::Engine;
-use stage::Stage;
 
 /// How much is measured.
 #[derive(Args, Clone, Debug)]
@@ -77,7 +77,9 @@ impl Plan {
 /// Measures, puts everything back, and returns the table or the JSON. The caller holds the cluster's lock; the
 /// operator is installed.
 pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
-    let figures = staged(cluster, cache, async |stage| measure(stage, plan).await)?;
+    let figures = with_environment(cluster, cache, async |environment| {
+        measure(environment, plan).await
+    })?;
     if plan.json {
         as_json(&figures)
     } else {
@@ -85,21 +87,21 @@ pub fn databases(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String
     }
 }
 
-/// Measures on a stage. Whatever becomes of the measuring, the stage is put back.
-fn staged<F>(
+/// Measures in an environment. Whatever becomes of the measuring, the environment is put back.
+fn with_environment<F>(
     cluster: &Cluster,
     cache: &Cache,
-    measure: impl AsyncFnOnce(&Stage) -> Result<F>,
+    measure: impl AsyncFnOnce(&Environment) -> Result<F>,
 ) -> Result<F> {
     let binary = crate::operator::build(cache)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Error::trial("start the bench"))?;
     runtime.block_on(async {
-        let stage = Stage::set(cluster, binary).await?;
+        let environment = Environment::set(cluster, binary).await?;
         let result = tokio::select! {
-            result = measure(&stage) => result,
+            result = measure(&environment) => result,
             result = interrupted() => result,
         };
-        let cleared = stage.clear();
+        let cleared = environment.clear();
         let figures = result?;
         cleared.map(|()| figures)
     })
@@ -120,32 +122,33 @@ async fn interrupted<T>() -> Result<T> {
     Err(Error::Precondition("The bench was interrupted.".to_owned()))
 }
 
-async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
+async fn measure(environment: &Environment<'_>, plan: &Plan) -> Result<Figures> {
     let mut figures = Figures::begin();
     // The servers by themselves, while no operator runs.
     for engine in Engine::ALL {
         say(&format!("{engine}: plain SQL"));
-        let floor = floor::measure(&stage.servers[&engine], plan).await?;
+        let floor = floor::measure(&environment.servers[&engine], plan).await?;
         figures
             .engines
             .insert(engine.name(), EngineFigures::new(floor));
     }
 
     // Before the operator connects: whose a connection is, is said at its beginning alone.
-    let mut meter = stage.meter();
+    let mut meter = environment.meter();
     meter.read()?;
-    let mut operator = stage.start_operator(None).await?;
+    let mut operator = environment.start_operator(None).await?;
     meter.follow(&operator);
-    stage.warm_up().await?;
+    environment.warm_up().await?;
     for engine in Engine::ALL {
         say(&format!("{engine}: {} one by one", plan.sequential));
-        let sequential = phase::sequential(stage, &mut meter, engine, plan.sequential).await?;
+        let sequential =
+            phase::sequential(environment, &mut meter, engine, plan.sequential).await?;
         figures.of(engine).sequential = Some(sequential);
     }
     for engine in Engine::ALL {
         let count = plan.storm(engine);
         say(&format!("{engine}: {count} at once"));
-        let storm = phase::storm(stage, &mut meter, engine, count).await?;
+        let storm = phase::storm(environment, &mut meter, engine, count).await?;
         figures.of(engine).storm = Some(storm);
     }
     figures.peak_memory_mib = operator.memory()?.peak_mib;
@@ -154,12 +157,12 @@ async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
     let resync = Duration::from_secs(plan.resync);
     say("All held: a restart, and a whole resync");
     drop(operator);
-    operator = stage.start_operator(Some(resync)).await?;
+    operator = environment.start_operator(Some(resync)).await?;
     meter.follow(&operator);
     let restart = phase::until_quiet(&mut meter).await?;
     let whole = phase::rest(&mut meter, resync).await?;
     figures.rest = Some(Rest {
-        held: stage.board.held(),
+        held: environment.timeline.held(),
         resync_s: resync.as_secs(),
         restart,
         resync: whole,
@@ -168,7 +171,7 @@ async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
 
     for engine in Engine::ALL {
         say(&format!("{engine}: all deleted"));
-        let deletion = phase::delete(stage, &mut meter, engine).await?;
+        let deletion = phase::delete(environment, &mut meter, engine).await?;
         figures.of(engine).deletion = Some(deletion);
     }
     figures.end();

@@ -8,10 +8,10 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use super::environment::Environment;
 use super::figures::{Cost, Deletion, Left, Sequential, Storm, Times, Traffic};
 use super::meter::Meter;
 use super::server::{Engine, read, value};
-use super::stage::Stage;
 use crate::servers::superuser;
 use crate::{Error, Result, command};
 
@@ -51,12 +51,12 @@ fn prefix(engine: Engine, phase: &str) -> String {
 
 /// Makes Databases one after the other. The clock begins before the POST.
 pub(super) async fn sequential(
-    stage: &Stage<'_>,
+    environment: &Environment<'_>,
     meter: &mut Meter,
     engine: Engine,
     count: usize,
 ) -> Result<Sequential> {
-    let api = stage.databases();
+    let api = environment.databases();
     let prefix = prefix(engine, "one");
     let (mut created, mut usable) = (Vec::new(), Vec::new());
     meter.read()?;
@@ -68,9 +68,9 @@ pub(super) async fn sequential(
         api.create(&PostParams::default(), &object)
             .await
             .map_err(Error::trial("make a Database"))?;
-        let at = stage.board.created(&name, ONE_WITHIN).await?;
+        let at = environment.timeline.created(&name, ONE_WITHIN).await?;
         created.push(at.duration_since(began));
-        log_in(stage, engine, &name).await?;
+        log_in(environment, engine, &name).await?;
         usable.push(began.elapsed());
     }
     let reading = meter.read()?;
@@ -82,18 +82,18 @@ pub(super) async fn sequential(
 }
 
 /// Logs in with nothing but the values of the Secret.
-async fn log_in(stage: &Stage<'_>, engine: Engine, name: &str) -> Result<()> {
-    let secrets: Api<Secret> = stage.namespaced();
+async fn log_in(environment: &Environment<'_>, engine: Engine, name: &str) -> Result<()> {
+    let secrets: Api<Secret> = environment.namespaced();
     let secret = read(&secrets, name).await?;
     let of = |key| value(&secret, key);
-    stage.servers[&engine]
+    environment.servers[&engine]
         .log_in(&of("username"), &of("password"), &of("database"))
         .await
 }
 
 /// Applies many Databases in one file. The clock begins before kubectl.
 pub(super) async fn storm(
-    stage: &Stage<'_>,
+    environment: &Environment<'_>,
     meter: &mut Meter,
     engine: Engine,
     count: usize,
@@ -103,21 +103,24 @@ pub(super) async fn storm(
         .map(|number| database(engine, &format!("{prefix}{number}")))
         .collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
-    let mut kubectl = stage.cluster.kubectl();
+    let mut kubectl = environment.cluster.kubectl();
     kubectl
         .args(["apply", "--server-side", "--filename=-"])
-        .args(["--namespace", &stage.namespace]);
+        .args(["--namespace", &environment.namespace]);
     meter.read()?;
     let began = Instant::now();
     let applying = tokio::task::spawn_blocking(move || {
         command::output_with_input(&mut kubectl, &list).map(|_| began.elapsed())
     });
-    let created = stage.board.all_created(&prefix, count, ALL_WITHIN).await;
+    let created = environment
+        .timeline
+        .all_created(&prefix, count, ALL_WITHIN)
+        .await;
     let applied = applying.await.map_err(Error::trial("run kubectl"))??;
     let created = created?;
     let reading = meter.read()?;
     for number in (0..count).step_by(SAMPLE) {
-        log_in(stage, engine, &format!("{prefix}{number}")).await?;
+        log_in(environment, engine, &format!("{prefix}{number}")).await?;
     }
     Ok(Storm {
         count,
@@ -160,12 +163,12 @@ pub(super) async fn rest(meter: &mut Meter, resync: Duration) -> Result<Traffic>
 
 /// Deletes all Databases on a server, and looks for what is left.
 pub(super) async fn delete(
-    stage: &Stage<'_>,
+    environment: &Environment<'_>,
     meter: &mut Meter,
     engine: Engine,
 ) -> Result<Deletion> {
     let these = ListParams::default().labels(&format!("{ENGINE}={}", engine.name()));
-    let api = stage.databases();
+    let api = environment.databases();
     let all = api
         .list_metadata(&these)
         .await
@@ -177,7 +180,7 @@ pub(super) async fn delete(
         .await
         .map_err(Error::trial("delete the Databases"))?;
     let gone = format!("{}-{}-", of_run(), engine.name());
-    stage.board.all_gone(&gone, ALL_WITHIN).await?;
+    environment.timeline.all_gone(&gone, ALL_WITHIN).await?;
     let all_gone_s = began.elapsed().as_secs_f64();
     let reading = meter.read()?;
     Ok(Deletion {
@@ -185,11 +188,11 @@ pub(super) async fn delete(
         all_gone_s,
         cpu_s: reading.cpu_seconds,
         each: Cost::of(&reading, engine, count, 0),
-        left: left(stage, engine).await?,
+        left: left(environment, engine).await?,
     })
 }
 
-async fn left(stage: &Stage<'_>, engine: Engine) -> Result<Left> {
+async fn left(environment: &Environment<'_>, engine: Engine) -> Result<Left> {
     let named = format!("LIKE '{}-%'", of_run());
     let (databases, users) = match engine {
         Engine::Postgres => (
@@ -207,7 +210,7 @@ async fn left(stage: &Stage<'_>, engine: Engine) -> Result<Left> {
         Engine::Mariadb => claims,
     };
     let count = |sql: &str| -> Result<u64> {
-        let answer = superuser(stage.cluster, engine.name(), sql)?;
+        let answer = superuser(environment.cluster, engine.name(), sql)?;
         let answer = answer.lines().last().unwrap_or_default();
         answer
             .trim()
@@ -218,13 +221,13 @@ async fn left(stage: &Stage<'_>, engine: Engine) -> Result<Left> {
         databases: count(&databases)?,
         users: count(&users)?,
         claims: count(&claims)?,
-        secrets: secrets_left(stage, engine).await?,
+        secrets: secrets_left(environment, engine).await?,
     })
 }
 
 /// Secrets are deleted with their owner, by Kubernetes, a moment later.
-async fn secrets_left(stage: &Stage<'_>, engine: Engine) -> Result<usize> {
-    let secrets: Api<Secret> = stage.namespaced();
+async fn secrets_left(environment: &Environment<'_>, engine: Engine) -> Result<usize> {
+    let secrets: Api<Secret> = environment.namespaced();
     let of_these = format!("{}-{}-", of_run(), engine.name());
     let deadline = Instant::now() + COLLECTED_WITHIN;
     loop {

@@ -13,7 +13,7 @@ use super::operator::{NAMESPACE, Operator, Start};
 use super::server::{self, Engine, Server, text};
 use super::{Plane, eventually, plane};
 use crate::cluster::Cluster;
-use crate::proxy::{ApiProxy, Faults, Tunnel};
+use crate::fault_proxy::{ApiProxy, Faults, Tunnel};
 use crate::{Error, Result};
 
 /// Where the trials' objects are.

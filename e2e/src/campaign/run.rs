@@ -11,7 +11,7 @@ use super::{eventually, outcome};
 use crate::cache::Key;
 use crate::cluster::Cluster;
 use crate::command::say;
-use crate::proxy::{Effect, Fault, Moment};
+use crate::fault_proxy::{Effect, Fault, Moment};
 use crate::{Error, Result};
 
 /// Which trials are run, of all.

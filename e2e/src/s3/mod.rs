@@ -1,7 +1,6 @@
-//! An S3 server of a test's own: versitygw over a folder, as a process of this machine; and a proxy in front of it.
+//! An S3 server of a test's own: versitygw over a folder, as a process of this machine.
 
 pub mod presign;
-pub mod proxy;
 
 use std::fs;
 use std::net::TcpStream;
@@ -15,8 +14,6 @@ use nix::sys::signal::Signal;
 use crate::cache::Cache;
 use crate::sql_servers::{Certificates, Process, Scratch, free_port};
 use crate::{Error, Result, command, tools};
-
-pub use proxy::S3Proxy;
 
 /// Who may do everything. Tests look for the secret in what they print, so it is found only where it is.
 pub const ACCESS_KEY_ID: &str = "canary-access";

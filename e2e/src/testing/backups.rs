@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Bed, NEXT_LOOK, Session, condition, eventually};
+use super::{Fixture, NEXT_LOOK, Session, condition, eventually};
 use crate::servers::OPERATOR_NAMESPACE;
 
 /// How long a backup of next to nothing may take on a busy machine: a pod has to be started for it.
@@ -24,7 +24,7 @@ pub fn reason(backup: &Backup, type_: &str) -> Option<String> {
     (found.status == ConditionStatus::True).then(|| found.reason.clone())
 }
 
-impl Bed {
+impl Fixture {
     /// The Backups of the test's namespace.
     #[must_use]
     pub fn backups(&self) -> Api<Backup> {

@@ -1,6 +1,6 @@
 //! Passwords and keys, and everything in which they must not show.
 
-use super::{Bed, audit};
+use super::{Fixture, audit};
 use crate::cluster::Cluster;
 use crate::{command, servers};
 
@@ -27,9 +27,9 @@ fn forms(password: &str) -> Vec<String> {
 }
 
 /// Everything that the API shows of what happened in a namespace, without its Secrets.
-pub async fn shown(bed: &Bed) -> String {
+pub async fn shown(fixture: &Fixture) -> String {
     let cluster = Cluster::main();
-    let namespace = bed.namespace.clone();
+    let namespace = fixture.namespace.clone();
     tokio::task::spawn_blocking(move || {
         let kinds = "databases,backups,databaseinstances,events,pods,configmaps,jobs";
         let mut all = String::new();

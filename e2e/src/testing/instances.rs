@@ -6,10 +6,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{Bed, SOON, condition, eventually};
+use super::{Fixture, SOON, condition, eventually};
 use crate::servers::OPERATOR_NAMESPACE;
 
-impl Bed {
+impl Fixture {
     /// The instances.
     #[must_use]
     pub fn instances(&self) -> Api<DatabaseInstance> {

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 
-use super::{Bed, SOON, eventually};
+use super::{Fixture, SOON, eventually};
 use crate::cluster::Cluster;
 use crate::servers::OPERATOR_NAMESPACE;
 use crate::{command, operator};
@@ -16,7 +16,7 @@ use crate::{command, operator};
 /// The lease's time to live, and a busy machine.
 const TAKEN_OVER: Duration = Duration::from_secs(40);
 
-impl Bed {
+impl Fixture {
     /// The lease that says who leads.
     async fn lease(&self) -> LeaseSpec {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);

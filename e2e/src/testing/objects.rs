@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Bed, SOON, eventually};
+use super::{Fixture, SOON, eventually};
 
 /// The condition of this type, if it is there.
 #[must_use]
@@ -41,7 +41,7 @@ pub fn password(secret: &BTreeMap<String, String>) -> String {
     secret["password"].clone()
 }
 
-impl Bed {
+impl Fixture {
     /// The Databases of the test's namespace.
     #[must_use]
     pub fn databases(&self) -> Api<Database> {

@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use super::{Bed, Server, eventually};
+use super::{Fixture, Server, eventually};
 use crate::cluster::Cluster;
 use crate::{clone_root, command};
 
@@ -26,7 +26,7 @@ pub enum Into {
 /// How long a pod may take to start on a busy machine.
 const STARTED: Duration = Duration::from_mins(1);
 
-impl Bed {
+impl Fixture {
     /// Restores the bytes of an object into a Database, which is to be empty, as its user.
     pub async fn restore(&self, object: &[u8], database: &str, into: Into) {
         let secret = self.secret(database).await;

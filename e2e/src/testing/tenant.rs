@@ -8,7 +8,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
 use serde_json::{Value, json};
 
-use super::{Bed, SOON, eventually};
+use super::{Fixture, SOON, eventually};
 use crate::clone_root;
 
 /// The identity's name, and its Role's.
@@ -17,7 +17,7 @@ const NAME: &str = "team";
 /// What a platform team gives a team, besides what Kubernetes' own role `edit` has.
 const ROLES: &str = "kustomize/components/tenant-roles/roles.yaml";
 
-impl Bed {
+impl Fixture {
     /// The same place as a team sees it that may edit the test's namespace, and keep Databases and Backups there: all
     /// requests are in its name. It is made, with a token of its own.
     pub async fn as_team(&self) -> Self {

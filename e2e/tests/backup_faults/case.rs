@@ -7,8 +7,9 @@ use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
 use db_operator::store::{Keys, Store, StoreConfig};
 use e2e::campaign::backups::node::Process;
 use e2e::dataset;
+use e2e::fault_proxy::StoreProxy;
 use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use e2e::testing::{Bed, Session, catch, eventually};
+use e2e::testing::{Fixture, Session, catch, eventually};
 use futures::future::{LocalBoxFuture, join_all};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -16,8 +17,6 @@ use kube::Api;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-
-use e2e::testing::front::Front;
 
 /// One store starts at a time.
 static STARTING: Mutex<()> = Mutex::new(());
@@ -50,19 +49,19 @@ pub async fn process(pod: &Pod, name: &str) -> Process {
 
 /// What the cases of one test share.
 pub struct Ground<'a> {
-    pub bed: &'a Bed,
+    pub fixture: &'a Fixture,
     pub server: S3Server,
     keys: String,
 }
 
 impl<'a> Ground<'a> {
     /// With an empty bucket. The store ends with the test's thread.
-    pub async fn new(bed: &'a Bed) -> Self {
-        Self::new_in(bed, "keys").await
+    pub async fn new(fixture: &'a Fixture) -> Self {
+        Self::new_in(fixture, "keys").await
     }
 
     /// Another one of the same test.
-    pub async fn new_in(bed: &'a Bed, keys_name: &str) -> Self {
+    pub async fn new_in(fixture: &'a Fixture, keys_name: &str) -> Self {
         let server = {
             // A program that was just written cannot be started while another thread starts something.
             let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,23 +70,27 @@ impl<'a> Ground<'a> {
         server.make_bucket(BUCKET).unwrap();
         let keys = json!({
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY});
-        let keys = bed.operator_secret(keys_name, keys).await;
-        Self { bed, server, keys }
+        let keys = fixture.operator_secret(keys_name, keys).await;
+        Self {
+            fixture,
+            server,
+            keys,
+        }
     }
 
     /// A Database of about so many bytes. `job` and `s3` are merged into the instance's `spec.backup`.
     pub async fn case<'g>(&'g self, name: &str, bytes: u64, job: Value, s3: Value) -> Case<'g> {
-        let front = Front::before(&self.server).await;
-        let backup = self.destination(&front, job, &s3);
+        let proxy = StoreProxy::in_cluster(&self.server).await.unwrap();
+        let backup = self.destination(&proxy, job, &s3);
         let instance = self
-            .bed
+            .fixture
             .make_instance(name, json!({"backup": backup}))
             .await;
         let spec = json!({"deletionPolicy": "Delete", "instanceRef": {"name": instance}});
-        let database = self.bed.make_usable(name, spec).await;
+        let database = self.fixture.make_usable(name, spec).await;
         let case = Case {
             ground: self,
-            front,
+            proxy,
             instance,
             database,
             name: name.to_owned(),
@@ -98,9 +101,9 @@ impl<'a> Ground<'a> {
         case
     }
 
-    fn destination(&self, front: &Front, job: Value, s3: &Value) -> Value {
+    fn destination(&self, proxy: &StoreProxy, job: Value, s3: &Value) -> Value {
         let mut all = json!({"s3": {
-            "bucket": BUCKET, "endpoint": front.endpoint(), "pathStyle": true,
+            "bucket": BUCKET, "endpoint": proxy.endpoint(), "pathStyle": true,
             "credentialsSecretRef": {"name": self.keys}}});
         if !job.is_null() {
             all["job"] = job;
@@ -130,7 +133,7 @@ impl<'a> Ground<'a> {
 /// One thing that goes wrong.
 pub struct Case<'g> {
     pub ground: &'g Ground<'g>,
-    pub front: Front,
+    pub proxy: StoreProxy,
     pub instance: String,
     pub database: String,
     name: String,
@@ -139,14 +142,14 @@ pub struct Case<'g> {
 impl Case<'_> {
     /// A session of the Database's own user.
     pub async fn session(&self) -> Session {
-        let bed = self.ground.bed;
-        let secret = bed.secret(&self.database).await;
-        Session::open(&bed.client, &secret).await.unwrap()
+        let fixture = self.ground.fixture;
+        let secret = fixture.secret(&self.database).await;
+        Session::open(&fixture.client, &secret).await.unwrap()
     }
 
     /// Holds what a dump waits for, until the session ends.
     pub async fn hold(&self) -> Session {
-        let lock = if self.ground.bed.server.is_postgres() {
+        let lock = if self.ground.fixture.server.is_postgres() {
             "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"
         } else {
             "LOCK TABLES orders WRITE"
@@ -159,36 +162,39 @@ impl Case<'_> {
     /// Asks for a backup that goes wrong. Returns its name.
     pub async fn back_up(&self, limits: Value) -> String {
         let name = format!("{}-bad", self.name);
-        self.ground.bed.back_up(&name, &self.database, limits).await
+        self.ground
+            .fixture
+            .back_up(&name, &self.database, limits)
+            .await
     }
 
     /// Takes what made it go wrong from the instance's `spec.backup`.
     pub async fn without_job(&self) {
         let change = json!({"backup": {"job": null}});
-        let bed = self.ground.bed;
-        bed.patch_instance(&self.instance, change).await;
-        bed.instance_is(&self.instance, "Connected").await;
+        let fixture = self.ground.fixture;
+        fixture.patch_instance(&self.instance, change).await;
+        fixture.instance_is(&self.instance, "Connected").await;
     }
 
     /// The next backup works, and everything is as if nothing had happened before.
     pub async fn next_works(&self) {
         let name = format!("{}-good", self.name);
-        let bed = self.ground.bed;
-        let name = bed.back_up(&name, &self.database, json!({})).await;
+        let fixture = self.ground.fixture;
+        let name = fixture.back_up(&name, &self.database, json!({})).await;
         self.completes(&name).await;
     }
 
     /// Waits until a backup is at its end.
     pub async fn ended(&self, backup: &str) -> Backup {
         let ended = |found: &Backup| found.state().is_some_and(BackupState::is_terminal);
-        let bed = self.ground.bed;
-        bed.backup_until(backup, "ended", LIMIT, ended).await
+        let fixture = self.ground.fixture;
+        fixture.backup_until(backup, "ended", LIMIT, ended).await
     }
 
     /// The pod of a backup, when it is there.
     pub async fn pod(&self, backup: &str) -> Pod {
-        let bed = self.ground.bed;
-        let pods: Api<Pod> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let fixture = self.ground.fixture;
+        let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let mine = ListParams::default().labels(&format!("{BACKUP_LABEL}={backup}"));
         eventually(&format!("{backup} has a pod"), LIMIT, async || {
             let found = pods.list(&mine).await.unwrap().items;
@@ -199,21 +205,21 @@ impl Case<'_> {
 
     /// The Job of a backup that has begun.
     pub async fn job(&self, backup: &Backup) -> Option<Job> {
-        let bed = self.ground.bed;
-        let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let fixture = self.ground.fixture;
+        let jobs: Api<Job> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let name = db_operator::job::name(backup);
         jobs.get_opt(&name).await.unwrap()
     }
 
     /// A backup as it is.
     pub async fn read(&self, backup: &str) -> Backup {
-        self.ground.bed.backups().get(backup).await.unwrap()
+        self.ground.fixture.backups().get(backup).await.unwrap()
     }
 
     /// What the pod of a backup logged.
     pub async fn log(&self, backup: &str) -> String {
-        let bed = self.ground.bed;
-        let pods: Api<Pod> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let fixture = self.ground.fixture;
+        let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let pod = self.pod(backup).await.name_any();
         pods.logs(&pod, &kube::api::LogParams::default())
             .await

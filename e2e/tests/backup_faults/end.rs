@@ -95,8 +95,8 @@ impl Case<'_> {
                 && condition(&status.conditions, "Ready")
                     .is_some_and(|ready| ready.status == ConditionStatus::True)
         };
-        let bed = self.ground.bed;
-        bed.until(&self.database, "at rest", TIDY, rests).await;
+        let fixture = self.ground.fixture;
+        fixture.until(&self.database, "at rest", TIDY, rests).await;
     }
 
     /// A backup completes, and what the status says of the object is true.

@@ -8,7 +8,7 @@
 //! | `refused.rs` | the cluster does not let the Job, its pod or its Secret in |
 //! | `store.rs` | the store: errors, resets, lies, no bucket, other keys, few parts |
 //! | `case.rs`, `end.rs` | what they share: a Database with a store of its own; how it has to end |
-//! | `template.rs` | templates that make things go wrong; of the store, a proxy before it does (`e2e::testing::front`) |
+//! | `template.rs` | templates that make things go wrong; of the store, a proxy before it does (`e2e::fault_proxy`) |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,7 +1,7 @@
 //! The pod and its Job.
 
 use db_operator::api::{BACKUP_LABEL, BackupState};
-use e2e::testing::{Server, in_bed};
+use e2e::testing::{Server, with_fixture};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DeleteParams, EvictParams};
@@ -30,19 +30,20 @@ async fn while_it_waits(
 
 /// The pod, once the dump tool waits in it.
 async fn running(case: &Case<'_>, backup: &str) -> Pod {
-    let bed = case.ground.bed;
-    bed.backup_until(backup, "runs", LIMIT, |found| {
-        found.state() == Some(BackupState::BackingUp)
-    })
-    .await;
+    let fixture = case.ground.fixture;
+    fixture
+        .backup_until(backup, "runs", LIMIT, |found| {
+            found.state() == Some(BackupState::BackingUp)
+        })
+        .await;
     let pod = case.pod(backup).await;
     process(&pod, "pg_dump").await;
     pod
 }
 
 fn pods(case: &Case<'_>) -> Api<Pod> {
-    let bed = case.ground.bed;
-    Api::namespaced(bed.client.clone(), &bed.namespace)
+    let fixture = case.ground.fixture;
+    Api::namespaced(fixture.client.clone(), &fixture.namespace)
 }
 
 async fn killed(_: &Case<'_>, _: &str, pod: &Pod) {
@@ -67,8 +68,8 @@ async fn evicted(case: &Case<'_>, _: &str, pod: &Pod) {
 
 async fn without_job(case: &Case<'_>, backup: &str, _: &Pod) {
     let job = case.job(&case.read(backup).await).await.unwrap();
-    let bed = case.ground.bed;
-    let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let fixture = case.ground.fixture;
+    let jobs: Api<Job> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     jobs.delete(&job.name_any(), &DeleteParams::background())
         .await
         .unwrap();
@@ -82,8 +83,8 @@ async fn without_secret(ground: &Ground<'_>) {
     let holder = case.hold().await;
     let backup = case.back_up(json!({})).await;
     running(&case, &backup).await;
-    let bed = case.ground.bed;
-    let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    let fixture = case.ground.fixture;
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let name = db_operator::job::name(&case.read(&backup).await);
     let secret = secrets.get(&name).await.unwrap();
     assert_eq!(secret.labels()[BACKUP_LABEL], backup);
@@ -108,8 +109,8 @@ async fn without_image(ground: &Ground<'_>) {
 
 #[tokio::test]
 async fn what_happens_to_a_pod_or_its_job_is_told() {
-    in_bed(Server::Postgres, async |bed| {
-        let ground = &Ground::new(bed).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let ground = &Ground::new(fixture).await;
         all(vec![
             Box::pin(while_it_waits(
                 ground,

@@ -1,6 +1,6 @@
 //! Templates whose dump tool is a script: it says that it is the vendor's tool, and does something else.
 
-use e2e::testing::Bed;
+use e2e::testing::Fixture;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -14,12 +14,12 @@ const MYSQL: &str = include_str!("../../../templates/mysql/backup.yaml.hbs");
 impl Ground<'_> {
     /// What an instance says of a tool that does this; `"$@"` are the vendor's tool's arguments. `tool` is that one.
     pub async fn tool(&self, name: &str, tool: &str, does: &str) -> Value {
-        let bed = self.bed;
+        let fixture = self.fixture;
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = --version ]; then exec {tool} --version; fi\n{does}\n"
         );
-        let config = bed.name(&format!("{name}-tool"));
-        let own: Api<ConfigMap> = Api::namespaced(bed.client.clone(), &bed.namespace);
+        let config = fixture.name(&format!("{name}-tool"));
+        let own: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         write(&own, &config, "tool", &script).await;
 
         let mounts = "          volumeMounts:\n            - {name: bin, mountPath: /db-operator/bin, readOnly: true}\n";
@@ -42,8 +42,8 @@ impl Ground<'_> {
 
     /// What an instance says of the operator's own template with these words in the place of those.
     pub async fn template(&self, name: &str, changes: &[(&str, &str)]) -> Value {
-        let bed = self.bed;
-        let own = if bed.server.is_postgres() {
+        let fixture = self.fixture;
+        let own = if fixture.server.is_postgres() {
             POSTGRESQL
         } else {
             MYSQL
@@ -53,9 +53,9 @@ impl Ground<'_> {
             assert!(text.contains(old), "{old}");
             text = text.replace(old, new);
         }
-        let config = bed.name(&format!("{name}-template"));
+        let config = fixture.name(&format!("{name}-template"));
         let operators: Api<ConfigMap> =
-            Api::namespaced(bed.client.clone(), e2e::servers::OPERATOR_NAMESPACE);
+            Api::namespaced(fixture.client.clone(), e2e::servers::OPERATOR_NAMESPACE);
         write(&operators, &config, "job", &text).await;
         json!({"templateRef": {"name": config, "key": "job"}})
     }
@@ -73,16 +73,16 @@ async fn write(api: &Api<ConfigMap>, name: &str, key: &str, text: &str) {
 }
 
 /// Takes away the templates of a test, which are in the operator's namespace.
-pub async fn clear(bed: &Bed) {
+pub async fn clear(fixture: &Fixture) {
     let operators: Api<ConfigMap> =
-        Api::namespaced(bed.client.clone(), e2e::servers::OPERATOR_NAMESPACE);
+        Api::namespaced(fixture.client.clone(), e2e::servers::OPERATOR_NAMESPACE);
     for config in operators
         .list(&kube::api::ListParams::default())
         .await
         .unwrap()
     {
         let name = config.metadata.name.unwrap_or_default();
-        if name.starts_with(&bed.prefix) {
+        if name.starts_with(&fixture.prefix) {
             let _ = operators
                 .delete(&name, &kube::api::DeleteParams::default())
                 .await;

@@ -1,7 +1,7 @@
 //! The dump tool.
 
 use db_operator::api::{Backup, BackupState};
-use e2e::testing::{Bed, Server, in_bed};
+use e2e::testing::{Fixture, Server, with_fixture};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Ground, LIMIT, all, process};
@@ -11,7 +11,7 @@ const MIB: u64 = 1 << 20;
 
 /// Runs a case with a tool that does this, and gives back how its backup failed; then without that tool.
 async fn with_tool(ground: &Ground<'_>, script: &Script<'_>) {
-    let tool = if ground.bed.server.is_postgres() {
+    let tool = if ground.fixture.server.is_postgres() {
         "pg_dump"
     } else {
         "mariadb-dump"
@@ -61,10 +61,10 @@ async fn killed(ground: &Ground<'_>) {
 }
 
 async fn with(server: Server, test: impl AsyncFn(&Ground<'_>)) {
-    in_bed(server, async |bed: &Bed| {
-        let ground = Ground::new(bed).await;
+    with_fixture(server, async |fixture: &Fixture| {
+        let ground = Ground::new(fixture).await;
         test(&ground).await;
-        template::clear(bed).await;
+        template::clear(fixture).await;
     })
     .await;
 }
@@ -181,8 +181,9 @@ async fn noisy(ground: &Ground<'_>) {
         found.state() == Some(BackupState::BackingUp)
             && progress.is_some_and(|progress| progress.bytes_uploaded >= 16 << 20)
     };
-    let bed = ground.bed;
-    bed.backup_until(&backup, "two parts are shown", LIMIT, shown)
+    let fixture = ground.fixture;
+    fixture
+        .backup_until(&backup, "two parts are shown", LIMIT, shown)
         .await;
     case.fails(&backup, "DumpFailed", &["exit status 3"]).await;
 }

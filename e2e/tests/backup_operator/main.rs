@@ -16,8 +16,8 @@ use e2e::campaign::backups::bed::LIMIT;
 use e2e::campaign::backups::{Bed, Options, Store, trials};
 use e2e::campaign::{Operator, eventually};
 use e2e::cluster::Cluster;
+use e2e::fault_proxy::StoreProxy;
 use e2e::sql_servers::Scratch;
-use e2e::testing::front::Front;
 use e2e::testing::{Session, catch};
 use keys::{Giver, Identity};
 use kube::Api;
@@ -132,14 +132,14 @@ async fn no_api_server(bed: &Bed, store: &mut Store) {
 
 /// A store for which the operator has no keys but those of where it runs.
 async fn own_identity(bed: &Bed, store: &mut Store, giver: &Giver) {
-    let front = Front::before(&bed.server).await;
+    let proxy = StoreProxy::in_cluster(&bed.server).await.unwrap();
     let instances: Api<DatabaseInstance> = Api::all(bed.client.clone());
     let own_identity = json!({"spec": {"backup": {"s3": {
-        "endpoint": front.endpoint(), "credentialsSecretRef": null}}}});
+        "endpoint": proxy.endpoint(), "credentialsSecretRef": null}}}});
     let as_is = PatchParams::default();
     let patch = Patch::Merge(own_identity);
     instances.patch(&bed.name, &as_is, &patch).await.unwrap();
-    Box::pin(keys_that_end(bed, store, giver, &front)).await;
+    Box::pin(keys_that_end(bed, store, giver, &proxy)).await;
     for identity in [Identity::Web, Identity::Instance] {
         let name = format!("{identity:?}").to_lowercase();
         let operator = bed.another(&name, giver.environment(identity));
@@ -154,15 +154,15 @@ async fn own_identity(bed: &Bed, store: &mut Store, giver: &Giver) {
 
 /// The keys are temporary, and end while a dump waits: what the operator signed with them is refused by the store, and the
 /// pod goes on with what it signed with the next.
-async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver, front: &Front) {
+async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver, proxy: &StoreProxy) {
     let holder = held(bed, "keys").await;
     let given = giver.given(Identity::Pod);
     assert!(given > 0, "the keys are the giver's");
-    front.expire_tokens();
+    proxy.expire_tokens();
     holder.close().await;
     eventually("a part is refused", LIMIT, async || {
         bed.operator.ensure()?;
-        Ok((front.refused() > 0).then_some(()))
+        Ok((proxy.refused() > 0).then_some(()))
     })
     .await
     .unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use db_operator::api::{Backup, BackupState};
 use e2e::dataset;
-use e2e::testing::{Bucket, Into, Server, Session, in_bed};
+use e2e::testing::{Bucket, Into, Server, Session, with_fixture};
 use serde_json::json;
 
 /// Bytes of rows.
@@ -23,19 +23,19 @@ async fn a_table_of_two_gigabytes_comes_back_as_it_was() {
 }
 
 async fn there_and_back(server: Server) {
-    in_bed(server, async |bed| {
+    with_fixture(server, async |fixture| {
         let spec = || json!({"deletionPolicy": "Delete"});
-        let name = bed.make_usable("big", spec()).await;
-        let secret = bed.secret(&name).await;
-        let mut original = Session::open(&bed.client, &secret).await.unwrap();
+        let name = fixture.make_usable("big", spec()).await;
+        let secret = fixture.secret(&name).await;
+        let mut original = Session::open(&fixture.client, &secret).await.unwrap();
         dataset::grow(&mut original, BYTES).await.unwrap();
         let expected = dataset::fingerprint(&mut original).await.unwrap();
         original.close().await;
 
         let began = Instant::now();
-        let backup = bed.back_up("big", &name, json!({})).await;
+        let backup = fixture.back_up("big", &name, json!({})).await;
         let ended = |backup: &Backup| backup.state().is_some_and(BackupState::is_terminal);
-        let backup = bed.backup_until(&backup, "ended", LIMIT, ended).await;
+        let backup = fixture.backup_until(&backup, "ended", LIMIT, ended).await;
         let took = began.elapsed();
         assert_eq!(
             backup.state(),
@@ -51,13 +51,13 @@ async fn there_and_back(server: Server) {
         );
         assert!(status.dumped_bytes.unwrap() > 1_500_000_000);
 
-        let object = Bucket::open(&bed.client).await.get(&upload.key).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        bed.make_usable("big", spec()).await;
-        bed.restore(&object.unwrap(), &name, Into::ItsOwn).await;
-        let secret = bed.secret(&name).await;
-        let mut copy = Session::open(&bed.client, &secret).await.unwrap();
+        let object = Bucket::open(&fixture.client).await.get(&upload.key).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        fixture.make_usable("big", spec()).await;
+        fixture.restore(&object.unwrap(), &name, Into::ItsOwn).await;
+        let secret = fixture.secret(&name).await;
+        let mut copy = Session::open(&fixture.client, &secret).await.unwrap();
         let found = dataset::fingerprint(&mut copy).await.unwrap();
         copy.close().await;
         assert!(found == expected, "{expected}\n---\n{found}");

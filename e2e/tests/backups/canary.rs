@@ -3,14 +3,14 @@
 use db_operator::api::destination::{ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY};
 use db_operator::api::{Backup, BackupState};
 use e2e::cluster::Cluster;
-use e2e::testing::{BACKED_UP, Bed, canary, eventually, on_every_server, password};
+use e2e::testing::{BACKED_UP, Fixture, canary, eventually, on_every_server, password};
 use e2e::{command, servers};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-async fn operators_secret(bed: &Bed, name: &str, key: &str) -> String {
-    let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), servers::OPERATOR_NAMESPACE);
+async fn operators_secret(fixture: &Fixture, name: &str, key: &str) -> String {
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), servers::OPERATOR_NAMESPACE);
     let data = secrets.get(name).await.unwrap().data.unwrap();
     String::from_utf8(data[key].0.clone()).unwrap()
 }
@@ -32,20 +32,19 @@ async fn log(backup: &Backup) -> String {
 
 #[tokio::test]
 async fn no_password_and_no_key_shows_anywhere() {
-    let _alone = crate::OPERATORS.lock().await;
-    on_every_server(async |bed| {
-        let name = bed
+    on_every_server(async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "BackupBeforeDelete"}))
             .await;
-        let own = password(&bed.secret(&name).await);
-        let backup = bed.back_up("a", &name, json!({})).await;
-        let backup = bed.completed(&backup).await;
+        let own = password(&fixture.secret(&name).await);
+        let backup = fixture.back_up("a", &name, json!({})).await;
+        let backup = fixture.completed(&backup).await;
 
         // The final backup is held up for a look at its Secret.
-        let holder = bed.hold_up(&name).await;
-        bed.delete(&name).await;
+        let holder = fixture.hold_up(&name).await;
+        fixture.delete(&name).await;
         let last = eventually("the final backup runs", BACKED_UP, async || {
-            let mut finals = bed.final_backups(&name).await;
+            let mut finals = fixture.final_backups(&name).await;
             let last = finals.pop().ok_or_else(|| "there is none".to_owned())?;
             if last.state() == Some(BackupState::BackingUp) {
                 Ok(last)
@@ -54,12 +53,12 @@ async fn no_password_and_no_key_shows_anywhere() {
             }
         })
         .await;
-        let fresh = operators_secret(bed, &last.name_any(), "password").await;
+        let fresh = operators_secret(fixture, &last.name_any(), "password").await;
         assert_ne!(fresh, own);
         holder.close().await;
-        bed.gone_after_a_backup(&name).await;
+        fixture.gone_after_a_backup(&name).await;
 
-        let mut shown = canary::shown(bed).await;
+        let mut shown = canary::shown(fixture).await;
         for backup in [&backup, &last] {
             let log = log(backup).await;
             assert!(log.contains("SHA-256"), "{log}");
@@ -67,15 +66,15 @@ async fn no_password_and_no_key_shows_anywhere() {
         }
         // Whoever has a signature can write to the store.
         assert!(!shown.contains("X-Amz-Signature"), "{shown}");
-        let key = operators_secret(bed, "backups-s3", SECRET_ACCESS_KEY_KEY).await;
-        let id = operators_secret(bed, "backups-s3", ACCESS_KEY_ID_KEY).await;
+        let key = operators_secret(fixture, "backups-s3", SECRET_ACCESS_KEY_KEY).await;
+        let id = operators_secret(fixture, "backups-s3", ACCESS_KEY_ID_KEY).await;
         let secrets = [
             ("tenant's", own),
             ("final backup's", fresh),
             ("store's", key),
             ("id of the store's", id),
         ];
-        let instance = bed.server.instance();
+        let instance = fixture.server.instance();
         tokio::task::spawn_blocking(move || {
             canary::shows_nowhere(instance, &name, &shown, &secrets);
         })

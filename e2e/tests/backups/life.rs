@@ -6,7 +6,7 @@ use db_operator::agent::protocol::progress::Progress;
 use db_operator::api::{Backup, BackupState, Database, DatabaseState};
 use db_operator::store::Manifest;
 use e2e::cluster::Cluster;
-use e2e::testing::{Bed, Bucket, History, Into, Server, Session, is_ready, on_every_server};
+use e2e::testing::{Bucket, Fixture, History, Into, Server, Session, is_ready, on_every_server};
 use e2e::{command, dataset};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -16,50 +16,51 @@ const ROWS: u64 = 3_000_000;
 
 #[tokio::test]
 async fn what_was_backed_up_is_restored_to_an_equal_database() {
-    on_every_server(async |bed| {
-        bed.restrict().await;
-        let name = bed
+    on_every_server(async |fixture| {
+        fixture.restrict().await;
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let mut original = Session::open(&bed.client, &bed.secret(&name).await)
+        let mut original = Session::open(&fixture.client, &fixture.secret(&name).await)
             .await
             .unwrap();
         dataset::fill(&mut original).await.unwrap();
         dataset::grow(&mut original, ROWS).await.unwrap();
 
-        let databases = History::of(&bed.databases(), &name).await;
-        let backups = History::of(&bed.backups(), &bed.name("nightly")).await;
-        let backup = bed.back_up("nightly", &name, json!({})).await;
-        let backup = bed.completed(&backup).await;
-        bed.usable(&name).await;
+        let databases = History::of(&fixture.databases(), &name).await;
+        let backups = History::of(&fixture.backups(), &fixture.name("nightly")).await;
+        let backup = fixture.back_up("nightly", &name, json!({})).await;
+        let backup = fixture.completed(&backup).await;
+        fixture.usable(&name).await;
         it_went_through_its_states(&databases, &backups);
-        the_status_is_complete(bed, &name, &backup);
-        the_log_is_for_people(bed, &backup).await;
-        let object = the_store_has_it(bed, &backup).await;
+        the_status_is_complete(fixture, &name, &backup);
+        the_log_is_for_people(fixture, &backup).await;
+        let object = the_store_has_it(fixture, &backup).await;
 
         let expected = dataset::fingerprint(&mut original).await.unwrap();
         original.close().await;
-        let copy = bed
+        let copy = fixture
             .make_usable("copy", json!({"deletionPolicy": "Delete"}))
             .await;
-        let found = restored(bed, &object, &copy, Into::Another).await;
+        let found = restored(fixture, &object, &copy, Into::Another).await;
         assert_equal(&without_grants(&expected), &without_grants(&found));
 
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        bed.make_usable("orders", json!({"deletionPolicy": "Delete"}))
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        fixture
+            .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let found = restored(bed, &object, &name, Into::ItsOwn).await;
+        let found = restored(fixture, &object, &name, Into::ItsOwn).await;
         assert_equal(&expected, &found);
     })
     .await;
 }
 
 /// Restores an object into a Database, as its user. Returns its fingerprint.
-async fn restored(bed: &Bed, object: &[u8], database: &str, into: Into) -> String {
-    bed.restore(object, database, into).await;
-    let secret = bed.secret(database).await;
-    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+async fn restored(fixture: &Fixture, object: &[u8], database: &str, into: Into) -> String {
+    fixture.restore(object, database, into).await;
+    let secret = fixture.secret(database).await;
+    let mut session = Session::open(&fixture.client, &secret).await.unwrap();
     let found = dataset::fingerprint(&mut session).await.unwrap();
     session.close().await;
     found
@@ -115,10 +116,10 @@ fn it_went_through_its_states(databases: &History<Database>, backups: &History<B
     assert_eq!(databases.steps(is_ready), [true]);
 }
 
-fn the_status_is_complete(bed: &Bed, name: &str, backup: &Backup) {
+fn the_status_is_complete(fixture: &Fixture, name: &str, backup: &Backup) {
     let status = backup.status.clone().unwrap();
-    let instance = bed.server.instance();
-    let (kind, tool) = match bed.server {
+    let instance = fixture.server.instance();
+    let (kind, tool) = match fixture.server {
         Server::Postgres => ("PostgreSQL 17.", "pg_dump (PostgreSQL) 17."),
         Server::Mariadb => ("MariaDB 11.8.", "mariadb-dump"),
         Server::Mysql => ("MySQL 9.7.", "mysqldump"),
@@ -133,7 +134,7 @@ fn the_status_is_complete(bed: &Bed, name: &str, backup: &Backup) {
     let begin = format!("s3://backups/{instance}/");
     let destination = status.destination.unwrap();
     assert!(destination.starts_with(&begin), "{destination}");
-    let place = format!("/{}/{name}/", bed.namespace);
+    let place = format!("/{}/{name}/", fixture.namespace);
     assert!(destination.contains(&place), "{destination}");
     let (dumped, stored) = (status.dumped_bytes.unwrap(), status.stored_bytes.unwrap());
     assert!(dumped > i64::try_from(ROWS).unwrap() / 2, "{dumped}");
@@ -148,11 +149,16 @@ fn the_status_is_complete(bed: &Bed, name: &str, backup: &Backup) {
     assert!(status.failure.is_none());
 }
 
-async fn the_log_is_for_people(bed: &Bed, backup: &Backup) {
+async fn the_log_is_for_people(fixture: &Fixture, backup: &Backup) {
     let status = backup.status.clone().unwrap();
     let job = status.upload.unwrap().job_name.unwrap();
     let mut logs = Cluster::main().kubectl();
-    logs.args(["logs", "--namespace", &bed.namespace, &format!("job/{job}")]);
+    logs.args([
+        "logs",
+        "--namespace",
+        &fixture.namespace,
+        &format!("job/{job}"),
+    ]);
     let log = tokio::task::spawn_blocking(move || command::output(&mut logs))
         .await
         .unwrap()
@@ -172,8 +178,8 @@ async fn the_log_is_for_people(bed: &Bed, backup: &Backup) {
 }
 
 /// Returns the object.
-async fn the_store_has_it(bed: &Bed, backup: &Backup) -> Vec<u8> {
-    let bucket = Bucket::open(&bed.client).await;
+async fn the_store_has_it(fixture: &Fixture, backup: &Backup) -> Vec<u8> {
+    let bucket = Bucket::open(&fixture.client).await;
     let status = backup.status.clone().unwrap();
     let upload = status.upload.unwrap();
     let manifest_key = Manifest::key(&upload.key);
@@ -199,8 +205,8 @@ async fn the_store_has_it(bed: &Bed, backup: &Backup) -> Vec<u8> {
         u64::try_from(status.dumped_bytes.unwrap()).unwrap()
     );
     assert_eq!(Some(manifest.tool_version), status.tool_version);
-    assert_eq!(manifest.backup.uid, Bed::uid(backup));
-    assert_eq!(manifest.source.instance, bed.server.instance());
+    assert_eq!(manifest.backup.uid, Fixture::uid(backup));
+    assert_eq!(manifest.source.instance, fixture.server.instance());
     object
 }
 

@@ -12,7 +12,7 @@
 //! | `templates.rs` | a platform team's own template of the Job |
 //! | `canary.rs` | passwords and keys show nowhere |
 //! | `final_backup.rs` | the one before a deletion with `BackupBeforeDelete` |
-//! | `restarts.rs` | … with operators that end meanwhile |
+//! | `restarts.rs` | … with operators that end meanwhile; `.config/nextest.toml` lets no other test run then |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,6 +30,3 @@ mod snapshot;
 mod templates;
 mod turns;
 mod waits;
-
-/// Held by who ends operators, and by who reads all that they logged.
-static OPERATORS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,58 +1,70 @@
 //! A deletion with its final backup goes on where it was when the operator ended without a word.
 
 use db_operator::api::{Backup, BackupState, DatabaseState};
-use e2e::testing::{BACKED_UP, Bed, Server, in_bed};
+use e2e::testing::{BACKED_UP, Fixture, Server, with_fixture};
 use serde_json::json;
 
-async fn in_state(bed: &Bed, name: &str, state: DatabaseState) {
-    bed.until(name, state.as_str(), BACKED_UP, |database| {
-        database.state() == Some(state)
-    })
-    .await;
+async fn in_state(fixture: &Fixture, name: &str, state: DatabaseState) {
+    fixture
+        .until(name, state.as_str(), BACKED_UP, |database| {
+            database.state() == Some(state)
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn an_operator_that_is_killed_in_any_state_is_made_up_for() {
-    let _alone = crate::OPERATORS.lock().await;
-    in_bed(Server::Postgres, async |bed| {
-        let broken = bed.instance_without_bucket("broken").await;
-        let working = bed.make_instance("working", json!({})).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let broken = fixture.instance_without_bucket("broken").await;
+        let working = fixture.make_instance("working", json!({})).await;
         let make = async |name: &str, instance: &str| {
             let spec =
                 json!({"deletionPolicy": "BackupBeforeDelete", "instanceRef": {"name": instance}});
-            bed.make_usable(name, spec).await
+            fixture.make_usable(name, spec).await
         };
         let requested = make("requested", &broken).await;
         let running = make("running", &working).await;
         let dropping = make("dropping", &working).await;
 
         // It owns something elsewhere, so it cannot be dropped.
-        let elsewhere = bed.make_usable("elsewhere", json!({})).await;
-        let mut root = bed.server.superuser(&bed.client, &elsewhere).await;
+        let elsewhere = fixture.make_usable("elsewhere", json!({})).await;
+        let mut root = fixture.server.superuser(&fixture.client, &elsewhere).await;
         let table = "CREATE TABLE public.left_behind (x INT)";
         root.run(table).await.unwrap();
-        let owner = bed.server.user(&dropping);
+        let owner = fixture.server.user(&dropping);
         let owner = format!("ALTER TABLE public.left_behind OWNER TO {owner}");
         root.run(&owner).await.unwrap();
-        let holder = bed.hold_up(&running).await;
+        let holder = fixture.hold_up(&running).await;
         for name in [&requested, &running, &dropping] {
-            bed.delete(name).await;
+            fixture.delete(name).await;
         }
-        in_state(bed, &dropping, DatabaseState::DeletionInProgress).await;
-        in_state(bed, &running, DatabaseState::BackupBeforeDeleteInProgress).await;
-        bed.told(&requested, "FinalBackupFailed").await;
-        in_state(bed, &requested, DatabaseState::BackupBeforeDeleteRequested).await;
+        in_state(fixture, &dropping, DatabaseState::DeletionInProgress).await;
+        in_state(
+            fixture,
+            &running,
+            DatabaseState::BackupBeforeDeleteInProgress,
+        )
+        .await;
+        fixture.told(&requested, "FinalBackupFailed").await;
+        in_state(
+            fixture,
+            &requested,
+            DatabaseState::BackupBeforeDeleteRequested,
+        )
+        .await;
 
-        bed.kill_the_leader().await;
-        let backup = bed.shared_destination().await;
-        bed.patch_instance(&broken, json!({"backup": backup})).await;
+        fixture.kill_the_leader().await;
+        let backup = fixture.shared_destination().await;
+        fixture
+            .patch_instance(&broken, json!({"backup": backup}))
+            .await;
         holder.close().await;
         root.run("DROP TABLE public.left_behind").await.unwrap();
         root.close().await;
-        bed.kill_the_leader().await;
+        fixture.kill_the_leader().await;
         for name in [&dropping, &running, &requested] {
-            bed.gone_after_a_backup(name).await;
-            let finals = bed.final_backups(name).await;
+            fixture.gone_after_a_backup(name).await;
+            let finals = fixture.final_backups(name).await;
             let states: Vec<_> = finals.iter().filter_map(Backup::state).collect();
             let (last, before) = states.split_last().unwrap();
             assert_eq!(*last, BackupState::Completed);
@@ -67,11 +79,11 @@ async fn an_operator_that_is_killed_in_any_state_is_made_up_for() {
                 name != &requested,
                 "{name}: {failures:?}"
             );
-            bed.without_final_secret(name).await;
-            let left = bed.server.names(&bed.client, name).await;
+            fixture.without_final_secret(name).await;
+            let left = fixture.server.names(&fixture.client, name).await;
             assert!(left.is_empty(), "{left:?}");
         }
-        bed.both_replicas_are_ready().await;
+        fixture.both_replicas_are_ready().await;
     })
     .await;
 }

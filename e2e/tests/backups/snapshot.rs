@@ -4,15 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use db_operator::api::Backup;
 use e2e::dataset;
-use e2e::testing::{Bed, Bucket, Into, Session, on_every_server};
+use e2e::testing::{Bucket, Fixture, Into, Session, on_every_server};
 use serde_json::json;
 
 /// Rows between the two tables, in bytes: time for others to write.
 const ROWS: u64 = 20_000_000;
 
-async fn open(bed: &Bed, name: &str) -> Session {
-    let secret = bed.secret(name).await;
-    Session::open(&bed.client, &secret).await.unwrap()
+async fn open(fixture: &Fixture, name: &str) -> Session {
+    let secret = fixture.secret(name).await;
+    Session::open(&fixture.client, &secret).await.unwrap()
 }
 
 /// How many rows there are in the first table and in the last, which nobody ever saw differ.
@@ -40,11 +40,11 @@ async fn write(session: &mut Session, done: &AtomicBool) {
 
 #[tokio::test]
 async fn what_is_written_together_is_restored_together() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let delete = json!({"deletionPolicy": "Delete"});
-        let name = bed.make_usable("orders", delete.clone()).await;
-        let mut session = open(bed, &name).await;
-        let id = if bed.server.is_postgres() {
+        let name = fixture.make_usable("orders", delete.clone()).await;
+        let mut session = open(fixture, &name).await;
+        let id = if fixture.server.is_postgres() {
             "BIGSERIAL"
         } else {
             "BIGINT AUTO_INCREMENT"
@@ -57,8 +57,8 @@ async fn what_is_written_together_is_restored_together() {
 
         let done = AtomicBool::new(false);
         let back_up = async {
-            let backup = bed.back_up("a", &name, json!({})).await;
-            let backup = bed.completed(&backup).await;
+            let backup = fixture.back_up("a", &name, json!({})).await;
+            let backup = fixture.completed(&backup).await;
             done.store(true, Ordering::Relaxed);
             backup
         };
@@ -67,12 +67,12 @@ async fn what_is_written_together_is_restored_together() {
         assert_eq!(first, last);
         session.close().await;
 
-        let bucket = Bucket::open(&bed.client).await;
+        let bucket = Bucket::open(&fixture.client).await;
         let key = backup.status.unwrap().upload.unwrap().key;
         let object = bucket.get(&key).await.unwrap();
-        let copy = bed.make_usable("copy", delete).await;
-        bed.restore(&object, &copy, Into::Another).await;
-        let mut restored = open(bed, &copy).await;
+        let copy = fixture.make_usable("copy", delete).await;
+        fixture.restore(&object, &copy, Into::Another).await;
+        let mut restored = open(fixture, &copy).await;
         let [restored_first, restored_last] = count(&mut restored).await;
         assert_eq!(restored_first, restored_last);
         assert!(

@@ -3,27 +3,29 @@
 use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState, Database, DatabaseState};
-use e2e::testing::{BACKED_UP, SOON, Server, in_bed, is_ready, on_every_server};
+use e2e::testing::{BACKED_UP, SOON, Server, is_ready, on_every_server, with_fixture};
 use serde_json::json;
 
 #[tokio::test]
 async fn they_take_turns_by_age_and_the_database_stays_ready() {
-    on_every_server(async |bed| {
-        let name = bed
+    on_every_server(async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
         // Of the same second, the first by name is the first.
         let mut line = Vec::new();
         for backup in ["a", "b", "c"] {
-            line.push(bed.back_up(backup, &name, json!({})).await);
+            line.push(fixture.back_up(backup, &name, json!({})).await);
         }
         let mut last_end = None;
         for backup in &line {
             let ended = |found: &Backup| found.state().is_some_and(BackupState::is_terminal);
-            bed.backup_until(backup, "ended", BACKED_UP, ended).await;
-            let database = bed.databases().get(&name).await.unwrap();
+            fixture
+                .backup_until(backup, "ended", BACKED_UP, ended)
+                .await;
+            let database = fixture.databases().get(&name).await.unwrap();
             assert!(is_ready(&database), "{:?}", database.status);
-            let status = bed.completed(backup).await.status.unwrap();
+            let status = fixture.completed(backup).await.status.unwrap();
             let begun = status.started_at.unwrap();
             assert!(
                 last_end.is_none_or(|end| end <= begun),
@@ -38,7 +40,7 @@ async fn they_take_turns_by_age_and_the_database_stays_ready() {
                 && status.backup.is_none()
                 && status.last_backup.map(|backup| backup.name) == last
         };
-        let database = bed.until(&name, "at rest", SOON, rested).await;
+        let database = fixture.until(&name, "at rest", SOON, rested).await;
         assert!(is_ready(&database), "{:?}", database.status);
     })
     .await;
@@ -46,26 +48,26 @@ async fn they_take_turns_by_age_and_the_database_stays_ready() {
 
 #[tokio::test]
 async fn one_that_is_deleted_hands_its_turn_on() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let holder = bed.hold_up(&name).await;
-        let first = bed.back_up("a", &name, json!({})).await;
-        bed.backing_up(&first).await;
-        let database = bed.databases().get(&name).await.unwrap();
+        let holder = fixture.hold_up(&name).await;
+        let first = fixture.back_up("a", &name, json!({})).await;
+        fixture.backing_up(&first).await;
+        let database = fixture.databases().get(&name).await.unwrap();
         assert_eq!(database.state(), Some(DatabaseState::BackupInProgress));
-        let second = bed.back_up("b", &name, json!({})).await;
-        let third = bed.back_up("c", &name, json!({})).await;
-        bed.waits(&third, "Reconciling", "WaitingForTurn").await;
+        let second = fixture.back_up("b", &name, json!({})).await;
+        let third = fixture.back_up("c", &name, json!({})).await;
+        fixture.waits(&third, "Reconciling", "WaitingForTurn").await;
 
         // One that waits, and then the one that runs.
-        bed.delete_backup(&second).await;
-        bed.delete_backup(&first).await;
+        fixture.delete_backup(&second).await;
+        fixture.delete_backup(&first).await;
         holder.close().await;
-        bed.completed(&third).await;
+        fixture.completed(&third).await;
         for gone in [&first, &second] {
-            let left = bed.backups().get_opt(gone).await.unwrap();
+            let left = fixture.backups().get_opt(gone).await.unwrap();
             assert!(left.is_none(), "{left:?}");
         }
     })
@@ -74,39 +76,44 @@ async fn one_that_is_deleted_hands_its_turn_on() {
 
 #[tokio::test]
 async fn a_suspended_database_begins_no_backup() {
-    in_bed(Server::Postgres, async |bed| {
+    with_fixture(Server::Postgres, async |fixture| {
         let spec = json!({"deletionPolicy": "Delete", "suspend": true});
-        let name = bed.make("orders", spec).await;
-        bed.until(&name, "created", SOON, |database| {
-            database.state() == Some(DatabaseState::Created)
-        })
-        .await;
-        let backup = bed.back_up("a", &name, json!({})).await;
-        let message = bed
+        let name = fixture.make("orders", spec).await;
+        fixture
+            .until(&name, "created", SOON, |database| {
+                database.state() == Some(DatabaseState::Created)
+            })
+            .await;
+        let backup = fixture.back_up("a", &name, json!({})).await;
+        let message = fixture
             .waits(&backup, "Reconciling", "WaitingForDatabase")
             .await;
         assert!(message.contains("suspended"), "{message}");
-        bed.patch(&name, json!({"spec": {"suspend": false}})).await;
-        bed.completed(&backup).await;
+        fixture
+            .patch(&name, json!({"spec": {"suspend": false}}))
+            .await;
+        fixture.completed(&backup).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn one_that_stalls_ends_the_turn_and_the_next_begins() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let holder = bed.hold_up(&name).await;
-        let first = bed.back_up("a", &name, json!({"stallSeconds": 30})).await;
-        let second = bed.back_up("b", &name, json!({})).await;
+        let holder = fixture.hold_up(&name).await;
+        let first = fixture
+            .back_up("a", &name, json!({"stallSeconds": 30}))
+            .await;
+        let second = fixture.back_up("b", &name, json!({})).await;
         let limit = BACKED_UP + Duration::from_secs(30);
-        let failure = bed.failed(&first, limit).await;
+        let failure = fixture.failed(&first, limit).await;
         assert_eq!(failure.reason, "NoProgress", "{failure:?}");
         holder.close().await;
-        bed.completed(&second).await;
-        let database = bed.usable(&name).await;
+        fixture.completed(&second).await;
+        let database = fixture.usable(&name).await;
         assert_eq!(
             database.status.unwrap().last_backup.map(|last| last.name),
             Some(second)
@@ -117,43 +124,44 @@ async fn one_that_stalls_ends_the_turn_and_the_next_begins() {
 
 #[tokio::test]
 async fn an_instance_has_two_places_and_the_oldest_gets_the_next() {
-    in_bed(Server::Mariadb, async |bed| {
-        let instance = bed.make_instance("i", json!({})).await;
+    with_fixture(Server::Mariadb, async |fixture| {
+        let instance = fixture.make_instance("i", json!({})).await;
         let spec = json!({"deletionPolicy": "Delete", "instanceRef": {"name": instance}});
         let mut holders = Vec::new();
         for name in ["a", "b", "c", "d"] {
-            let name = bed.make_usable(name, spec.clone()).await;
-            holders.push((name.clone(), bed.hold_up(&name).await));
+            let name = fixture.make_usable(name, spec.clone()).await;
+            holders.push((name.clone(), fixture.hold_up(&name).await));
         }
         let mut backups = Vec::new();
         for (number, (name, _)) in holders.iter().enumerate() {
-            let backup = bed.back_up(&number.to_string(), name, json!({})).await;
+            let backup = fixture.back_up(&number.to_string(), name, json!({})).await;
             if number < 2 {
-                bed.backing_up(&backup).await;
+                fixture.backing_up(&backup).await;
             }
             backups.push(backup);
         }
         for backup in &backups[2..] {
-            let message = bed.waits(backup, "Reconciling", "WaitingForTurn").await;
+            let message = fixture.waits(backup, "Reconciling", "WaitingForTurn").await;
             assert!(message.contains("--max-backups-per-instance"), "{message}");
             assert!(message.contains(&instance), "{message}");
         }
         // One on another instance is not held up by those.
-        let elsewhere = bed
+        let elsewhere = fixture
             .make_usable("elsewhere", json!({"deletionPolicy": "Delete"}))
             .await;
-        let elsewhere = bed.back_up("elsewhere", &elsewhere, json!({})).await;
-        bed.completed(&elsewhere).await;
+        let elsewhere = fixture.back_up("elsewhere", &elsewhere, json!({})).await;
+        fixture.completed(&elsewhere).await;
 
-        bed.delete_backup(&backups[1]).await;
-        bed.backing_up(&backups[2]).await;
-        bed.waits(&backups[3], "Reconciling", "WaitingForTurn")
+        fixture.delete_backup(&backups[1]).await;
+        fixture.backing_up(&backups[2]).await;
+        fixture
+            .waits(&backups[3], "Reconciling", "WaitingForTurn")
             .await;
         for (_, holder) in holders {
             holder.close().await;
         }
         for backup in [&backups[0], &backups[2], &backups[3]] {
-            bed.completed(backup).await;
+            fixture.completed(backup).await;
         }
     })
     .await;

@@ -1,18 +1,18 @@
 //! What stands on a server already: taken over with both sides' consent, and continued from a cluster that is gone.
 
 use db_operator::api::RELEASE;
-use e2e::testing::{Bed, Server, Session, in_bed, on_every_server, password};
+use e2e::testing::{Fixture, Server, Session, on_every_server, password, with_fixture};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 /// Makes a database with a row in it and a user that owns it, as somebody did before there was an operator.
-async fn legacy(bed: &Bed, name: &str) -> String {
-    let name = bed.name(name);
-    let (database, user) = (bed.server.quote(&name), bed.server.user(&name));
-    let mut root = bed.server.root(&bed.client).await;
-    let made: Vec<String> = if bed.server.is_postgres() {
+async fn legacy(fixture: &Fixture, name: &str) -> String {
+    let name = fixture.name(name);
+    let (database, user) = (fixture.server.quote(&name), fixture.server.user(&name));
+    let mut root = fixture.server.root(&fixture.client).await;
+    let made: Vec<String> = if fixture.server.is_postgres() {
         vec![
             format!("CREATE ROLE {user} LOGIN PASSWORD 'before'"),
             format!("CREATE DATABASE {database} OWNER {user}"),
@@ -30,8 +30,8 @@ async fn legacy(bed: &Bed, name: &str) -> String {
         root.run(&statement).await.unwrap();
     }
     root.close().await;
-    let mut root = bed.server.superuser(&bed.client, &name).await;
-    if bed.server.is_postgres() {
+    let mut root = fixture.server.superuser(&fixture.client, &name).await;
+    if fixture.server.is_postgres() {
         root.run(&format!("SET ROLE {user}")).await.unwrap();
     }
     root.run("CREATE TABLE kept (x INT)").await.unwrap();
@@ -41,9 +41,9 @@ async fn legacy(bed: &Bed, name: &str) -> String {
 }
 
 /// The database's user still has what was there, and can go on.
-async fn continues(bed: &Bed, name: &str) {
-    let secret = bed.secret(name).await;
-    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+async fn continues(fixture: &Fixture, name: &str) {
+    let secret = fixture.secret(name).await;
+    let mut session = Session::open(&fixture.client, &secret).await.unwrap();
     let found = session.column("SELECT x FROM kept").await.unwrap();
     assert_eq!(found, ["7"]);
     session.run("ALTER TABLE kept ADD y INT").await.unwrap();
@@ -51,13 +51,14 @@ async fn continues(bed: &Bed, name: &str) {
 }
 
 /// Makes another object that controls a Secret, as what puts Secrets into clusters does. Returns its UID.
-async fn controlled(bed: &Bed, secret: &str) -> String {
-    let owners: Api<ConfigMap> = Api::namespaced(bed.client.clone(), &bed.namespace);
+async fn controlled(fixture: &Fixture, secret: &str) -> String {
+    let owners: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let owner = serde_json::from_value(json!({"metadata": {"name": "sealed"}})).unwrap();
     let owner = owners.create(&PostParams::default(), &owner).await.unwrap();
     let reference = owner.controller_owner_ref(&()).unwrap();
     let patch = Patch::Merge(json!({"metadata": {"ownerReferences": [reference]}}));
-    bed.secrets()
+    fixture
+        .secrets()
         .patch(secret, &PatchParams::default(), &patch)
         .await
         .unwrap();
@@ -70,38 +71,38 @@ fn adopting(instance: &str) -> Value {
 
 #[tokio::test]
 async fn both_sides_have_to_agree_to_an_adoption() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let mut list = Vec::new();
         for (name, drop) in [("kept", false), ("dropped", true), ("unasked", false)] {
-            let name = legacy(bed, name).await;
+            let name = legacy(fixture, name).await;
             list.push(
-                json!({"database": name, "user": name, "namespace": bed.namespace, "drop": drop}),
+                json!({"database": name, "user": name, "namespace": fixture.namespace, "drop": drop}),
             );
         }
-        legacy(bed, "unlisted").await;
-        let instance = bed.make_instance("i", json!({"adoptable": list})).await;
+        legacy(fixture, "unlisted").await;
+        let instance = fixture.make_instance("i", json!({"adoptable": list})).await;
 
-        let unlisted = bed.make("unlisted", adopting(&instance)).await;
+        let unlisted = fixture.make("unlisted", adopting(&instance)).await;
         let unasked = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
-        let unasked = bed.make("unasked", unasked).await;
+        let unasked = fixture.make("unasked", unasked).await;
         for name in [&unlisted, &unasked] {
-            bed.stalled(name, "NotAdoptable").await;
-            assert!(bed.secrets().get_opt(name).await.unwrap().is_none());
-            bed.delete(name).await;
-            bed.gone(name).await;
+            fixture.stalled(name, "NotAdoptable").await;
+            assert!(fixture.secrets().get_opt(name).await.unwrap().is_none());
+            fixture.delete(name).await;
+            fixture.gone(name).await;
         }
 
-        let kept = bed.make("kept", adopting(&instance)).await;
-        let dropped = bed.make("dropped", adopting(&instance)).await;
+        let kept = fixture.make("kept", adopting(&instance)).await;
+        let dropped = fixture.make("dropped", adopting(&instance)).await;
         for name in [&kept, &dropped] {
-            let claim = bed.usable(name).await.status.unwrap().claim.unwrap();
+            let claim = fixture.usable(name).await.status.unwrap().claim.unwrap();
             assert!(!claim.created_database && !claim.created_user);
-            bed.told(name, "Adopted").await;
-            continues(bed, name).await;
-            bed.delete(name).await;
-            bed.gone(name).await;
+            fixture.told(name, "Adopted").await;
+            continues(fixture, name).await;
+            fixture.delete(name).await;
+            fixture.gone(name).await;
         }
-        let mut left = bed.server.names(&bed.client, &bed.prefix).await;
+        let mut left = fixture.server.names(&fixture.client, &fixture.prefix).await;
         left.retain(|name| !name.starts_with("claim"));
         left.sort();
         let expected = ["database", "user"]
@@ -113,11 +114,11 @@ async fn both_sides_have_to_agree_to_an_adoption() {
 
 #[tokio::test]
 async fn a_user_with_more_rights_than_an_application_is_not_adopted() {
-    on_every_server(async |bed| {
-        let name = legacy(bed, "boss").await;
-        let user = bed.server.user(&name);
-        let mut root = bed.server.root(&bed.client).await;
-        let raise = if bed.server.is_postgres() {
+    on_every_server(async |fixture| {
+        let name = legacy(fixture, "boss").await;
+        let user = fixture.server.user(&name);
+        let mut root = fixture.server.root(&fixture.client).await;
+        let raise = if fixture.server.is_postgres() {
             format!("ALTER ROLE {user} CREATEROLE")
         } else {
             format!("GRANT CREATE USER ON *.* TO {user}")
@@ -125,14 +126,14 @@ async fn a_user_with_more_rights_than_an_application_is_not_adopted() {
         root.run(&raise).await.unwrap();
         root.close().await;
         let list =
-            json!([{"database": name, "user": name, "namespace": bed.namespace, "drop": true}]);
-        let instance = bed.make_instance("i", json!({"adoptable": list})).await;
-        let name = bed.make("boss", adopting(&instance)).await;
-        let message = bed.stalled(&name, "ReservedName").await;
+            json!([{"database": name, "user": name, "namespace": fixture.namespace, "drop": true}]);
+        let instance = fixture.make_instance("i", json!({"adoptable": list})).await;
+        let name = fixture.make("boss", adopting(&instance)).await;
+        let message = fixture.stalled(&name, "ReservedName").await;
         assert!(message.contains(&name), "{message}");
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        let left = bed.server.names(&bed.client, &name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert_eq!(left, [format!("database {name}"), format!("user {name}")]);
     })
     .await;
@@ -140,16 +141,16 @@ async fn a_user_with_more_rights_than_an_application_is_not_adopted() {
 
 #[tokio::test]
 async fn a_role_that_the_administrator_may_not_alter_is_stalled_with_the_grant() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = legacy(bed, "alien").await;
-        let user = bed.server.user(&name);
-        let mut root = bed.server.root(&bed.client).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = legacy(fixture, "alien").await;
+        let user = fixture.server.user(&name);
+        let mut root = fixture.server.root(&fixture.client).await;
         let revoke = format!("REVOKE {user} FROM dboperator_admin");
         root.run(&revoke).await.unwrap();
-        let list = json!([{"database": name, "user": name, "namespace": bed.namespace}]);
-        let instance = bed.make_instance("i", json!({"adoptable": list})).await;
-        bed.make("alien", adopting(&instance)).await;
-        let message = bed.stalled(&name, "MissingPrivileges").await;
+        let list = json!([{"database": name, "user": name, "namespace": fixture.namespace}]);
+        let instance = fixture.make_instance("i", json!({"adoptable": list})).await;
+        fixture.make("alien", adopting(&instance)).await;
+        let message = fixture.stalled(&name, "MissingPrivileges").await;
         // The very statement is run by somebody who may.
         let from = message
             .find("GRANT ")
@@ -161,69 +162,70 @@ async fn a_role_that_the_administrator_may_not_alter_is_stalled_with_the_grant()
         );
         root.run(grant).await.unwrap();
         root.close().await;
-        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
+        fixture
+            .annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
             .await;
-        bed.usable(&name).await;
-        continues(bed, &name).await;
+        fixture.usable(&name).await;
+        continues(fixture, &name).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_rebuilt_cluster_continues_the_databases_of_the_one_that_is_gone() {
-    on_every_server(async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let secret = bed.secret(&name).await;
-        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+    on_every_server(async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let secret = fixture.secret(&name).await;
+        let mut session = Session::open(&fixture.client, &secret).await.unwrap();
         session.run("CREATE TABLE kept (x INT)").await.unwrap();
         session.run("INSERT INTO kept VALUES (7)").await.unwrap();
         session.close().await;
         // The cluster goes without a word to the server.
-        bed.annotate(&name, RELEASE, &name).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        bed.without_secret(&name).await;
-        let gone = bed.name("gone");
-        let mut claims = bed.server.claims(&bed.client).await;
+        fixture.annotate(&name, RELEASE, &name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        fixture.without_secret(&name).await;
+        let gone = fixture.name("gone");
+        let mut claims = fixture.server.claims(&fixture.client).await;
         let sql = format!(
             "UPDATE db_operator.claims SET cluster_id = '{gone}' WHERE database_name = '{name}'"
         );
         claims.run(&sql).await.unwrap();
         claims.close().await;
 
-        let alone = bed.make("orders", json!({})).await;
-        let message = bed.stalled(&alone, "ClaimedByAnother").await;
+        let alone = fixture.make("orders", json!({})).await;
+        let message = fixture.stalled(&alone, "ClaimedByAnother").await;
         assert!(message.contains(&gone), "{message}");
-        bed.delete(&alone).await;
-        bed.gone(&alone).await;
+        fixture.delete(&alone).await;
+        fixture.gone(&alone).await;
 
         // The Secret came along, out of a sealed one, which controls it and keeps a key of its own in it.
         let labels = json!({"db-operator.dev/adopt": "true"});
         let data = json!({"password": password(&secret), "sealed": "x"});
-        bed.make_secret(&name, labels, data).await;
-        let sealed = controlled(bed, &name).await;
-        let instance = bed
+        fixture.make_secret(&name, labels, data).await;
+        let sealed = controlled(fixture, &name).await;
+        let instance = fixture
             .make_instance("i", json!({"takeOverClaimsFrom": [gone]}))
             .await;
         let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
-        bed.make_usable("orders", spec).await;
-        bed.told(&name, "TakenOver").await;
-        let kept = bed.secret(&name).await;
+        fixture.make_usable("orders", spec).await;
+        fixture.told(&name, "TakenOver").await;
+        let kept = fixture.secret(&name).await;
         assert_eq!(
             (password(&kept), &kept["uri"]),
             (password(&secret), &secret["uri"])
         );
         assert_eq!(kept["sealed"], "x");
-        let owners = bed.secrets().get(&name).await.unwrap();
+        let owners = fixture.secrets().get(&name).await.unwrap();
         let owners = owners.owner_references();
         assert_eq!(owners.len(), 2, "{owners:?}");
         let controller = owners.iter().find(|owner| owner.controller == Some(true));
         assert_eq!(controller.unwrap().uid, sealed);
-        continues(bed, &name).await;
+        continues(fixture, &name).await;
         // It was made by an operator: it may be dropped by one.
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        let left = bed.server.names(&bed.client, &name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert!(left.is_empty(), "{left:?}");
     })
     .await;

@@ -6,7 +6,7 @@ use db_operator::api::database::SECRET_KEYS;
 use db_operator::api::{FINALIZER, RECONCILE_REQUESTED_AT};
 use e2e::cluster::Cluster;
 use e2e::command;
-use e2e::testing::{Server, Session, condition, in_bed, on_every_server, unchanged};
+use e2e::testing::{Server, Session, condition, on_every_server, unchanged, with_fixture};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -15,12 +15,12 @@ const RESYNC: Duration = Duration::from_secs(25);
 
 #[tokio::test]
 async fn a_new_database_can_be_used_with_nothing_but_its_secret() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let template = json!({
             "labels": {"team": "a"}, "annotations": {"note": "b"},
             "data": {"DATABASE_URL": "{{type}}://{{uriencode username}}:{{uriencode password}}@{{host}}:{{port}}/{{uriencode database}}"}});
-        let name = bed.make("orders", json!({"secretTemplate": template})).await;
-        let database = bed.usable(&name).await;
+        let name = fixture.make("orders", json!({"secretTemplate": template})).await;
+        let database = fixture.usable(&name).await;
 
         let status = database.status.as_ref().unwrap();
         assert_eq!(status.name.as_deref(), Some(name.as_str()));
@@ -33,28 +33,28 @@ async fn a_new_database_can_be_used_with_nothing_but_its_secret() {
         assert_eq!(status.conditions.len(), 1);
         assert_eq!(status.observed_generation, database.metadata.generation);
 
-        let object = bed.secrets().get(&name).await.unwrap();
+        let object = fixture.secrets().get(&name).await.unwrap();
         assert_eq!(object.labels()["team"], "a");
         assert_eq!(object.annotations()["note"], "b");
         assert_eq!(object.labels()["db-operator.dev/database"], name);
         assert_eq!(object.owner_references()[0].uid, database.uid().unwrap());
-        let secret = bed.secret(&name).await;
+        let secret = fixture.secret(&name).await;
         let mut keys = SECRET_KEYS.map(str::to_owned).to_vec();
         keys.push("DATABASE_URL".to_owned());
         keys.sort();
         assert_eq!(secret.keys().cloned().collect::<Vec<_>>(), keys);
-        let kind = if bed.server.is_postgres() { "postgresql" } else { "mysql" };
+        let kind = if fixture.server.is_postgres() { "postgresql" } else { "mysql" };
         assert_eq!(object.type_, Some(format!("servicebinding.io/{kind}")));
         assert_eq!(secret["DATABASE_URL"], format!(
             "{kind}://{name}:{}@{}:{}/{name}", secret["password"], secret["host"], secret["port"]));
 
-        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let mut session = Session::open(&fixture.client, &secret).await.unwrap();
         session.run("CREATE TABLE t (x INT)").await.unwrap();
         session.run("INSERT INTO t VALUES (42)").await.unwrap();
         assert_eq!(session.column("SELECT x FROM t").await.unwrap(), ["42"]);
         // Nobody else's.
-        let schema = if bed.server.is_postgres() { "CREATE DATABASE" } else { "CREATE SCHEMA" };
-        session.run(&format!("{schema} {}", bed.server.quote(&bed.name("x")))).await.unwrap_err();
+        let schema = if fixture.server.is_postgres() { "CREATE DATABASE" } else { "CREATE SCHEMA" };
+        session.run(&format!("{schema} {}", fixture.server.quote(&fixture.name("x")))).await.unwrap_err();
         session.close().await;
     })
     .await;
@@ -62,9 +62,9 @@ async fn a_new_database_can_be_used_with_nothing_but_its_secret() {
 
 #[tokio::test]
 async fn kubectl_waits_for_it_and_shows_it() {
-    in_bed(Server::Mariadb, async |bed| {
-        let name = bed.make("orders", json!({})).await;
-        let namespace = bed.namespace.clone();
+    with_fixture(Server::Mariadb, async |fixture| {
+        let name = fixture.make("orders", json!({})).await;
+        let namespace = fixture.namespace.clone();
         let table = tokio::task::spawn_blocking(move || {
             let cluster = Cluster::main();
             let mut wait = cluster.kubectl();
@@ -89,61 +89,64 @@ async fn kubectl_waits_for_it_and_shows_it() {
 
 #[tokio::test]
 async fn several_at_once_do_not_wait_for_a_broken_one() {
-    on_every_server(async |bed| {
-        let broken = bed
-            .make("broken", json!({"instanceRef": {"name": bed.name("none")}}))
+    on_every_server(async |fixture| {
+        let broken = fixture
+            .make(
+                "broken",
+                json!({"instanceRef": {"name": fixture.name("none")}}),
+            )
             .await;
         let mut names = Vec::new();
         for name in ["a", "b", "c"] {
-            names.push(bed.make(name, json!({})).await);
+            names.push(fixture.make(name, json!({})).await);
         }
         for name in names {
-            bed.usable(&name).await;
+            fixture.usable(&name).await;
         }
-        let message = bed.reconciling(&broken, "InstanceNotFound").await;
-        assert!(message.contains(&bed.name("none")), "{message}");
+        let message = fixture.reconciling(&broken, "InstanceNotFound").await;
+        assert!(message.contains(&fixture.name("none")), "{message}");
         // The instance may come later.
-        bed.make_instance("none", json!({})).await;
-        bed.usable(&broken).await;
+        fixture.make_instance("none", json!({})).await;
+        fixture.usable(&broken).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn odd_names_are_names_like_others() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         // With the prefix of the test: 15 characters less than a MySQL user may have, 32.
         for (number, odd) in ["A'b\"c`d\\e", "%_ space é✓", "select;--", "$1{{x}}"]
             .into_iter()
             .enumerate()
         {
-            let sql = bed.name(odd);
-            let name = bed
+            let sql = fixture.name(odd);
+            let name = fixture
                 .make(&number.to_string(), json!({"name": sql, "user": sql}))
                 .await;
-            bed.usable(&name).await;
-            let secret = bed.secret(&name).await;
+            fixture.usable(&name).await;
+            let secret = fixture.secret(&name).await;
             assert_eq!((&secret["database"], &secret["username"]), (&sql, &sql));
-            Session::open(&bed.client, &secret)
+            Session::open(&fixture.client, &secret)
                 .await
                 .unwrap()
                 .close()
                 .await;
         }
         // Two names that differ in their case only are two, or one of them is refused.
-        let lower = bed
-            .make_usable("l", json!({"name": bed.name("case")}))
+        let lower = fixture
+            .make_usable("l", json!({"name": fixture.name("case")}))
             .await;
-        let upper = bed
+        let upper = fixture
             .make(
                 "u",
-                json!({"name": bed.name("CASE"), "user": bed.name("other")}),
+                json!({"name": fixture.name("CASE"), "user": fixture.name("other")}),
             )
             .await;
-        bed.usable(&upper).await;
+        fixture.usable(&upper).await;
         let names = [lower, upper];
         for name in &names {
-            let mut session = Session::open(&bed.client, &bed.secret(name).await)
+            let mut session = Session::open(&fixture.client, &fixture.secret(name).await)
                 .await
                 .unwrap();
             session
@@ -155,7 +158,7 @@ async fn odd_names_are_names_like_others() {
                 .unwrap();
             session.close().await;
         }
-        let mut session = Session::open(&bed.client, &bed.secret(&names[0]).await)
+        let mut session = Session::open(&fixture.client, &fixture.secret(&names[0]).await)
             .await
             .unwrap();
         let tables = session
@@ -165,20 +168,23 @@ async fn odd_names_are_names_like_others() {
         assert_eq!(tables, ["1"]);
         session.close().await;
 
-        let long = "x".repeat(40 - bed.prefix.len());
-        let user = bed
+        let long = "x".repeat(40 - fixture.prefix.len());
+        let user = fixture
             .make(
                 "long",
-                json!({"name": bed.name("long"), "user": bed.name(&long)}),
+                json!({"name": fixture.name("long"), "user": fixture.name(&long)}),
             )
             .await;
-        if bed.server == Server::Mysql {
-            let message = bed.stalled(&user, "Unsupported").await;
+        if fixture.server == Server::Mysql {
+            let message = fixture.stalled(&user, "Unsupported").await;
             assert!(message.contains("32"), "{message}");
-            let left = bed.server.names(&bed.client, &bed.name("long")).await;
+            let left = fixture
+                .server
+                .names(&fixture.client, &fixture.name("long"))
+                .await;
             assert!(left.is_empty(), "{left:?}");
         } else {
-            bed.usable(&user).await;
+            fixture.usable(&user).await;
         }
     })
     .await;
@@ -186,8 +192,8 @@ async fn odd_names_are_names_like_others() {
 
 #[tokio::test]
 async fn a_database_is_made_with_what_its_kind_of_server_has() {
-    on_every_server(async |bed| {
-        let (wanted, look, unknown) = if bed.server.is_postgres() {
+    on_every_server(async |fixture| {
+        let (wanted, look, unknown) = if fixture.server.is_postgres() {
             (
                 json!({"postgresql": {"encoding": "UTF8", "locale": "C",
                     "extensions": [{"name": "pg_trgm"}], "schemas": [{"name": "audit"}]}}),
@@ -204,9 +210,9 @@ async fn a_database_is_made_with_what_its_kind_of_server_has() {
                 json!({"mysql": {"collation": "no_such"}}),
             )
         };
-        let name = bed.make_usable("orders", wanted).await;
-        let mut session = Session::open(&bed.client, &bed.secret(&name).await).await.unwrap();
-        let expected = if bed.server.is_postgres() {
+        let name = fixture.make_usable("orders", wanted).await;
+        let mut session = Session::open(&fixture.client, &fixture.secret(&name).await).await.unwrap();
+        let expected = if fixture.server.is_postgres() {
             format!("C audit of \"{name}\" pg_trgm")
         } else {
             "latin1 latin1_german1_ci".to_owned()
@@ -214,8 +220,8 @@ async fn a_database_is_made_with_what_its_kind_of_server_has() {
         assert_eq!(session.column(look).await.unwrap(), [expected]);
         session.close().await;
 
-        let unknown = bed.make("unknown", unknown).await;
-        let message = bed.stalled(&unknown, "Unsupported").await;
+        let unknown = fixture.make("unknown", unknown).await;
+        let message = fixture.stalled(&unknown, "Unsupported").await;
         assert!(message.contains("no_such"), "{message}");
     })
     .await;
@@ -223,22 +229,30 @@ async fn a_database_is_made_with_what_its_kind_of_server_has() {
 
 #[tokio::test]
 async fn a_change_that_cannot_be_made_is_complained_about_until_it_is_taken_back() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
         let with = |extensions| json!({"spec": {"postgresql": {"extensions": extensions}}});
-        bed.patch(&name, with(json!([{"name": "dblink"}]))).await;
-        let message = bed.stalled(&name, "Unsupported").await;
+        fixture
+            .patch(&name, with(json!([{"name": "dblink"}])))
+            .await;
+        let message = fixture.stalled(&name, "Unsupported").await;
         assert!(message.contains("dblink"), "{message}");
         // Neither a look that somebody asks for nor the next one by itself takes it for done.
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
         unchanged("the complaint", RESYNC, async || {
-            let status = bed.databases().get(&name).await.unwrap().status.unwrap();
+            let status = fixture
+                .databases()
+                .get(&name)
+                .await
+                .unwrap()
+                .status
+                .unwrap();
             let stalled = condition(&status.conditions, "Stalled").cloned();
             (stalled, status.handled.get(RECONCILE_REQUESTED_AT).cloned())
         })
         .await;
-        bed.patch(&name, with(json!([]))).await;
-        let handled = bed.usable(&name).await.status.unwrap().handled;
+        fixture.patch(&name, with(json!([]))).await;
+        let handled = fixture.usable(&name).await.status.unwrap().handled;
         assert_eq!(handled[RECONCILE_REQUESTED_AT], "1");
     })
     .await;

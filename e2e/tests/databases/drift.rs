@@ -2,7 +2,8 @@
 
 use db_operator::api::RECREATE_REQUESTED_AT;
 use e2e::testing::{
-    Bed, NEXT_LOOK, Server, Session, condition, eventually, in_bed, on_every_server, password,
+    Fixture, NEXT_LOOK, Server, Session, condition, eventually, on_every_server, password,
+    with_fixture,
 };
 use serde_json::json;
 
@@ -13,14 +14,14 @@ struct Drift {
     repaired: String,
 }
 
-fn drifts(bed: &Bed, name: &str) -> Vec<Drift> {
-    let (database, user) = (bed.server.quote(name), bed.server.user(name));
+fn drifts(fixture: &Fixture, name: &str) -> Vec<Drift> {
+    let (database, user) = (fixture.server.quote(name), fixture.server.user(name));
     let drift = |name, make: String, repaired: String| Drift {
         make,
         name,
         repaired,
     };
-    if bed.server.is_postgres() {
+    if fixture.server.is_postgres() {
         let role = |what: &str| {
             format!(
                 "SELECT CASE WHEN {what} THEN 'ok' ELSE 'no' END FROM pg_roles WHERE rolname = '{name}'"
@@ -67,7 +68,7 @@ fn drifts(bed: &Bed, name: &str) -> Vec<Drift> {
             "SELECT CASE WHEN {what} THEN 'ok' ELSE 'no' END FROM mysql.user WHERE user = '{name}'"
         )
     };
-    let locked = if bed.server.instance() == "mysql" {
+    let locked = if fixture.server.instance() == "mysql" {
         account("account_locked = 'N'")
     } else {
         format!(
@@ -96,20 +97,20 @@ fn drifts(bed: &Bed, name: &str) -> Vec<Drift> {
 
 #[tokio::test]
 async fn differences_are_put_back_within_one_resync_and_told() {
-    on_every_server(async |bed| {
-        let name = bed
+    on_every_server(async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"connectionLimit": 5}))
             .await;
-        let other = bed.make_usable("secretless", json!({})).await;
-        let lost = password(&bed.secret(&other).await);
-        bed.delete_secret(&other).await;
-        let drifts = drifts(bed, &name);
-        let mut root = bed.server.root(&bed.client).await;
+        let other = fixture.make_usable("secretless", json!({})).await;
+        let lost = password(&fixture.secret(&other).await);
+        fixture.delete_secret(&other).await;
+        let drifts = drifts(fixture, &name);
+        let mut root = fixture.server.root(&fixture.client).await;
         for drift in &drifts {
             root.run(&drift.make).await.unwrap();
         }
         for drift in &drifts {
-            let what = format!("{:?}: {} is repaired", bed.server, drift.name);
+            let what = format!("{:?}: {} is repaired", fixture.server, drift.name);
             eventually(&what, NEXT_LOOK, async || {
                 let answer = root.column(&drift.repaired).await.unwrap();
                 if answer == ["ok"] {
@@ -121,22 +122,22 @@ async fn differences_are_put_back_within_one_resync_and_told() {
             .await;
         }
         root.close().await;
-        bed.told(&name, "Repaired").await;
-        bed.usable(&name).await;
-        let session = Session::open(&bed.client, &bed.secret(&name).await).await;
+        fixture.told(&name, "Repaired").await;
+        fixture.usable(&name).await;
+        let session = Session::open(&fixture.client, &fixture.secret(&name).await).await;
         session.unwrap().close().await;
 
         // A Secret is not watched; this is when its absence is noticed.
         eventually("the Secret is there again", NEXT_LOOK, async || {
-            let found = bed.secrets().get_opt(&other).await.unwrap();
+            let found = fixture.secrets().get_opt(&other).await.unwrap();
             found.map(drop).ok_or_else(|| "none".to_owned())
         })
         .await;
-        bed.usable(&other).await;
-        let secret = bed.secret(&other).await;
+        fixture.usable(&other).await;
+        let secret = fixture.secret(&other).await;
         assert_ne!(password(&secret), lost);
         eventually("the user follows", NEXT_LOOK, async || {
-            let session = Session::open(&bed.client, &secret).await;
+            let session = Session::open(&fixture.client, &secret).await;
             session.map(drop).map_err(|error| error.to_string())
         })
         .await;
@@ -148,10 +149,10 @@ async fn differences_are_put_back_within_one_resync_and_told() {
 #[tokio::test]
 async fn a_user_of_mysql_that_cannot_log_in_any_more_can_again_within_one_resync() {
     for server in [Server::Mariadb, Server::Mysql] {
-        in_bed(server, async |bed| {
-            let name = bed.make_usable("orders", json!({})).await;
-            let secret = bed.secret(&name).await;
-            let account = bed.server.user(&name);
+        with_fixture(server, async |fixture| {
+            let name = fixture.make_usable("orders", json!({})).await;
+            let secret = fixture.secret(&name).await;
+            let account = fixture.server.user(&name);
             for (change, event) in [
                 (format!("ALTER USER {account} PASSWORD EXPIRE"), "Repaired"),
                 (format!("ALTER USER {account} REQUIRE X509"), "Repaired"),
@@ -160,20 +161,20 @@ async fn a_user_of_mysql_that_cannot_log_in_any_more_can_again_within_one_resync
                     "PasswordSet",
                 ),
             ] {
-                let mut root = bed.server.root(&bed.client).await;
+                let mut root = fixture.server.root(&fixture.client).await;
                 root.run(&change).await.unwrap();
                 root.close().await;
                 eventually(&change, NEXT_LOOK, async || {
-                    let mut session = Session::open(&bed.client, &secret)
+                    let mut session = Session::open(&fixture.client, &secret)
                         .await
                         .map_err(|error| error.to_string())?;
                     let answer = session.column("SELECT 1").await;
                     answer.map(drop).map_err(|error| error.to_string())
                 })
                 .await;
-                bed.told(&name, event).await;
+                fixture.told(&name, event).await;
             }
-            bed.usable(&name).await;
+            fixture.usable(&name).await;
         })
         .await;
     }
@@ -183,41 +184,42 @@ async fn a_user_of_mysql_that_cannot_log_in_any_more_can_again_within_one_resync
 #[tokio::test]
 async fn a_database_that_others_get_at_is_refused_or_says_so() {
     for server in [Server::Mariadb, Server::Mysql] {
-        in_bed(server, async |bed| {
-            let name = bed.make_usable("orders", json!({})).await;
-            let other = bed.server.user(&bed.name("bi"));
-            let pattern = format!("`{}%`.*", bed.prefix);
-            let mut root = bed.server.root(&bed.client).await;
+        with_fixture(server, async |fixture| {
+            let name = fixture.make_usable("orders", json!({})).await;
+            let other = fixture.server.user(&fixture.name("bi"));
+            let pattern = format!("`{}%`.*", fixture.prefix);
+            let mut root = fixture.server.root(&fixture.client).await;
             for statement in [
                 format!("CREATE USER {other}"),
                 format!("GRANT SELECT ON {pattern} TO {other}"),
             ] {
                 root.run(&statement).await.unwrap();
             }
-            let message = bed.stalled_within(&name, "Exposed", NEXT_LOOK).await;
+            let message = fixture.stalled_within(&name, "Exposed", NEXT_LOOK).await;
             assert!(message.contains("REVOKE ALL PRIVILEGES ON"), "{message}");
-            let database = bed.databases().get(&name).await.unwrap();
+            let database = fixture.databases().get(&name).await.unwrap();
             let conditions = &database.status.unwrap().conditions;
             let ready = condition(conditions, "Ready").unwrap();
             assert_eq!(ready.reason, "Created", "it can be used all the same");
-            bed.told(&name, "Exposed").await;
+            fixture.told(&name, "Exposed").await;
 
-            let late = bed.make("late", json!({})).await;
-            let message = bed.stalled(&late, "InTheWay").await;
+            let late = fixture.make("late", json!({})).await;
+            let message = fixture.stalled(&late, "InTheWay").await;
             assert!(message.contains("REVOKE ALL PRIVILEGES ON"), "{message}");
-            let left = bed.server.names(&bed.client, &late).await;
+            let left = fixture.server.names(&fixture.client, &late).await;
             assert!(left.is_empty(), "{left:?}");
 
             let revoke = format!("REVOKE ALL PRIVILEGES ON {pattern} FROM {other}");
             root.run(&revoke).await.unwrap();
             root.close().await;
             for name in [&late, &name] {
-                bed.until(name, "no longer exposed", NEXT_LOOK, |database| {
-                    let status = database.status.as_ref();
-                    status.is_some_and(|s| condition(&s.conditions, "Stalled").is_none())
-                })
-                .await;
-                bed.usable(name).await;
+                fixture
+                    .until(name, "no longer exposed", NEXT_LOOK, |database| {
+                        let status = database.status.as_ref();
+                        status.is_some_and(|s| condition(&s.conditions, "Stalled").is_none())
+                    })
+                    .await;
+                fixture.usable(name).await;
             }
         })
         .await;
@@ -226,52 +228,56 @@ async fn a_database_that_others_get_at_is_refused_or_says_so() {
 
 #[tokio::test]
 async fn a_database_that_somebody_dropped_is_made_again_only_when_that_is_asked_for() {
-    on_every_server(async |bed| {
-        let name = bed
+    on_every_server(async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let mut root = bed.server.root(&bed.client).await;
-        let drop = format!("DROP DATABASE {}", bed.server.quote(&name));
+        let mut root = fixture.server.root(&fixture.client).await;
+        let drop = format!("DROP DATABASE {}", fixture.server.quote(&name));
         root.run(&drop).await.unwrap();
         root.close().await;
-        let message = bed
+        let message = fixture
             .stalled_within(&name, "DatabaseMissing", NEXT_LOOK)
             .await;
         assert!(
             message.contains(&name) && message.contains(RECREATE_REQUESTED_AT),
             "{message}"
         );
-        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
+        fixture
+            .annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
             .await;
-        bed.patch(&name, json!({"spec": {"connectionLimit": 5}}))
+        fixture
+            .patch(&name, json!({"spec": {"connectionLimit": 5}}))
             .await;
-        bed.until(&name, "looked at", NEXT_LOOK, |database| {
-            database
-                .status
-                .as_ref()
-                .and_then(|status| status.observed_generation)
-                == database.metadata.generation
-        })
-        .await;
-        bed.stalled(&name, "DatabaseMissing").await;
-        let left = bed.server.names(&bed.client, &name).await;
+        fixture
+            .until(&name, "looked at", NEXT_LOOK, |database| {
+                database
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.observed_generation)
+                    == database.metadata.generation
+            })
+            .await;
+        fixture.stalled(&name, "DatabaseMissing").await;
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert!(!left.contains(&format!("database {name}")), "{left:?}");
 
-        bed.annotate(&name, RECREATE_REQUESTED_AT, "1").await;
-        bed.usable(&name).await;
-        let session = Session::open(&bed.client, &bed.secret(&name).await).await;
+        fixture.annotate(&name, RECREATE_REQUESTED_AT, "1").await;
+        fixture.usable(&name).await;
+        let session = Session::open(&fixture.client, &fixture.secret(&name).await).await;
         session.unwrap().close().await;
 
         // Once per value: the next time, it is asked for again.
-        let mut root = bed.server.root(&bed.client).await;
+        let mut root = fixture.server.root(&fixture.client).await;
         root.run(&drop).await.unwrap();
         root.close().await;
-        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "2")
+        fixture
+            .annotate(&name, "db-operator.dev/reconcile-requested-at", "2")
             .await;
-        bed.stalled(&name, "DatabaseMissing").await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        let left = bed.server.names(&bed.client, &name).await;
+        fixture.stalled(&name, "DatabaseMissing").await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert!(left.is_empty(), "{left:?}");
     })
     .await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use db_operator::api::DatabaseInstance;
 use e2e::cluster::Authority;
 use e2e::servers::{NAMESPACE, OPERATOR_NAMESPACE};
-use e2e::testing::{Bed, SOON, Session, condition, eventually, on_every_server};
+use e2e::testing::{Fixture, SOON, Session, condition, eventually, on_every_server};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::Api;
 use kube::api::DeleteParams;
@@ -15,37 +15,37 @@ use serde_json::{Value, json};
 const FIRST: &str = "first-Password-of-a-test-1'\"\\%";
 const SECOND: &str = "second-Password-of-a-test-2`$&@/:";
 
-async fn admin(bed: &Bed) -> BTreeMap<String, String> {
-    let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
-    let name = format!("{}-admin", bed.server.instance());
+async fn admin(fixture: &Fixture) -> BTreeMap<String, String> {
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
+    let name = format!("{}-admin", fixture.server.instance());
     let data = secrets.get(&name).await.unwrap().data.unwrap().into_iter();
     data.map(|(key, value)| (key, String::from_utf8(value.0).unwrap()))
         .collect()
 }
 
-async fn status(bed: &Bed, name: &str) -> DatabaseInstance {
-    bed.instances().get(name).await.unwrap()
+async fn status(fixture: &Fixture, name: &str) -> DatabaseInstance {
+    fixture.instances().get(name).await.unwrap()
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_an_instance_is_said_and_mended_ones_are_used() {
-    on_every_server(async |bed| {
-        let account = admin(bed).await;
+    on_every_server(async |fixture| {
+        let account = admin(fixture).await;
         let wrong = json!({"username": account["username"], "password": "wrong"});
-        let wrong = bed.operator_secret("wrong", wrong).await;
-        let folder = std::env::temp_dir().join(&bed.namespace);
+        let wrong = fixture.operator_secret("wrong", wrong).await;
+        let folder = std::env::temp_dir().join(&fixture.namespace);
         let other = Authority::open(&folder, "other").unwrap().certificate().unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        let other = bed.operator_secret("other-ca", json!({"ca.crt": other})).await;
-        let services: Api<Service> = Api::namespaced(bed.client.clone(), NAMESPACE);
-        let service = services.get(bed.server.instance()).await.unwrap();
+        let other = fixture.operator_secret("other-ca", json!({"ca.crt": other})).await;
+        let services: Api<Service> = Api::namespaced(fixture.client.clone(), NAMESPACE);
+        let service = services.get(fixture.server.instance()).await.unwrap();
         let address = service.spec.unwrap().cluster_ip.unwrap();
 
-        let good = status(bed, bed.server.instance()).await.spec;
-        let ca = json!({"secretRef": {"name": format!("{}-ca", bed.server.instance()), "key": "ca.crt"}});
+        let good = status(fixture, fixture.server.instance()).await.spec;
+        let ca = json!({"secretRef": {"name": format!("{}-ca", fixture.server.instance()), "key": "ca.crt"}});
         let cases: [(&str, Value, &str, &str); 7] = [
             ("password", json!({"adminSecretRef": {"name": wrong}}), "LoginFailed", &account["username"]),
-            ("nosecret", json!({"adminSecretRef": {"name": bed.name("none")}}), "CredentialsMissing", &bed.name("none")),
+            ("nosecret", json!({"adminSecretRef": {"name": fixture.name("none")}}), "CredentialsMissing", &fixture.name("none")),
             ("host", json!({"host": "nowhere.databases.svc"}), "Unreachable", "nowhere.databases.svc"),
             ("port", json!({"port": 1}), "Unreachable", ":1"),
             ("ca", json!({"tls": {"mode": "verify-full", "ca": {"secretRef": {"name": other, "key": "ca.crt"}}}}), "TlsFailed", "certificate"),
@@ -55,28 +55,28 @@ async fn what_is_wrong_with_an_instance_is_said_and_mended_ones_are_used() {
         ];
         let mut names = Vec::new();
         for (name, change, ..) in &cases {
-            names.push(bed.make_instance(name, change.clone()).await);
+            names.push(fixture.make_instance(name, change.clone()).await);
         }
         for ((case, _, reason, says), name) in cases.iter().zip(&names) {
-            let message = bed.instance_is(name, reason).await;
+            let message = fixture.instance_is(name, reason).await;
             assert!(message.contains(says), "{case}: {message}");
             assert!(!message.contains("wrong\""), "{message}");
         }
         let using = json!({"instanceRef": {"name": names[0]}});
-        let using = bed.make("orders", using).await;
-        let message = bed.reconciling(&using, "InstanceNotReady").await;
+        let using = fixture.make("orders", using).await;
+        let message = fixture.reconciling(&using, "InstanceNotReady").await;
         assert!(message.contains("LoginFailed"), "{message}");
 
         // The other ways to be right.
-        let plain = if bed.server.is_postgres() { ("Connected", false) } else { ("TlsRequired", true) };
+        let plain = if fixture.server.is_postgres() { ("Connected", false) } else { ("TlsRequired", true) };
         for (name, change, reason, encrypted) in [
             ("m1", json!({"host": address, "tls": {"mode": "verify-ca", "ca": ca}}), "Connected", true),
             ("m2", json!({"host": address, "tls": {"mode": "require"}}), "Connected", true),
             ("m3", json!({"tls": {"mode": "disable"}}), plain.0, plain.1),
         ] {
-            let name = bed.make_instance(name, change).await;
-            bed.instance_is(&name, reason).await;
-            let found = status(bed, &name).await.status.unwrap();
+            let name = fixture.make_instance(name, change).await;
+            fixture.instance_is(&name, reason).await;
+            let found = status(fixture, &name).await.status.unwrap();
             if reason == "Connected" {
                 assert_eq!(found.tls.unwrap().enabled, encrypted, "{name}");
                 assert!(found.missing_privileges.is_empty() && found.version.is_some());
@@ -85,18 +85,18 @@ async fn what_is_wrong_with_an_instance_is_said_and_mended_ones_are_used() {
             }
         }
         let mended = json!({"adminSecretRef": good.admin_secret_ref});
-        bed.patch_instance(&names[0], mended).await;
-        bed.instance_is(&names[0], "Connected").await;
-        bed.usable(&using).await;
+        fixture.patch_instance(&names[0], mended).await;
+        fixture.instance_is(&names[0], "Connected").await;
+        fixture.usable(&using).await;
     })
     .await;
 }
 
 /// Makes an account with the same rights as the administrator's.
-async fn second_administrator(bed: &Bed, name: &str) -> String {
-    let (user, quoted) = (bed.server.user(name), FIRST.replace('\'', "''"));
-    let mut root = bed.server.root(&bed.client).await;
-    if bed.server.is_postgres() {
+async fn second_administrator(fixture: &Fixture, name: &str) -> String {
+    let (user, quoted) = (fixture.server.user(name), FIRST.replace('\'', "''"));
+    let mut root = fixture.server.root(&fixture.client).await;
+    if fixture.server.is_postgres() {
         let sql = format!(
             "CREATE ROLE {user} LOGIN CREATEDB CREATEROLE IN ROLE dboperator_admin PASSWORD '{quoted}'"
         );
@@ -128,19 +128,19 @@ async fn second_administrator(bed: &Bed, name: &str) -> String {
 
 #[tokio::test]
 async fn the_administrators_password_can_be_changed_while_the_operator_runs() {
-    on_every_server(async |bed| {
-        let name = bed.name("admin");
-        let user = second_administrator(bed, &name).await;
+    on_every_server(async |fixture| {
+        let name = fixture.name("admin");
+        let user = second_administrator(fixture, &name).await;
         let secret = json!({"username": name, "password": FIRST});
-        let secret = bed.operator_secret("credentials", secret).await;
-        let instance = bed.make_instance("i", json!({"adminSecretRef": {"name": secret}})).await;
-        bed.instance_is(&instance, "Connected").await;
+        let secret = fixture.operator_secret("credentials", secret).await;
+        let instance = fixture.make_instance("i", json!({"adminSecretRef": {"name": secret}})).await;
+        fixture.instance_is(&instance, "Connected").await;
         let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
-        bed.make_usable("a", spec.clone()).await;
+        fixture.make_usable("a", spec.clone()).await;
 
-        let mut root = bed.server.root(&bed.client).await;
+        let mut root = fixture.server.root(&fixture.client).await;
         let quoted = SECOND.replace('\'', "''");
-        if bed.server.is_postgres() {
+        if fixture.server.is_postgres() {
             root.run(&format!("ALTER ROLE {user} PASSWORD '{quoted}'")).await.unwrap();
             let end = format!("SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE usename = '{name}'");
             root.column(&end).await.unwrap();
@@ -153,53 +153,55 @@ async fn the_administrators_password_can_be_changed_while_the_operator_runs() {
             }
         }
         root.close().await;
-        bed.touch_instance(&instance).await;
-        bed.instance_is(&instance, "LoginFailed").await;
+        fixture.touch_instance(&instance).await;
+        fixture.instance_is(&instance, "LoginFailed").await;
         let secret = json!({"username": name, "password": SECOND});
-        bed.operator_secret("credentials", secret).await;
-        bed.instance_is(&instance, "Connected").await;
-        let next = bed.make_usable("b", spec).await;
-        Session::open(&bed.client, &bed.secret(&next).await).await.unwrap().close().await;
-        bed.gone_with_all().await;
+        fixture.operator_secret("credentials", secret).await;
+        fixture.instance_is(&instance, "Connected").await;
+        let next = fixture.make_usable("b", spec).await;
+        Session::open(&fixture.client, &fixture.secret(&next).await).await.unwrap().close().await;
+        fixture.gone_with_all().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_instance_in_use_cannot_go_and_says_who_uses_it() {
-    on_every_server(async |bed| {
-        let instance = bed.make_instance("i", json!({})).await;
+    on_every_server(async |fixture| {
+        let instance = fixture.make_instance("i", json!({})).await;
         let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
         let mut names = Vec::new();
         for number in 0..7 {
-            names.push(bed.make(&number.to_string(), spec.clone()).await);
+            names.push(fixture.make(&number.to_string(), spec.clone()).await);
         }
         for name in &names {
-            bed.usable(name).await;
+            fixture.usable(name).await;
         }
-        bed.instances()
+        fixture
+            .instances()
             .delete(&instance, &DeleteParams::default())
             .await
             .unwrap();
-        let message = bed.instance_is(&instance, "InUse").await;
-        let first = format!("{}/{}", bed.namespace, names[0]);
+        let message = fixture.instance_is(&instance, "InUse").await;
+        let first = format!("{}/{}", fixture.namespace, names[0]);
         assert!(
             message.contains("7 ") && message.contains(&first) && message.contains("2 more"),
             "{message}"
         );
         // Until then it is used as before.
-        bed.patch(&names[0], json!({"spec": {"connectionLimit": 9}}))
+        fixture
+            .patch(&names[0], json!({"spec": {"connectionLimit": 9}}))
             .await;
-        bed.usable(&names[0]).await;
+        fixture.usable(&names[0]).await;
         for name in &names {
-            bed.delete(name).await;
+            fixture.delete(name).await;
         }
         eventually("the instance is gone", SOON, async || {
-            let left = bed.instances().get_opt(&instance).await.unwrap();
+            let left = fixture.instances().get_opt(&instance).await.unwrap();
             left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
         })
         .await;
-        let left = bed.server.names(&bed.client, &bed.prefix).await;
+        let left = fixture.server.names(&fixture.client, &fixture.prefix).await;
         assert!(left.is_empty(), "{left:?}");
     })
     .await;
@@ -207,30 +209,31 @@ async fn an_instance_in_use_cannot_go_and_says_who_uses_it() {
 
 #[tokio::test]
 async fn a_namespace_goes_with_all_that_is_in_it_once_its_server_can_be_reached() {
-    on_every_server(async |bed| {
-        let account = admin(bed).await;
-        let secret = bed.operator_secret("credentials", json!(account)).await;
-        let instance = bed
+    on_every_server(async |fixture| {
+        let account = admin(fixture).await;
+        let secret = fixture.operator_secret("credentials", json!(account)).await;
+        let instance = fixture
             .make_instance("i", json!({"adminSecretRef": {"name": secret}}))
             .await;
         let mut names = Vec::new();
         for (name, policy) in [("a", "Delete"), ("b", "Delete"), ("c", "Retain")] {
             let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": policy});
-            names.push(bed.make_usable(name, spec).await);
+            names.push(fixture.make_usable(name, spec).await);
         }
         // In the order that a person deletes things who does not think of us.
-        let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+        let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
         secrets
             .delete(&secret, &DeleteParams::default())
             .await
             .unwrap();
-        bed.instances()
+        fixture
+            .instances()
             .delete(&instance, &DeleteParams::default())
             .await
             .unwrap();
-        bed.touch_instance(&instance).await;
+        fixture.touch_instance(&instance).await;
         eventually("the instance misses its Secret", SOON, async || {
-            let found = status(bed, &instance).await.status.unwrap_or_default();
+            let found = status(fixture, &instance).await.status.unwrap_or_default();
             let ready = condition(&found.conditions, "Ready").cloned();
             // It says first what keeps it; its databases say what they miss.
             ready
@@ -239,15 +242,15 @@ async fn a_namespace_goes_with_all_that_is_in_it_once_its_server_can_be_reached(
                 .ok_or_else(|| "ready".to_owned())
         })
         .await;
-        bed.delete_namespace().await;
-        let message = bed.reconciling(&names[0], "InstanceNotReady").await;
+        fixture.delete_namespace().await;
+        let message = fixture.reconciling(&names[0], "InstanceNotReady").await;
         assert!(message.contains("CredentialsMissing"), "{message}");
         // What needs no server does not wait for one.
-        bed.gone(&names[2]).await;
+        fixture.gone(&names[2]).await;
 
-        bed.operator_secret("credentials", json!(account)).await;
-        bed.gone_with_all().await;
-        let mut left = bed.server.names(&bed.client, &bed.prefix).await;
+        fixture.operator_secret("credentials", json!(account)).await;
+        fixture.gone_with_all().await;
+        let mut left = fixture.server.names(&fixture.client, &fixture.prefix).await;
         left.retain(|name| !name.ends_with(&names[2]));
         assert!(left.is_empty(), "{left:?}");
     })

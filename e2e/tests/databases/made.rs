@@ -1,24 +1,26 @@
 //! What somebody else made under a name that is claimed, and what is kept of an object that was replaced.
 
 use db_operator::api::{DatabaseInstance, FINALIZER, RECONCILE_REQUESTED_AT};
-use e2e::testing::{Bed, NEXT_LOOK, SOON, Server, Session, eventually, in_bed, on_every_server};
+use e2e::testing::{
+    Fixture, NEXT_LOOK, SOON, Server, Session, eventually, on_every_server, with_fixture,
+};
 use kube::api::PostParams;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 /// Makes a database by hand, with a table in it that the platform needs.
-async fn by_hand(bed: &Bed, name: &str) {
-    let mut root = bed.server.root(&bed.client).await;
-    let create = format!("CREATE DATABASE {}", bed.server.quote(name));
+async fn by_hand(fixture: &Fixture, name: &str) {
+    let mut root = fixture.server.root(&fixture.client).await;
+    let create = format!("CREATE DATABASE {}", fixture.server.quote(name));
     root.run(&create).await.unwrap();
     root.close().await;
-    let mut root = bed.server.superuser(&bed.client, name).await;
+    let mut root = fixture.server.superuser(&fixture.client, name).await;
     root.run("CREATE TABLE platforms (x INT)").await.unwrap();
     root.close().await;
 }
 
-async fn is_there(bed: &Bed, name: &str) -> bool {
-    let left = bed.server.names(&bed.client, name).await;
+async fn is_there(fixture: &Fixture, name: &str) -> bool {
+    let left = fixture.server.names(&fixture.client, name).await;
     left.contains(&format!("database {name}"))
 }
 
@@ -26,22 +28,23 @@ async fn is_there(bed: &Bed, name: &str) -> bool {
 /// its mistake.
 #[tokio::test]
 async fn a_database_that_was_never_made_is_not_taken_from_who_makes_it() {
-    in_bed(Server::Postgres, async |bed| {
+    with_fixture(Server::Postgres, async |fixture| {
         let spec = json!({"deletionPolicy": "Delete", "postgresql": {"encoding": "SJIS"}});
-        let name = bed.make("orders", spec).await;
-        bed.stalled(&name, "Unsupported").await;
-        by_hand(bed, &name).await;
-        bed.patch(&name, json!({"spec": {"postgresql": null}}))
+        let name = fixture.make("orders", spec).await;
+        fixture.stalled(&name, "Unsupported").await;
+        by_hand(fixture, &name).await;
+        fixture
+            .patch(&name, json!({"spec": {"postgresql": null}}))
             .await;
-        let message = bed.stalled(&name, "NotAdoptable").await;
+        let message = fixture.stalled(&name, "NotAdoptable").await;
         assert!(message.contains("was not made by db-operator"), "{message}");
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        assert!(is_there(bed, &name).await, "it is the platform's");
-        let mut root = bed.server.superuser(&bed.client, &name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        assert!(is_there(fixture, &name).await, "it is the platform's");
+        let mut root = fixture.server.superuser(&fixture.client, &name).await;
         root.column("SELECT x FROM platforms").await.unwrap();
         root.close().await;
-        let left = bed.server.names(&bed.client, &name).await;
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert_eq!(left, [format!("database {name}")], "nothing else is left");
     })
     .await;
@@ -50,20 +53,22 @@ async fn a_database_that_was_never_made_is_not_taken_from_who_makes_it() {
 /// The team's own was dropped, and the platform made another one of that name.
 #[tokio::test]
 async fn another_database_of_that_name_is_seen_and_never_dropped() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
-        let mut root = bed.server.root(&bed.client).await;
-        let drop = format!("DROP DATABASE {}", bed.server.quote(&name));
+        let mut root = fixture.server.root(&fixture.client).await;
+        let drop = format!("DROP DATABASE {}", fixture.server.quote(&name));
         root.run(&drop).await.unwrap();
         root.close().await;
-        by_hand(bed, &name).await;
-        bed.stalled_within(&name, "NotAdoptable", NEXT_LOOK).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        bed.told(&name, "Dropped").await;
-        assert!(is_there(bed, &name).await, "it is the platform's");
+        by_hand(fixture, &name).await;
+        fixture
+            .stalled_within(&name, "NotAdoptable", NEXT_LOOK)
+            .await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        fixture.told(&name, "Dropped").await;
+        assert!(is_there(fixture, &name).await, "it is the platform's");
     })
     .await;
 }
@@ -111,18 +116,18 @@ where
 /// Without its finalizer a deletion would be instant: nothing dropped, and the claim not given up.
 #[tokio::test]
 async fn a_finalizer_that_was_replaced_away_comes_back() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let spec =
-            json!({"instanceRef": {"name": bed.server.instance()}, "deletionPolicy": "Delete"});
-        let name = bed.make_usable("orders", spec.clone()).await;
+            json!({"instanceRef": {"name": fixture.server.instance()}, "deletionPolicy": "Delete"});
+        let name = fixture.make_usable("orders", spec.clone()).await;
         for _ in 0..2 {
-            replace(&bed.databases(), &name, spec.clone()).await;
-            has_its_finalizer(&bed.databases(), &name).await;
+            replace(&fixture.databases(), &name, spec.clone()).await;
+            has_its_finalizer(&fixture.databases(), &name).await;
         }
-        bed.usable(&name).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        let left = bed.server.names(&bed.client, &name).await;
+        fixture.usable(&name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert!(left.is_empty(), "{left:?}");
     })
     .await;
@@ -130,9 +135,9 @@ async fn a_finalizer_that_was_replaced_away_comes_back() {
 
 #[tokio::test]
 async fn an_instances_finalizer_comes_back_as_well() {
-    in_bed(Server::Postgres, async |bed| {
-        let instance = bed.make_instance("i", json!({})).await;
-        let instances: Api<DatabaseInstance> = bed.instances();
+    with_fixture(Server::Postgres, async |fixture| {
+        let instance = fixture.make_instance("i", json!({})).await;
+        let instances: Api<DatabaseInstance> = fixture.instances();
         has_its_finalizer(&instances, &instance).await;
         let spec = json!(instances.get(&instance).await.unwrap().spec);
         replace(&instances, &instance, spec).await;
@@ -144,21 +149,22 @@ async fn an_instances_finalizer_comes_back_as_well() {
 /// What is stalled for a name is looked at when it is asked to, and gets it once it is free.
 #[tokio::test]
 async fn a_name_that_somebody_gave_back_is_taken() {
-    in_bed(Server::Postgres, async |bed| {
+    with_fixture(Server::Postgres, async |fixture| {
         let spec = json!({"postgresql": {"encoding": "SJIS"}});
-        let name = bed.make("orders", spec).await;
-        bed.stalled(&name, "Unsupported").await;
-        by_hand(bed, &name).await;
-        bed.patch(&name, json!({"spec": {"postgresql": null}}))
+        let name = fixture.make("orders", spec).await;
+        fixture.stalled(&name, "Unsupported").await;
+        by_hand(fixture, &name).await;
+        fixture
+            .patch(&name, json!({"spec": {"postgresql": null}}))
             .await;
-        bed.stalled(&name, "NotAdoptable").await;
-        let mut root = bed.server.root(&bed.client).await;
-        let drop = format!("DROP DATABASE {}", bed.server.quote(&name));
+        fixture.stalled(&name, "NotAdoptable").await;
+        let mut root = fixture.server.root(&fixture.client).await;
+        let drop = format!("DROP DATABASE {}", fixture.server.quote(&name));
         root.run(&drop).await.unwrap();
         root.close().await;
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
-        bed.usable(&name).await;
-        let session = Session::open(&bed.client, &bed.secret(&name).await).await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        fixture.usable(&name).await;
+        let session = Session::open(&fixture.client, &fixture.secret(&name).await).await;
         session.unwrap().close().await;
     })
     .await;

@@ -2,56 +2,64 @@
 //! changes unless it says so.
 
 use db_operator::api::{Database, DatabaseState, RELEASE};
-use e2e::testing::{Bed, History, SOON, Session, on_every_server, password};
+use e2e::testing::{Fixture, History, SOON, Session, on_every_server, password};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::deletion::write;
 
 /// Whether the Secret logs in where the row is.
-async fn has_the_row(bed: &Bed, name: &str) {
-    let secret = bed.secret(name).await;
-    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+async fn has_the_row(fixture: &Fixture, name: &str) {
+    let secret = fixture.secret(name).await;
+    let mut session = Session::open(&fixture.client, &secret).await.unwrap();
     let found = session.column("SELECT x FROM kept").await.unwrap();
     session.close().await;
     assert_eq!(found, ["7"]);
 }
 
 /// Applies a part of a Database's spec in somebody's name.
-async fn apply(bed: &Bed, manager: &str, name: &str, spec: Value) -> kube::Result<Database> {
+async fn apply(
+    fixture: &Fixture,
+    manager: &str,
+    name: &str,
+    spec: Value,
+) -> kube::Result<Database> {
     let object = json!({
         "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
         "metadata": {"name": name}, "spec": spec,
     });
     let params = PatchParams::apply(manager);
-    bed.databases()
+    fixture
+        .databases()
         .patch(name, &params, &Patch::Apply(object))
         .await
 }
 
 #[tokio::test]
 async fn two_places_own_a_part_each_and_the_operator_none() {
-    on_every_server(async |bed| {
-        let name = bed.name("orders");
-        let instance = json!({"name": bed.server.instance()});
+    on_every_server(async |fixture| {
+        let name = fixture.name("orders");
+        let instance = json!({"name": fixture.server.instance()});
         let limited = json!({"instanceRef": instance, "connectionLimit": 5});
-        apply(bed, "team", &name, limited).await.unwrap();
-        bed.usable(&name).await;
-        let before = write(bed, &name).await;
-        let history = History::of(&bed.databases(), &name).await;
+        apply(fixture, "team", &name, limited).await.unwrap();
+        fixture.usable(&name).await;
+        let before = write(fixture, &name).await;
+        let history = History::of(&fixture.databases(), &name).await;
 
         let policy = json!({"instanceRef": instance, "deletionPolicy": "Delete"});
-        apply(bed, "platform", &name, policy.clone()).await.unwrap();
-        bed.usable(&name).await;
+        apply(fixture, "platform", &name, policy.clone())
+            .await
+            .unwrap();
+        fixture.usable(&name).await;
         let mut greedy = policy.clone();
         greedy["connectionLimit"] = json!(50);
-        let refused = apply(bed, "platform", &name, greedy).await.unwrap_err();
+        let refused = apply(fixture, "platform", &name, greedy).await.unwrap_err();
         assert!(refused.to_string().contains("\"team\""), "{refused}");
 
         // What one of them says no more is not kept for it; the other's part stays.
         let unlimited = json!({"instanceRef": instance});
-        apply(bed, "team", &name, unlimited).await.unwrap();
-        let database = bed.usable(&name).await;
+        apply(fixture, "team", &name, unlimited).await.unwrap();
+        let database = fixture.usable(&name).await;
         assert_eq!(database.spec.connection_limit, None);
         let spec = serde_json::to_value(&database.spec).unwrap();
         assert_eq!(spec["deletionPolicy"], "Delete");
@@ -62,8 +70,8 @@ async fn two_places_own_a_part_each_and_the_operator_none() {
                 assert!(fields.get("f:spec").is_none(), "{manager}: {fields}");
             }
         }
-        assert_eq!(password(&bed.secret(&name).await), before);
-        has_the_row(bed, &name).await;
+        assert_eq!(password(&fixture.secret(&name).await), before);
+        has_the_row(fixture, &name).await;
         let states = history.steps(Database::state);
         assert_eq!(states, [Some(DatabaseState::Created)]);
     })
@@ -71,22 +79,22 @@ async fn two_places_own_a_part_each_and_the_operator_none() {
 }
 
 /// Another object for a database that was retained, in this or another namespace: with the consent of both sides.
-async fn goes_on_as(bed: &Bed, other: &Bed, name: &str) {
-    let old = bed.make_usable("old", json!({})).await;
-    let before = write(bed, &old).await;
+async fn goes_on_as(fixture: &Fixture, other: &Fixture, name: &str) {
+    let old = fixture.make_usable("old", json!({})).await;
+    let before = write(fixture, &old).await;
     // A tool may make the new one before it prunes the old one.
     let early = other
         .make(name, json!({"name": old, "deletionPolicy": "Retain"}))
         .await;
     let message = other.stalled(&early, "ClaimedByAnother").await;
     assert!(
-        message.contains(&format!("{}/{old}", bed.namespace)),
+        message.contains(&format!("{}/{old}", fixture.namespace)),
         "{message}"
     );
-    has_the_row(bed, &old).await;
-    assert_eq!(password(&bed.secret(&old).await), before);
-    bed.delete(&old).await;
-    bed.gone(&old).await;
+    has_the_row(fixture, &old).await;
+    assert_eq!(password(&fixture.secret(&old).await), before);
+    fixture.delete(&old).await;
+    fixture.gone(&old).await;
 
     // It was kept for the one that it was: the platform and the team have to say that this is the same.
     other.stalled(&early, "NotAdoptable").await;
@@ -114,14 +122,14 @@ async fn goes_on_as(bed: &Bed, other: &Bed, name: &str) {
 
 #[tokio::test]
 async fn renamed_it_goes_on_when_both_sides_say_so() {
-    on_every_server(async |bed| goes_on_as(bed, bed, "new").await).await;
+    on_every_server(async |fixture| goes_on_as(fixture, fixture, "new").await).await;
 }
 
 #[tokio::test]
 async fn moved_to_another_namespace_it_goes_on_when_both_sides_say_so() {
-    on_every_server(async |bed| {
-        let neighbour = bed.neighbour().await;
-        goes_on_as(bed, &neighbour, "moved").await;
+    on_every_server(async |fixture| {
+        let neighbour = fixture.neighbour().await;
+        goes_on_as(fixture, &neighbour, "moved").await;
     })
     .await;
 }
@@ -130,20 +138,21 @@ async fn moved_to_another_namespace_it_goes_on_when_both_sides_say_so() {
 #[tokio::test]
 async fn committed_again_in_a_cluster_of_the_same_id_it_has_its_data_and_says_that_the_password_is_new()
  {
-    on_every_server(async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let before = write(bed, &name).await;
+    on_every_server(async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let before = write(fixture, &name).await;
         // Without a word to the server, as a cluster goes.
-        bed.annotate(&name, RELEASE, &name).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
-        bed.without_secret(&name).await;
-        bed.make("orders", json!({})).await;
-        bed.until(&name, "usable", SOON, e2e::testing::is_ready)
+        fixture.annotate(&name, RELEASE, &name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+        fixture.without_secret(&name).await;
+        fixture.make("orders", json!({})).await;
+        fixture
+            .until(&name, "usable", SOON, e2e::testing::is_ready)
             .await;
-        has_the_row(bed, &name).await;
-        assert_ne!(password(&bed.secret(&name).await), before);
-        bed.told(&name, "PasswordSet").await;
+        has_the_row(fixture, &name).await;
+        assert_ne!(password(&fixture.secret(&name).await), before);
+        fixture.told(&name, "PasswordSet").await;
     })
     .await;
 }

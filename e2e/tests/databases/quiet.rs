@@ -13,23 +13,23 @@ const TWO_RESYNCS: Duration = Duration::from_secs(45);
 
 #[tokio::test]
 async fn at_most_four_writes_to_create_four_to_delete_and_none_in_between() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let cluster = Cluster::main();
-        let writes = || audit::writes(&cluster, &bed.namespace);
-        let name = bed
+        let writes = || audit::writes(&cluster, &fixture.namespace);
+        let name = fixture
             .make_usable("orders", json!({"deletionPolicy": "Delete"}))
             .await;
         let created = writes();
         assert!(!created.is_empty() && created.len() <= 4, "{created:#?}");
         unchanged("the objects", TWO_RESYNCS, async || {
-            let database = bed.databases().get(&name).await.unwrap();
-            let secret = bed.secrets().get(&name).await.unwrap();
+            let database = fixture.databases().get(&name).await.unwrap();
+            let secret = fixture.secrets().get(&name).await.unwrap();
             [database.resource_version(), secret.resource_version()]
         })
         .await;
         assert_eq!(writes(), created);
-        bed.delete(&name).await;
-        bed.gone(&name).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
         let all = writes();
         let deleted = &all[created.len()..];
         assert!(!deleted.is_empty() && deleted.len() <= 4, "{deleted:#?}");
@@ -39,40 +39,41 @@ async fn at_most_four_writes_to_create_four_to_delete_and_none_in_between() {
 
 #[tokio::test]
 async fn no_password_shows_anywhere_but_in_its_secret() {
-    on_every_server(async |bed| {
-        let planted = format!("pla@nted/{}:%&'\"", bed.prefix);
+    on_every_server(async |fixture| {
+        let planted = format!("pla@nted/{}:%&'\"", fixture.prefix);
         let spec = json!({
             "deletionPolicy": "Delete",
             "secretTemplate": {"data": {"URL": "x://{{uriencode password}}@{{host}}"}},
         });
-        let name = bed.make_usable("orders", spec).await;
-        let first = password(&bed.secret(&name).await);
+        let name = fixture.make_usable("orders", spec).await;
+        let first = password(&fixture.secret(&name).await);
         // Followed, lost and made again, broken, and deleted.
         let edit = Patch::Merge(json!({"stringData": {"password": planted}}));
-        bed.secrets()
+        fixture
+            .secrets()
             .patch(&name, &PatchParams::default(), &edit)
             .await
             .unwrap();
-        bed.ask_for_a_look(&name, "1").await;
-        bed.usable(&name).await;
-        Session::open(&bed.client, &bed.secret(&name).await)
+        fixture.ask_for_a_look(&name, "1").await;
+        fixture.usable(&name).await;
+        Session::open(&fixture.client, &fixture.secret(&name).await)
             .await
             .unwrap()
             .close()
             .await;
-        bed.delete_secret(&name).await;
-        bed.ask_for_a_look(&name, "2").await;
-        bed.usable(&name).await;
-        let second = password(&bed.secret(&name).await);
+        fixture.delete_secret(&name).await;
+        fixture.ask_for_a_look(&name, "2").await;
+        fixture.usable(&name).await;
+        let second = password(&fixture.secret(&name).await);
         let broken =
             json!({"spec": {"secretTemplate": {"data": {"BROKEN": "{{password.x}}{{pasword}}"}}}});
-        bed.patch(&name, broken).await;
-        bed.stalled(&name, "InvalidTemplate").await;
-        let shown = canary::shown(bed).await;
-        bed.delete(&name).await;
-        bed.gone(&name).await;
+        fixture.patch(&name, broken).await;
+        fixture.stalled(&name, "InvalidTemplate").await;
+        let shown = canary::shown(fixture).await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
 
-        let instance = bed.server.instance();
+        let instance = fixture.server.instance();
         let passwords = [("first", first), ("planted", planted), ("second", second)];
         // Apart from the other servers' tests, whose logins would have to wait.
         tokio::task::spawn_blocking(move || {

@@ -1,24 +1,24 @@
 //! Two objects that name one database or one user: the first keeps it.
 
-use e2e::testing::{Bed, Session, on_every_server, password};
+use e2e::testing::{Fixture, Session, on_every_server, password};
 use serde_json::json;
 
 /// Whether the owner's Secret still logs in, and the table that it made is there.
-async fn is_untouched(bed: &Bed, owner: &str, before: &str) {
-    let secret = bed.secret(owner).await;
+async fn is_untouched(fixture: &Fixture, owner: &str, before: &str) {
+    let secret = fixture.secret(owner).await;
     assert_eq!(password(&secret), before);
-    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+    let mut session = Session::open(&fixture.client, &secret).await.unwrap();
     let found = session.column("SELECT x FROM kept").await.unwrap();
     assert_eq!(found, ["7"]);
     session.close().await;
 }
 
-async fn owner(bed: &Bed, name: &str) -> (String, String) {
-    let name = bed
+async fn owner(fixture: &Fixture, name: &str) -> (String, String) {
+    let name = fixture
         .make_usable(name, json!({"deletionPolicy": "Delete"}))
         .await;
-    let secret = bed.secret(&name).await;
-    let mut session = Session::open(&bed.client, &secret).await.unwrap();
+    let secret = fixture.secret(&name).await;
+    let mut session = Session::open(&fixture.client, &secret).await.unwrap();
     session.run("CREATE TABLE kept (x INT)").await.unwrap();
     session.run("INSERT INTO kept VALUES (7)").await.unwrap();
     session.close().await;
@@ -27,14 +27,14 @@ async fn owner(bed: &Bed, name: &str) -> (String, String) {
 
 #[tokio::test]
 async fn the_loser_is_told_whose_it_is_and_its_deletion_touches_nothing() {
-    on_every_server(async |bed| {
-        let (owner, before) = owner(bed, "first").await;
-        let of = format!("{}/{owner}", bed.namespace);
-        let neighbour = bed.neighbour().await;
+    on_every_server(async |fixture| {
+        let (owner, before) = owner(fixture, "first").await;
+        let of = format!("{}/{owner}", fixture.namespace);
+        let neighbour = fixture.neighbour().await;
         let rivals = [
             // All of it, from the same namespace and from another one; the user alone; the database alone.
             (
-                bed,
+                fixture,
                 "r0",
                 json!({"name": owner, "deletionPolicy": "Delete"}),
             ),
@@ -44,14 +44,14 @@ async fn the_loser_is_told_whose_it_is_and_its_deletion_touches_nothing() {
                 json!({"name": owner, "deletionPolicy": "Delete", "adoptionPolicy": "IfUnclaimed"}),
             ),
             (
-                bed,
+                fixture,
                 "r2",
                 json!({"user": owner, "deletionPolicy": "Delete"}),
             ),
             (
                 &neighbour,
                 "r3",
-                json!({"name": owner, "user": bed.name("r3"), "deletionPolicy": "Delete"}),
+                json!({"name": owner, "user": fixture.name("r3"), "deletionPolicy": "Delete"}),
             ),
         ];
         let mut names = Vec::new();
@@ -70,8 +70,11 @@ async fn the_loser_is_told_whose_it_is_and_its_deletion_touches_nothing() {
         for (place, name) in &names {
             place.gone(name).await;
         }
-        is_untouched(bed, &owner, &before).await;
-        let left = bed.server.names(&bed.client, &bed.name("r")).await;
+        is_untouched(fixture, &owner, &before).await;
+        let left = fixture
+            .server
+            .names(&fixture.client, &fixture.name("r"))
+            .await;
         assert!(left.is_empty(), "{left:?}");
     })
     .await;
@@ -79,18 +82,18 @@ async fn the_loser_is_told_whose_it_is_and_its_deletion_touches_nothing() {
 
 #[tokio::test]
 async fn the_loser_gets_the_name_when_the_winner_is_gone() {
-    on_every_server(async |bed| {
-        let (owner, before) = owner(bed, "winner").await;
-        let neighbour = bed.neighbour().await;
+    on_every_server(async |fixture| {
+        let (owner, before) = owner(fixture, "winner").await;
+        let neighbour = fixture.neighbour().await;
         let heir = neighbour.make("heir", json!({"name": owner})).await;
         neighbour.stalled(&heir, "ClaimedByAnother").await;
-        bed.delete(&owner).await;
-        bed.gone(&owner).await;
+        fixture.delete(&owner).await;
+        fixture.gone(&owner).await;
         // At once, not at the next resync.
         neighbour.usable(&heir).await;
         let secret = neighbour.secret(&heir).await;
         assert_ne!(password(&secret), before);
-        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let mut session = Session::open(&fixture.client, &secret).await.unwrap();
         session.column("SELECT x FROM kept").await.unwrap_err();
         session.close().await;
     })

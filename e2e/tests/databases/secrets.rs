@@ -1,7 +1,7 @@
 //! The Secret: lost, edited, asked for in another form, somebody else's.
 
 use db_operator::api::RECONCILE_REQUESTED_AT;
-use e2e::testing::{Bed, Server, Session, in_bed, is_ready, on_every_server, password};
+use e2e::testing::{Fixture, Server, Session, is_ready, on_every_server, password, with_fixture};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
@@ -10,86 +10,93 @@ use serde_json::{Value, json};
 /// Whatever a person may think of, and what means something in SQL, URIs, shells, templates and JSON.
 const ODD_PASSWORD: &str = "p@ss/w:rd%#?&=+ '\"\\`$1{{x}}é✓;--";
 
-async fn works(bed: &Bed, name: &str) {
-    let secret = bed.secret(name).await;
-    let session = Session::open(&bed.client, &secret).await;
+async fn works(fixture: &Fixture, name: &str) {
+    let secret = fixture.secret(name).await;
+    let session = Session::open(&fixture.client, &secret).await;
     session.unwrap().close().await;
 }
 
 #[tokio::test]
 async fn a_secret_that_was_deleted_is_made_again_and_the_user_follows() {
-    on_every_server(async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let before = password(&bed.secret(&name).await);
-        bed.delete_secret(&name).await;
-        bed.ask_for_a_look(&name, "1").await;
-        bed.usable(&name).await;
-        let after = bed.secret(&name).await;
+    on_every_server(async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let before = password(&fixture.secret(&name).await);
+        fixture.delete_secret(&name).await;
+        fixture.ask_for_a_look(&name, "1").await;
+        fixture.usable(&name).await;
+        let after = fixture.secret(&name).await;
         assert_ne!(password(&after), before);
-        works(bed, &name).await;
+        works(fixture, &name).await;
         let old = after.into_iter().chain([("password".to_owned(), before)]);
-        assert!(Session::open(&bed.client, &old.collect()).await.is_err());
+        assert!(
+            Session::open(&fixture.client, &old.collect())
+                .await
+                .is_err()
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_password_that_was_edited_is_followed_whatever_it_is() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let template = json!({"data": {"URL": "x://{{uriencode password}}"}});
-        let name = bed.make_usable("orders", json!({"secretTemplate": template})).await;
-        let before = bed.secret(&name).await;
+        let name = fixture.make_usable("orders", json!({"secretTemplate": template})).await;
+        let before = fixture.secret(&name).await;
         let edit = Patch::Merge(json!({"stringData": {"password": ODD_PASSWORD}}));
-        bed.secrets().patch(&name, &PatchParams::default(), &edit).await.unwrap();
-        bed.ask_for_a_look(&name, "1").await;
-        bed.usable(&name).await;
-        let after = bed.secret(&name).await;
+        fixture.secrets().patch(&name, &PatchParams::default(), &edit).await.unwrap();
+        fixture.ask_for_a_look(&name, "1").await;
+        fixture.usable(&name).await;
+        let after = fixture.secret(&name).await;
         assert_eq!(password(&after), ODD_PASSWORD);
         assert_eq!(after["URL"], "x://p%40ss%2Fw%3Ard%25%23%3F%26%3D%2B%20%27%22%5C%60%241%7B%7Bx%7D%7D%C3%A9%E2%9C%93%3B--");
         assert_ne!(after["uri"], before["uri"]);
-        works(bed, &name).await;
-        bed.told(&name, "PasswordSet").await;
-        assert!(Session::open(&bed.client, &before).await.is_err());
+        works(fixture, &name).await;
+        fixture.told(&name, "PasswordSet").await;
+        assert!(Session::open(&fixture.client, &before).await.is_err());
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_changed_template_is_rendered_and_a_broken_one_names_what_is_wrong() {
-    on_every_server(async |bed| {
+    on_every_server(async |fixture| {
         let of = |data| json!({"spec": {"secretTemplate": {"data": data}}});
-        let name = bed
+        let name = fixture
             .make_usable(
                 "orders",
                 json!({"secretTemplate": {"data": {"A": "{{host}}"}}}),
             )
             .await;
-        let before = bed.secret(&name).await;
-        bed.patch(&name, of(json!({"A": null, "B": "{{port}}"})))
+        let before = fixture.secret(&name).await;
+        fixture
+            .patch(&name, of(json!({"A": null, "B": "{{port}}"})))
             .await;
-        bed.usable(&name).await;
-        let after = bed.secret(&name).await;
+        fixture.usable(&name).await;
+        let after = fixture.secret(&name).await;
         assert_eq!(after.get("A"), None);
         assert_eq!(after["B"], after["port"]);
         assert_eq!(password(&after), password(&before));
 
-        bed.patch(&name, of(json!({"BROKEN": "{{pasword}}"}))).await;
-        let message = bed.stalled(&name, "InvalidTemplate").await;
+        fixture
+            .patch(&name, of(json!({"BROKEN": "{{pasword}}"})))
+            .await;
+        let message = fixture.stalled(&name, "InvalidTemplate").await;
         assert!(
             message.contains("BROKEN") && message.contains("'pasword'"),
             "{message}"
         );
         // What worked still does.
-        assert_eq!(bed.secret(&name).await, after);
-        works(bed, &name).await;
-        bed.patch(&name, of(json!({"BROKEN": null}))).await;
-        bed.usable(&name).await;
+        assert_eq!(fixture.secret(&name).await, after);
+        works(fixture, &name).await;
+        fixture.patch(&name, of(json!({"BROKEN": null}))).await;
+        fixture.usable(&name).await;
 
         let new = json!({"secretTemplate": {"data": {"BROKEN": "{{#if}}"}}});
-        let new = bed.make("new", new).await;
-        let message = bed.stalled(&new, "InvalidTemplate").await;
+        let new = fixture.make("new", new).await;
+        let message = fixture.stalled(&new, "InvalidTemplate").await;
         assert!(message.contains("BROKEN"), "{message}");
-        let left = bed.server.names(&bed.client, &new).await;
+        let left = fixture.server.names(&fixture.client, &new).await;
         assert!(left.is_empty(), "{left:?}");
     })
     .await;
@@ -97,67 +104,78 @@ async fn a_changed_template_is_rendered_and_a_broken_one_names_what_is_wrong() {
 
 #[tokio::test]
 async fn somebody_elses_secret_is_not_overwritten_unless_it_is_offered() {
-    on_every_server(async |bed| {
-        let name = bed.name("orders");
+    on_every_server(async |fixture| {
+        let name = fixture.name("orders");
         let theirs = json!({"password": "theirs-and-long-enough", "other": "value"});
-        bed.make_secret(&name, json!({}), theirs).await;
-        bed.make("orders", json!({})).await;
-        bed.stalled(&name, "SecretNotOurs").await;
-        let secret = bed.secrets().get(&name).await.unwrap();
+        fixture.make_secret(&name, json!({}), theirs).await;
+        fixture.make("orders", json!({})).await;
+        fixture.stalled(&name, "SecretNotOurs").await;
+        let secret = fixture.secrets().get(&name).await.unwrap();
         assert!(secret.owner_references().is_empty());
-        assert_eq!(bed.secret(&name).await.len(), 2);
-        let left = bed.server.names(&bed.client, &name).await;
+        assert_eq!(fixture.secret(&name).await.len(), 2);
+        let left = fixture.server.names(&fixture.client, &name).await;
         assert!(left.is_empty(), "{left:?}");
 
         let offer = json!({"metadata": {"labels": {"db-operator.dev/adopt": "true"}}});
-        bed.secrets()
+        fixture
+            .secrets()
             .patch(&name, &PatchParams::default(), &Patch::Merge(offer))
             .await
             .unwrap();
-        bed.annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
+        fixture
+            .annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
             .await;
-        bed.usable(&name).await;
-        let secret = bed.secret(&name).await;
+        fixture.usable(&name).await;
+        let secret = fixture.secret(&name).await;
         assert_eq!(password(&secret), "theirs-and-long-enough");
-        works(bed, &name).await;
+        works(fixture, &name).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_password_that_no_client_can_log_in_with_is_not_called_ready() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let before = password(&bed.secret(&name).await);
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let before = password(&fixture.secret(&name).await);
         let edit = |password: String| Patch::Merge(json!({"stringData": {"password": password}}));
         let params = PatchParams::default();
         let broken = edit(format!("{before}\n"));
-        bed.secrets().patch(&name, &params, &broken).await.unwrap();
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
-        let message = bed.stalled(&name, "PasswordUnusable").await;
+        fixture
+            .secrets()
+            .patch(&name, &params, &broken)
+            .await
+            .unwrap();
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        let message = fixture.stalled(&name, "PasswordUnusable").await;
         assert!(message.contains("U+000A"), "{message}");
-        assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
+        assert!(!is_ready(&fixture.databases().get(&name).await.unwrap()));
 
         let mended = edit(before);
-        bed.secrets().patch(&name, &params, &mended).await.unwrap();
-        bed.ask_for_a_look(&name, "2").await;
-        bed.usable(&name).await;
-        works(bed, &name).await;
+        fixture
+            .secrets()
+            .patch(&name, &params, &mended)
+            .await
+            .unwrap();
+        fixture.ask_for_a_look(&name, "2").await;
+        fixture.usable(&name).await;
+        works(fixture, &name).await;
     })
     .await;
 }
 
 /// Merges into a Secret of the test's namespace.
-async fn edit(bed: &Bed, name: &str, patch: Value) {
-    bed.secrets()
+async fn edit(fixture: &Fixture, name: &str, patch: Value) {
+    fixture
+        .secrets()
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await
         .unwrap();
 }
 
 /// Nothing of this name is on the server: no claim, no user, no database.
-async fn is_nowhere(bed: &Bed, name: &str) {
-    let left = bed.server.names(&bed.client, name).await;
+async fn is_nowhere(fixture: &Fixture, name: &str) {
+    let left = fixture.server.names(&fixture.client, name).await;
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -165,47 +183,59 @@ async fn is_nowhere(bed: &Bed, name: &str) {
 /// itself; what is written in its place is.
 #[tokio::test]
 async fn a_password_that_is_too_long_is_refused_before_anything_is_claimed() {
-    on_every_server(async |bed| {
-        let name = bed.name("orders");
-        let longest = if bed.server.is_postgres() { 1024 } else { 255 };
+    on_every_server(async |fixture| {
+        let name = fixture.name("orders");
+        let longest = if fixture.server.is_postgres() {
+            1024
+        } else {
+            255
+        };
         let offer = json!({"db-operator.dev/adopt": "true"});
         let long = "x".repeat(120_000);
-        bed.make_secret(&name, offer, json!({"password": long}))
+        fixture
+            .make_secret(&name, offer, json!({"password": long}))
             .await;
-        bed.make("orders", json!({})).await;
-        let message = bed.stalled(&name, "PasswordUnusable").await;
+        fixture.make("orders", json!({})).await;
+        let message = fixture.stalled(&name, "PasswordUnusable").await;
         let limit = format!("at most {longest}");
         assert!(
             message.contains(&limit) && message.contains("120000"),
             "{message}"
         );
         assert!(!message.contains("xxx"), "{message}");
-        is_nowhere(bed, &name).await;
+        is_nowhere(fixture, &name).await;
 
         let wide = "ü".repeat(longest / 2 + 1);
         for (request, unusable) in ["\u{0}nul", wide.as_str()].into_iter().enumerate() {
-            edit(bed, &name, json!({"stringData": {"password": unusable}})).await;
-            bed.annotate(&name, RECONCILE_REQUESTED_AT, &format!("no {request}"))
+            edit(
+                fixture,
+                &name,
+                json!({"stringData": {"password": unusable}}),
+            )
+            .await;
+            fixture
+                .annotate(&name, RECONCILE_REQUESTED_AT, &format!("no {request}"))
                 .await;
             let what = if unusable.starts_with('\0') {
                 "NUL"
             } else {
                 &limit
             };
-            bed.until(&name, what, e2e::testing::SOON, |database| {
-                serde_json::to_string(&database.status)
-                    .unwrap()
-                    .contains(what)
-            })
-            .await;
-            is_nowhere(bed, &name).await;
+            fixture
+                .until(&name, what, e2e::testing::SOON, |database| {
+                    serde_json::to_string(&database.status)
+                        .unwrap()
+                        .contains(what)
+                })
+                .await;
+            is_nowhere(fixture, &name).await;
         }
         let usable = "y".repeat(longest);
-        edit(bed, &name, json!({"stringData": {"password": usable}})).await;
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "yes").await;
-        bed.usable(&name).await;
-        assert_eq!(password(&bed.secret(&name).await), usable);
-        works(bed, &name).await;
+        edit(fixture, &name, json!({"stringData": {"password": usable}})).await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "yes").await;
+        fixture.usable(&name).await;
+        assert_eq!(password(&fixture.secret(&name).await), usable);
+        works(fixture, &name).await;
     })
     .await;
 }
@@ -213,16 +243,16 @@ async fn a_password_that_is_too_long_is_refused_before_anything_is_claimed() {
 /// A Secret at its limits, of which the operator needs one key.
 #[tokio::test]
 async fn a_secret_that_is_full_of_something_else_is_used() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed.name("orders");
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture.name("orders");
         let offer = json!({"db-operator.dev/adopt": "true"});
         let data = json!({"password": "theirs-and-long-enough", "huge": "x".repeat(900_000)});
-        bed.make_secret(&name, offer, data).await;
-        bed.make_usable("orders", json!({})).await;
-        let secret = bed.secret(&name).await;
+        fixture.make_secret(&name, offer, data).await;
+        fixture.make_usable("orders", json!({})).await;
+        let secret = fixture.secret(&name).await;
         assert_eq!(password(&secret), "theirs-and-long-enough");
         assert_eq!(secret["huge"].len(), 900_000);
-        works(bed, &name).await;
+        works(fixture, &name).await;
     })
     .await;
 }
@@ -230,26 +260,26 @@ async fn a_secret_that_is_full_of_something_else_is_used() {
 /// "Not text" is not "not there", and nothing is not "no Secret".
 #[tokio::test]
 async fn a_password_that_is_no_text_stays_and_an_empty_one_is_told() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let before = password(&bed.secret(&name).await);
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let before = password(&fixture.secret(&name).await);
         // 0xff 0xfe, which is no UTF-8.
-        edit(bed, &name, json!({"data": {"password": "//4="}})).await;
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
-        let message = bed.stalled(&name, "PasswordUnusable").await;
+        edit(fixture, &name, json!({"data": {"password": "//4="}})).await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        let message = fixture.stalled(&name, "PasswordUnusable").await;
         assert!(message.contains("UTF-8"), "{message}");
-        assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
-        let secret = bed.secrets().get(&name).await.unwrap();
+        assert!(!is_ready(&fixture.databases().get(&name).await.unwrap()));
+        let secret = fixture.secrets().get(&name).await.unwrap();
         assert_eq!(secret.data.unwrap()["password"].0, [0xff, 0xfe]);
 
-        edit(bed, &name, json!({"data": {"password": ""}})).await;
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "2").await;
-        bed.usable(&name).await;
-        let told = bed.told(&name, "PasswordSet").await;
+        edit(fixture, &name, json!({"data": {"password": ""}})).await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "2").await;
+        fixture.usable(&name).await;
+        let told = fixture.told(&name, "PasswordSet").await;
         assert!(told.contains("was empty"), "{told}");
-        let after = password(&bed.secret(&name).await);
+        let after = password(&fixture.secret(&name).await);
         assert!(!after.is_empty() && after != before);
-        works(bed, &name).await;
+        works(fixture, &name).await;
     })
     .await;
 }
@@ -257,25 +287,30 @@ async fn a_password_that_is_no_text_stays_and_an_empty_one_is_told() {
 /// As Velero brings it back, and as `--cascade=orphan` leaves it.
 #[tokio::test]
 async fn a_secret_that_lost_its_owner_is_taken_back() {
-    on_every_server(async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        let before = bed.secret(&name).await;
+    on_every_server(async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let before = fixture.secret(&name).await;
         let orphan = DeleteParams {
             propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
             ..DeleteParams::default()
         };
-        bed.databases().delete(&name, &orphan).await.unwrap();
-        bed.gone(&name).await;
-        edit(bed, &name, json!({"metadata": {"ownerReferences": null}})).await;
-        bed.make_usable("orders", json!({})).await;
-        assert_eq!(password(&bed.secret(&name).await), password(&before));
-        let secret = bed.secrets().get(&name).await.unwrap();
-        let database = bed.databases().get(&name).await.unwrap();
+        fixture.databases().delete(&name, &orphan).await.unwrap();
+        fixture.gone(&name).await;
+        edit(
+            fixture,
+            &name,
+            json!({"metadata": {"ownerReferences": null}}),
+        )
+        .await;
+        fixture.make_usable("orders", json!({})).await;
+        assert_eq!(password(&fixture.secret(&name).await), password(&before));
+        let secret = fixture.secrets().get(&name).await.unwrap();
+        let database = fixture.databases().get(&name).await.unwrap();
         assert_eq!(
             secret.owner_references().first().map(|owner| &owner.uid),
             database.metadata.uid.as_ref()
         );
-        works(bed, &name).await;
+        works(fixture, &name).await;
     })
     .await;
 }
@@ -283,8 +318,9 @@ async fn a_secret_that_lost_its_owner_is_taken_back() {
 /// A person has to act: it is said once, in the API server's words, and nothing is claimed meanwhile.
 #[tokio::test]
 async fn a_secret_that_the_api_server_refuses_is_said_and_leaves_no_claim() {
-    on_every_server(async |bed| {
-        let quotas: Api<ResourceQuota> = Api::namespaced(bed.client.clone(), &bed.namespace);
+    on_every_server(async |fixture| {
+        let quotas: Api<ResourceQuota> =
+            Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let none = json!({"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}});
         let none = serde_json::from_value(none).unwrap();
         quotas.create(&PostParams::default(), &none).await.unwrap();
@@ -298,43 +334,43 @@ async fn a_secret_that_the_api_server_refuses_is_said_and_leaves_no_claim() {
             }
         })
         .await;
-        let name = bed.make("orders", json!({})).await;
-        let message = bed.stalled(&name, "SecretRefused").await;
+        let name = fixture.make("orders", json!({})).await;
+        let message = fixture.stalled(&name, "SecretRefused").await;
         assert!(
             message.contains("exceeded quota") && !message.contains("rbac"),
             "{message}"
         );
-        assert!(!is_ready(&bed.databases().get(&name).await.unwrap()));
-        is_nowhere(bed, &name).await;
+        assert!(!is_ready(&fixture.databases().get(&name).await.unwrap()));
+        is_nowhere(fixture, &name).await;
 
         quotas
             .delete("none", &DeleteParams::default())
             .await
             .unwrap();
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
-        bed.usable(&name).await;
-        works(bed, &name).await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "1").await;
+        fixture.usable(&name).await;
+        works(fixture, &name).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_immutable_secret_is_told_and_what_worked_still_does() {
-    in_bed(Server::Postgres, async |bed| {
-        let name = bed.make_usable("orders", json!({})).await;
-        edit(bed, &name, json!({"immutable": true})).await;
-        bed.ask_for_a_look(&name, "1").await;
-        bed.usable(&name).await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        edit(fixture, &name, json!({"immutable": true})).await;
+        fixture.ask_for_a_look(&name, "1").await;
+        fixture.usable(&name).await;
         let template = json!({"spec": {"secretTemplate": {"data": {"HOST": "{{host}}"}}}});
-        bed.patch(&name, template).await;
-        let message = bed.stalled(&name, "SecretRefused").await;
+        fixture.patch(&name, template).await;
+        let message = fixture.stalled(&name, "SecretRefused").await;
         assert!(message.contains("immutable"), "{message}");
-        assert!(is_ready(&bed.databases().get(&name).await.unwrap()));
-        works(bed, &name).await;
-        bed.delete_secret(&name).await;
-        bed.annotate(&name, RECONCILE_REQUESTED_AT, "2").await;
-        bed.usable(&name).await;
-        assert!(bed.secret(&name).await.contains_key("HOST"));
+        assert!(is_ready(&fixture.databases().get(&name).await.unwrap()));
+        works(fixture, &name).await;
+        fixture.delete_secret(&name).await;
+        fixture.annotate(&name, RECONCILE_REQUESTED_AT, "2").await;
+        fixture.usable(&name).await;
+        assert!(fixture.secret(&name).await.contains_key("HOST"));
     })
     .await;
 }
@@ -342,16 +378,16 @@ async fn an_immutable_secret_is_told_and_what_worked_still_does() {
 /// Also what copies Secrets elsewhere, by an annotation that is gone from the template.
 #[tokio::test]
 async fn labels_and_annotations_that_are_no_longer_asked_for_go() {
-    in_bed(Server::Postgres, async |bed| {
+    with_fixture(Server::Postgres, async |fixture| {
         let template = json!({"labels": {"team": "a"}, "annotations": {"copy/to": "everywhere"}});
-        let name = bed
+        let name = fixture
             .make_usable("orders", json!({"secretTemplate": template}))
             .await;
-        edit(bed, &name, json!({"metadata": {"labels": {"theirs": "x"}}})).await;
+        edit(fixture, &name, json!({"metadata": {"labels": {"theirs": "x"}}})).await;
         let gone = json!({"spec": {"secretTemplate": {"labels": {"team": null}, "annotations": {"copy/to": null}}}});
-        bed.patch(&name, gone).await;
-        bed.usable(&name).await;
-        let secret = bed.secrets().get(&name).await.unwrap();
+        fixture.patch(&name, gone).await;
+        fixture.usable(&name).await;
+        let secret = fixture.secrets().get(&name).await.unwrap();
         assert!(!secret.labels().contains_key("team"));
         assert!(!secret.annotations().contains_key("copy/to"));
         assert_eq!(secret.labels()["theirs"], "x");

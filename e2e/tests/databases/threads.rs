@@ -33,29 +33,30 @@ fn templates() -> Value {
 
 #[tokio::test]
 async fn the_largest_secret_and_template_hold_no_thread() {
-    on_every_server(async |bed| {
-        let before = Polls::of_the_leader(&bed.client).await;
-        let name = bed.name("large");
+    on_every_server(async |fixture| {
+        let before = Polls::of_the_leader(&fixture.client).await;
+        let name = fixture.name("large");
         let mut data = Map::new();
         data.insert("password".to_owned(), json!("p".repeat(PASSWORD)));
         for other in 0..OTHERS {
             data.insert(format!("other{other}"), json!("x".repeat(OTHER)));
         }
         let adopt = json!({"db-operator.dev/adopt": "true"});
-        bed.make_secret(&name, adopt, data.into()).await;
-        bed.make_usable("large", json!({})).await;
+        fixture.make_secret(&name, adopt, data.into()).await;
+        fixture.make_usable("large", json!({})).await;
         let template = json!({"spec": {"secretTemplate": {"data": templates()}}});
-        bed.patch(&name, template).await;
-        bed.usable(&name).await;
+        fixture.patch(&name, template).await;
+        fixture.usable(&name).await;
         let edit = Patch::Merge(json!({"stringData": {"password": "q".repeat(PASSWORD)}}));
-        bed.secrets()
+        fixture
+            .secrets()
             .patch(&name, &PatchParams::default(), &edit)
             .await
             .unwrap();
-        bed.ask_for_a_look(&name, "1").await;
-        bed.usable(&name).await;
+        fixture.ask_for_a_look(&name, "1").await;
+        fixture.usable(&name).await;
 
-        let after = Polls::of_the_leader(&bed.client).await;
+        let after = Polls::of_the_leader(&fixture.client).await;
         assert!(after.passes > before.passes, "{before:?}, {after:?}");
         assert_eq!(after.long, before.long, "{before:?}, {after:?}");
     })

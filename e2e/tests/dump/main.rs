@@ -8,8 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod bed;
-mod front;
+mod fixture;
 mod mariadb;
 mod postgresql;
 mod store_faults;

@@ -7,7 +7,7 @@ use db_operator::agent::protocol::result::Cause;
 use db_operator::agent::protocol::task::{Flavour, paths};
 use e2e::sql_servers::mariadb::LocalMariadb;
 
-use crate::bed::{Bed, PASSWORD, run};
+use crate::fixture::{Fixture, PASSWORD, run};
 
 async fn server() -> LocalMariadb {
     let local = LocalMariadb::start(&[]).await.unwrap();
@@ -28,16 +28,20 @@ async fn server() -> LocalMariadb {
     local
 }
 
-fn aim(bed: &mut Bed, local: &LocalMariadb) {
-    let source = &mut bed.errand.source;
+fn aim(fixture: &mut Fixture, local: &LocalMariadb) {
+    let source = &mut fixture.errand.source;
     "10.11".clone_into(&mut source.series);
     source.port = local.server.port;
     "verify-full".clone_into(&mut source.tls);
-    fs::write(bed.folder.0.join("credentials/ca.crt"), &local.server.ca).unwrap();
+    fs::write(
+        fixture.folder.0.join("credentials/ca.crt"),
+        &local.server.ca,
+    )
+    .unwrap();
 }
 
-fn command(bed: &Bed) -> Vec<String> {
-    let file = bed
+fn command(fixture: &Fixture) -> Vec<String> {
+    let file = fixture
         .folder
         .0
         .join("work")
@@ -56,14 +60,14 @@ fn command(bed: &Bed) -> Vec<String> {
 fn what_arrives_restores() {
     run(async {
         let local = server().await;
-        let mut bed = Bed::new(Flavour::Mariadb).await;
-        aim(&mut bed, &local);
-        let command = command(&bed);
+        let mut fixture = Fixture::new(Flavour::Mariadb).await;
+        aim(&mut fixture, &local);
+        let command = command(&fixture);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let done = bed.run(&command).await.done();
+        let done = fixture.run(&command).await.done();
         assert!(done.tool_version.contains("10.11"), "{done:?}");
-        let dump = bed.folder.0.join("dump.sql");
-        fs::write(&dump, bed.complete(&done).await).unwrap();
+        let dump = fixture.folder.0.join("dump.sql");
+        fs::write(&dump, fixture.complete(&done).await).unwrap();
 
         local
             .server
@@ -96,18 +100,18 @@ fn what_arrives_restores() {
 fn another_authority_and_a_missing_end_are_seen() {
     run(async {
         let local = server().await;
-        let mut bed = Bed::new(Flavour::Mariadb).await;
-        aim(&mut bed, &local);
-        let words = command(&bed);
+        let mut fixture = Fixture::new(Flavour::Mariadb).await;
+        aim(&mut fixture, &local);
+        let words = command(&fixture);
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         words.insert(2, "--skip-comments");
-        let failed = bed.run(&words).await.failed(Cause::DumpIncomplete);
+        let failed = fixture.run(&words).await.failed(Cause::DumpIncomplete);
         assert!(failed.message.contains("--skip-comments"), "{failed:?}");
         words.remove(2);
 
         let other = e2e::sql_servers::Certificates::new().unwrap();
-        fs::write(bed.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
-        let failed = bed.run(&words).await.failed(Cause::DumpFailed);
+        fs::write(fixture.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
+        let failed = fixture.run(&words).await.failed(Cause::DumpFailed);
         assert!(
             failed.message.to_lowercase().contains("certificate"),
             "{failed:?}"

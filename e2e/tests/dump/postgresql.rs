@@ -8,7 +8,7 @@ use db_operator::agent::protocol::result::Cause;
 use db_operator::agent::protocol::task::Flavour;
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD, programs};
 
-use crate::bed::{Bed, PASSWORD, run};
+use crate::fixture::{Fixture, PASSWORD, run};
 
 /// The series whose client programs are here.
 const SERIES: u32 = 15;
@@ -77,15 +77,15 @@ impl Server {
     }
 
     /// Aims the errand at it.
-    fn aim(&self, bed: &mut Bed) {
-        let source = &mut bed.errand.source;
+    fn aim(&self, fixture: &mut Fixture) {
+        let source = &mut fixture.errand.source;
         source.series = SERIES.to_string();
         source.server_version = format!("{SERIES}.0");
         source.port = self.server.port;
         "orders=x".clone_into(&mut source.database);
         "verify-full".clone_into(&mut source.tls);
         fs::write(
-            bed.folder.0.join("credentials/ca.crt"),
+            fixture.folder.0.join("credentials/ca.crt"),
             &self.server.certificates.ca,
         )
         .unwrap();
@@ -102,9 +102,9 @@ const SEEN: &str = "SELECT count(*), sum(id), md5(string_agg(hash, ',' ORDER BY 
 fn what_arrives_restores_and_whatever_is_cut_off_is_seen() {
     run(async {
         let server = Server::start();
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        server.aim(&mut bed);
-        let ended = bed.run(&DUMP).await;
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        server.aim(&mut fixture);
+        let ended = fixture.run(&DUMP).await;
         assert!(
             ended
                 .log
@@ -117,9 +117,9 @@ fn what_arrives_restores_and_whatever_is_cut_off_is_seen() {
             done.tool_version.starts_with("pg_dump (PostgreSQL) 15."),
             "{done:?}"
         );
-        let dump = bed.complete(&done).await;
+        let dump = fixture.complete(&done).await;
 
-        let archive = bed.folder.0.join("whole.dump");
+        let archive = fixture.folder.0.join("whole.dump");
         fs::write(&archive, &dump).unwrap();
         let restore = server.psql.with_file_name("pg_restore");
         let output = server
@@ -137,45 +137,49 @@ fn what_arrives_restores_and_whatever_is_cut_off_is_seen() {
 
 /// A tool that writes the beginning of a real archive and ends as if all were well.
 async fn every_cut_is_seen(dump: &[u8], archive: &Path) {
-    let bed = Bed::new(Flavour::Postgresql).await;
+    let fixture = Fixture::new(Flavour::Postgresql).await;
     let size = dump.len();
     let mut lengths: Vec<usize> = (1..12).map(|step| size * step / 12).collect();
     lengths.extend([0, 3, 40, 2000, size - 1, size - 5, size - 6]);
     for length in lengths {
-        let tool = bed.tool(
+        let tool = fixture.tool(
             "pg_dump (PostgreSQL) 15.18",
             &format!("head -c {length} {}", archive.display()),
         );
-        let failed = bed.run(&[&tool]).await.failed(Cause::DumpIncomplete);
+        let failed = fixture.run(&[&tool]).await.failed(Cause::DumpIncomplete);
         assert!(
             failed.message.contains("not a whole dump"),
             "{length}: {failed:?}"
         );
     }
-    let tool = bed.tool(
+    let tool = fixture.tool(
         "pg_dump (PostgreSQL) 15.18",
         &format!("cat {} -", archive.display()),
     );
-    bed.run(&[&tool]).await.done();
-    bed.nothing_is_visible();
+    fixture.run(&[&tool]).await.done();
+    fixture.nothing_is_visible();
 }
 
 #[test]
 fn a_wrong_password_and_a_wrong_authority_are_the_tools_own_words() {
     run(async {
         let server = Server::start();
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        server.aim(&mut bed);
-        fs::write(bed.folder.0.join("credentials/password"), "canary-pother").unwrap();
-        let failed = bed.run(&DUMP).await.failed(Cause::DumpFailed);
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        server.aim(&mut fixture);
+        fs::write(
+            fixture.folder.0.join("credentials/password"),
+            "canary-pother",
+        )
+        .unwrap();
+        let failed = fixture.run(&DUMP).await.failed(Cause::DumpFailed);
         assert!(
             failed.message.contains("password authentication failed"),
             "{failed:?}"
         );
 
         let other = e2e::sql_servers::Certificates::new().unwrap();
-        fs::write(bed.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
-        let failed = bed.run(&DUMP).await.failed(Cause::DumpFailed);
+        fs::write(fixture.folder.0.join("credentials/ca.crt"), other.ca).unwrap();
+        let failed = fixture.run(&DUMP).await.failed(Cause::DumpFailed);
         // OpenSSL's words depend on which of the two authorities' differences it meets first.
         let refused = ["certificate verify failed", "SSL error"];
         assert!(
@@ -189,18 +193,18 @@ fn a_wrong_password_and_a_wrong_authority_are_the_tools_own_words() {
 fn a_lock_in_the_server_is_a_stall_and_the_session_ends() {
     run(async {
         let server = Server::start();
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        server.aim(&mut bed);
-        bed.errand.stall_seconds = 4;
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        server.aim(&mut fixture);
+        fixture.errand.stall_seconds = 4;
         let mut psql = server.command(&server.psql, "orders=x");
         psql.args(["-X", "-c", "BEGIN; LOCK TABLE rows; SELECT pg_sleep(600)"]);
         let mut holder = psql.spawn().unwrap();
         let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'rows'::regclass AND granted AND mode = 'AccessExclusiveLock'";
-        let pod = bed.start(&["pg_dump", "--version"]);
+        let pod = fixture.start(&["pg_dump", "--version"]);
         pod.until("lock", || server.sql("orders=x", locked).trim() == "1")
             .await;
         drop(pod);
-        let failed = bed.run(&DUMP).await.failed(Cause::NoProgress);
+        let failed = fixture.run(&DUMP).await.failed(Cause::NoProgress);
         assert!(failed.message.contains("lock"), "{failed:?}");
         let sessions =
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'db-operator backup'";
@@ -214,18 +218,18 @@ fn a_lock_in_the_server_is_a_stall_and_the_session_ends() {
 fn a_lock_that_is_waited_for_too_long_is_named_with_its_table() {
     run(async {
         let server = Server::start();
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        server.aim(&mut bed);
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        server.aim(&mut fixture);
         let mut psql = server.command(&server.psql, "orders=x");
         psql.args(["-X", "-c", "BEGIN; LOCK TABLE rows; SELECT pg_sleep(600)"]);
         let mut holder = psql.spawn().unwrap();
         let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'rows'::regclass AND granted AND mode = 'AccessExclusiveLock'";
-        let pod = bed.start(&["pg_dump", "--version"]);
+        let pod = fixture.start(&["pg_dump", "--version"]);
         pod.until("lock", || server.sql("orders=x", locked).trim() == "1")
             .await;
         drop(pod);
         let command = [&DUMP[..], &["--lock-wait-timeout=1000"]].concat();
-        let failed = bed.run(&command).await.failed(Cause::NoProgress);
+        let failed = fixture.run(&command).await.failed(Cause::NoProgress);
         for words in ["a lock that another session holds", "LOCK TABLE", "rows"] {
             assert!(failed.message.contains(words), "{failed:?}");
         }
@@ -238,11 +242,11 @@ fn a_lock_that_is_waited_for_too_long_is_named_with_its_table() {
 fn a_large_object_with_a_high_number_is_dumped() {
     run(async {
         let server = Server::start();
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        server.aim(&mut bed);
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        server.aim(&mut fixture);
         let large = "SET ROLE orders; SELECT lo_from_bytea(3000000000, 'x')";
         server.sql("orders=x", large);
-        bed.run(&DUMP).await.done();
+        fixture.run(&DUMP).await.done();
     });
 }
 
@@ -250,11 +254,11 @@ fn a_large_object_with_a_high_number_is_dumped() {
 fn another_format_is_refused_with_what_to_do() {
     run(async {
         let server = Server::start();
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        server.aim(&mut bed);
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        server.aim(&mut fixture);
         for format in ["plain", "tar"] {
             let command = ["pg_dump", &format!("--format={format}"), "--no-password"];
-            let failed = bed.run(&command).await.failed(Cause::DumpIncomplete);
+            let failed = fixture.run(&command).await.failed(Cause::DumpIncomplete);
             assert!(failed.message.contains("--format=custom"), "{failed:?}");
         }
         // Compressed by the tool itself: pieces of other sizes, whole all the same.
@@ -264,6 +268,6 @@ fn another_format_is_refused_with_what_to_do() {
             "--compress=5",
             "--no-password",
         ];
-        bed.run(&command).await.done();
+        fixture.run(&command).await.done();
     });
 }

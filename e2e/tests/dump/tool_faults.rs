@@ -7,7 +7,7 @@ use db_operator::agent::protocol::result::Cause;
 use db_operator::agent::protocol::task::Flavour;
 use nix::sys::signal::Signal;
 
-use crate::bed::{Bed, run};
+use crate::fixture::{Fixture, run};
 
 const MYSQLDUMP: &str = "mysqldump  Ver 10.1.0 for Linux on x86_64 (MySQL Community Server - GPL)";
 const PG_DUMP: &str = "pg_dump (PostgreSQL) 10.23";
@@ -20,19 +20,19 @@ fn text(mebibytes: u32) -> String {
 #[test]
 fn a_whole_dump_arrives_in_several_parts() {
     run(async {
-        let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.estimated_bytes = 60 << 20;
-        let tool = bed.tool(
+        let mut fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.errand.estimated_bytes = 60 << 20;
+        let tool = fixture.tool(
             MYSQLDUMP,
             &format!("echo 'mysqldump: [Warning] all is well' >&2; {}; echo; echo '-- Dump completed on 2026-11-24  2:10:31'", text(60)),
         );
-        let ended = bed.run(&[&tool, "orders"]).await;
+        let ended = fixture.run(&[&tool, "orders"]).await;
         assert!(ended.log.contains("tool: mysqldump: [Warning] all is well"));
         assert!(ended.log.contains("100 %"), "{}", ended.log);
         let done = ended.done();
         assert!(done.parts > 3, "{done:?}");
         assert_eq!(done.tool_version, MYSQLDUMP.replace("  ", " "));
-        let dump = bed.complete(&done).await;
+        let dump = fixture.complete(&done).await;
         assert!(dump.ends_with(b"-- Dump completed on 2026-11-24  2:10:31\n"));
     });
 }
@@ -40,7 +40,7 @@ fn a_whole_dump_arrives_in_several_parts() {
 #[test]
 fn a_tool_that_fails_or_ends_early_makes_no_backup() {
     run(async {
-        let bed = Bed::new(Flavour::Mysql).await;
+        let fixture = Fixture::new(Flavour::Mysql).await;
         let end = "echo '-- Dump completed'";
         let cases = [
             (
@@ -70,11 +70,11 @@ fn a_tool_that_fails_or_ends_early_makes_no_backup() {
             ),
         ];
         for (does, cause, why) in cases {
-            let tool = bed.tool(MYSQLDUMP, &does);
-            let failed = bed.run(&[&tool]).await.failed(cause);
+            let tool = fixture.tool(MYSQLDUMP, &does);
+            let failed = fixture.run(&[&tool]).await.failed(cause);
             assert!(failed.message.contains(why), "{does}: {failed:?}");
             assert!(failed.tool_version.is_some());
-            bed.nothing_is_visible();
+            fixture.nothing_is_visible();
         }
     });
 }
@@ -82,9 +82,9 @@ fn a_tool_that_fails_or_ends_early_makes_no_backup() {
 #[test]
 fn a_flood_of_messages_is_bounded_and_the_newest_are_reported() {
     run(async {
-        let bed = Bed::new(Flavour::Mysql).await;
-        let tool = bed.tool(MYSQLDUMP, "seq -f 'message %.0f' 1 200000 >&2; exit 1");
-        let ended = bed.run(&[&tool]).await;
+        let fixture = Fixture::new(Flavour::Mysql).await;
+        let tool = fixture.tool(MYSQLDUMP, "seq -f 'message %.0f' 1 200000 >&2; exit 1");
+        let ended = fixture.run(&[&tool]).await;
         assert!(ended.log.len() < 500_000, "{}", ended.log.len());
         let failed = ended.failed(Cause::DumpFailed);
         assert_eq!(failed.last_lines.last().unwrap(), "message 200000");
@@ -95,20 +95,20 @@ fn a_flood_of_messages_is_bounded_and_the_newest_are_reported() {
 #[test]
 fn a_tool_of_another_kind_or_age_is_refused_before_it_runs() {
     run(async {
-        let mut bed = Bed::new(Flavour::Postgresql).await;
-        bed.errand.source.series = "17".to_owned();
-        bed.errand.source.server_version = "17.6".to_owned();
+        let mut fixture = Fixture::new(Flavour::Postgresql).await;
+        fixture.errand.source.series = "17".to_owned();
+        fixture.errand.source.server_version = "17.6".to_owned();
         for (version, why) in [
             (PG_DUMP, "older than the server, 17.6"),
             (MYSQLDUMP, "no tool for a server of PostgreSQL"),
             ("sh 1.0", "cannot tell"),
         ] {
-            let tool = bed.tool(version, "touch \"$HOME/ran\"");
-            let failed = bed.run(&[&tool]).await.failed(Cause::ToolMismatch);
+            let tool = fixture.tool(version, "touch \"$HOME/ran\"");
+            let failed = fixture.run(&[&tool]).await.failed(Cause::ToolMismatch);
             assert!(failed.message.contains(why), "{failed:?}");
         }
-        assert!(!bed.folder.0.join("work/ran").exists());
-        let failed = bed
+        assert!(!fixture.folder.0.join("work/ran").exists());
+        let failed = fixture
             .run(&["/no/such/tool"])
             .await
             .failed(Cause::Misconfigured);
@@ -122,11 +122,11 @@ fn a_tool_of_another_kind_or_age_is_refused_before_it_runs() {
 #[test]
 fn a_tool_that_hangs_is_a_stall_and_ends_with_what_it_started() {
     run(async {
-        let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.stall_seconds = 3;
+        let mut fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.errand.stall_seconds = 3;
         let mark = format!("81{}", std::process::id());
-        let tool = bed.tool(MYSQLDUMP, &format!("echo x; sleep {mark} & sleep {mark}"));
-        let failed = bed.run(&[&tool]).await.failed(Cause::NoProgress);
+        let tool = fixture.tool(MYSQLDUMP, &format!("echo x; sleep {mark} & sleep {mark}"));
+        let failed = fixture.run(&[&tool]).await.failed(Cause::NoProgress);
         assert!(failed.message.contains("for 3 seconds"), "{failed:?}");
         assert!(!is_running(&format!("sleep\0{mark}")));
     });
@@ -135,14 +135,14 @@ fn a_tool_that_hangs_is_a_stall_and_ends_with_what_it_started() {
 #[test]
 fn a_pod_that_is_asked_to_end_stops_the_tool_and_says_so() {
     run(async {
-        let bed = Bed::new(Flavour::Mysql).await;
+        let fixture = Fixture::new(Flavour::Mysql).await;
         let mark = format!("82{}", std::process::id());
-        let tool = bed.tool(
+        let tool = fixture.tool(
             MYSQLDUMP,
             &format!("trap 'echo told >&2; exit 1' TERM; echo here >&2; sleep {mark} & wait"),
         );
         for signal in [Signal::SIGTERM, Signal::SIGINT] {
-            let pod = bed.start(&[&tool]);
+            let pod = fixture.start(&[&tool]);
             pod.says("tool: here").await;
             pod.signal(signal);
             let failed = pod.ended().await.failed(Cause::Terminated);
@@ -155,21 +155,21 @@ fn a_pod_that_is_asked_to_end_stops_the_tool_and_says_so() {
 #[test]
 fn a_dump_larger_than_all_parts_is_refused_when_it_turns_out() {
     run(async {
-        let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.part_sizes = PartSizes {
+        let mut fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.errand.part_sizes = PartSizes {
             first: 5 << 20,
             settled: 5 << 20,
             largest: 5 << 20,
             equal: true,
             max_parts: 2,
         };
-        let tool = bed.tool(
+        let tool = fixture.tool(
             MYSQLDUMP,
             &format!("{}; echo '-- Dump completed'", text(100)),
         );
-        let failed = bed.run(&[&tool]).await.failed(Cause::TooLarge);
+        let failed = fixture.run(&[&tool]).await.failed(Cause::TooLarge);
         assert!(failed.message.contains("10485760"), "{failed:?}");
-        bed.nothing_is_visible();
+        fixture.nothing_is_visible();
     });
 }
 
@@ -177,12 +177,12 @@ fn a_dump_larger_than_all_parts_is_refused_when_it_turns_out() {
 #[test]
 fn memory_is_bounded_however_much_passes() {
     run(async {
-        let bed = Bed::new(Flavour::Mysql).await;
-        let tool = bed.tool(
+        let fixture = Fixture::new(Flavour::Mysql).await;
+        let tool = fixture.tool(
             MYSQLDUMP,
             "head -c 600000000 /dev/urandom; echo; echo '-- Dump completed'",
         );
-        let mut pod = bed.start(&[&tool]);
+        let mut pod = fixture.start(&[&tool]);
         let mut most = 0;
         while pod.is_running() {
             most = pod.resident().unwrap_or(most).max(most);

@@ -4,59 +4,61 @@ use std::time::Duration;
 
 use db_operator::agent::protocol::result::Cause;
 use db_operator::agent::protocol::task::Flavour;
+use e2e::fault_proxy::{Call, Effect, Moment, StoreProxy};
 use e2e::s3::S3Server;
 
-use crate::bed::{Bed, HOUR, run, server};
-use crate::front::{Fault, Front};
+use crate::fixture::{Fixture, HOUR, run, server};
 
 const MYSQLDUMP: &str = "mysqldump  Ver 10.1.0 for Linux on x86_64 (MySQL Community Server - GPL)";
+/// The store does not see the request; this is the answer.
+const DENIED: (Moment, Effect) = (Moment::Before, Effect::AnswerAs(403, "AccessDenied"));
 const FORTY: &str = "head -c 40000000 /dev/urandom; echo; echo '-- Dump completed'";
 
 #[test]
 fn parts_that_are_not_signed_yet_are_waited_for_and_that_is_no_stall() {
     run(async {
-        let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.stall_seconds = 4;
-        bed.sign(1, 2, HOUR).await;
-        let tool = bed.tool(MYSQLDUMP, FORTY);
-        let pod = bed.start(&[&tool]);
+        let mut fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.errand.stall_seconds = 4;
+        fixture.sign(1, 2, HOUR).await;
+        let tool = fixture.tool(MYSQLDUMP, FORTY);
+        let pod = fixture.start(&[&tool]);
         pod.says("part 3 waits for the operator to sign its request")
             .await;
         // Longer than anything else may stand still.
         tokio::time::sleep(Duration::from_secs(6)).await;
-        bed.sign(1, 100, HOUR).await;
+        fixture.sign(1, 100, HOUR).await;
         pod.says("part 3 has its signed request").await;
-        bed.complete(&pod.ended().await.done()).await;
+        fixture.complete(&pod.ended().await.done()).await;
     });
 }
 
 #[test]
 fn an_operator_that_never_signs_is_told_apart_from_a_stall() {
     run(async {
-        let mut bed = Bed::new(Flavour::Mysql).await;
-        bed.errand.sign_seconds = 4;
-        bed.sign(1, 2, HOUR).await;
-        let tool = bed.tool(MYSQLDUMP, FORTY);
-        let failed = bed.run(&[&tool]).await.failed(Cause::NoProgress);
+        let mut fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.errand.sign_seconds = 4;
+        fixture.sign(1, 2, HOUR).await;
+        let tool = fixture.tool(MYSQLDUMP, FORTY);
+        let failed = fixture.run(&[&tool]).await.failed(Cause::NoProgress);
         assert!(
             failed.message.contains("no signed request for part"),
             "{failed:?}"
         );
-        bed.nothing_is_visible();
+        fixture.nothing_is_visible();
     });
 }
 
 #[test]
 fn a_request_that_has_ended_is_not_sent_but_waited_for() {
     run(async {
-        let bed = Bed::new(Flavour::Mysql).await;
-        bed.sign(1, 100, Duration::from_secs(2)).await;
-        let tool = bed.tool(MYSQLDUMP, FORTY);
-        let pod = bed.start(&[&tool]);
+        let fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.sign(1, 100, Duration::from_secs(2)).await;
+        let tool = fixture.tool(MYSQLDUMP, FORTY);
+        let pod = fixture.start(&[&tool]);
         pod.says("part 1 waits for the operator to sign its request")
             .await;
-        bed.sign(1, 100, HOUR).await;
-        bed.complete(&pod.ended().await.done()).await;
+        fixture.sign(1, 100, HOUR).await;
+        fixture.complete(&pod.ended().await.done()).await;
     });
 }
 
@@ -64,20 +66,21 @@ fn a_request_that_has_ended_is_not_sent_but_waited_for() {
 fn a_refused_signature_is_replaced_by_a_newer_one() {
     run(async {
         let server = server();
-        let front = Front::before(&server, |number, attempt| {
-            (number == 2 && attempt == 1).then_some(Fault::Answer(403, "AccessDenied"))
+        let proxy = StoreProxy::to(&server, |call, attempt| {
+            (call == Call::Part(2) && attempt == 1).then_some(DENIED)
         })
-        .await;
-        let bed = Bed::at(Flavour::Mysql, server, &front.endpoint()).await;
-        bed.sign(1, 100, HOUR).await;
-        let tool = bed.tool(MYSQLDUMP, FORTY);
-        let pod = bed.start(&[&tool]);
+        .await
+        .unwrap();
+        let fixture = Fixture::at(Flavour::Mysql, server, &proxy.endpoint()).await;
+        fixture.sign(1, 100, HOUR).await;
+        let tool = fixture.tool(MYSQLDUMP, FORTY);
+        let pod = fixture.start(&[&tool]);
         pod.says("part 2: 403 Forbidden AccessDenied").await;
         // Another time of day, another signature.
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        bed.sign(1, 100, HOUR).await;
-        bed.complete(&pod.ended().await.done()).await;
-        assert_eq!(front.attempts()[&2], 2);
+        fixture.sign(1, 100, HOUR).await;
+        fixture.complete(&pod.ended().await.done()).await;
+        assert_eq!(proxy.parts_tried()[&2], 2);
     });
 }
 
@@ -85,12 +88,16 @@ fn a_refused_signature_is_replaced_by_a_newer_one() {
 fn a_signature_that_stays_refused_is_a_failure_in_the_stores_words() {
     run(async {
         let server = server();
-        let front = Front::before(&server, |_, _| Some(Fault::Answer(403, "AccessDenied"))).await;
-        let mut bed = Bed::at(Flavour::Mysql, server, &front.endpoint()).await;
-        bed.errand.stall_seconds = 4;
-        bed.sign(1, 100, HOUR).await;
-        let tool = bed.tool(MYSQLDUMP, FORTY);
-        let failed = bed.run(&[&tool]).await.failed(Cause::UploadFailed);
+        let proxy = StoreProxy::to(&server, |call, _| {
+            matches!(call, Call::Part(_)).then_some(DENIED)
+        })
+        .await
+        .unwrap();
+        let mut fixture = Fixture::at(Flavour::Mysql, server, &proxy.endpoint()).await;
+        fixture.errand.stall_seconds = 4;
+        fixture.sign(1, 100, HOUR).await;
+        let tool = fixture.tool(MYSQLDUMP, FORTY);
+        let failed = fixture.run(&[&tool]).await.failed(Cause::UploadFailed);
         assert!(
             failed.message.contains("403 Forbidden AccessDenied"),
             "{failed:?}"
@@ -104,15 +111,15 @@ fn the_store_is_verified_with_its_own_authority_and_no_other() {
         let server = S3Server::start_tls().unwrap();
         server.make_bucket("backups").unwrap();
         let endpoint = server.endpoint();
-        let mut bed = Bed::at(Flavour::Mysql, server, &endpoint).await;
-        bed.sign(1, 100, HOUR).await;
-        let tool = bed.tool(MYSQLDUMP, FORTY);
-        bed.complete(&bed.run(&[&tool]).await.done()).await;
+        let mut fixture = Fixture::at(Flavour::Mysql, server, &endpoint).await;
+        fixture.sign(1, 100, HOUR).await;
+        let tool = fixture.tool(MYSQLDUMP, FORTY);
+        fixture.complete(&fixture.run(&[&tool]).await.done()).await;
 
-        bed.errand.stall_seconds = 4;
+        fixture.errand.stall_seconds = 4;
         let other = e2e::sql_servers::Certificates::new().unwrap();
-        std::fs::write(bed.folder.0.join("errand/store-ca.crt"), other.ca).unwrap();
-        let pod = bed.start(&[&tool]);
+        std::fs::write(fixture.folder.0.join("errand/store-ca.crt"), other.ca).unwrap();
+        let pod = fixture.start(&[&tool]);
         pod.says("invalid peer certificate").await;
     });
 }

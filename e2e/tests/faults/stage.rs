@@ -9,7 +9,7 @@ use e2e::campaign::bed::{self, is_created};
 use e2e::campaign::operator::{NAMESPACE, Start};
 use e2e::campaign::{Engine, Operator, Plane, Server, eventually, plane};
 use e2e::cluster::Cluster;
-use e2e::proxy::{Faults, Tunnel};
+use e2e::fault_proxy::{Faults, Tunnel};
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};

@@ -7,7 +7,7 @@ use e2e::cache::Cache;
 use e2e::cluster::Cluster;
 use e2e::operator::{self, DEPLOYMENT};
 use e2e::servers::{self, OPERATOR_NAMESPACE};
-use e2e::testing::{Bed, SOON, Server, catch, eventually, is_ready};
+use e2e::testing::{Fixture, SOON, Server, catch, eventually, is_ready};
 use e2e::{clone_root, command};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -23,15 +23,18 @@ const GROUP: &str = ".db-operator.dev";
 /// How long a deletion may take.
 const GONE: Duration = Duration::from_mins(2);
 
-fn definitions(bed: &Bed) -> Api<CustomResourceDefinition> {
-    Api::all(bed.client.clone())
+fn definitions(fixture: &Fixture) -> Api<CustomResourceDefinition> {
+    Api::all(fixture.client.clone())
 }
 
 /// The uids of our definitions: an object of the same name may be another one.
-async fn served(bed: &Bed) -> Vec<String> {
-    let all = definitions(bed).list(&ListParams::default()).await.unwrap();
+async fn served(fixture: &Fixture) -> Vec<String> {
+    let all = definitions(fixture)
+        .list(&ListParams::default())
+        .await
+        .unwrap();
     let ours = all.iter().filter(|it| it.name_any().ends_with(GROUP));
-    ours.map(Bed::uid).collect()
+    ours.map(Fixture::uid).collect()
 }
 
 /// When something was made.
@@ -41,12 +44,12 @@ fn made(object: &impl Resource) -> i64 {
 }
 
 /// Takes the operator and its definitions away; the namespace stays, with the Secrets that are in no Git repository.
-async fn without_operator(bed: &Bed) {
+async fn without_operator(fixture: &Fixture) {
     // Other people's databases stay on their servers.
-    let databases: Api<Database> = Api::all(bed.client.clone());
+    let databases: Api<Database> = Api::all(fixture.client.clone());
     for database in databases.list(&ListParams::default()).await.unwrap() {
         let own: Api<Database> =
-            Api::namespaced(bed.client.clone(), &database.namespace().unwrap());
+            Api::namespaced(fixture.client.clone(), &database.namespace().unwrap());
         let (name, params) = (database.name_any(), PatchParams::default());
         let release = json!({"metadata": {"annotations": {RELEASE: database.sql_name()}}});
         own.patch(&name, &params, &Patch::Merge(release))
@@ -54,7 +57,7 @@ async fn without_operator(bed: &Bed) {
             .unwrap();
         own.delete(&name, &DeleteParams::default()).await.unwrap();
     }
-    let instances: Api<DatabaseInstance> = Api::all(bed.client.clone());
+    let instances: Api<DatabaseInstance> = Api::all(fixture.client.clone());
     let (all, background) = (ListParams::default(), DeleteParams::background());
     instances
         .delete_collection(&background, &all)
@@ -83,7 +86,7 @@ async fn without_operator(bed: &Bed) {
     })
     .await
     .unwrap();
-    assert!(served(bed).await.is_empty());
+    assert!(served(fixture).await.is_empty());
 }
 
 /// Brings the operator and the servers' instances back.
@@ -101,9 +104,9 @@ async fn with_operator() {
 #[tokio::test]
 async fn definitions_operator_instances_and_databases_come_in_one_go_and_go_in_turn() {
     in_place(Server::Postgres, async |place| {
-        let bed = place.bed;
-        let (instance, name) = (bed.name("i"), bed.name("orders"));
-        let shared = bed.instances().get(bed.server.instance()).await.unwrap();
+        let fixture = place.fixture;
+        let (instance, name) = (fixture.name("i"), fixture.name("orders"));
+        let shared = fixture.instances().get(fixture.server.instance()).await.unwrap();
         let wave = |number: &str| json!({"argocd.argoproj.io/sync-wave": number});
         let object = json!({"apiVersion": "db-operator.dev/v1alpha1", "kind": "DatabaseInstance",
             "metadata": {"name": instance, "annotations": wave("1")}, "spec": shared.spec});
@@ -111,7 +114,7 @@ async fn definitions_operator_instances_and_databases_come_in_one_go_and_go_in_t
         place.repository.write("all/instance.yaml", &text);
         let limited = |limit| {
             let object = json!({"apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
-                "metadata": {"name": name, "namespace": bed.namespace, "annotations": wave("2")},
+                "metadata": {"name": name, "namespace": fixture.namespace, "annotations": wave("2")},
                 "spec": {"instanceRef": {"name": instance}, "deletionPolicy": "Delete",
                     "connectionLimit": limit}});
             let text = serde_yaml_ng::to_string(&object).unwrap();
@@ -133,27 +136,27 @@ async fn definitions_operator_instances_and_databases_come_in_one_go_and_go_in_t
         place.repository.push("all of it");
 
         let result = catch(async {
-            without_operator(bed).await;
+            without_operator(fixture).await;
             let app = place
-                .application("all", &bed.namespace, FOREGROUND, &[])
+                .application("all", &fixture.namespace, FOREGROUND, &[])
                 .await;
             place.healthy(&app).await;
             let synced = place.applications().get(&app).await.unwrap().now();
             assert_eq!(synced.operation_state.unwrap().retry_count, 0);
-            assert!(is_ready(&bed.databases().get(&name).await.unwrap()));
+            assert!(is_ready(&fixture.databases().get(&name).await.unwrap()));
             let deployments: Api<Deployment> =
-                Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+                Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
             let definition = "databases.db-operator.dev";
             let order = [
-                made(&definitions(bed).get(definition).await.unwrap()),
+                made(&definitions(fixture).get(definition).await.unwrap()),
                 made(&deployments.get(DEPLOYMENT).await.unwrap()),
-                made(&bed.instances().get(&instance).await.unwrap()),
-                made(&bed.databases().get(&name).await.unwrap()),
+                made(&fixture.instances().get(&instance).await.unwrap()),
+                made(&fixture.databases().get(&name).await.unwrap()),
             ];
             assert!(order.is_sorted(), "{order:?}");
 
             // With a definition goes every object of its kind: what leaves Git by mistake stays.
-            let before = served(bed).await;
+            let before = served(fixture).await;
             assert_eq!(before.len(), 3);
             let without = "  - target: {kind: CustomResourceDefinition}\n    patch: |\n      \
                 $patch: delete\n      apiVersion: apiextensions.k8s.io/v1\n      \
@@ -172,17 +175,17 @@ async fn definitions_operator_instances_and_databases_come_in_one_go_and_go_in_t
                     })
                 })
                 .await;
-            assert_eq!(served(bed).await, before);
-            assert_eq!(bed.usable(&name).await.spec.connection_limit, Some(7));
+            assert_eq!(served(fixture).await, before);
+            assert_eq!(fixture.usable(&name).await.spec.connection_limit, Some(7));
 
             place.delete(&app).await;
             place.gone(&app, GONE).await;
             // The operator went last, so that it could do what the databases were deleted for.
-            let left = bed.server.names(&bed.client, &bed.prefix).await;
+            let left = fixture.server.names(&fixture.client, &fixture.prefix).await;
             assert!(left.is_empty(), "{left:?}");
             assert!(deployments.get_opt(DEPLOYMENT).await.unwrap().is_none());
-            assert_eq!(served(bed).await, before);
-            let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+            assert_eq!(served(fixture).await, before);
+            let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
             let home = namespaces.get(OPERATOR_NAMESPACE).await.unwrap();
             assert!(home.metadata.deletion_timestamp.is_none());
         })
@@ -197,15 +200,15 @@ async fn definitions_operator_instances_and_databases_come_in_one_go_and_go_in_t
 }
 
 /// Has the operator run with as many replicas, and waits until it does.
-async fn scaled(bed: &Bed, replicas: usize) {
-    let deployments: Api<Deployment> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+async fn scaled(fixture: &Fixture, replicas: usize) {
+    let deployments: Api<Deployment> = Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
     let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     let params = PatchParams::default();
     deployments
         .patch(DEPLOYMENT, &params, &scale)
         .await
         .unwrap();
-    let pods: Api<Pod> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
     let own = ListParams::default().labels("app.kubernetes.io/name=db-operator");
     eventually("the operator is scaled", GONE, async || {
         let found = pods.list(&own).await.unwrap().items.len();
@@ -223,27 +226,29 @@ async fn scaled(bed: &Bed, replicas: usize) {
 #[tokio::test]
 async fn without_an_operator_objects_wait_and_finish_when_it_is_back() {
     in_place(Server::Mariadb, async |place| {
-        let bed = place.bed;
-        let (old, new) = (bed.name("old"), bed.name("new"));
-        let instance = json!({"name": bed.server.instance()});
+        let fixture = place.fixture;
+        let (old, new) = (fixture.name("old"), fixture.name("new"));
+        let instance = json!({"name": fixture.server.instance()});
         let spec = json!({"instanceRef": instance, "deletionPolicy": "Delete"});
         place
             .repository
             .write("leaves/old.yaml", &database(&old, &spec));
         place.repository.push("an old one");
         let leaves = place
-            .application("leaves", &bed.namespace, FOREGROUND, &[])
+            .application("leaves", &fixture.namespace, FOREGROUND, &[])
             .await;
         place.healthy(&leaves).await;
 
         let result = catch(async {
-            scaled(bed, 0).await;
+            scaled(fixture, 0).await;
             place.delete(&leaves).await;
             place
                 .repository
                 .write("comes/new.yaml", &database(&new, &spec));
             place.repository.push("a new one");
-            let comes = place.application("comes", &bed.namespace, "", &[]).await;
+            let comes = place
+                .application("comes", &fixture.namespace, "", &[])
+                .await;
             place
                 .until(&comes, "waiting", SYNCED, |status| {
                     let health = status.health_of("Database", &new);
@@ -252,23 +257,24 @@ async fn without_an_operator_objects_wait_and_finish_when_it_is_back() {
                             == ("Progressing".into(), "Waiting for db-operator".into())
                 })
                 .await;
-            bed.until(&old, "marked as deleted", SOON, |database| {
-                database.metadata.deletion_timestamp.is_some()
-            })
-            .await;
+            fixture
+                .until(&old, "marked as deleted", SOON, |database| {
+                    database.metadata.deletion_timestamp.is_some()
+                })
+                .await;
             place.refresh(&leaves).await;
-            let left = bed.server.names(&bed.client, &old).await;
+            let left = fixture.server.names(&fixture.client, &old).await;
             assert_eq!(left.len(), 3, "{left:?}");
-            assert!(bed.databases().get_opt(&old).await.unwrap().is_some());
+            assert!(fixture.databases().get_opt(&old).await.unwrap().is_some());
 
-            scaled(bed, 2).await;
+            scaled(fixture, 2).await;
             place.gone(&leaves, GONE).await;
-            let left = bed.server.names(&bed.client, &old).await;
+            let left = fixture.server.names(&fixture.client, &old).await;
             assert!(left.is_empty(), "{left:?}");
             place.healthy(&comes).await;
         })
         .await;
-        scaled(bed, 2).await;
+        scaled(fixture, 2).await;
         if let Err(panic) = result {
             std::panic::resume_unwind(panic);
         }

@@ -1,18 +1,18 @@
 //! A commit is carried out on the server; a hand edit is taken back, on the server as well.
 
-use e2e::testing::{Bed, History, SOON, Server, eventually, password};
+use e2e::testing::{Fixture, History, SOON, Server, eventually, password};
 use serde_json::{Value, json};
 
 use crate::place::{Place, database, in_place};
 
 /// Waits until the server itself has this limit for a user.
-async fn limited(bed: &Bed, user: &str, limit: i32) {
-    let sql = if bed.server.is_postgres() {
+async fn limited(fixture: &Fixture, user: &str, limit: i32) {
+    let sql = if fixture.server.is_postgres() {
         format!("SELECT rolconnlimit::text FROM pg_roles WHERE rolname = '{user}'")
     } else {
         format!("SELECT CAST(max_user_connections AS CHAR) FROM mysql.user WHERE user = '{user}'")
     };
-    let mut root = bed.server.root(&bed.client).await;
+    let mut root = fixture.server.root(&fixture.client).await;
     eventually(&format!("{user} has {limit}"), SOON, async || {
         let found = root.column(&sql).await.unwrap();
         if found == [limit.to_string()] {
@@ -25,46 +25,48 @@ async fn limited(bed: &Bed, user: &str, limit: i32) {
     root.close().await;
 }
 
-fn with_limit(bed: &Bed, limit: i32) -> Value {
+fn with_limit(fixture: &Fixture, limit: i32) -> Value {
     json!({
-        "instanceRef": {"name": bed.server.instance()}, "deletionPolicy": "Delete",
+        "instanceRef": {"name": fixture.server.instance()}, "deletionPolicy": "Delete",
         "connectionLimit": limit,
     })
 }
 
 async fn a_limit(place: &Place<'_>) {
-    let bed = place.bed;
-    let name = bed.name("orders");
+    let fixture = place.fixture;
+    let name = fixture.name("orders");
     let commit = |limit| {
-        let text = database(&name, &with_limit(bed, limit));
+        let text = database(&name, &with_limit(fixture, limit));
         place.repository.write("app/orders.yaml", &text);
     };
     commit(5);
     place.repository.push("five sessions");
-    let app = place.application("app", &bed.namespace, "", &[]).await;
+    let app = place.application("app", &fixture.namespace, "", &[]).await;
     place.healthy(&app).await;
-    limited(bed, &name, 5).await;
-    let before = password(&bed.secret(&name).await);
+    limited(fixture, &name, 5).await;
+    let before = password(&fixture.secret(&name).await);
 
     commit(9);
     place.commit("nine sessions", &app).await;
-    limited(bed, &name, 9).await;
+    limited(fixture, &name, 9).await;
     place.healthy(&app).await;
 
-    let history = History::of(&bed.databases(), &name).await;
-    bed.patch(&name, json!({"spec": {"connectionLimit": 2}}))
+    let history = History::of(&fixture.databases(), &name).await;
+    fixture
+        .patch(&name, json!({"spec": {"connectionLimit": 2}}))
         .await;
-    bed.until(&name, "as Git says", crate::place::SYNCED, |database| {
-        database.spec.connection_limit == Some(9)
-    })
-    .await;
-    bed.usable(&name).await;
-    limited(bed, &name, 9).await;
+    fixture
+        .until(&name, "as Git says", crate::place::SYNCED, |database| {
+            database.spec.connection_limit == Some(9)
+        })
+        .await;
+    fixture.usable(&name).await;
+    limited(fixture, &name, 9).await;
     place.healthy(&app).await;
     // The hand edit was there, and went by itself.
     let limits = history.steps(|database| database.spec.connection_limit);
     assert_eq!(limits, [Some(9), Some(2), Some(9)]);
-    assert_eq!(password(&bed.secret(&name).await), before);
+    assert_eq!(password(&fixture.secret(&name).await), before);
 }
 
 #[tokio::test]

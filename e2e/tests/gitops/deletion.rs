@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::testing::{Bed, SOON, Server, eventually};
+use e2e::testing::{Fixture, SOON, Server, eventually};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
@@ -27,15 +27,20 @@ fn yaml(object: &Value) -> String {
 
 /// Commits a namespace and an instance to `platform`, and a database of each policy to `team`.
 async fn commit(place: &Place<'_>, platform: &str, team: &str) -> Committed {
-    let bed = place.bed;
-    let (namespace, instance) = (bed.name("team"), bed.name("i"));
-    let labels = json!({"db-operator.dev/e2e": "true", "db-operator.dev/e2e-of": bed.namespace});
+    let fixture = place.fixture;
+    let (namespace, instance) = (fixture.name("team"), fixture.name("i"));
+    let labels =
+        json!({"db-operator.dev/e2e": "true", "db-operator.dev/e2e-of": fixture.namespace});
     let object = json!({"apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": namespace, "labels": labels}});
     place
         .repository
         .write(&format!("{platform}/namespace.yaml"), &yaml(&object));
-    let shared = bed.instances().get(bed.server.instance()).await.unwrap();
+    let shared = fixture
+        .instances()
+        .get(fixture.server.instance())
+        .await
+        .unwrap();
     let mut spec = serde_json::to_value(&shared.spec).unwrap();
     spec["allowedNamespaces"] = json!({"names": [namespace]});
     let object = json!({"apiVersion": "db-operator.dev/v1alpha1", "kind": "DatabaseInstance",
@@ -49,7 +54,7 @@ async fn commit(place: &Place<'_>, platform: &str, team: &str) -> Committed {
         ("BackupBeforeDelete", "b"),
     ];
     let databases = policies.map(|(policy, name)| {
-        let name = bed.name(name);
+        let name = fixture.name(name);
         let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": policy});
         place
             .repository
@@ -66,19 +71,19 @@ async fn commit(place: &Place<'_>, platform: &str, team: &str) -> Committed {
 
 impl Committed {
     /// Waits until nothing of it is in the cluster. On the server there is what is to be retained.
-    async fn gone(&self, bed: &Bed) {
-        let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+    async fn gone(&self, fixture: &Fixture) {
+        let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
         eventually("the namespace is gone", GONE, async || {
             let left = namespaces.get_opt(&self.namespace).await.unwrap();
             left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
         })
         .await;
         eventually("the instance is gone", SOON, async || {
-            let left = bed.instances().get_opt(&self.instance).await.unwrap();
+            let left = fixture.instances().get_opt(&self.instance).await.unwrap();
             left.map_or(Ok(()), |left| Err(format!("{:?}", left.status)))
         })
         .await;
-        let mut left = bed.server.names(&bed.client, &bed.prefix).await;
+        let mut left = fixture.server.names(&fixture.client, &fixture.prefix).await;
         left.sort();
         let (_, retained) = &self.databases[0];
         let kinds = ["claim", "database", "user"];
@@ -86,9 +91,9 @@ impl Committed {
     }
 
     /// Whether the databases are being deleted, or gone.
-    async fn leaves(&self, bed: &Bed) {
+    async fn leaves(&self, fixture: &Fixture) {
         let databases: Api<db_operator::api::Database> =
-            Api::namespaced(bed.client.clone(), &self.namespace);
+            Api::namespaced(fixture.client.clone(), &self.namespace);
         eventually("the databases are being deleted", SOON, async || {
             let left = databases.list(&ListParams::default()).await.unwrap();
             let stays = left
@@ -109,7 +114,7 @@ async fn all_at_once(place: &Place<'_>, finalizer: &str) {
     place.healthy(&app).await;
     place.delete(&app).await;
     place.gone(&app, GONE).await;
-    committed.gone(place.bed).await;
+    committed.gone(place.fixture).await;
 }
 
 #[tokio::test]
@@ -149,7 +154,7 @@ async fn the_databases_before_what_they_are_in() {
         place.gone(&team, GONE).await;
         place.delete(&platform).await;
         place.gone(&platform, GONE).await;
-        committed.gone(place.bed).await;
+        committed.gone(place.fixture).await;
     })
     .await;
 }
@@ -160,11 +165,11 @@ async fn the_namespace_and_the_instance_before_the_databases() {
     in_place(Server::Postgres, async |place| {
         let (committed, platform, team) = two(place).await;
         place.delete(&platform).await;
-        committed.leaves(place.bed).await;
+        committed.leaves(place.fixture).await;
         place.delete(&team).await;
         place.gone(&team, GONE).await;
         place.gone(&platform, GONE).await;
-        committed.gone(place.bed).await;
+        committed.gone(place.fixture).await;
     })
     .await;
 }
@@ -173,9 +178,9 @@ async fn the_namespace_and_the_instance_before_the_databases() {
 #[tokio::test]
 async fn the_namespace_before_everything_else() {
     in_place(Server::Mariadb, async |place| {
-        let bed = place.bed;
+        let fixture = place.fixture;
         let (committed, platform, team) = two(place).await;
-        let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+        let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
         let background = DeleteParams::background();
         namespaces
             .delete(&committed.namespace, &background)
@@ -185,7 +190,7 @@ async fn the_namespace_before_everything_else() {
         place.delete(&team).await;
         place.gone(&team, GONE).await;
         place.gone(&platform, GONE).await;
-        committed.gone(bed).await;
+        committed.gone(fixture).await;
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use db_operator::api::{Backup, DATABASE_NAMESPACE_LABEL, Database, DatabaseInstance};
 use e2e::clone_root;
 use e2e::servers::OPERATOR_NAMESPACE;
-use e2e::testing::{Bed, History, Server, eventually, unchanged};
+use e2e::testing::{Fixture, History, Server, eventually, unchanged};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -28,8 +28,8 @@ const LOOKS: usize = 5;
 const GONE: Duration = Duration::from_mins(4);
 
 /// Takes away what somebody left in an environment, so that nothing of it stays on a server.
-async fn clear(bed: &Bed, environment: &str, namespace: &str) {
-    let databases: Api<Database> = Api::namespaced(bed.client.clone(), namespace);
+async fn clear(fixture: &Fixture, environment: &str, namespace: &str) {
+    let databases: Api<Database> = Api::namespaced(fixture.client.clone(), namespace);
     let drop = Patch::Merge(json!({"spec": {"deletionPolicy": "Delete"}}));
     for database in databases.list(&ListParams::default()).await.unwrap() {
         let name = database.name_any();
@@ -37,12 +37,12 @@ async fn clear(bed: &Bed, environment: &str, namespace: &str) {
         let _ = databases.patch(&name, &PatchParams::default(), &drop).await;
         let _ = databases.delete(&name, &DeleteParams::default()).await;
     }
-    let instances: Api<DatabaseInstance> = Api::all(bed.client.clone());
+    let instances: Api<DatabaseInstance> = Api::all(fixture.client.clone());
     for server in ["postgres", "mariadb", "mysql"] {
         let name = format!("{environment}-{server}");
         let _ = instances.delete(&name, &DeleteParams::default()).await;
     }
-    let backups: Api<Backup> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+    let backups: Api<Backup> = Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
     let (background, of) = (
         DeleteParams::background(),
         format!("{DATABASE_NAMESPACE_LABEL}={namespace}"),
@@ -52,7 +52,7 @@ async fn clear(bed: &Bed, environment: &str, namespace: &str) {
         .delete_collection(&background, &finals)
         .await
         .unwrap();
-    let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+    let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
     let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
     eventually(&format!("{namespace} is gone"), GONE, async || {
         let left = namespaces.get_opt(namespace).await.unwrap();
@@ -63,9 +63,9 @@ async fn clear(bed: &Bed, environment: &str, namespace: &str) {
 
 /// Production's instances are the demo's, and so would be its databases: it gets a namespace and SQL names of the test's own.
 fn production(place: &Place<'_>) {
-    let bed = place.bed;
+    let fixture = place.fixture;
     let patch = ["orders", "invoices", "wiki"].map(|name| {
-        let sql = bed.name(name);
+        let sql = fixture.name(name);
         let user = if name == "wiki" {
             format!("\n      - {{op: replace, path: /spec/user, value: {sql}}}")
         } else {
@@ -78,7 +78,7 @@ fn production(place: &Place<'_>) {
     });
     let text = format!(
         "namespace: {}\nresources: [../samples/overlays/production]\npatches:\n{}",
-        bed.namespace,
+        fixture.namespace,
         patch.concat()
     );
     place
@@ -106,7 +106,7 @@ async fn synced(place: &Place<'_>) -> Vec<String> {
         let path = format!("samples/overlays/{environment}");
         applications.push(place.application(&path, namespace, FOREGROUND, &[]).await);
     }
-    let namespace = &place.bed.namespace;
+    let namespace = &place.fixture.namespace;
     applications.push(
         place
             .application("production", namespace, FOREGROUND, &[])
@@ -148,9 +148,9 @@ async fn rests(place: &Place<'_>, applications: &[String]) {
 #[tokio::test]
 async fn each_is_healthy_rests_for_five_minutes_and_goes_as_a_whole() {
     in_place(Server::Postgres, async |place| {
-        let bed = place.bed;
+        let fixture = place.fixture;
         for (environment, namespace) in OWN {
-            clear(bed, environment, namespace).await;
+            clear(fixture, environment, namespace).await;
         }
         let result = e2e::testing::catch(async {
             let applications = synced(place).await;
@@ -163,11 +163,11 @@ async fn each_is_healthy_rests_for_five_minutes_and_goes_as_a_whole() {
                 place.gone(app, GONE).await;
             }
             for (_, namespace) in OWN {
-                let databases: Api<Database> = Api::namespaced(bed.client.clone(), namespace);
+                let databases: Api<Database> = Api::namespaced(fixture.client.clone(), namespace);
                 let left = databases.list(&ListParams::default()).await.unwrap();
                 assert!(left.items.is_empty(), "{:?}", left.items);
                 // What else is in it is not in Git: neither a prune nor a deletion takes it.
-                let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+                let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
                 assert!(namespaces.get_opt(namespace).await.unwrap().is_some());
             }
         })
@@ -175,7 +175,7 @@ async fn each_is_healthy_rests_for_five_minutes_and_goes_as_a_whole() {
         // Argo CD would put back what is taken away here.
         place.leave(result.is_err()).await;
         for (environment, namespace) in OWN {
-            clear(bed, environment, namespace).await;
+            clear(fixture, environment, namespace).await;
         }
         if let Err(panic) = result {
             std::panic::resume_unwind(panic);

@@ -9,8 +9,8 @@ use crate::place::{SYNCED, database, in_place};
 #[tokio::test]
 async fn it_progresses_while_it_waits_and_is_healthy_only_when_it_can_be_used() {
     in_place(Server::Postgres, async |place| {
-        let bed = place.bed;
-        let (name, late) = (bed.name("orders"), bed.name("late"));
+        let fixture = place.fixture;
+        let (name, late) = (fixture.name("orders"), fixture.name("late"));
         let spec = json!({"instanceRef": {"name": late}, "deletionPolicy": "Delete"});
         place
             .repository
@@ -18,8 +18,8 @@ async fn it_progresses_while_it_waits_and_is_healthy_only_when_it_can_be_used() 
         place
             .repository
             .push("a database on an instance that comes later");
-        let history = History::of(&place.applications(), &bed.name("app")).await;
-        let app = place.application("app", &bed.namespace, "", &[]).await;
+        let history = History::of(&place.applications(), &fixture.name("app")).await;
+        let app = place.application("app", &fixture.namespace, "", &[]).await;
 
         let waits = place
             .until(&app, "synced and progressing", SYNCED, |status| {
@@ -33,9 +33,9 @@ async fn it_progresses_while_it_waits_and_is_healthy_only_when_it_can_be_used() 
         assert_eq!(health.status, "Progressing");
         assert!(health.message.contains(&late), "{health:?}");
 
-        bed.make_instance("late", json!({})).await;
+        fixture.make_instance("late", json!({})).await;
         place.healthy(&app).await;
-        assert!(is_ready(&bed.databases().get(&name).await.unwrap()));
+        assert!(is_ready(&fixture.databases().get(&name).await.unwrap()));
         let mut words = history.steps(|app| app.now().health.status);
         assert_eq!(words.pop().as_deref(), Some("Healthy"));
         assert!(!words.contains(&"Healthy".to_owned()), "{words:?}");
@@ -47,15 +47,15 @@ async fn it_progresses_while_it_waits_and_is_healthy_only_when_it_can_be_used() 
 #[tokio::test]
 async fn it_is_degraded_with_our_message_when_a_person_is_needed() {
     in_place(Server::Mariadb, async |place| {
-        let bed = place.bed;
-        let (first, rival) = (bed.name("first"), bed.name("rival"));
-        let instance = json!({"name": bed.server.instance()});
+        let fixture = place.fixture;
+        let (first, rival) = (fixture.name("first"), fixture.name("rival"));
+        let instance = json!({"name": fixture.server.instance()});
         let spec = json!({"instanceRef": instance, "deletionPolicy": "Delete"});
         place
             .repository
             .write("app/first.yaml", &database(&first, &spec));
         place.repository.push("one");
-        let app = place.application("app", &bed.namespace, "", &[]).await;
+        let app = place.application("app", &fixture.namespace, "", &[]).await;
         place.healthy(&app).await;
 
         let spec = json!({"instanceRef": instance, "name": first});
@@ -70,7 +70,7 @@ async fn it_is_degraded_with_our_message_when_a_person_is_needed() {
             .await;
         let health = degraded.health_of("Database", &rival);
         assert_eq!(health.status, "Degraded");
-        let owner = format!("{}/{first}", bed.namespace);
+        let owner = format!("{}/{first}", fixture.namespace);
         assert!(
             health.message.starts_with("ClaimedByAnother: ") && health.message.contains(&owner),
             "{health:?}"
@@ -82,8 +82,8 @@ async fn it_is_degraded_with_our_message_when_a_person_is_needed() {
         place.repository.remove("app/rival.yaml");
         place.commit("which was a mistake", &app).await;
         place.healthy(&app).await;
-        bed.gone(&rival).await;
-        assert!(is_ready(&bed.databases().get(&first).await.unwrap()));
+        fixture.gone(&rival).await;
+        assert!(is_ready(&fixture.databases().get(&first).await.unwrap()));
     })
     .await;
 }
@@ -91,27 +91,27 @@ async fn it_is_degraded_with_our_message_when_a_person_is_needed() {
 #[tokio::test]
 async fn a_running_backup_changes_nothing_about_its_database() {
     in_place(Server::Postgres, async |place| {
-        let bed = place.bed;
-        let name = bed.name("orders");
-        let instance = json!({"name": bed.server.instance()});
+        let fixture = place.fixture;
+        let name = fixture.name("orders");
+        let instance = json!({"name": fixture.server.instance()});
         let spec = json!({"instanceRef": instance, "deletionPolicy": "Delete"});
         place
             .repository
             .write("app/orders.yaml", &database(&name, &spec));
         place.repository.push("a database");
-        let app = place.application("app", &bed.namespace, "", &[]).await;
+        let app = place.application("app", &fixture.namespace, "", &[]).await;
         place.healthy(&app).await;
 
         let history = History::of(&place.applications(), &app).await;
-        let states = History::of(&bed.databases(), &name).await;
-        let lock = bed.hold_up(&name).await;
-        let backup = bed.back_up("today", &name, json!({})).await;
-        bed.backing_up(&backup).await;
+        let states = History::of(&fixture.databases(), &name).await;
+        let lock = fixture.hold_up(&name).await;
+        let backup = fixture.back_up("today", &name, json!({})).await;
+        fixture.backing_up(&backup).await;
         // Argo CD looks while the dump runs, and once more when it is over.
         place.refresh(&app).await;
         lock.close().await;
-        bed.completed(&backup).await;
-        bed.usable(&name).await;
+        fixture.completed(&backup).await;
+        fixture.usable(&name).await;
         place.refresh(&app).await;
 
         let seen = states.steps(Database::state);
@@ -131,9 +131,9 @@ async fn a_running_backup_changes_nothing_about_its_database() {
 #[tokio::test]
 async fn a_backup_in_git_is_healthy_when_it_is_complete() {
     in_place(Server::Mysql, async |place| {
-        let bed = place.bed;
-        let (name, backup) = (bed.name("orders"), bed.name("before"));
-        let instance = json!({"name": bed.server.instance()});
+        let fixture = place.fixture;
+        let (name, backup) = (fixture.name("orders"), fixture.name("before"));
+        let instance = json!({"name": fixture.server.instance()});
         let spec = json!({"instanceRef": instance, "deletionPolicy": "Delete"});
         let wanted = json!({
             "apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup",
@@ -147,10 +147,10 @@ async fn a_backup_in_git_is_healthy_when_it_is_complete() {
             &serde_yaml_ng::to_string(&wanted).unwrap(),
         );
         place.repository.push("a database and a backup of it");
-        let history = History::of(&place.applications(), &bed.name("app")).await;
-        let app = place.application("app", &bed.namespace, "", &[]).await;
+        let history = History::of(&place.applications(), &fixture.name("app")).await;
+        let app = place.application("app", &fixture.namespace, "", &[]).await;
         place.healthy(&app).await;
-        bed.completed(&backup).await;
+        fixture.completed(&backup).await;
         let words = history.steps(|app| app.now().health_of("Backup", &backup).status);
         assert!(words.contains(&"Progressing".to_owned()), "{words:?}");
         assert_eq!(words.iter().filter(|word| *word == "Healthy").count(), 1);
@@ -161,9 +161,9 @@ async fn a_backup_in_git_is_healthy_when_it_is_complete() {
 #[tokio::test]
 async fn suspended_in_git_it_shows_as_suspended_and_can_still_be_pruned() {
     in_place(Server::Mariadb, async |place| {
-        let bed = place.bed;
-        let (name, stays) = (bed.name("orders"), bed.name("stays"));
-        let instance = json!({"name": bed.server.instance()});
+        let fixture = place.fixture;
+        let (name, stays) = (fixture.name("orders"), fixture.name("stays"));
+        let instance = json!({"name": fixture.server.instance()});
         let spec = json!({"instanceRef": instance, "deletionPolicy": "Delete"});
         place
             .repository
@@ -172,7 +172,7 @@ async fn suspended_in_git_it_shows_as_suspended_and_can_still_be_pruned() {
             .repository
             .write("app/stays.yaml", &database(&stays, &spec));
         place.repository.push("two databases");
-        let app = place.application("app", &bed.namespace, "", &[]).await;
+        let app = place.application("app", &fixture.namespace, "", &[]).await;
         place.healthy(&app).await;
 
         let spec = json!({"instanceRef": instance, "deletionPolicy": "Delete", "suspend": true});
@@ -189,9 +189,9 @@ async fn suspended_in_git_it_shows_as_suspended_and_can_still_be_pruned() {
 
         place.repository.remove("app/orders.yaml");
         place.commit("for ever", &app).await;
-        bed.gone(&name).await;
+        fixture.gone(&name).await;
         eventually("nothing of it is on the server", SOON, async || {
-            let left = bed.server.names(&bed.client, &name).await;
+            let left = fixture.server.names(&fixture.client, &name).await;
             left.is_empty().then_some(()).ok_or(format!("{left:?}"))
         })
         .await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::gitops::{GIT, NAMESPACE, REPOSITORY};
-use e2e::testing::{Bed, SOON, Server, catch, eventually, in_bed};
+use e2e::testing::{Fixture, SOON, Server, catch, eventually, with_fixture};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
@@ -23,14 +23,14 @@ pub const BACKGROUND: &str = "resources-finalizer.argocd.argoproj.io/background"
 const LABEL: &str = "db-operator.dev/e2e-of";
 
 pub struct Place<'a> {
-    pub bed: &'a Bed,
+    pub fixture: &'a Fixture,
     pub repository: Repository,
 }
 
 /// Runs a test on one server with a branch and Applications of its own.
 pub async fn in_place(server: Server, test: impl AsyncFn(&Place<'_>)) {
-    in_bed(server, async |bed| {
-        let place = Place::new(bed).await;
+    with_fixture(server, async |fixture| {
+        let place = Place::new(fixture).await;
         let result = catch(test(&place)).await;
         place.leave(result.is_err()).await;
         if let Err(panic) = result {
@@ -50,18 +50,18 @@ pub fn database(name: &str, spec: &Value) -> String {
 }
 
 impl<'a> Place<'a> {
-    async fn new(bed: &'a Bed) -> Self {
-        let services: Api<Service> = Api::namespaced(bed.client.clone(), NAMESPACE);
+    async fn new(fixture: &'a Fixture) -> Self {
+        let services: Api<Service> = Api::namespaced(fixture.client.clone(), NAMESPACE);
         let git = services.get(GIT).await.unwrap().spec.unwrap();
         let url = format!("git://{}/{REPOSITORY}", git.cluster_ip.unwrap());
         Self {
-            bed,
-            repository: Repository::new(&bed.prefix, &url),
+            fixture,
+            repository: Repository::new(&fixture.prefix, &url),
         }
     }
 
     pub fn applications(&self) -> Api<Application> {
-        Api::namespaced(self.bed.client.clone(), NAMESPACE)
+        Api::namespaced(self.fixture.client.clone(), NAMESPACE)
     }
 
     /// Makes an Application of a folder of the branch, which syncs by itself. `finalizer` may be empty: then what it applied
@@ -73,7 +73,7 @@ impl<'a> Place<'a> {
         finalizer: &str,
         options: &[&str],
     ) -> String {
-        let name = self.bed.name(&path.replace('/', "-"));
+        let name = self.fixture.name(&path.replace('/', "-"));
         let mut options = options.to_vec();
         options.push("ServerSideApply=true");
         let finalizers: Vec<_> = Some(finalizer)
@@ -82,7 +82,7 @@ impl<'a> Place<'a> {
             .collect();
         let object = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-            "metadata": {"name": name, "labels": {LABEL: self.bed.prefix}, "finalizers": finalizers},
+            "metadata": {"name": name, "labels": {LABEL: self.fixture.prefix}, "finalizers": finalizers},
             "spec": {
                 "project": "default",
                 "source": {
@@ -188,10 +188,10 @@ impl<'a> Place<'a> {
         .await;
     }
 
-    /// Takes the test's Applications away, but not what they applied: that is for the test's bed.
+    /// Takes the test's Applications away, but not what they applied: the fixture does that.
     pub async fn leave(&self, failed: bool) {
         let applications = self.applications();
-        let own = ListParams::default().labels(&format!("{LABEL}={}", self.bed.prefix));
+        let own = ListParams::default().labels(&format!("{LABEL}={}", self.fixture.prefix));
         for application in applications.list(&own).await.unwrap() {
             let name = application.name_any();
             if failed {

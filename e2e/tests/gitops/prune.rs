@@ -9,10 +9,10 @@ use crate::place::{Place, database, in_place};
 const POLICIES: [&str; 3] = ["Retain", "Delete", "BackupBeforeDelete"];
 
 async fn pruned(place: &Place<'_>, propagation: &str) {
-    let bed = place.bed;
-    let instance = json!({"name": bed.server.instance()});
+    let fixture = place.fixture;
+    let instance = json!({"name": fixture.server.instance()});
     let file = |policy: &str| format!("app/{policy}.yaml");
-    let name = |policy: &str| bed.name(&policy[..1].to_lowercase());
+    let name = |policy: &str| fixture.name(&policy[..1].to_lowercase());
     for policy in POLICIES {
         let spec = json!({"instanceRef": instance, "deletionPolicy": policy});
         place
@@ -25,12 +25,12 @@ async fn pruned(place: &Place<'_>, propagation: &str) {
     place.repository.push("a database of each policy");
     let option = format!("PrunePropagationPolicy={propagation}");
     let app = place
-        .application("app", &bed.namespace, "", &[&option])
+        .application("app", &fixture.namespace, "", &[&option])
         .await;
     place.healthy(&app).await;
     for policy in POLICIES {
-        let secret = bed.secret(&name(policy)).await;
-        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let secret = fixture.secret(&name(policy)).await;
+        let mut session = Session::open(&fixture.client, &secret).await.unwrap();
         session.run("CREATE TABLE kept (x INT)").await.unwrap();
         session.close().await;
     }
@@ -41,7 +41,7 @@ async fn pruned(place: &Place<'_>, propagation: &str) {
     place.repository.push("none of them");
     place.refresh(&app).await;
     for policy in POLICIES {
-        bed.gone_after_a_backup(&name(policy)).await;
+        fixture.gone_after_a_backup(&name(policy)).await;
     }
     place
         .until(&app, "synced without them", BACKED_UP, |status| {
@@ -54,12 +54,12 @@ async fn pruned(place: &Place<'_>, propagation: &str) {
         })
         .await;
     let retained = name("Retain");
-    let mut left = bed.server.names(&bed.client, &bed.prefix).await;
+    let mut left = fixture.server.names(&fixture.client, &fixture.prefix).await;
     left.sort();
     let kinds = ["claim", "database", "user"];
     assert_eq!(left, kinds.map(|kind| format!("{kind} {retained}")));
     for policy in POLICIES {
-        let finals = bed.final_backups(&name(policy)).await;
+        let finals = fixture.final_backups(&name(policy)).await;
         let complete = finals
             .iter()
             .filter(|backup| backup.state() == Some(BackupState::Completed));

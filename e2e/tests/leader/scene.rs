@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use e2e::fault_proxy::{Faults, Tunnel};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::support::access::Access;
+use crate::support::access::{Access, api_server};
 use crate::support::eventually;
 use crate::support::operator::{LIMIT, Operator, Start};
-use crate::support::proxy::Proxy;
 use crate::{LEASE, RENEW, TTL};
 
 /// A namespace, its lease, and a folder for kubeconfigs and logs.
@@ -43,7 +43,7 @@ impl<'a> Scene<'a> {
         self.start_behind(identity, None)
     }
 
-    pub fn start_behind(&self, identity: &str, proxy: Option<&Proxy>) -> Operator {
+    pub fn start_behind(&self, identity: &str, proxy: Option<&Tunnel>) -> Operator {
         self.start_for(identity, proxy, (TTL, RENEW))
     }
 
@@ -51,10 +51,10 @@ impl<'a> Scene<'a> {
     pub fn start_for(
         &self,
         identity: &str,
-        proxy: Option<&Proxy>,
+        proxy: Option<&Tunnel>,
         (ttl, renew): (Duration, Duration),
     ) -> Operator {
-        let proxy = proxy.map(Proxy::address);
+        let proxy = proxy.map(Tunnel::address);
         Operator::start(&Start {
             folder: &self.folder,
             kubeconfig: &self.access.kubeconfig(&self.folder, identity, proxy),
@@ -63,6 +63,13 @@ impl<'a> Scene<'a> {
             ttl,
             renew,
         })
+    }
+
+    /// What can be put between an operator and the API server.
+    pub async fn proxy() -> Tunnel {
+        Tunnel::to(api_server().await, "api", Faults::none())
+            .await
+            .unwrap()
     }
 
     /// A leader `a` and a standby `b`.

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::scene::Scene;
-use crate::support::access::api_server;
 use crate::support::namespace::in_namespace;
 use crate::support::operator::LIMIT;
-use crate::support::proxy::Proxy;
 use crate::support::{always, client, eventually};
 use crate::{RENEW, TTL};
 
@@ -55,7 +53,7 @@ async fn a_frozen_leader_wakes_up_to_end() {
     let client = client().await;
     in_namespace(&client, "leader-freeze", async |namespace| {
         let scene = Scene::new(&client, namespace).await;
-        let proxy = Proxy::to(api_server().await).await;
+        let proxy = Scene::proxy().await;
         let mut a = scene.start_behind("a", Some(&proxy));
         a.leading().await;
         let b = scene.start("b");
@@ -90,7 +88,7 @@ async fn a_leader_without_the_api_server_ends_by_the_clock() {
     let client = client().await;
     in_namespace(&client, "leader-cut", async |namespace| {
         let scene = Scene::new(&client, namespace).await;
-        let proxy = Proxy::to(api_server().await).await;
+        let proxy = Scene::proxy().await;
         let mut a = scene.start_behind("a", Some(&proxy));
         a.leading().await;
         let mut c = scene.start_behind("c", Some(&proxy));
@@ -125,7 +123,7 @@ async fn an_outage_shorter_than_the_lease_changes_nothing() {
     let client = client().await;
     in_namespace(&client, "leader-blink", async |namespace| {
         let scene = Scene::new(&client, namespace).await;
-        let proxy = Proxy::to(api_server().await).await;
+        let proxy = Scene::proxy().await;
         let a = scene.start_behind("a", Some(&proxy));
         a.leading().await;
         let b = scene.start("b");
@@ -151,7 +149,7 @@ async fn an_api_server_that_takes_seconds_to_answer_changes_nothing() {
     let client = client().await;
     in_namespace(&client, "leader-slow", async |namespace| {
         let scene = Scene::new(&client, namespace).await;
-        let proxy = Proxy::to(api_server().await).await;
+        let proxy = Scene::proxy().await;
         let mut a = scene.start_for("a", Some(&proxy), DEFAULT);
         a.leading().await;
         let b = scene.start_for("b", None, DEFAULT);

@@ -8,7 +8,7 @@ use db_operator::provider::{Assessment, Provider, ProviderError};
 use e2e::sql_servers::postgresql::programs;
 use secrecy::ExposeSecret;
 
-use crate::bed::{Bed, desired, names, password, run};
+use crate::fixture::{Fixture, desired, names, password, run};
 
 /// Locks and reads as `pg_dump` does.
 const READ: &str = "
@@ -57,12 +57,12 @@ DO $$ BEGIN FOR n IN 1..25 LOOP EXECUTE format('CREATE TABLE many.t%s (id serial
 "#;
 
 #[allow(clippy::too_many_lines, reason = "one scenario, from obstacle to dump")]
-pub async fn what_a_dump_cannot_read_is_named_with_its_grant(bed: &mut Bed) {
-    let provider = bed.provider("assess");
+pub async fn what_a_dump_cannot_read_is_named_with_its_grant(fixture: &mut Fixture) {
+    let provider = fixture.provider("assess");
     let wanted = desired("assess");
     let secret = password("assess");
-    bed.make(&*provider, "assess", &wanted, &secret).await;
-    let mut tenant = bed
+    fixture.make(&*provider, "assess", &wanted, &secret).await;
+    let mut tenant = fixture
         .session("assess", secret.expose_secret(), "assess")
         .await
         .unwrap();
@@ -81,7 +81,8 @@ pub async fn what_a_dump_cannot_read_is_named_with_its_grant(bed: &mut Bed) {
     .unwrap();
     assert_eq!(provider.assess(&wanted.names).await.unwrap().unreadable, []);
 
-    bed.run("assess", &format!("SET search_path = public; {OBSTACLES}"))
+    fixture
+        .run("assess", &format!("SET search_path = public; {OBSTACLES}"))
         .await;
     assert!(run(&mut tenant, READ).await.is_err());
     let found = provider.assess(&wanted.names).await.unwrap();
@@ -138,33 +139,34 @@ pub async fn what_a_dump_cannot_read_is_named_with_its_grant(bed: &mut Bed) {
     }
     // Each is necessary, and together they are enough.
     let statements: Vec<String> = told.iter().map(|(_, grant)| (*grant).to_owned()).collect();
-    if let Some(pg_dump) = dump_tool(bed.series()) {
+    if let Some(pg_dump) = dump_tool(fixture.series()) {
         for (last, grant) in statements.iter().enumerate() {
             assert!(
-                dump(bed, &pg_dump, secret.expose_secret()).is_err(),
+                dump(fixture, &pg_dump, secret.expose_secret()).is_err(),
                 "without {:?}",
                 &statements[last..]
             );
-            bed.run("assess", grant).await;
+            fixture.run("assess", grant).await;
         }
-        dump(bed, &pg_dump, secret.expose_secret()).unwrap();
+        dump(fixture, &pg_dump, secret.expose_secret()).unwrap();
     } else {
         for grant in &statements {
             assert!(run(&mut tenant, READ).await.is_err(), "without {grant}");
-            bed.run("assess", grant).await;
+            fixture.run("assess", grant).await;
         }
     }
     run(&mut tenant, READ).await.unwrap();
     assert_eq!(provider.assess(&wanted.names).await.unwrap().unreadable, []);
-    bed.run(
-        "assess",
-        "DROP OWNED BY neighbour CASCADE; DROP ROLE neighbour",
-    )
-    .await;
+    fixture
+        .run(
+            "assess",
+            "DROP OWNED BY neighbour CASCADE; DROP ROLE neighbour",
+        )
+        .await;
 
     // The visit leaves nothing behind.
     assert_eq!(provider.ensure_database(&wanted).await.unwrap(), []);
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     for missing in [names("nowhere", "assess"), names("assess", "nobody")] {
         let error = provider.assess(&missing).await.unwrap_err();
         assert!(matches!(error, ProviderError::InTheWay(_)), "{error}");
@@ -172,12 +174,12 @@ pub async fn what_a_dump_cannot_read_is_named_with_its_grant(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn the_size_of_a_dump_is_estimated(bed: &mut Bed) {
-    let provider = bed.provider("estimate");
+pub async fn the_size_of_a_dump_is_estimated(fixture: &mut Fixture) {
+    let provider = fixture.provider("estimate");
     let wanted = desired("estimate");
     let secret = password("estimate");
-    bed.make(&*provider, "estimate", &wanted, &secret).await;
-    let mut tenant = bed
+    fixture.make(&*provider, "estimate", &wanted, &secret).await;
+    let mut tenant = fixture
         .session("estimate", secret.expose_secret(), "estimate")
         .await
         .unwrap();
@@ -233,7 +235,7 @@ fn dump_tool(series: u32) -> Option<std::path::PathBuf> {
     (series <= 15).then(|| programs(15).unwrap().join("pg_dump"))
 }
 
-fn dump(bed: &Bed, pg_dump: &std::path::Path, password: &str) -> Result<(), String> {
+fn dump(fixture: &Fixture, pg_dump: &std::path::Path, password: &str) -> Result<(), String> {
     let output = Command::new(pg_dump)
         .args([
             "--format=custom",
@@ -242,7 +244,7 @@ fn dump(bed: &Bed, pg_dump: &std::path::Path, password: &str) -> Result<(), Stri
             "--no-password",
         ])
         .args(["--username=assess", "--dbname=assess"])
-        .env("PGPORT", bed.server.port.to_string())
+        .env("PGPORT", fixture.server.port.to_string())
         .env("PGPASSWORD", password)
         .output()
         .unwrap();

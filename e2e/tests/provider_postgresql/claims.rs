@@ -5,10 +5,12 @@ use db_operator::provider::{
     Claim, Login, Names, Observed, Origin, Ours, ProviderError, Removal, Removed,
 };
 
-use crate::bed::{ADMINISTRATOR, Bed, CANARY, ask, claim, claimant, desired, names, password, run};
+use crate::fixture::{
+    ADMINISTRATOR, CANARY, Fixture, ask, claim, claimant, desired, names, password, run,
+};
 
-pub async fn one_writer_wins(bed: &mut Bed) {
-    let provider = bed.provider("claims");
+pub async fn one_writer_wins(fixture: &mut Fixture) {
+    let provider = fixture.provider("claims");
     let ours = claim("claims", &names("claimed", "claimed"));
     provider.write_claim(&ours, None).await.unwrap();
     assert_eq!(
@@ -54,12 +56,13 @@ pub async fn one_writer_wins(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn a_rival_changes_nothing(bed: &mut Bed) {
-    let provider = bed.provider("rivals");
+pub async fn a_rival_changes_nothing(fixture: &mut Fixture) {
+    let provider = fixture.provider("rivals");
     let wanted = desired("contested");
-    bed.make(&*provider, "rivals", &wanted, &password("contested"))
+    fixture
+        .make(&*provider, "rivals", &wanted, &password("contested"))
         .await;
-    let rival = bed.provider("rivals-other");
+    let rival = fixture.provider("rivals-other");
     for (database, role) in [
         ("contested", "contested"),
         ("contested", "free"),
@@ -95,18 +98,22 @@ pub async fn a_rival_changes_nothing(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn what_stands_there_is_adopted_with_its_data(bed: &mut Bed) {
-    bed.run("postgres", "CREATE ROLE legacy LOGIN").await;
-    bed.run("postgres", "CREATE DATABASE legacy").await;
-    bed.run(
-        "legacy",
-        "CREATE TABLE t (a text); INSERT INTO t VALUES ('kept'); ALTER TABLE t OWNER TO legacy",
-    )
-    .await;
-    let provider = bed.provider("adoption");
+pub async fn what_stands_there_is_adopted_with_its_data(fixture: &mut Fixture) {
+    fixture.run("postgres", "CREATE ROLE legacy LOGIN").await;
+    fixture.run("postgres", "CREATE DATABASE legacy").await;
+    fixture
+        .run(
+            "legacy",
+            "CREATE TABLE t (a text); INSERT INTO t VALUES ('kept'); ALTER TABLE t OWNER TO legacy",
+        )
+        .await;
+    let provider = fixture.provider("adoption");
     let wanted = desired("legacy");
     let observed = provider.observe(&wanted.names).await.unwrap();
-    assert_eq!(observed.role.as_ref().unwrap().alterable, bed.series() < 16);
+    assert_eq!(
+        observed.role.as_ref().unwrap().alterable,
+        fixture.series() < 16
+    );
     let claimant = claimant("adoption", "object");
     let request = Request {
         names: &wanted.names,
@@ -136,7 +143,7 @@ pub async fn what_stands_there_is_adopted_with_its_data(bed: &mut Bed) {
         let ProviderError::NotPermitted { grant, .. } = &error else {
             panic!("{error}")
         };
-        bed.run("postgres", grant).await;
+        fixture.run("postgres", grant).await;
     };
     while let Err(error) = provider.ensure_role(&wanted, Some(&verifier)).await {
         granting(error).await;
@@ -153,14 +160,15 @@ pub async fn what_stands_there_is_adopted_with_its_data(bed: &mut Bed) {
         provider.login(&wanted.names, &secret).await.unwrap(),
         Login::Accepted
     );
-    let mut tenant = bed
+    let mut tenant = fixture
         .session("legacy", &format!("{CANARY}-legacy"), "legacy")
         .await
         .unwrap();
     assert_eq!(ask(&mut tenant, "SELECT a FROM t").await, ["kept"]);
     run(&mut tenant, "ALTER TABLE t ADD b text").await.unwrap();
     assert!(
-        bed.session("stranger", &format!("{CANARY}-stranger"), "legacy")
+        fixture
+            .session("stranger", &format!("{CANARY}-stranger"), "legacy")
             .await
             .is_err(),
         "it is closed now"
@@ -168,27 +176,29 @@ pub async fn what_stands_there_is_adopted_with_its_data(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn the_survey_says_what_observing_says(bed: &mut Bed) {
-    let provider = bed.provider("survey");
+pub async fn the_survey_says_what_observing_says(fixture: &mut Fixture) {
+    let provider = fixture.provider("survey");
     for name in ["survey-a", "survey-b"] {
-        bed.make(&*provider, "survey", &desired(name), &password(name))
+        fixture
+            .make(&*provider, "survey", &desired(name), &password(name))
             .await;
     }
-    bed.run(
-        "postgres",
-        "GRANT CONNECT ON DATABASE \"survey-a\" TO PUBLIC",
-    )
-    .await;
+    fixture
+        .run(
+            "postgres",
+            "GRANT CONNECT ON DATABASE \"survey-a\" TO PUBLIC",
+        )
+        .await;
     let removal = Removal {
         names: names("survey-b", "survey-b"),
         database: true,
         role: false,
     };
     assert_eq!(provider.remove(&removal).await.unwrap(), Removed::Done);
-    let mark = bed.mark();
+    let mark = fixture.mark();
     let survey = provider.survey().await.unwrap();
     assert_eq!(
-        bed.statements_since(mark).len(),
+        fixture.statements_since(mark).len(),
         1,
         "one query for everything"
     );
@@ -234,8 +244,8 @@ fn continues(cluster: &str, wanted: &Names, observed: &Observed) -> Claim {
 }
 
 /// An encoding that only CREATE DATABASE refuses. What the platform makes by that name meanwhile is the platform's.
-pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
-    let provider = bed.provider("unmade");
+pub async fn what_was_never_made_is_not_ours(fixture: &mut Fixture) {
+    let provider = fixture.provider("unmade");
     let mut wanted = desired("unmade");
     wanted.postgresql.encoding = Some("SJIS".to_owned());
     let observed = provider.observe(&wanted.names).await.unwrap();
@@ -271,7 +281,8 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
 
     // By hand, with whatever owner.
     for owner in ["", " OWNER unmade"] {
-        bed.run("postgres", &format!("CREATE DATABASE unmade{owner}"))
+        fixture
+            .run("postgres", &format!("CREATE DATABASE unmade{owner}"))
             .await;
         wanted.postgresql.encoding = None;
         let observed = provider.observe(&wanted.names).await.unwrap();
@@ -288,11 +299,11 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
         let owner =
             "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = 'unmade'";
         assert_eq!(
-            bed.ask("postgres", owner).await.len(),
+            fixture.ask("postgres", owner).await.len(),
             1,
             "it is still there"
         );
-        bed.run("postgres", "DROP DATABASE unmade").await;
+        fixture.run("postgres", "DROP DATABASE unmade").await;
     }
 
     // Without it, the database is made.
@@ -311,18 +322,18 @@ pub async fn what_was_never_made_is_not_ours(bed: &mut Bed) {
 }
 
 /// The database was dropped, and somebody made another one of that name.
-pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
-    let provider = bed.provider("another");
+pub async fn another_of_the_same_name_is_not_ours(fixture: &mut Fixture) {
+    let provider = fixture.provider("another");
     let wanted = desired("another");
     let secret = password("another");
-    bed.make(&*provider, "another", &wanted, &secret).await;
+    fixture.make(&*provider, "another", &wanted, &secret).await;
     let observed = provider.observe(&wanted.names).await.unwrap();
     assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Yes);
     assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Yes);
     let held = continues("another", &wanted.names, &observed);
 
-    bed.run("postgres", "DROP DATABASE another").await;
-    bed.run("postgres", "CREATE DATABASE another").await;
+    fixture.run("postgres", "DROP DATABASE another").await;
+    fixture.run("postgres", "CREATE DATABASE another").await;
     let observed = provider.observe(&wanted.names).await.unwrap();
     assert!(matches!(
         decided("another", &wanted.names, &observed),
@@ -333,7 +344,8 @@ pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
     assert_eq!(survey.of(&wanted.names), observed);
 
     // A restore by hand gives it to the user: it is used, and not dropped.
-    bed.run("postgres", "ALTER DATABASE another OWNER TO another")
+    fixture
+        .run("postgres", "ALTER DATABASE another OWNER TO another")
         .await;
     let observed = provider.observe(&wanted.names).await.unwrap();
     let held = continues("another", &wanted.names, &observed);
@@ -346,8 +358,9 @@ pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
     );
 
     // The user as well.
-    bed.run("postgres", "DROP DATABASE another").await;
-    bed.run("postgres", "DROP ROLE another; CREATE ROLE another LOGIN")
+    fixture.run("postgres", "DROP DATABASE another").await;
+    fixture
+        .run("postgres", "DROP ROLE another; CREATE ROLE another LOGIN")
         .await;
     let observed = provider.observe(&wanted.names).await.unwrap();
     assert_eq!(observed.role.as_ref().unwrap().ours, Ours::No);
@@ -357,7 +370,7 @@ pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
     ));
     let removal = held.removal(&observed);
     assert_eq!((removal.database, removal.role), (true, false));
-    bed.run("postgres", "DROP ROLE another").await;
+    fixture.run("postgres", "DROP ROLE another").await;
 
     // Asked for, it is made anew, and is ours again.
     let verifier = provider.verifier(&secret);
@@ -383,8 +396,8 @@ pub async fn another_of_the_same_name_is_not_ours(bed: &mut Bed) {
 }
 
 /// A crash after CREATE DATABASE, before anybody noted it: what carries the claim's mark is ours, whatever it is called.
-pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
-    let provider = bed.provider("halfmade");
+pub async fn what_a_crash_left_half_made_is_ours(fixture: &mut Fixture) {
+    let provider = fixture.provider("halfmade");
     let wanted = desired("halfmade");
     let secret = password("halfmade");
     let observed = provider.observe(&wanted.names).await.unwrap();
@@ -399,10 +412,10 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
         .unwrap();
     let mark =
         "SELECT database_mark::text FROM db_operator.claims WHERE database_name = 'halfmade'";
-    let mark = bed.ask("db_operator", mark).await.remove(0);
+    let mark = fixture.ask("db_operator", mark).await.remove(0);
     // Another mark is none.
-    let mut administrator = bed
-        .session(ADMINISTRATOR, &bed.password, "postgres")
+    let mut administrator = fixture
+        .session(ADMINISTRATOR, &fixture.password, "postgres")
         .await
         .unwrap();
     for (mark, ours) in [("1000000000", Ours::No), (mark.as_str(), Ours::Yes)] {
@@ -441,23 +454,26 @@ pub async fn what_a_crash_left_half_made_is_ours(bed: &mut Bed) {
 }
 
 /// Claims of the former version say only that something was made. They go on, and so does what they say.
-pub async fn claims_of_the_former_version_go_on(bed: &mut Bed) {
-    let before = bed.provider("upgrade");
+pub async fn claims_of_the_former_version_go_on(fixture: &mut Fixture) {
+    let before = fixture.provider("upgrade");
     for name in ["upgraded", "upgraded-lost"] {
-        bed.make(&*before, "upgrade", &desired(name), &password(name))
+        fixture
+            .make(&*before, "upgrade", &desired(name), &password(name))
             .await;
     }
     before.close().await;
-    bed.run("postgres", "DROP DATABASE \"upgraded-lost\"").await;
+    fixture
+        .run("postgres", "DROP DATABASE \"upgraded-lost\"")
+        .await;
     for undo in [
         "ALTER TABLE db_operator.claims DROP COLUMN database_id, DROP COLUMN role_id, DROP COLUMN database_mark, \
          DROP COLUMN role_mark",
         "UPDATE db_operator.meta SET schema_version = 1",
     ] {
-        bed.run("db_operator", undo).await;
+        fixture.run("db_operator", undo).await;
     }
 
-    let provider = bed.provider("upgrade");
+    let provider = fixture.provider("upgrade");
     let upgraded = names("upgraded", "upgraded");
     let observed = provider.observe(&upgraded).await.unwrap();
     let held = continues("upgrade", &upgraded, &observed);
@@ -474,7 +490,8 @@ pub async fn claims_of_the_former_version_go_on(bed: &mut Bed) {
     provider.forget_claim(&held).await.unwrap();
 
     // What was not there at the upgrade and is there now, somebody else made.
-    bed.run("postgres", "CREATE DATABASE \"upgraded-lost\"")
+    fixture
+        .run("postgres", "CREATE DATABASE \"upgraded-lost\"")
         .await;
     let lost = names("upgraded-lost", "upgraded-lost");
     let observed = provider.observe(&lost).await.unwrap();
@@ -483,19 +500,22 @@ pub async fn claims_of_the_former_version_go_on(bed: &mut Bed) {
         decided("upgrade", &lost, &observed),
         Decision::Refuse(_)
     ));
-    bed.run("postgres", "DROP DATABASE \"upgraded-lost\"").await;
+    fixture
+        .run("postgres", "DROP DATABASE \"upgraded-lost\"")
+        .await;
     provider.close().await;
 }
 
 /// Other tables, other numbers: a server that was filled from a dump of everything.
-pub async fn ids_of_another_server_say_nothing(bed: &mut Bed) {
-    let provider = bed.provider("copied");
+pub async fn ids_of_another_server_say_nothing(fixture: &mut Fixture) {
+    let provider = fixture.provider("copied");
     let wanted = desired("copied");
-    bed.make(&*provider, "copied", &wanted, &password("copied"))
+    fixture
+        .make(&*provider, "copied", &wanted, &password("copied"))
         .await;
     let copied = "UPDATE db_operator.claims SET database_id = '1.1/' || split_part(database_id, '/', 2), \
                   role_id = '1.1/1' WHERE database_name = 'copied'";
-    bed.run("db_operator", copied).await;
+    fixture.run("db_operator", copied).await;
     let observed = provider.observe(&wanted.names).await.unwrap();
     assert_eq!(observed.database.as_ref().unwrap().ours, Ours::Unknown);
     assert_eq!(observed.role.as_ref().unwrap().ours, Ours::Unknown);

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use db_operator::provider::{Extension, Fence, Login, ProviderError, SqlName, open};
 use sqlx::Row;
 
-use crate::bed::{ADMINISTRATOR, Bed, CANARY, desired, eventually, password};
+use crate::fixture::{ADMINISTRATOR, CANARY, Fixture, desired, eventually, password};
 
-pub async fn the_limit_is_never_exceeded(bed: &mut Bed) {
+pub async fn the_limit_is_never_exceeded(fixture: &mut Fixture) {
     const LIMIT: u32 = 3;
-    let mut config = bed.config();
+    let mut config = fixture.config();
     config.max_connections = LIMIT;
     let provider = open(config, Fence::new("limit", || true));
     provider.inspect().await.unwrap();
@@ -19,7 +19,7 @@ pub async fn the_limit_is_never_exceeded(bed: &mut Bed) {
     let stop = Arc::new(AtomicBool::new(false));
     let watching = tokio::spawn({
         let stop = Arc::clone(&stop);
-        let mut session = bed.superuser("postgres").await;
+        let mut session = fixture.superuser("postgres").await;
         async move {
             // A server process that was told goodbye takes a moment to end, so what counts is whether one process was
             // there in two looks in a row with too many others.
@@ -71,31 +71,31 @@ pub async fn the_limit_is_never_exceeded(bed: &mut Bed) {
         (2..=usize::try_from(LIMIT).unwrap()).contains(&most),
         "{most} connections at once"
     );
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
 
     provider.close().await;
     let count =
         "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'db-operator'";
     eventually("all are closed", async || {
-        bed.ask("postgres", count).await == ["0"]
+        fixture.ask("postgres", count).await == ["0"]
     })
     .await;
     assert!(provider.survey().await.is_err(), "and stay closed");
 
     // Idle ones are closed after a while.
-    let mut config = bed.config();
+    let mut config = fixture.config();
     config.timeouts.idle = Duration::from_millis(200);
     let provider = open(config, Fence::new("limit-idle", || true));
     provider.inspect().await.unwrap();
     eventually("idle sessions are closed", async || {
-        bed.ask("postgres", count).await == ["0"]
+        fixture.ask("postgres", count).await == ["0"]
     })
     .await;
     provider.inspect().await.unwrap();
     provider.close().await;
 
     // Waiting for a turn is bounded, and says so.
-    let mut config = bed.config();
+    let mut config = fixture.config();
     (config.max_connections, config.timeouts.acquire) = (1, Duration::from_millis(1));
     let provider = open(config, Fence::new("limit-one", || true));
     let names = desired("limit-0").names;
@@ -105,13 +105,13 @@ pub async fn the_limit_is_never_exceeded(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn a_limited_role_counts_as_a_working_login(bed: &mut Bed) {
-    let provider = bed.provider("limited");
+pub async fn a_limited_role_counts_as_a_working_login(fixture: &mut Fixture) {
+    let provider = fixture.provider("limited");
     let mut wanted = desired("limited");
     wanted.connection_limit = Some(1);
     let secret = password("limited");
-    bed.make(&*provider, "limited", &wanted, &secret).await;
-    let held = bed
+    fixture.make(&*provider, "limited", &wanted, &secret).await;
+    let held = fixture
         .session("limited", &format!("{CANARY}-limited"), "limited")
         .await
         .unwrap();
@@ -134,14 +134,15 @@ pub async fn a_limited_role_counts_as_a_working_login(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn a_restart_is_survived(bed: &mut Bed) {
-    let provider = bed.provider("restart");
+pub async fn a_restart_is_survived(fixture: &mut Fixture) {
+    let provider = fixture.provider("restart");
     let wanted = desired("restart");
-    bed.make(&*provider, "restart", &wanted, &password("restart"))
+    fixture
+        .make(&*provider, "restart", &wanted, &password("restart"))
         .await;
 
     // Idle sessions died with the server: the next call opens a new one and nobody notices.
-    bed.server.stop().unwrap();
+    fixture.server.stop().unwrap();
     let started = Instant::now();
     let error = provider.observe(&wanted.names).await.unwrap_err();
     assert!(
@@ -153,17 +154,18 @@ pub async fn a_restart_is_survived(bed: &mut Bed) {
         "{:?}",
         started.elapsed()
     );
-    bed.server.start_again().unwrap();
+    fixture.server.start_again().unwrap();
     provider.observe(&wanted.names).await.unwrap();
 
     // In the middle of a statement, which waits for somebody else's change of the same row.
-    let mut config = bed.config();
+    let mut config = fixture.config();
     config.timeouts.lock = Duration::from_mins(1);
     let patient = open(config, Fence::new("restart-patient", || true));
-    bed.run("postgres", "ALTER DATABASE restart ALLOW_CONNECTIONS false")
+    fixture
+        .run("postgres", "ALTER DATABASE restart ALLOW_CONNECTIONS false")
         .await;
-    let mut holder = bed.superuser("postgres").await;
-    crate::bed::run(
+    let mut holder = fixture.superuser("postgres").await;
+    crate::fixture::run(
         &mut holder,
         "BEGIN; ALTER DATABASE restart CONNECTION LIMIT 3",
     )
@@ -176,16 +178,16 @@ pub async fn a_restart_is_survived(bed: &mut Bed) {
     let count = "SELECT count(*)::text FROM pg_stat_activity
         WHERE application_name = 'db-operator' AND wait_event_type = 'Lock'";
     eventually("the statement waits", async || {
-        bed.ask("postgres", count).await == ["1"]
+        fixture.ask("postgres", count).await == ["1"]
     })
     .await;
-    bed.server.stop().unwrap();
+    fixture.server.stop().unwrap();
     let result = waiting.await.unwrap();
     assert!(
         result.as_ref().is_err_and(ProviderError::is_retryable),
         "{result:?}"
     );
-    bed.server.start_again().unwrap();
+    fixture.server.start_again().unwrap();
     assert_eq!(
         provider.ensure_database(&wanted).await.unwrap().len(),
         1,
@@ -202,14 +204,14 @@ pub async fn a_restart_is_survived(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn a_rotated_password_is_followed(bed: &mut Bed) {
-    let provider = bed.provider("rotation");
+pub async fn a_rotated_password_is_followed(fixture: &mut Fixture) {
+    let provider = fixture.provider("rotation");
     provider.inspect().await.unwrap();
-    bed.password = format!("{CANARY} p@ss/w:rd%#?&=+ '\"\\ é$1");
-    bed.set_administrators_password(&bed.password).await;
+    fixture.password = format!("{CANARY} p@ss/w:rd%#?&=+ '\"\\ é$1");
+    fixture.set_administrators_password(&fixture.password).await;
     provider.inspect().await.unwrap();
     // New sessions need the new password; the old value says so, and the caller reads the Secret again.
-    bed.run("postgres", &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ADMINISTRATOR}'")).await;
+    fixture.run("postgres", &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ADMINISTRATOR}'")).await;
     let error = async {
         loop {
             match provider.inspect().await {
@@ -223,7 +225,7 @@ pub async fn a_rotated_password_is_followed(bed: &mut Bed) {
         .await
         .unwrap();
     assert!(!error.to_string().contains(CANARY), "{error}");
-    let renewed = bed.provider("rotation");
+    let renewed = fixture.provider("rotation");
     renewed.inspect().await.unwrap();
     renewed.close().await;
     provider.close().await;

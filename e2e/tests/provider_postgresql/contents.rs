@@ -2,10 +2,10 @@
 
 use db_operator::provider::{Extension, ProviderError, SqlName};
 
-use crate::bed::{Bed, desired, password, texts};
+use crate::fixture::{Fixture, desired, password, texts};
 
-pub async fn schemas_and_extensions_are_the_owners(bed: &mut Bed) {
-    let provider = bed.provider("contents");
+pub async fn schemas_and_extensions_are_the_owners(fixture: &mut Fixture) {
+    let provider = fixture.provider("contents");
     let name = |name: &str| SqlName::new(name).unwrap();
     let mut wanted = desired("contents");
     wanted.postgresql.schemas = vec![name("audit"), name("odd \"schema\"; --")];
@@ -21,7 +21,7 @@ pub async fn schemas_and_extensions_are_the_owners(bed: &mut Bed) {
             version: None,
         },
     ];
-    let changes = bed
+    let changes = fixture
         .make(&*provider, "contents", &wanted, &password("contents"))
         .await;
     assert!(
@@ -32,28 +32,28 @@ pub async fn schemas_and_extensions_are_the_owners(bed: &mut Bed) {
         texts(&changes).contains(&"extension pg_trgm was installed"),
         "{changes:?}"
     );
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     let schemas = "SELECT n.nspname || ' ' || r.rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
         WHERE n.nspname IN ('audit', 'odd \"schema\"; --') ORDER BY 1";
     assert_eq!(
-        bed.ask("contents", schemas).await,
+        fixture.ask("contents", schemas).await,
         ["audit contents", "odd \"schema\"; -- contents"]
     );
     let extensions = "SELECT e.extname || ' ' || n.nspname || ' ' || r.rolname FROM pg_extension e
         JOIN pg_namespace n ON n.oid = e.extnamespace JOIN pg_roles r ON r.oid = e.extowner
         WHERE e.extname <> 'plpgsql' ORDER BY 1";
     assert_eq!(
-        bed.ask("contents", extensions).await,
+        fixture.ask("contents", extensions).await,
         ["hstore audit contents", "pg_trgm public contents"]
     );
     let acl = "SELECT datacl::text FROM pg_database WHERE datname = 'contents'";
     assert!(
-        !bed.ask("postgres", acl).await[0].contains("the-operator"),
+        !fixture.ask("postgres", acl).await[0].contains("the-operator"),
         "the visit's permission was taken back"
     );
 
     // Drift inside is found by looking inside.
-    bed.run("contents", "DROP EXTENSION pg_trgm").await;
+    fixture.run("contents", "DROP EXTENSION pg_trgm").await;
     assert_eq!(
         texts(&provider.ensure_contents(&wanted).await.unwrap()),
         ["extension pg_trgm was installed"]
@@ -76,49 +76,53 @@ pub async fn schemas_and_extensions_are_the_owners(bed: &mut Bed) {
         grant.starts_with("CREATE EXTENSION \"pageinspect\""),
         "{grant}"
     );
-    bed.run("contents", "CREATE EXTENSION pageinspect").await;
+    fixture
+        .run("contents", "CREATE EXTENSION pageinspect")
+        .await;
     assert_eq!(provider.ensure_contents(&wanted).await.unwrap(), []);
 
     // Somebody else's schema is not taken.
-    bed.run("contents", "CREATE SCHEMA theirs").await;
+    fixture.run("contents", "CREATE SCHEMA theirs").await;
     wanted.postgresql.schemas.push(name("theirs"));
     let error = provider.ensure_contents(&wanted).await.unwrap_err();
     assert!(matches!(error, ProviderError::InTheWay(_)), "{error}");
     assert!(
-        !bed.ask("postgres", acl).await[0].contains("the-operator"),
+        !fixture.ask("postgres", acl).await[0].contains("the-operator"),
         "also after an error"
     );
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
 /// `public` belongs to the database's owner by a membership (PostgreSQL 15 and later), and may be dropped.
-pub async fn the_schema_public_is_like_any_other(bed: &mut Bed) {
-    let provider = bed.provider("public");
+pub async fn the_schema_public_is_like_any_other(fixture: &mut Fixture) {
+    let provider = fixture.provider("public");
     let mut wanted = desired("public-schema");
     let public = SqlName::new("public").unwrap();
     wanted.postgresql.schemas = vec![public.clone()];
-    if bed.series() < 15 {
-        bed.make(
-            &*provider,
-            "public",
-            &desired("public-schema"),
-            &password("public"),
-        )
-        .await;
+    if fixture.series() < 15 {
+        fixture
+            .make(
+                &*provider,
+                "public",
+                &desired("public-schema"),
+                &password("public"),
+            )
+            .await;
         let error = provider.ensure_contents(&wanted).await.unwrap_err();
         let ProviderError::InTheWay(sentence) = &error else {
             panic!("{error}")
         };
         let (_, mends) = sentence.split_once("run: ").unwrap();
-        bed.run("public-schema", mends).await;
+        fixture.run("public-schema", mends).await;
     } else {
-        bed.make(&*provider, "public", &wanted, &password("public"))
+        fixture
+            .make(&*provider, "public", &wanted, &password("public"))
             .await;
     }
     assert_eq!(provider.ensure_contents(&wanted).await.unwrap(), []);
 
-    bed.run("public-schema", "DROP SCHEMA public").await;
+    fixture.run("public-schema", "DROP SCHEMA public").await;
     wanted.postgresql.schemas = vec![];
     wanted.postgresql.extensions = vec![Extension {
         name: SqlName::new("citext").unwrap(),

@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use crate::bed::{
-    ADMINISTRATOR, Bed, CANARY, ask, claim, desired, eventually, names, password, run,
+use crate::fixture::{
+    ADMINISTRATOR, CANARY, Fixture, ask, claim, desired, eventually, names, password, run,
 };
 
 /// What a process may do on a server that somebody else has taken over: read the epoch, and ask to be registered,
@@ -20,12 +20,13 @@ fn is_harmless(statement: &str) -> bool {
         || statement.starts_with("INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)\nSELECT e.cluster_id")
 }
 
-pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
-    let former = bed.provider("fence");
+pub async fn a_former_leader_can_do_nothing(fixture: &mut Fixture) {
+    let former = fixture.provider("fence");
     let wanted = desired("fenced");
     let identity = former.inspect().await.unwrap().identity.unwrap();
     former.expect(Expected::new(Some(&identity), None));
-    bed.make(&*former, "fence", &wanted, &password("fenced"))
+    fixture
+        .make(&*former, "fence", &wanted, &password("fenced"))
         .await;
     // Several sessions.
     let (one, two, three) = tokio::join!(
@@ -35,12 +36,12 @@ pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
     );
     assert!(one.is_ok() && two.is_ok() && three.is_ok());
 
-    let leader = bed.provider("fence");
+    let leader = fixture.provider("fence");
     leader.inspect().await.unwrap();
     let sessions = "SELECT count(*)::text FROM db_operator.sessions s JOIN db_operator.epochs e USING (cluster_id)
         WHERE s.cluster_id = 'fence' AND s.epoch < e.epoch";
-    assert_eq!(bed.ask("db_operator", sessions).await, ["0"]);
-    let mark = bed.mark();
+    assert_eq!(fixture.ask("db_operator", sessions).await, ["0"]);
+    let mark = fixture.mark();
     for _ in 0..3 {
         let others = [
             former
@@ -70,7 +71,7 @@ pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
             assert!(error.ends_process());
         }
     }
-    for statement in bed.statements_since(mark) {
+    for statement in fixture.statements_since(mark) {
         assert!(
             is_harmless(&statement),
             "the former leader ran: {statement}"
@@ -86,24 +87,24 @@ pub async fn a_former_leader_can_do_nothing(bed: &mut Bed) {
     leader.close().await;
 }
 
-pub async fn who_does_not_lead_does_not_enter(bed: &mut Bed) {
+pub async fn who_does_not_lead_does_not_enter(fixture: &mut Fixture) {
     let leads = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&leads);
     let provider = open(
-        bed.config(),
+        fixture.config(),
         Fence::new("not-leading", move || asked.load(Ordering::SeqCst)),
     );
     let error = provider.inspect().await.unwrap_err();
     assert_eq!(error, ProviderError::NotLeading);
     let epochs = "SELECT count(*)::text FROM db_operator.epochs WHERE cluster_id = 'not-leading'";
-    assert_eq!(bed.ask("db_operator", epochs).await, ["0"]);
+    assert_eq!(fixture.ask("db_operator", epochs).await, ["0"]);
     leads.store(true, Ordering::SeqCst);
     provider.inspect().await.unwrap();
-    assert_eq!(bed.ask("db_operator", epochs).await, ["1"]);
+    assert_eq!(fixture.ask("db_operator", epochs).await, ["1"]);
 
     // Who was paused between reading the epoch and raising it loses: the clock is asked after the reading.
-    let server = bed.config();
-    let racing = bed.provider("not-leading");
+    let server = fixture.config();
+    let racing = fixture.provider("not-leading");
     let paused = open(server, {
         let racing = Arc::clone(&racing);
         Fence::new("not-leading", move || {
@@ -131,65 +132,69 @@ pub async fn who_does_not_lead_does_not_enter(bed: &mut Bed) {
     racing.close().await;
 }
 
-pub async fn connections_of_one_process_share_an_epoch(bed: &mut Bed) {
+pub async fn connections_of_one_process_share_an_epoch(fixture: &mut Fixture) {
     let process = Fence::new("process", || true);
-    let first = open(bed.config(), process.clone());
-    let second = open(bed.config(), process);
+    let first = open(fixture.config(), process.clone());
+    let second = open(fixture.config(), process);
     first.inspect().await.unwrap();
     second.inspect().await.unwrap();
     first.inspect().await.unwrap();
     let epoch = "SELECT epoch::text FROM db_operator.epochs WHERE cluster_id = 'process'";
-    assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
+    assert_eq!(fixture.ask("db_operator", epoch).await, ["1"]);
     first.close().await;
     second.close().await;
 }
 
 /// A server that was made anew has no database of the operator's, one that was restored an older epoch.
-pub async fn a_server_that_forgot_everything_is_begun_again(bed: &mut Bed) {
-    let first = bed.provider("forgot");
+pub async fn a_server_that_forgot_everything_is_begun_again(fixture: &mut Fixture) {
+    let first = fixture.provider("forgot");
     first.inspect().await.unwrap();
     first.close().await;
-    let provider = bed.provider("forgot");
+    let provider = fixture.provider("forgot");
     let wanted = desired("forgot");
     provider.inspect().await.unwrap();
 
     // Another leader's, of the time of the backup.
     let restored =
         "UPDATE db_operator.epochs SET epoch = 1, process = 'another' WHERE cluster_id = 'forgot'";
-    bed.run("db_operator", restored).await;
-    end_sessions(bed).await;
+    fixture.run("db_operator", restored).await;
+    end_sessions(fixture).await;
     eventually("it goes on", async || {
         provider.observe(&wanted.names).await.is_ok()
     })
     .await;
     let epoch = "SELECT epoch::text FROM db_operator.epochs WHERE cluster_id = 'forgot'";
-    assert_eq!(bed.ask("db_operator", epoch).await, ["2"]);
+    assert_eq!(fixture.ask("db_operator", epoch).await, ["2"]);
 
     // Under an open session, which is no longer used then.
-    bed.run("db_operator", "DROP SCHEMA db_operator CASCADE")
+    fixture
+        .run("db_operator", "DROP SCHEMA db_operator CASCADE")
         .await;
     provider.survey().await.unwrap_err();
     assert!(provider.survey().await.unwrap().claims.is_empty());
 
-    bed.run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
+    fixture
+        .run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
         .await;
     provider.inspect().await.unwrap();
-    assert_eq!(bed.ask("db_operator", epoch).await, ["1"]);
-    bed.make(&*provider, "forgot", &wanted, &password("forgot"))
+    assert_eq!(fixture.ask("db_operator", epoch).await, ["1"]);
+    fixture
+        .make(&*provider, "forgot", &wanted, &password("forgot"))
         .await;
     provider.close().await;
 }
 
 /// The server behind an address may be another one at any time.
-pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed) {
-    let provider = bed.provider("moved");
+pub async fn another_server_is_left_alone_until_it_is_acknowledged(fixture: &mut Fixture) {
+    let provider = fixture.provider("moved");
     let wanted = desired("moved");
     let identity = provider.inspect().await.unwrap().identity.unwrap();
     provider.expect(Expected::new(Some(&identity), None));
     provider.observe(&wanted.names).await.unwrap();
 
     // This server is the other one now, and has no database of the operator's.
-    bed.run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
+    fixture
+        .run("postgres", "DROP DATABASE db_operator WITH (FORCE)")
         .await;
     let known = "7000000000000000000";
     provider.expect(Expected::new(Some(known), None));
@@ -205,19 +210,24 @@ pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed
         );
         let found = provider.inspect().await.unwrap();
         assert_eq!(found.identity.as_ref(), Some(&identity));
-        assert_eq!(bed.ask("postgres", home).await, ["0"], "something was made");
+        assert_eq!(
+            fixture.ask("postgres", home).await,
+            ["0"],
+            "something was made"
+        );
     }
 
     provider.expect(Expected::new(Some(known), Some(&identity)));
     provider.inspect().await.unwrap();
     provider.expect(Expected::new(Some(&identity), None));
-    bed.make(&*provider, "moved", &wanted, &password("moved"))
+    fixture
+        .make(&*provider, "moved", &wanted, &password("moved"))
         .await;
 
     // Not even a session that is open is used for long, nor a claim of another server read. It is registered, because
     // this process has entered there.
     provider.expect(Expected::new(Some(known), None));
-    let mark = bed.mark();
+    let mark = fixture.mark();
     let refused = [
         provider.observe(&wanted.names).await.map(|_| ()),
         provider.survey().await.map(|_| ()),
@@ -233,7 +243,7 @@ pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed
             "{error}"
         );
     }
-    for statement in bed.statements_since(mark) {
+    for statement in fixture.statements_since(mark) {
         assert!(
             statement.starts_with("SELECT system_identifier") || is_harmless(&statement),
             "on another server it ran: {statement}"
@@ -243,30 +253,30 @@ pub async fn another_server_is_left_alone_until_it_is_acknowledged(bed: &mut Bed
 }
 
 /// Ends all sessions of the administrator, as a restart would.
-async fn end_sessions(bed: &Bed) {
+async fn end_sessions(fixture: &Fixture) {
     let end = format!(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{ADMINISTRATOR}'"
     );
-    bed.run("postgres", &end).await;
+    fixture.run("postgres", &end).await;
 }
 
-pub async fn others_are_left_alone(bed: &mut Bed) {
-    let other_cluster = bed.provider("others-a");
+pub async fn others_are_left_alone(fixture: &mut Fixture) {
+    let other_cluster = fixture.provider("others-a");
     other_cluster.inspect().await.unwrap();
-    let mut person = bed
-        .session(ADMINISTRATOR, &bed.password, "db_operator")
+    let mut person = fixture
+        .session(ADMINISTRATOR, &fixture.password, "db_operator")
         .await
         .unwrap();
     let pids = "SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity
         WHERE pid IN (SELECT pid FROM db_operator.sessions WHERE cluster_id = 'others-a')";
-    let before = bed.ask("db_operator", pids).await;
+    let before = fixture.ask("db_operator", pids).await;
     assert_ne!(before, [""]);
     for _ in 0..2 {
-        let leader = bed.provider("others-b");
+        let leader = fixture.provider("others-b");
         leader.inspect().await.unwrap();
         leader.close().await;
     }
-    assert_eq!(bed.ask("db_operator", pids).await, before);
+    assert_eq!(fixture.ask("db_operator", pids).await, before);
     assert_eq!(
         ask(&mut person, "SELECT 'still here'").await,
         ["still here"]
@@ -275,26 +285,27 @@ pub async fn others_are_left_alone(bed: &mut Bed) {
 
     // Rows of sessions that have ended do not pile up.
     let rows = "SELECT count(*)::text FROM db_operator.sessions WHERE cluster_id = 'others-b'";
-    let leader = bed.provider("others-b");
+    let leader = fixture.provider("others-b");
     leader.inspect().await.unwrap();
-    assert_eq!(bed.ask("db_operator", rows).await, ["1"]);
+    assert_eq!(fixture.ask("db_operator", rows).await, ["1"]);
     leader.close().await;
     other_cluster.close().await;
 }
 
 /// Everybody sees in `pg_stat_activity` what a visit is called, and may be called the same.
-pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
-    let attacker = bed.provider("copied-attacker");
-    bed.make(
-        &*attacker,
-        "copied-attacker",
-        &desired("copier"),
-        &password("copier"),
-    )
-    .await;
+pub async fn a_copied_name_is_nobodys(fixture: &mut Fixture) {
+    let attacker = fixture.provider("copied-attacker");
+    fixture
+        .make(
+            &*attacker,
+            "copied-attacker",
+            &desired("copier"),
+            &password("copier"),
+        )
+        .await;
     attacker.close().await;
     for (cluster, superuser) in [("copied", false), ("copied-super", true)] {
-        let mut config = bed.config();
+        let mut config = fixture.config();
         if superuser {
             SUPERUSER.clone_into(&mut config.username);
             config.password = SecretString::from(SUPERUSER_PASSWORD);
@@ -302,12 +313,13 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
         config.timeouts.lock = std::time::Duration::from_secs(20);
         let provider = open(config, Fence::new(cluster, || true));
         let mut wanted = desired(cluster);
-        bed.make(&*provider, cluster, &wanted, &password(cluster))
+        fixture
+            .make(&*provider, cluster, &wanted, &password(cluster))
             .await;
         wanted.postgresql.schemas = vec![SqlName::new("visited").unwrap()];
 
         // The visit is connected, and its registration waits.
-        let mut holder = bed.superuser("db_operator").await;
+        let mut holder = fixture.superuser("db_operator").await;
         run(&mut holder, "BEGIN; LOCK TABLE db_operator.sessions")
             .await
             .unwrap();
@@ -318,10 +330,10 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
         let waits = "SELECT count(*)::text FROM pg_stat_activity
             WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO db_operator.sessions%'";
         eventually("the registration waits", async || {
-            bed.ask("postgres", waits).await == ["1"]
+            fixture.ask("postgres", waits).await == ["1"]
         })
         .await;
-        let mut onlooker = bed
+        let mut onlooker = fixture
             .session("copier", &format!("{CANARY}-copier"), "copier")
             .await
             .unwrap();
@@ -329,7 +341,7 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
         let name = ask(&mut onlooker, seen).await;
         let mut copy = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
-            .port(bed.server.port)
+            .port(fixture.server.port)
             .username("copier")
             .password(&format!("{CANARY}-copier"))
             .database("copier")
@@ -346,7 +358,7 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
             pid[0]
         );
         assert_eq!(
-            bed.ask("db_operator", &registered).await,
+            fixture.ask("db_operator", &registered).await,
             ["0"],
             "{cluster}"
         );
@@ -356,29 +368,30 @@ pub async fn a_copied_name_is_nobodys(bed: &mut Bed) {
 }
 
 /// A process id names nothing for long: what was registered may be somebody else's by now.
-pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
-    let former = bed.provider("recycled");
-    bed.make(
-        &*former,
-        "recycled",
-        &desired("recycled"),
-        &password("recycled"),
-    )
-    .await;
+pub async fn a_process_id_that_was_given_on_is_left_alone(fixture: &mut Fixture) {
+    let former = fixture.provider("recycled");
+    fixture
+        .make(
+            &*former,
+            "recycled",
+            &desired("recycled"),
+            &password("recycled"),
+        )
+        .await;
     former.close().await;
     let rows = "SELECT count(*)::text FROM db_operator.sessions WHERE cluster_id = 'recycled'";
     eventually(
         "sessions that were closed took their rows along",
-        async || bed.ask("db_operator", rows).await == ["0"],
+        async || fixture.ask("db_operator", rows).await == ["0"],
     )
     .await;
 
-    let mut tenant = bed
+    let mut tenant = fixture
         .session("recycled", &format!("{CANARY}-recycled"), "recycled")
         .await
         .unwrap();
-    let mut person = bed
-        .session(ADMINISTRATOR, &bed.password, "db_operator")
+    let mut person = fixture
+        .session(ADMINISTRATOR, &fixture.password, "db_operator")
         .await
         .unwrap();
     let (of_tenant, of_person) = (
@@ -409,35 +422,35 @@ pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
              SELECT 'recycled', 1, {pid}, {}, {role}, {server}",
             start.replace("PID", pid)
         );
-        bed.run("db_operator", &insert).await;
+        fixture.run("db_operator", &insert).await;
     }
-    let leader = bed.provider("recycled");
+    let leader = fixture.provider("recycled");
     leader.inspect().await.unwrap();
-    assert_eq!(bed.ask("db_operator", rows).await, ["1"]);
+    assert_eq!(fixture.ask("db_operator", rows).await, ["1"]);
     for session in [&mut tenant, &mut person] {
         assert_eq!(ask(session, "SELECT 'still here'").await, ["still here"]);
     }
 
     // A session of that version goes on being one.
-    bed.run(
+    fixture.run(
         "db_operator",
         "UPDATE db_operator.sessions SET role_oid = NULL, server_start = NULL WHERE cluster_id = 'recycled'",
     )
     .await;
-    let pid = bed
+    let pid = fixture
         .ask(
             "db_operator",
             "SELECT pid::text FROM db_operator.sessions WHERE cluster_id = 'recycled'",
         )
         .await;
-    let next = bed.provider("recycled");
+    let next = fixture.provider("recycled");
     next.inspect().await.unwrap();
     let alive = format!(
         "SELECT count(*)::text FROM pg_stat_activity WHERE pid = {}",
         pid[0]
     );
     eventually("the former leader's session was ended", async || {
-        bed.ask("postgres", &alive).await == ["0"]
+        fixture.ask("postgres", &alive).await == ["0"]
     })
     .await;
     leader.close().await;
@@ -445,46 +458,52 @@ pub async fn a_process_id_that_was_given_on_is_left_alone(bed: &mut Bed) {
 }
 
 /// What the former version of the operator made goes on, with what it holds.
-pub async fn tables_of_a_former_version_are_brought_up_to_date(bed: &mut Bed) {
+pub async fn tables_of_a_former_version_are_brought_up_to_date(fixture: &mut Fixture) {
     const FORMER: &str =
         "ALTER TABLE db_operator.sessions DROP COLUMN role_oid, DROP COLUMN server_start;
         ALTER TABLE db_operator.claims DROP COLUMN left_over;
         UPDATE db_operator.meta SET schema_version = 1";
     let version = "SELECT schema_version::text FROM db_operator.meta";
-    let provider = bed.provider("upgraded");
+    let provider = fixture.provider("upgraded");
     let wanted = desired("upgraded");
-    bed.make(&*provider, "upgraded", &wanted, &password("upgraded"))
+    fixture
+        .make(&*provider, "upgraded", &wanted, &password("upgraded"))
         .await;
-    let latest = bed.ask("db_operator", version).await;
+    let latest = fixture.ask("db_operator", version).await;
 
     // Found by the next leader.
-    bed.run("db_operator", FORMER).await;
-    let leader = bed.provider("upgraded");
+    fixture.run("db_operator", FORMER).await;
+    let leader = fixture.provider("upgraded");
     leader.inspect().await.unwrap();
-    assert_eq!(bed.ask("db_operator", version).await, latest);
+    assert_eq!(fixture.ask("db_operator", version).await, latest);
     let observed = leader.observe(&wanted.names).await.unwrap();
     assert_eq!(observed.claims, [claim("upgraded", &wanted.names)]);
     let error = provider.survey().await.unwrap_err();
     assert!(matches!(error, ProviderError::Superseded { .. }), "{error}");
 
     // Under one that is at work: a backup of before the upgrade was restored.
-    bed.run("db_operator", FORMER).await;
-    end_sessions(bed).await;
+    fixture.run("db_operator", FORMER).await;
+    end_sessions(fixture).await;
     eventually("it goes on", async || {
         leader.observe(&wanted.names).await.is_ok()
     })
     .await;
-    assert_eq!(bed.ask("db_operator", version).await, latest);
+    assert_eq!(fixture.ask("db_operator", version).await, latest);
 
     // One that nobody knows yet is left alone.
-    bed.run(
-        "db_operator",
-        "UPDATE db_operator.meta SET schema_version = 1000",
-    )
-    .await;
-    let error = bed.provider("upgraded-never").inspect().await.unwrap_err();
+    fixture
+        .run(
+            "db_operator",
+            "UPDATE db_operator.meta SET schema_version = 1000",
+        )
+        .await;
+    let error = fixture
+        .provider("upgraded-never")
+        .inspect()
+        .await
+        .unwrap_err();
     assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
     let back = format!("UPDATE db_operator.meta SET schema_version = {}", latest[0]);
-    bed.run("db_operator", &back).await;
+    fixture.run("db_operator", &back).await;
     leader.close().await;
 }

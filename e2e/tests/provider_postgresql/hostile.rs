@@ -7,7 +7,7 @@ use db_operator::provider::{Login, ProviderError, Removal, Removed, SqlName, Ver
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AssertSqlSafe;
 
-use crate::bed::{Bed, CANARY, ask, desired, names, password};
+use crate::fixture::{CANARY, Fixture, ask, desired, names, password};
 
 const NAMES: &[&str] = &[
     "MyDataBase",
@@ -67,20 +67,21 @@ impl Dice {
     }
 }
 
-pub async fn names_are_kept_as_they_are(bed: &mut Bed) {
-    let provider = bed.provider("names");
+pub async fn names_are_kept_as_they_are(fixture: &mut Fixture) {
+    let provider = fixture.provider("names");
     let mut dice = Dice::new("names");
     let mut all: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     all.extend((0..6).map(|n| format!("{n}{}", dice.text(14))));
-    let before = bed
+    let before = fixture
         .ask("postgres", "SELECT count(*)::text FROM pg_roles")
         .await;
     for name in &all {
         let wanted = desired(name);
         assert_eq!(provider.validate(&wanted).await, Ok(()), "{name}");
-        bed.make(&*provider, "names", &wanted, &password("names"))
+        fixture
+            .make(&*provider, "names", &wanted, &password("names"))
             .await;
-        let mut superuser = bed.superuser("postgres").await;
+        let mut superuser = fixture.superuser("postgres").await;
         for catalog in [
             "SELECT datname::text FROM pg_database WHERE datname = $1",
             "SELECT rolname::text FROM pg_roles WHERE rolname = $1",
@@ -99,13 +100,13 @@ pub async fn names_are_kept_as_they_are(bed: &mut Bed) {
         );
     }
     assert_eq!(provider.survey().await.unwrap().databases.len(), {
-        let count = bed
+        let count = fixture
             .ask(
                 "db_operator",
                 "SELECT count(*)::text FROM db_operator.claims",
             )
             .await;
-        let missing = bed
+        let missing = fixture
             .ask("db_operator", "SELECT count(*)::text FROM db_operator.claims c WHERE NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = c.database_name)")
             .await;
         count[0].parse::<usize>().unwrap() - missing[0].parse::<usize>().unwrap()
@@ -126,7 +127,8 @@ pub async fn names_are_kept_as_they_are(bed: &mut Bed) {
         provider.forget_claim(&observed.claims[0]).await.unwrap();
     }
     assert_eq!(
-        bed.ask("postgres", "SELECT count(*)::text FROM pg_roles")
+        fixture
+            .ask("postgres", "SELECT count(*)::text FROM pg_roles")
             .await,
         before,
         "no other role was made"
@@ -134,9 +136,9 @@ pub async fn names_are_kept_as_they_are(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn literals_come_back_as_they_were(bed: &mut Bed) {
+pub async fn literals_come_back_as_they_were(fixture: &mut Fixture) {
     let mut dice = Dice::new("literals");
-    let mut session = bed.superuser("postgres").await;
+    let mut session = fixture.superuser("postgres").await;
     for setting in ["on", "off"] {
         sqlx::raw_sql(AssertSqlSafe(format!(
             "SET standard_conforming_strings = {setting}; SET escape_string_warning = off"
@@ -172,10 +174,11 @@ pub async fn literals_come_back_as_they_were(bed: &mut Bed) {
     }
 }
 
-pub async fn passwords_of_any_character_log_in(bed: &mut Bed) {
-    let provider = bed.provider("passwords");
+pub async fn passwords_of_any_character_log_in(fixture: &mut Fixture) {
+    let provider = fixture.provider("passwords");
     let wanted = desired("passwords");
-    bed.make(&*provider, "passwords", &wanted, &password("passwords"))
+    fixture
+        .make(&*provider, "passwords", &wanted, &password("passwords"))
         .await;
     let mut dice = Dice::new("passwords");
     let fixed = [
@@ -220,12 +223,12 @@ pub async fn passwords_of_any_character_log_in(bed: &mut Bed) {
     provider.close().await;
 }
 
-pub async fn reserved_and_powerful_names_are_never_touched(bed: &mut Bed) {
-    let provider = bed.provider("reserved");
+pub async fn reserved_and_powerful_names_are_never_touched(fixture: &mut Fixture) {
+    let provider = fixture.provider("reserved");
     let verifier = Verifier::scram_sha_256("never-used");
     let state = "SELECT md5(string_agg(r::text, ',' ORDER BY rolname)) FROM pg_authid r";
-    bed.run("postgres", "CREATE ROLE powerful REPLICATION; CREATE ROLE chief SUPERUSER; CREATE ROLE member IN ROLE chief").await;
-    let before = bed.ask("postgres", state).await;
+    fixture.run("postgres", "CREATE ROLE powerful REPLICATION; CREATE ROLE chief SUPERUSER; CREATE ROLE member IN ROLE chief").await;
+    let before = fixture.ask("postgres", state).await;
     for (database, role) in [
         ("postgres", "x"),
         ("template1", "x"),
@@ -269,7 +272,7 @@ pub async fn reserved_and_powerful_names_are_never_touched(bed: &mut Bed) {
             );
         }
     }
-    assert_eq!(bed.ask("postgres", state).await, before);
+    assert_eq!(fixture.ask("postgres", state).await, before);
     let powers = provider
         .observe(&names("x", "member"))
         .await
@@ -278,22 +281,23 @@ pub async fn reserved_and_powerful_names_are_never_touched(bed: &mut Bed) {
         .unwrap()
         .powers;
     assert_eq!(powers, ["membership in chief"]);
-    bed.run("postgres", "DROP ROLE powerful, member, chief")
+    fixture
+        .run("postgres", "DROP ROLE powerful, member, chief")
         .await;
     provider.close().await;
 }
 
 /// Runs last: every password of every scenario holds the canary, and statement logging is on, failures included.
-pub async fn no_log_holds_a_password(bed: &mut Bed) {
+pub async fn no_log_holds_a_password(fixture: &mut Fixture) {
     // A statement that fails is logged even where logging is off.
-    let provider = bed.provider("logs");
-    bed.run("postgres", "CREATE ROLE immovable LOGIN").await;
+    let provider = fixture.provider("logs");
+    fixture.run("postgres", "CREATE ROLE immovable LOGIN").await;
     let verifier = provider.verifier(&password("failed"));
     let failed = provider
         .ensure_role(&desired("immovable"), Some(&verifier))
         .await;
-    assert_eq!(failed.is_err(), bed.series() >= 16, "{failed:?}");
-    let log = bed.server.log().unwrap();
+    assert_eq!(failed.is_err(), fixture.series() >= 16, "{failed:?}");
+    let log = fixture.server.log().unwrap();
     assert!(log.contains("SCRAM-SHA-256$4096:"), "statements are logged");
     for (number, line) in log.lines().enumerate() {
         assert!(

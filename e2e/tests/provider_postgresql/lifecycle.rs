@@ -2,18 +2,18 @@
 
 use db_operator::provider::{Extension, Login, ProviderError, SqlName};
 
-use crate::bed::{Bed, CANARY, ask, desired, password, run, texts};
+use crate::fixture::{CANARY, Fixture, ask, desired, password, run, texts};
 
-pub async fn a_database_is_made_and_used(bed: &mut Bed) {
-    let provider = bed.provider("made");
+pub async fn a_database_is_made_and_used(fixture: &mut Fixture) {
+    let provider = fixture.provider("made");
     let desired = desired("orders");
     let secret = password("orders");
-    bed.make(&*provider, "made", &desired, &secret).await;
-    bed.assert_no_membership_left().await;
+    fixture.make(&*provider, "made", &desired, &secret).await;
+    fixture.assert_no_membership_left().await;
 
     let owner = "SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = 'orders'";
-    assert_eq!(bed.ask("postgres", owner).await, ["orders"]);
-    let mut tenant = bed
+    assert_eq!(fixture.ask("postgres", owner).await, ["orders"]);
+    let mut tenant = fixture
         .session("orders", &format!("{CANARY}-orders"), "orders")
         .await
         .unwrap();
@@ -30,11 +30,11 @@ pub async fn a_database_is_made_and_used(bed: &mut Bed) {
         "the tenant's own is as ever"
     );
 
-    let stranger = bed
+    let stranger = fixture
         .session("stranger", &format!("{CANARY}-stranger"), "orders")
         .await;
     assert!(stranger.is_err(), "nobody else may connect");
-    let home = bed
+    let home = fixture
         .session("stranger", &format!("{CANARY}-stranger"), "db_operator")
         .await;
     assert!(
@@ -47,12 +47,12 @@ pub async fn a_database_is_made_and_used(bed: &mut Bed) {
         provider.login(names, &password("wrong")).await.unwrap(),
         Login::Refused(_)
     ));
-    let nowhere = crate::bed::names("no-such-database", "orders");
+    let nowhere = crate::fixture::names("no-such-database", "orders");
     assert!(matches!(
         provider.login(&nowhere, &secret).await.unwrap(),
         Login::NoDatabase(_)
     ));
-    let forbidden = crate::bed::names("db_operator", "orders");
+    let forbidden = crate::fixture::names("db_operator", "orders");
     assert!(matches!(
         provider.login(&forbidden, &secret).await.unwrap(),
         Login::NoDatabase(_)
@@ -61,8 +61,8 @@ pub async fn a_database_is_made_and_used(bed: &mut Bed) {
 }
 
 /// Looking first: the second time only reads.
-pub async fn nothing_changes_the_second_time(bed: &mut Bed) {
-    let provider = bed.provider("second");
+pub async fn nothing_changes_the_second_time(fixture: &mut Fixture) {
+    let provider = fixture.provider("second");
     let mut desired = desired("second");
     desired.connection_limit = Some(7);
     desired.postgresql.extensions = vec![Extension {
@@ -70,10 +70,11 @@ pub async fn nothing_changes_the_second_time(bed: &mut Bed) {
         schema: None,
         version: None,
     }];
-    bed.make(&*provider, "second", &desired, &password("second"))
+    fixture
+        .make(&*provider, "second", &desired, &password("second"))
         .await;
 
-    let mark = bed.mark();
+    let mark = fixture.mark();
     assert_eq!(provider.ensure_role(&desired, None).await.unwrap(), []);
     assert_eq!(provider.ensure_database(&desired).await.unwrap(), []);
     let observed = provider.observe(&desired.names).await.unwrap();
@@ -84,7 +85,7 @@ pub async fn nothing_changes_the_second_time(bed: &mut Bed) {
         (true, Some(7), true)
     );
     assert_eq!((role.powers, role.deviations), (vec![], vec![]));
-    let statements = bed.statements_since(mark);
+    let statements = fixture.statements_since(mark);
     assert_eq!(statements.len(), 3, "{statements:#?}");
     for statement in &statements {
         let first = statement.split_whitespace().next().unwrap();
@@ -98,16 +99,16 @@ pub async fn nothing_changes_the_second_time(bed: &mut Bed) {
         [],
         "nothing was left open by the visit"
     );
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
-pub async fn drift_is_put_right_and_reported(bed: &mut Bed) {
-    let provider = bed.provider("drift");
+pub async fn drift_is_put_right_and_reported(fixture: &mut Fixture) {
+    let provider = fixture.provider("drift");
     let mut desired = desired("drift");
     desired.connection_limit = Some(5);
     let secret = password("drift");
-    bed.make(&*provider, "drift", &desired, &secret).await;
+    fixture.make(&*provider, "drift", &desired, &secret).await;
     let drift = [
         (
             "ALTER ROLE drift NOLOGIN",
@@ -151,7 +152,7 @@ pub async fn drift_is_put_right_and_reported(bed: &mut Bed) {
         ),
     ];
     for (sql, report) in drift {
-        bed.run("postgres", sql).await;
+        fixture.run("postgres", sql).await;
         let mut changes = provider.ensure_role(&desired, None).await.unwrap();
         changes.extend(provider.ensure_database(&desired).await.unwrap());
         assert_eq!(texts(&changes), [report], "{sql}");
@@ -165,17 +166,19 @@ pub async fn drift_is_put_right_and_reported(bed: &mut Bed) {
             [],
             "{sql}"
         );
-        bed.assert_no_membership_left().await;
+        fixture.assert_no_membership_left().await;
     }
 
     // All at once, and another tenant as the owner.
-    let other = crate::bed::desired("drift-other");
-    bed.make(&*provider, "drift-other", &other, &password("drift-other"))
+    let other = crate::fixture::desired("drift-other");
+    fixture
+        .make(&*provider, "drift-other", &other, &password("drift-other"))
         .await;
     for (sql, _) in &drift[..9] {
-        bed.run("postgres", sql).await;
+        fixture.run("postgres", sql).await;
     }
-    bed.run("postgres", "ALTER DATABASE drift OWNER TO \"drift-other\"")
+    fixture
+        .run("postgres", "ALTER DATABASE drift OWNER TO \"drift-other\"")
         .await;
     let mut changes = provider.ensure_role(&desired, None).await.unwrap();
     changes.extend(provider.ensure_database(&desired).await.unwrap());
@@ -189,20 +192,21 @@ pub async fn drift_is_put_right_and_reported(bed: &mut Bed) {
     );
 
     // Owned by somebody whom the administrator may not act for: the sentence holds what mends it.
-    bed.run("postgres", "ALTER DATABASE drift OWNER TO super")
+    fixture
+        .run("postgres", "ALTER DATABASE drift OWNER TO super")
         .await;
     let error = provider.ensure_database(&desired).await.unwrap_err();
     let ProviderError::NotPermitted { grant, .. } = &error else {
         panic!("{error}")
     };
-    bed.run("postgres", grant).await;
+    fixture.run("postgres", grant).await;
     assert_eq!(provider.ensure_database(&desired).await.unwrap(), []);
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
-pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(bed: &mut Bed) {
-    let provider = bed.provider("refused");
+pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(fixture: &mut Fixture) {
+    let provider = fixture.provider("refused");
     let extension = |name: &str| Extension {
         name: SqlName::new(name).unwrap(),
         schema: None,
@@ -248,23 +252,25 @@ pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(bed:
         provider.validate(&fine).await.unwrap();
     }
     assert_eq!(
-        bed.ask(
-            "postgres",
-            "SELECT rolname FROM pg_roles WHERE rolname = 'refused'"
-        )
-        .await,
+        fixture
+            .ask(
+                "postgres",
+                "SELECT rolname FROM pg_roles WHERE rolname = 'refused'"
+            )
+            .await,
         [""; 0]
     );
     provider.close().await;
 }
 
-pub async fn encoding_and_locale_are_as_asked(bed: &mut Bed) {
-    let provider = bed.provider("encoding");
+pub async fn encoding_and_locale_are_as_asked(fixture: &mut Fixture) {
+    let provider = fixture.provider("encoding");
     let mut wanted = desired("latin");
     wanted.postgresql.encoding = Some("LATIN1".to_owned());
     wanted.postgresql.locale = Some("C".to_owned());
     provider.validate(&wanted).await.unwrap();
-    bed.make(&*provider, "encoding", &wanted, &password("latin"))
+    fixture
+        .make(&*provider, "encoding", &wanted, &password("latin"))
         .await;
     let database = provider
         .observe(&wanted.names)

@@ -8,11 +8,11 @@
 )]
 
 mod assess;
-mod bed;
 mod claims;
 mod connections;
 mod contents;
 mod fence;
+mod fixture;
 mod hostile;
 mod lifecycle;
 mod privileges;
@@ -23,16 +23,16 @@ mod turns;
 
 use std::time::Instant;
 
-use bed::Bed;
+use fixture::Fixture;
 
 /// Runs each scenario on one server of this series, one after the other: each has names and a cluster id of its own.
 macro_rules! scenarios {
-    ($bed:ident: $($module:ident::$name:ident,)+) => {
+    ($fixture:ident: $($module:ident::$name:ident,)+) => {
         $(
             let started = Instant::now();
-            eprintln!("PostgreSQL {}: {}::{} …", $bed.series(), stringify!($module), stringify!($name));
-            $module::$name(&mut $bed).await;
-            eprintln!("PostgreSQL {}: {}::{} {} ms", $bed.series(), stringify!($module), stringify!($name),
+            eprintln!("PostgreSQL {}: {}::{} …", $fixture.series(), stringify!($module), stringify!($name));
+            $module::$name(&mut $fixture).await;
+            eprintln!("PostgreSQL {}: {}::{} {} ms", $fixture.series(), stringify!($module), stringify!($name),
                 started.elapsed().as_millis());
         )+
     };
@@ -40,15 +40,15 @@ macro_rules! scenarios {
 
 fn run(series: u32) {
     // The server ends with the thread that started it, which is this one.
-    let mut bed = Bed::start(series);
+    let mut fixture = Fixture::start(series);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        bed.make_administrator().await;
-        scenarios! { bed:
+        fixture.make_administrator().await;
+        scenarios! { fixture:
             privileges::a_server_is_described,
             privileges::tls_is_what_was_asked_for,
             privileges::wrong_credentials_and_addresses_are_told_apart,

@@ -3,21 +3,21 @@
 use db_operator::provider::{Fence, Flavour, ProviderError, TlsMode, open};
 use secrecy::SecretString;
 
-use crate::bed::{ADMINISTRATOR, Bed, CANARY, claim, desired, names, password};
+use crate::fixture::{ADMINISTRATOR, CANARY, Fixture, claim, desired, names, password};
 
-pub async fn a_server_is_described(bed: &mut Bed) {
-    let inspection = bed.provider("described").inspect().await.unwrap();
+pub async fn a_server_is_described(fixture: &mut Fixture) {
+    let inspection = fixture.provider("described").inspect().await.unwrap();
     assert_eq!(inspection.flavour, Flavour::Postgresql);
-    assert_eq!(inspection.series, bed.series().to_string());
+    assert_eq!(inspection.series, fixture.series().to_string());
     assert!(
         inspection
             .version
-            .starts_with(&format!("{}.", bed.series())),
+            .starts_with(&format!("{}.", fixture.series())),
         "{}",
         inspection.version
     );
     assert!(inspection.tls.unwrap().starts_with("TLSv1."));
-    let identity = bed
+    let identity = fixture
         .ask(
             "postgres",
             "SELECT system_identifier::text FROM pg_control_system()",
@@ -26,7 +26,7 @@ pub async fn a_server_is_described(bed: &mut Bed) {
     assert_eq!(inspection.identity.as_ref(), identity.first());
     assert!(!inspection.read_only);
     assert_eq!(inspection.missing, Vec::new());
-    let acl = bed
+    let acl = fixture
         .ask(
             "postgres",
             "SELECT datacl::text FROM pg_database WHERE datname = 'db_operator'",
@@ -38,9 +38,9 @@ pub async fn a_server_is_described(bed: &mut Bed) {
     );
 }
 
-pub async fn tls_is_what_was_asked_for(bed: &mut Bed) {
+pub async fn tls_is_what_was_asked_for(fixture: &mut Fixture) {
     let attempt = async |mode, host: &str, ca: Option<Vec<u8>>| {
-        let mut config = bed.config();
+        let mut config = fixture.config();
         config.tls.mode = mode;
         config.host = host.to_owned();
         config.tls.ca = ca;
@@ -49,7 +49,7 @@ pub async fn tls_is_what_was_asked_for(bed: &mut Bed) {
             .await
             .map(|inspection| inspection.tls.is_some())
     };
-    let own = Some(bed.server.certificates.ca.clone().into_bytes());
+    let own = Some(fixture.server.certificates.ca.clone().into_bytes());
     let other = Some(
         e2e::sql_servers::Certificates::new()
             .unwrap()
@@ -104,8 +104,8 @@ pub async fn tls_is_what_was_asked_for(bed: &mut Bed) {
     );
 }
 
-pub async fn wrong_credentials_and_addresses_are_told_apart(bed: &mut Bed) {
-    let mut config = bed.config();
+pub async fn wrong_credentials_and_addresses_are_told_apart(fixture: &mut Fixture) {
+    let mut config = fixture.config();
     config.password = SecretString::from(format!("{CANARY}-wrong"));
     let error = open(config, Fence::new("wrong", || true))
         .inspect()
@@ -121,7 +121,7 @@ pub async fn wrong_credentials_and_addresses_are_told_apart(bed: &mut Bed) {
         ("localhost", e2e::sql_servers::free_port().unwrap()),
         ("no.such.host.invalid", 5432),
     ] {
-        let mut config = bed.config();
+        let mut config = fixture.config();
         (config.host, config.port) = (host.to_owned(), port);
         let error = open(config, Fence::new("wrong", || true))
             .inspect()
@@ -134,19 +134,21 @@ pub async fn wrong_credentials_and_addresses_are_told_apart(bed: &mut Bed) {
     }
 }
 
-pub async fn what_is_missing_is_named_with_sql_that_grants_it(bed: &mut Bed) {
+pub async fn what_is_missing_is_named_with_sql_that_grants_it(fixture: &mut Fixture) {
     // A bare administrator, and the operator's own database not yet made: then made by another one.
-    bed.run("postgres", "CREATE ROLE \"bare \"\"admin\" LOGIN NOINHERIT")
+    fixture
+        .run("postgres", "CREATE ROLE \"bare \"\"admin\" LOGIN NOINHERIT")
         .await;
-    bed.run(
-        "postgres",
-        &format!(
-            "ALTER ROLE \"bare \"\"admin\" PASSWORD '{}'",
-            db_operator::provider::Verifier::scram_sha_256(&format!("{CANARY}-bare")).expose()
-        ),
-    )
-    .await;
-    let mut config = bed.config();
+    fixture
+        .run(
+            "postgres",
+            &format!(
+                "ALTER ROLE \"bare \"\"admin\" PASSWORD '{}'",
+                db_operator::provider::Verifier::scram_sha_256(&format!("{CANARY}-bare")).expose()
+            ),
+        )
+        .await;
+    let mut config = fixture.config();
     "bare \"admin".clone_into(&mut config.username);
     config.password = SecretString::from(format!("{CANARY}-bare"));
     let provider = open(config, Fence::new("missing", || true));
@@ -162,30 +164,32 @@ pub async fn what_is_missing_is_named_with_sql_that_grants_it(bed: &mut Bed) {
     );
     // Everything that is named is run as it stands, and then nothing is missing.
     for grant in &grants {
-        bed.run("postgres", grant).await;
+        fixture.run("postgres", grant).await;
     }
     let left = provider.inspect().await.unwrap().missing;
     assert_eq!(left, Vec::new());
-    bed.make(
-        &*provider,
-        "missing",
-        &desired("missing-none"),
-        &password("missing"),
-    )
-    .await;
+    fixture
+        .make(
+            &*provider,
+            "missing",
+            &desired("missing-none"),
+            &password("missing"),
+        )
+        .await;
     provider.close().await;
 }
 
-pub async fn a_read_only_server_is_named(bed: &mut Bed) {
-    let writable = bed.provider("read-only");
+pub async fn a_read_only_server_is_named(fixture: &mut Fixture) {
+    let writable = fixture.provider("read-only");
     writable.inspect().await.unwrap();
     writable.close().await;
-    bed.run(
-        "postgres",
-        &format!("ALTER ROLE \"{ADMINISTRATOR}\" SET default_transaction_read_only = on"),
-    )
-    .await;
-    let provider = bed.provider("read-only");
+    fixture
+        .run(
+            "postgres",
+            &format!("ALTER ROLE \"{ADMINISTRATOR}\" SET default_transaction_read_only = on"),
+        )
+        .await;
+    let provider = fixture.provider("read-only");
     let inspection = provider.inspect().await.unwrap();
     assert!(inspection.read_only);
     let names = names("read-only", "read-only");
@@ -194,11 +198,12 @@ pub async fn a_read_only_server_is_named(bed: &mut Bed) {
         .await
         .unwrap_err();
     assert!(matches!(error, ProviderError::ReadOnly { .. }), "{error}");
-    bed.run(
-        "postgres",
-        &format!("ALTER ROLE \"{ADMINISTRATOR}\" RESET default_transaction_read_only"),
-    )
-    .await;
+    fixture
+        .run(
+            "postgres",
+            &format!("ALTER ROLE \"{ADMINISTRATOR}\" RESET default_transaction_read_only"),
+        )
+        .await;
     assert!(
         !provider.inspect().await.unwrap().read_only,
         "it is seen when that ends"

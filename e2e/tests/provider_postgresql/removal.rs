@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use db_operator::provider::{Claim, Login, Names, Provider, Removal, Removed};
 
-use crate::bed::{
-    ADMINISTRATOR, Bed, CANARY, ask, desired, eventually, names, password, run, session_at,
+use crate::fixture::{
+    ADMINISTRATOR, CANARY, Fixture, ask, desired, eventually, names, password, run, session_at,
 };
 
 fn everything(name: &str) -> Removal {
@@ -41,10 +41,11 @@ async fn release(provider: &dyn Provider, names: &Names) {
     provider.write_claim(&released, Some(&claim)).await.unwrap();
 }
 
-pub async fn everything_goes(bed: &mut Bed) {
-    let provider = bed.provider("goes");
+pub async fn everything_goes(fixture: &mut Fixture) {
+    let provider = fixture.provider("goes");
     let wanted = desired("goes");
-    bed.make(&*provider, "goes", &wanted, &password("goes"))
+    fixture
+        .make(&*provider, "goes", &wanted, &password("goes"))
         .await;
     assert_eq!(
         provider.remove(&everything("goes")).await.unwrap(),
@@ -57,49 +58,53 @@ pub async fn everything_goes(bed: &mut Bed) {
         Removed::Done,
         "again"
     );
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
-pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
-    let provider = bed.provider("sessions");
-    bed.make(&*provider, "sessions", &desired("busy"), &password("busy"))
+pub async fn sessions_are_ended_or_named(fixture: &mut Fixture) {
+    let provider = fixture.provider("sessions");
+    fixture
+        .make(&*provider, "sessions", &desired("busy"), &password("busy"))
         .await;
-    bed.make(
-        &*provider,
-        "sessions-guest",
-        &desired("guest"),
-        &password("guest"),
-    )
-    .await;
-    bed.run("postgres", "GRANT CONNECT ON DATABASE busy TO guest")
+    fixture
+        .make(
+            &*provider,
+            "sessions-guest",
+            &desired("guest"),
+            &password("guest"),
+        )
         .await;
-    bed.run(
-        "postgres",
-        &format!("GRANT CONNECT ON DATABASE busy TO \"{ADMINISTRATOR}\""),
-    )
-    .await;
-    let mut own = bed
+    fixture
+        .run("postgres", "GRANT CONNECT ON DATABASE busy TO guest")
+        .await;
+    fixture
+        .run(
+            "postgres",
+            &format!("GRANT CONNECT ON DATABASE busy TO \"{ADMINISTRATOR}\""),
+        )
+        .await;
+    let mut own = fixture
         .session("busy", &format!("{CANARY}-busy"), "busy")
         .await
         .unwrap();
-    let mut elsewhere = bed
+    let mut elsewhere = fixture
         .session("busy", &format!("{CANARY}-busy"), "postgres")
         .await
         .unwrap();
-    let mut guest = bed
+    let mut guest = fixture
         .session("guest", &format!("{CANARY}-guest"), "busy")
         .await
         .unwrap();
-    let mut guest_at_home = bed
+    let mut guest_at_home = fixture
         .session("guest", &format!("{CANARY}-guest"), "guest")
         .await
         .unwrap();
-    let mut administrator = bed
-        .session(ADMINISTRATOR, &bed.password, "busy")
+    let mut administrator = fixture
+        .session(ADMINISTRATOR, &fixture.password, "busy")
         .await
         .unwrap();
-    let mut superuser = bed.superuser("busy").await;
+    let mut superuser = fixture.superuser("busy").await;
     run(&mut own, "BEGIN; CREATE TABLE t (a int)")
         .await
         .unwrap();
@@ -110,7 +115,7 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
         .remove(0);
     assert!(
         blocked.contains(&format!(
-            "process {pid} (user \"super\", application \"bed\")"
+            "process {pid} (user \"super\", application \"fixture\")"
         )),
         "{blocked}"
     );
@@ -141,7 +146,7 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
             .unwrap(),
         Login::Refused(_)
     ));
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
 
     sqlx::Connection::close(superuser).await.unwrap();
     eventually("the database goes once nobody is in it", async || {
@@ -152,44 +157,46 @@ pub async fn sessions_are_ended_or_named(bed: &mut Bed) {
         run(&mut administrator, "SELECT 1").await.is_err(),
         "the administrator's session in it was ended"
     );
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
 
     provider.close().await;
 }
 
 /// What keeps a database without being a session is for those to end who can go in, so it is left open for them.
-pub async fn what_is_prepared_is_named_and_left_open(bed: &mut Bed) {
-    let provider = bed.provider("prepared");
-    bed.make(
-        &*provider,
-        "prepared",
-        &desired("prepared"),
-        &password("prepared"),
-    )
-    .await;
+pub async fn what_is_prepared_is_named_and_left_open(fixture: &mut Fixture) {
+    let provider = fixture.provider("prepared");
+    fixture
+        .make(
+            &*provider,
+            "prepared",
+            &desired("prepared"),
+            &password("prepared"),
+        )
+        .await;
     let prepare = "BEGIN; CREATE TABLE t (a int); PREPARE TRANSACTION 'it''s held'";
-    let mut owner = bed
+    let mut owner = fixture
         .session("prepared", &format!("{CANARY}-prepared"), "prepared")
         .await
         .unwrap();
     run(&mut owner, prepare).await.unwrap();
     // As a former version left it.
-    bed.run(
-        "postgres",
-        "ALTER DATABASE prepared ALLOW_CONNECTIONS false; ALTER ROLE prepared NOLOGIN",
-    )
-    .await;
+    fixture
+        .run(
+            "postgres",
+            "ALTER DATABASE prepared ALLOW_CONNECTIONS false; ALTER ROLE prepared NOLOGIN",
+        )
+        .await;
     let blocked = sentence(provider.remove(&everything("prepared")).await.unwrap());
     assert!(blocked.contains("in database \"prepared\""), "{blocked}");
     let (_, statement) = blocked.split_once("run: ").unwrap();
     assert_eq!(statement, "ROLLBACK PREPARED 'it''s held'");
-    let mut owner = bed
+    let mut owner = fixture
         .session("prepared", &format!("{CANARY}-prepared"), "prepared")
         .await
         .unwrap();
     run(&mut owner, statement).await.unwrap();
 
-    bed.run(
+    fixture.run(
         "prepared",
         "CREATE SUBSCRIPTION \"Feed\" CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)",
     )
@@ -199,7 +206,7 @@ pub async fn what_is_prepared_is_named_and_left_open(bed: &mut Bed) {
         blocked.contains("run: DROP SUBSCRIPTION \"Feed\""),
         "{blocked}"
     );
-    bed.run("prepared", "DROP SUBSCRIPTION \"Feed\"").await;
+    fixture.run("prepared", "DROP SUBSCRIPTION \"Feed\"").await;
     assert_eq!(
         provider.remove(&everything("prepared")).await.unwrap(),
         Removed::Done
@@ -208,17 +215,18 @@ pub async fn what_is_prepared_is_named_and_left_open(bed: &mut Bed) {
 }
 
 /// A lock that a session of the user's own holds, which would be waited for until it ends.
-pub async fn a_lock_of_the_users_own_is_ended(bed: &mut Bed) {
-    let provider = bed.provider("own-lock");
-    bed.make(
-        &*provider,
-        "own-lock",
-        &desired("own-lock"),
-        &password("own-lock"),
-    )
-    .await;
+pub async fn a_lock_of_the_users_own_is_ended(fixture: &mut Fixture) {
+    let provider = fixture.provider("own-lock");
+    fixture
+        .make(
+            &*provider,
+            "own-lock",
+            &desired("own-lock"),
+            &password("own-lock"),
+        )
+        .await;
     // Also what an owner can set against a drop.
-    let mut owner = bed
+    let mut owner = fixture
         .session("own-lock", &format!("{CANARY}-own-lock"), "own-lock")
         .await
         .unwrap();
@@ -236,7 +244,7 @@ pub async fn a_lock_of_the_users_own_is_ended(bed: &mut Bed) {
         "BEGIN; ALTER DATABASE \"own-lock\" CONNECTION LIMIT 7; SELECT pg_sleep(60)",
     ] {
         let stop = Arc::clone(&stop);
-        let port = bed.server.port;
+        let port = fixture.server.port;
         tasks.push(tokio::spawn(async move {
             while !stop.load(Ordering::SeqCst) {
                 let password = format!("{CANARY}-own-lock");
@@ -250,7 +258,7 @@ pub async fn a_lock_of_the_users_own_is_ended(bed: &mut Bed) {
     }
     let holders = "SELECT count(*)::text FROM pg_stat_activity WHERE usename = 'own-lock' AND query LIKE 'BEGIN; ALTER%'";
     eventually("they hold their locks", async || {
-        bed.ask("postgres", holders).await == ["2"]
+        fixture.ask("postgres", holders).await == ["2"]
     })
     .await;
     eventually("it goes all the same", async || {
@@ -261,26 +269,27 @@ pub async fn a_lock_of_the_users_own_is_ended(bed: &mut Bed) {
     for task in tasks {
         task.await.unwrap();
     }
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
 /// A lock of somebody's whose session the administrator may not end.
-pub async fn who_holds_a_lock_is_named(bed: &mut Bed) {
-    let provider = bed.provider("locked");
-    bed.make(
-        &*provider,
-        "locked",
-        &desired("locked"),
-        &password("locked"),
-    )
-    .await;
+pub async fn who_holds_a_lock_is_named(fixture: &mut Fixture) {
+    let provider = fixture.provider("locked");
+    fixture
+        .make(
+            &*provider,
+            "locked",
+            &desired("locked"),
+            &password("locked"),
+        )
+        .await;
     for statement in [
         "ALTER ROLE locked VALID UNTIL 'infinity'",
         "ALTER DATABASE locked CONNECTION LIMIT 7",
         "COMMENT ON DATABASE locked IS 'a comment'",
     ] {
-        let mut holder = bed.superuser("postgres").await;
+        let mut holder = fixture.superuser("postgres").await;
         let pid = ask(&mut holder, "SELECT pg_backend_pid()::text").await;
         run(&mut holder, &format!("BEGIN; {statement}"))
             .await
@@ -288,7 +297,7 @@ pub async fn who_holds_a_lock_is_named(bed: &mut Bed) {
         let blocked = sentence(provider.remove(&everything("locked")).await.unwrap());
         assert!(
             blocked.contains(&format!(
-                "process {} (user \"super\", application \"bed\") holds a lock",
+                "process {} (user \"super\", application \"fixture\") holds a lock",
                 pid[0]
             )) && blocked.contains(&format!("SELECT pg_terminate_backend({})", pid[0])),
             "{statement}: {blocked}"
@@ -304,33 +313,34 @@ pub async fn who_holds_a_lock_is_named(bed: &mut Bed) {
 
 /// A worker of autovacuum belongs to no role of ours, and FORCE is refused while it is at work; a table that was just
 /// filled keeps one busy for minutes.
-pub async fn a_vacuum_at_work_does_not_keep_a_database(bed: &mut Bed) {
-    let provider = bed.provider("vacuumed");
-    bed.make(
-        &*provider,
-        "vacuumed",
-        &desired("vacuumed"),
-        &password("vacuumed"),
-    )
-    .await;
+pub async fn a_vacuum_at_work_does_not_keep_a_database(fixture: &mut Fixture) {
+    let provider = fixture.provider("vacuumed");
+    fixture
+        .make(
+            &*provider,
+            "vacuumed",
+            &desired("vacuumed"),
+            &password("vacuumed"),
+        )
+        .await;
     for setting in [
         "ALTER SYSTEM SET autovacuum_naptime = '1s'",
         "SELECT pg_reload_conf()",
     ] {
-        bed.run("postgres", setting).await;
+        fixture.run("postgres", setting).await;
     }
     // As slow as it can be set: a page, and then a tenth of a second.
-    bed.run(
+    fixture.run(
         "vacuumed",
         "CREATE TABLE t WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1) \
          AS SELECT n, repeat('x', 500) FROM generate_series(1, 20000) AS n",
     )
     .await;
-    bed.run("vacuumed", "DELETE FROM t").await;
+    fixture.run("vacuumed", "DELETE FROM t").await;
     let at_work = "SELECT pid::text FROM pg_stat_activity \
                    WHERE backend_type = 'autovacuum worker' AND datname = 'vacuumed'";
     eventually("a vacuum is at work in it", async || {
-        !bed.ask("postgres", at_work).await.is_empty()
+        !fixture.ask("postgres", at_work).await.is_empty()
     })
     .await;
     assert_eq!(
@@ -341,13 +351,13 @@ pub async fn a_vacuum_at_work_does_not_keep_a_database(bed: &mut Bed) {
         "ALTER SYSTEM RESET autovacuum_naptime",
         "SELECT pg_reload_conf()",
     ] {
-        bed.run("postgres", setting).await;
+        fixture.run("postgres", setting).await;
     }
     provider.close().await;
 }
 
 /// Everything that a team can hang on another team's user in its own database.
-pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
+pub async fn what_others_hang_on_a_user_is_taken_away(fixture: &mut Fixture) {
     const HANG: &str = "CREATE SCHEMA s; CREATE TABLE s.t (a int); CREATE TABLE s.u (a int);
         ALTER TABLE s.u ENABLE ROW LEVEL SECURITY;
         GRANT USAGE ON SCHEMA s TO victim WITH GRANT OPTION;
@@ -364,17 +374,18 @@ pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
         GRANT CONNECT ON DATABASE hanger TO victim WITH GRANT OPTION;
         DO 'BEGIN PERFORM lo_create(4711); END';
         GRANT SELECT ON LARGE OBJECT 4711 TO victim";
-    let provider = bed.provider("hung");
+    let provider = fixture.provider("hung");
     for name in ["hanger", "victim"] {
-        bed.make(&*provider, "hung", &desired(name), &password(name))
+        fixture
+            .make(&*provider, "hung", &desired(name), &password(name))
             .await;
     }
-    let mut hanger = bed
+    let mut hanger = fixture
         .session("hanger", &format!("{CANARY}-hanger"), "hanger")
         .await
         .unwrap();
     run(&mut hanger, HANG).await.unwrap();
-    let mut victim = bed
+    let mut victim = fixture
         .session("victim", &format!("{CANARY}-victim"), "hanger")
         .await
         .unwrap();
@@ -392,8 +403,8 @@ pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
         .await
         .unwrap();
     let policies = "SELECT polname::text FROM pg_policy";
-    assert_eq!(bed.ask("hanger", policies).await, ["of_two"]);
-    bed.assert_no_membership_left().await;
+    assert_eq!(fixture.ask("hanger", policies).await, ["of_two"]);
+    fixture.assert_no_membership_left().await;
     assert_eq!(
         provider.ensure_database(&desired("hanger")).await.unwrap(),
         []
@@ -406,24 +417,26 @@ pub async fn what_others_hang_on_a_user_is_taken_away(bed: &mut Bed) {
 }
 
 /// What hangs on a user where we have nothing to take away: the user is left over, and goes later.
-pub async fn a_user_is_left_over_where_others_keep_it(bed: &mut Bed) {
-    let provider = bed.provider("leftovers");
+pub async fn a_user_is_left_over_where_others_keep_it(fixture: &mut Fixture) {
+    let provider = fixture.provider("leftovers");
     let of = names("mover", "mover");
-    bed.make(
-        &*provider,
-        "leftovers",
-        &desired("mover"),
-        &password("mover"),
-    )
-    .await;
-    bed.run("postgres", "CREATE DATABASE elsewhere").await;
-    bed.run(
-        "elsewhere",
-        "CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO mover;
+    fixture
+        .make(
+            &*provider,
+            "leftovers",
+            &desired("mover"),
+            &password("mover"),
+        )
+        .await;
+    fixture.run("postgres", "CREATE DATABASE elsewhere").await;
+    fixture
+        .run(
+            "elsewhere",
+            "CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO mover;
          CREATE TABLE u (a int); GRANT SELECT ON u TO mover",
-    )
-    .await;
-    bed.run(
+        )
+        .await;
+    fixture.run(
         "postgres",
         "GRANT TEMPORARY ON DATABASE elsewhere TO mover; CREATE ROLE club; GRANT club TO mover; GRANT mover TO stranger",
     )
@@ -442,9 +455,9 @@ pub async fn a_user_is_left_over_where_others_keep_it(bed: &mut Bed) {
     assert_eq!(observed.database, None, "its own database went");
     assert!(!observed.role.unwrap().can_login);
     let password_of = "SELECT (rolpassword IS NULL)::text FROM pg_authid WHERE rolname = 'mover'";
-    assert_eq!(bed.ask("postgres", password_of).await, ["true"]);
+    assert_eq!(fixture.ask("postgres", password_of).await, ["true"]);
     assert_eq!(
-        bed.ask("elsewhere", "SELECT a::text FROM t").await,
+        fixture.ask("elsewhere", "SELECT a::text FROM t").await,
         ["1"],
         "what it owns elsewhere is kept"
     );
@@ -453,40 +466,43 @@ pub async fn a_user_is_left_over_where_others_keep_it(bed: &mut Bed) {
     release(&*provider, &of).await;
     provider.inspect().await.unwrap();
     assert!(provider.observe(&of).await.unwrap().role.is_some());
-    bed.make(
-        &*provider,
-        "leftovers",
-        &desired("mover"),
-        &password("mover-again"),
-    )
-    .await;
+    fixture
+        .make(
+            &*provider,
+            "leftovers",
+            &desired("mover"),
+            &password("mover-again"),
+        )
+        .await;
     provider.inspect().await.unwrap();
     left_over(provider.remove(&everything("mover")).await.unwrap());
     release(&*provider, &of).await;
 
     // It goes by itself once nothing hangs on it.
-    bed.run(
-        "elsewhere",
-        "REASSIGN OWNED BY \"mover\" TO super; DROP OWNED BY \"mover\"",
-    )
-    .await;
+    fixture
+        .run(
+            "elsewhere",
+            "REASSIGN OWNED BY \"mover\" TO super; DROP OWNED BY \"mover\"",
+        )
+        .await;
     provider.inspect().await.unwrap();
     let observed = provider.observe(&of).await.unwrap();
     assert_eq!((observed.role, observed.claims), (None, vec![]));
-    bed.run("postgres", "DROP DATABASE elsewhere").await;
-    bed.run("postgres", "DROP ROLE club").await;
-    bed.assert_no_membership_left().await;
+    fixture.run("postgres", "DROP DATABASE elsewhere").await;
+    fixture.run("postgres", "DROP ROLE club").await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
 /// A GRANT that is not committed keeps a user as well, for as long as somebody likes.
-pub async fn an_open_grant_leaves_a_user_over(bed: &mut Bed) {
-    let provider = bed.provider("granted");
+pub async fn an_open_grant_leaves_a_user_over(fixture: &mut Fixture) {
+    let provider = fixture.provider("granted");
     for name in ["granter", "granted"] {
-        bed.make(&*provider, "granted", &desired(name), &password(name))
+        fixture
+            .make(&*provider, "granted", &desired(name), &password(name))
             .await;
     }
-    let mut granter = bed
+    let mut granter = fixture
         .session("granter", &format!("{CANARY}-granter"), "granter")
         .await
         .unwrap();
@@ -518,8 +534,8 @@ pub async fn an_open_grant_leaves_a_user_over(bed: &mut Bed) {
 }
 
 /// Each state that a crash can leave between two steps.
-pub async fn it_goes_on_after_a_crash(bed: &mut Bed) {
-    let provider = bed.provider("crash");
+pub async fn it_goes_on_after_a_crash(fixture: &mut Fixture) {
+    let provider = fixture.provider("crash");
     let steps = [
         "ALTER ROLE crash NOLOGIN",
         "ALTER DATABASE crash ALLOW_CONNECTIONS false",
@@ -528,10 +544,11 @@ pub async fn it_goes_on_after_a_crash(bed: &mut Bed) {
         "DROP ROLE crash",
     ];
     for done in 0..=steps.len() {
-        bed.make(&*provider, "crash", &desired("crash"), &password("crash"))
+        fixture
+            .make(&*provider, "crash", &desired("crash"), &password("crash"))
             .await;
         for step in &steps[..done] {
-            bed.run("postgres", step).await;
+            fixture.run("postgres", step).await;
         }
         assert_eq!(
             provider.remove(&everything("crash")).await.unwrap(),
@@ -553,7 +570,8 @@ pub async fn it_goes_on_after_a_crash(bed: &mut Bed) {
         .ensure_role(&wanted, Some(&verifier))
         .await
         .unwrap();
-    bed.make(&*provider, "crash", &wanted, &password("crash"))
+    fixture
+        .make(&*provider, "crash", &wanted, &password("crash"))
         .await;
     assert_eq!(provider.ensure_database(&wanted).await.unwrap(), []);
     assert_eq!(

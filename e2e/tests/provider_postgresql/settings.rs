@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use db_operator::provider::{Fence, Login, ProviderError, SqlName, open};
 
-use crate::bed::{Bed, CANARY, desired, password, run};
+use crate::fixture::{CANARY, Fixture, desired, password, run};
 
 /// Each ends or spoils a session that follows it. The last column is the first version that knows it.
 const HOSTILE: &[(&str, &str, u32)] = &[
@@ -34,17 +34,17 @@ const HOSTILE: &[(&str, &str, u32)] = &[
     ("application_name", "'db-operator'", 14),
 ];
 
-pub async fn a_tenants_settings_do_not_reach_our_sessions(bed: &mut Bed) {
-    let provider = bed.provider("settings");
+pub async fn a_tenants_settings_do_not_reach_our_sessions(fixture: &mut Fixture) {
+    let provider = fixture.provider("settings");
     let mut wanted = desired("hostile");
     let secret = password("hostile");
-    bed.make(&*provider, "settings", &wanted, &secret).await;
-    let mut owner = bed
+    fixture.make(&*provider, "settings", &wanted, &secret).await;
+    let mut owner = fixture
         .session("hostile", &format!("{CANARY}-hostile"), "hostile")
         .await
         .unwrap();
     for (number, (setting, value, since)) in HOSTILE.iter().enumerate() {
-        if bed.series() < *since {
+        if fixture.series() < *since {
             continue;
         }
         run(
@@ -75,28 +75,28 @@ pub async fn a_tenants_settings_do_not_reach_our_sessions(bed: &mut Bed) {
         .await
         .unwrap();
     }
-    bed.assert_no_membership_left().await;
+    fixture.assert_no_membership_left().await;
     provider.close().await;
 }
 
 /// A login reads the catalogs of its database, and its owner can have it wait for them.
-pub async fn a_database_that_lets_nobody_in_is_not_the_server(bed: &mut Bed) {
-    let mut config = bed.config();
+pub async fn a_database_that_lets_nobody_in_is_not_the_server(fixture: &mut Fixture) {
+    let mut config = fixture.config();
     config.timeouts.connect = Duration::from_secs(3);
     let provider = open(config, Fence::new("stuck", || true));
     let mut wanted = desired("stuck");
     let secret = password("stuck");
-    bed.make(&*provider, "stuck", &wanted, &secret).await;
+    fixture.make(&*provider, "stuck", &wanted, &secret).await;
     wanted.postgresql.schemas = vec![SqlName::new("never").unwrap()];
     let tenants = format!("{CANARY}-stuck");
-    let mut reader = bed.session("stuck", &tenants, "stuck").await.unwrap();
-    let mut vacuum = bed.session("stuck", &tenants, "stuck").await.unwrap();
+    let mut reader = fixture.session("stuck", &tenants, "stuck").await.unwrap();
+    let mut vacuum = fixture.session("stuck", &tenants, "stuck").await.unwrap();
     run(&mut reader, "BEGIN; SELECT FROM pg_class LIMIT 1")
         .await
         .unwrap();
     let vacuuming = tokio::spawn(async move { run(&mut vacuum, "VACUUM FULL pg_class").await });
-    crate::bed::eventually("it waits", async || {
-        bed.ask(
+    crate::fixture::eventually("it waits", async || {
+        fixture.ask(
             "postgres",
             "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'VACUUM%'",
         )

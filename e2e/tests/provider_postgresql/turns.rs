@@ -7,7 +7,7 @@ use db_operator::provider::SqlName;
 use db_operator::queue::caller::Caller;
 use secrecy::ExposeSecret;
 
-use crate::bed::{Bed, desired, eventually, password, run};
+use crate::fixture::{Fixture, desired, eventually, password, run};
 
 /// Databases whose users hold a lock.
 const FLOOD: usize = 8;
@@ -15,14 +15,14 @@ const FLOOD: usize = 8;
 /// What is promised to somebody else's new database.
 const MADE_WITHIN: Duration = Duration::from_secs(5);
 
-pub async fn a_bystander_is_served_while_others_wait_for_locks(bed: &mut Bed) {
-    let provider = bed.provider("turns");
+pub async fn a_bystander_is_served_while_others_wait_for_locks(fixture: &mut Fixture) {
+    let provider = fixture.provider("turns");
     let (mut holders, mut flood) = (Vec::new(), Vec::new());
     for number in 0..FLOOD {
         let name = format!("turns-flood-{number}");
         let (mut wanted, secret) = (desired(&name), password(&name));
-        bed.make(&*provider, "turns", &wanted, &secret).await;
-        let holder = bed.session(&name, secret.expose_secret(), &name);
+        fixture.make(&*provider, "turns", &wanted, &secret).await;
+        let holder = fixture.session(&name, secret.expose_secret(), &name);
         let mut holder = holder.await.unwrap();
         run(&mut holder, "BEGIN; CREATE SCHEMA s1").await.unwrap();
         holders.push(holder);
@@ -39,7 +39,7 @@ pub async fn a_bystander_is_served_while_others_wait_for_locks(bed: &mut Bed) {
         WHERE application_name LIKE 'db-operator%' AND wait_event_type = 'Lock'";
     for number in 0..5 {
         eventually("somebody waits for a lock", async || {
-            bed.ask("postgres", waits).await != ["0"]
+            fixture.ask("postgres", waits).await != ["0"]
         })
         .await;
         let name = format!("turns-new-{number}");
@@ -47,7 +47,7 @@ pub async fn a_bystander_is_served_while_others_wait_for_locks(bed: &mut Bed) {
         let tenant = Arc::new(Caller::new(Arc::from("bystander"), false));
         let began = Instant::now();
         tenant
-            .scope(bed.make(&*provider, "turns", &wanted, &secret))
+            .scope(fixture.make(&*provider, "turns", &wanted, &secret))
             .await;
         assert!(began.elapsed() < MADE_WITHIN, "{:?}", began.elapsed());
     }

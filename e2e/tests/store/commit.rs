@@ -8,12 +8,12 @@ use db_operator::store::{
     CommitError, CommitState, Committed, Manifest, Store, StoreError, UID_METADATA, commit,
     find_committed,
 };
-use e2e::proxy::{Effect, Fault, Faults, Moment};
-use e2e::s3::proxy::completes;
-use e2e::s3::{S3Proxy, S3Server, s3_at};
+use e2e::fault_proxy::store::completes;
+use e2e::fault_proxy::{Effect, Fault, Faults, Moment, S3Proxy};
+use e2e::s3::{S3Server, s3_at};
 use kube::Client;
 
-use crate::bed::{
+use crate::fixture::{
     BUCKET, UID, anybody, begin, manifest, run, send, server, store, store_of, two_parts, upload,
 };
 
@@ -199,7 +199,7 @@ fn what_differs_from_the_report_is_not_completed() {
         uploaded.done = truth.clone();
         let batch = uploaded
             .store
-            .sign(KEY, &uploaded.upload_id, 2, 2, crate::bed::HOUR);
+            .sign(KEY, &uploaded.upload_id, 2, 2, crate::fixture::HOUR);
         let window = db_operator::agent::protocol::signed_parts::SignedParts {
             batches: vec![batch.await.unwrap()],
         };

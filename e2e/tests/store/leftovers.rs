@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use db_operator::store::{Swept, cluster_prefix, sweep};
 
-use crate::bed::{anybody, begin, run, server, store, two_parts, upload};
+use crate::fixture::{anybody, begin, run, server, store, two_parts, upload};
 
 #[test]
 fn an_upload_is_aborted_with_its_parts_and_once_more_is_fine() {

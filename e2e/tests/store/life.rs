@@ -6,7 +6,7 @@ use db_operator::store::{Manifest, StoreError, UID_METADATA, commit, key};
 use e2e::s3::S3Server;
 use jiff::Timestamp;
 
-use crate::bed::{
+use crate::fixture::{
     BUCKET, HOUR, UID, anybody, begin, manifest, run, send, server, store, two_parts, upload,
 };
 

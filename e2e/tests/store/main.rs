@@ -6,8 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
-mod bed;
 mod commit;
+mod fixture;
 mod leftovers;
 mod life;
 mod refusals;

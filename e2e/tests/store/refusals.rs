@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use db_operator::store::{Keys, Store, StoreConfig, StoreError};
-use e2e::proxy::{Effect, Fault, Faults, Moment};
-use e2e::s3::{ACCESS_KEY_ID, S3Proxy, S3Server, SECRET_ACCESS_KEY, s3_at};
+use e2e::fault_proxy::{Effect, Fault, Faults, Moment, S3Proxy};
+use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, s3_at};
 use e2e::sql_servers::Certificates;
 
-use crate::bed::{BUCKET, begin, keys, run, server, store, store_of};
+use crate::fixture::{BUCKET, begin, keys, run, server, store, store_of};
 
 /// All kinds of calls, each of which must end with an error of this kind.
 async fn assert_all_fail(store: &Store, expected: impl Fn(&StoreError) -> bool) {

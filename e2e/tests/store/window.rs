@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use db_operator::agent::protocol::signed_parts::SignedParts;
 
-use crate::bed::{BUCKET, HOUR, anybody, begin, md5_of, run, send, server, store};
+use crate::fixture::{BUCKET, HOUR, anybody, begin, md5_of, run, send, server, store};
 
 #[test]
 fn a_signature_is_good_for_its_own_part_and_nothing_else() {

@@ -10,7 +10,6 @@
 pub mod access;
 pub mod namespace;
 pub mod operator;
-pub mod proxy;
 
 use std::time::{Duration, Instant};
 

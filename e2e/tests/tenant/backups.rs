@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use db_operator::api::{Backup, BackupState, DATABASE_LABEL, DATABASE_NAMESPACE_LABEL};
 use e2e::servers::OPERATOR_NAMESPACE;
-use e2e::testing::{BACKED_UP, Bed, Server, eventually, password};
+use e2e::testing::{BACKED_UP, Fixture, Server, eventually, password};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
@@ -18,7 +18,7 @@ use crate::scene::{played, played_on_every_server};
 const BEGUN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Makes a Backup as it stands.
-async fn write(team: &Bed, metadata: Value, reference: Value) {
+async fn write(team: &Fixture, metadata: Value, reference: Value) {
     let backup = json!({"metadata": metadata, "spec": {"databaseRef": reference}});
     let backup: Backup = serde_json::from_value(backup).unwrap();
     team.backups()
@@ -31,7 +31,7 @@ async fn write(team: &Bed, metadata: Value, reference: Value) {
 async fn another_namespaces_database_is_not_backed_up_under_any_name() {
     played(Server::Postgres, async |scene| {
         let rival = &scene.rival.namespace;
-        let uid = Bed::uid(&scene.rival.databases().get(&scene.owner).await.unwrap());
+        let uid = Fixture::uid(&scene.rival.databases().get(&scene.owner).await.unwrap());
         // What the operator would write for the backup before its deletion.
         let labels = json!({DATABASE_LABEL: scene.owner, DATABASE_NAMESPACE_LABEL: rival,
             "app.kubernetes.io/managed-by": "db-operator"});
@@ -143,7 +143,7 @@ async fn work_made_beforehand_is_replaced() {
         scene.team.backing_up(&first).await;
         let second = scene.team.back_up("second", &own, json!({})).await;
         let waiting = scene.team.backups().get(&second).await.unwrap();
-        let name = format!("backup-{}", Bed::uid(&waiting));
+        let name = format!("backup-{}", Fixture::uid(&waiting));
         let jobs = scene.team.api::<Job>();
         let made = jobs
             .create(&PostParams::default(), &own_job(&name, &waiting))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use db_operator::api::Database;
 use e2e::servers::OPERATOR_NAMESPACE;
-use e2e::testing::{BACKED_UP, Bed, Server, eventually};
+use e2e::testing::{BACKED_UP, Fixture, Server, eventually};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
@@ -20,8 +20,8 @@ const TEMPLATE: usize = 8192;
 /// The memory that the operator may use, in bytes; see kustomize/base/deployment.yaml.
 const LIMIT: f64 = 128.0 * 1024.0 * 1024.0;
 
-async fn operators(bed: &Bed) -> Vec<Pod> {
-    let pods: Api<Pod> = Api::namespaced(bed.client.clone(), OPERATOR_NAMESPACE);
+async fn operators(fixture: &Fixture) -> Vec<Pod> {
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), OPERATOR_NAMESPACE);
     let named = ListParams::default().labels("app.kubernetes.io/name=db-operator");
     let mut found = pods.list(&named).await.unwrap().items;
     found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
@@ -37,13 +37,13 @@ fn restarts(pods: &[Pod]) -> i32 {
 }
 
 /// What each replica says of itself, line by line.
-async fn metrics(bed: &Bed) -> Vec<String> {
+async fn metrics(fixture: &Fixture) -> Vec<String> {
     let mut all = Vec::new();
-    for pod in operators(bed).await {
+    for pod in operators(fixture).await {
         let name = pod.metadata.name.unwrap();
         let path =
             format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{name}:8080/proxy/metrics");
-        let (status, text) = bed.ask("GET", &path, &Value::Null).await;
+        let (status, text) = fixture.ask("GET", &path, &Value::Null).await;
         assert_eq!(status, 200, "{text}");
         all.extend(text.as_str().lines().map(ToOwned::to_owned));
     }
@@ -51,8 +51,8 @@ async fn metrics(bed: &Bed) -> Vec<String> {
 }
 
 /// The figures of all lines that begin so.
-async fn figures(bed: &Bed, begin: &str) -> Vec<f64> {
-    let lines = metrics(bed).await;
+async fn figures(fixture: &Fixture, begin: &str) -> Vec<f64> {
+    let lines = metrics(fixture).await;
     let found = lines.iter().filter(|line| line.starts_with(begin));
     found
         .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
@@ -60,14 +60,14 @@ async fn figures(bed: &Bed, begin: &str) -> Vec<f64> {
 }
 
 /// The most that a replica has resident, in bytes.
-async fn resident(bed: &Bed) -> f64 {
-    let all = figures(bed, "process_resident_memory_bytes ").await;
+async fn resident(fixture: &Fixture) -> f64 {
+    let all = figures(fixture, "process_resident_memory_bytes ").await;
     all.into_iter().fold(0.0, f64::max)
 }
 
 /// How often Backups were looked at.
-async fn looks_at_backups(bed: &Bed) -> f64 {
-    let all = figures(bed, "db_operator_reconciles_total{kind=\"Backup\"").await;
+async fn looks_at_backups(fixture: &Fixture) -> f64 {
+    let all = figures(fixture, "db_operator_reconciles_total{kind=\"Backup\"").await;
     all.into_iter().sum()
 }
 

@@ -1,7 +1,7 @@
 //! A rival's name in every disguise, names of the servers, and what stands there already.
 
 use db_operator::api::Database;
-use e2e::testing::{Bed, Session, condition};
+use e2e::testing::{Fixture, Session, condition};
 use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ enum Outcome {
 }
 
 /// Writes a Database and waits for what becomes of it.
-async fn attempt(team: &Bed, name: &str, mut spec: Value) -> Outcome {
+async fn attempt(team: &Fixture, name: &str, mut spec: Value) -> Outcome {
     if spec["instanceRef"].is_null() {
         spec["instanceRef"] = json!({"name": team.server.instance()});
     }
@@ -187,10 +187,10 @@ async fn what_belongs_to_a_server_is_nobodys() {
 }
 
 /// Makes a database with a user that owns it, as somebody did before there was an operator.
-async fn legacy(bed: &Bed, name: &str) -> String {
-    let name = bed.name(name);
-    let (database, user) = (bed.server.quote(&name), bed.server.user(&name));
-    let statements = if bed.server.is_postgres() {
+async fn legacy(fixture: &Fixture, name: &str) -> String {
+    let name = fixture.name(name);
+    let (database, user) = (fixture.server.quote(&name), fixture.server.user(&name));
+    let statements = if fixture.server.is_postgres() {
         vec![
             format!("CREATE ROLE {user} LOGIN PASSWORD 'before'"),
             format!("CREATE DATABASE {database} OWNER {user}"),
@@ -203,7 +203,7 @@ async fn legacy(bed: &Bed, name: &str) -> String {
             format!("GRANT ALL ON {database}.* TO {user}"),
         ]
     };
-    let mut root = bed.server.root(&bed.client).await;
+    let mut root = fixture.server.root(&fixture.client).await;
     for statement in statements {
         root.run(&statement).await.unwrap();
     }

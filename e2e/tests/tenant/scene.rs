@@ -2,36 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use e2e::testing::{Bed, Server, Session, in_bed, on_every_server};
+use e2e::testing::{Fixture, Server, Session, on_every_server, with_fixture};
 use serde_json::json;
 
 /// What every test has at hand.
 pub struct Scene<'a> {
     /// The rival's place, as the cluster's administrator sees it.
-    pub rival: &'a Bed,
+    pub rival: &'a Fixture,
     /// The rival's Database.
     pub owner: String,
     /// The team's place, as the team sees it.
-    pub team: Bed,
+    pub team: Fixture,
     /// The same, as the cluster's administrator sees it.
-    pub admin: Bed,
+    pub admin: Fixture,
     secret: BTreeMap<String, String>,
 }
 
 impl<'a> Scene<'a> {
-    async fn set(bed: &'a Bed) -> Self {
-        let admin = bed.neighbour().await;
+    async fn set(fixture: &'a Fixture) -> Self {
+        let admin = fixture.neighbour().await;
         let (owner, team) = tokio::join!(
-            bed.make_usable("rival", json!({"deletionPolicy": "Delete"})),
+            fixture.make_usable("rival", json!({"deletionPolicy": "Delete"})),
             admin.as_team()
         );
-        let secret = bed.secret(&owner).await;
-        let mut session = Session::open(&bed.client, &secret).await.unwrap();
+        let secret = fixture.secret(&owner).await;
+        let mut session = Session::open(&fixture.client, &secret).await.unwrap();
         session.run("CREATE TABLE kept (x INT)").await.unwrap();
         session.run("INSERT INTO kept VALUES (7)").await.unwrap();
         session.close().await;
         Self {
-            rival: bed,
+            rival: fixture,
             owner,
             team,
             admin,
@@ -86,16 +86,16 @@ impl<'a> Scene<'a> {
 
 /// Plays on one server, and sees at the end that the rival has what it had.
 pub async fn played(server: Server, test: impl AsyncFn(&Scene<'_>)) {
-    in_bed(server, async |bed| play(bed, &test).await).await;
+    with_fixture(server, async |fixture| play(fixture, &test).await).await;
 }
 
 /// The same on each of the servers at the same time.
 pub async fn played_on_every_server(test: impl AsyncFn(&Scene<'_>)) {
-    on_every_server(async |bed| play(bed, &test).await).await;
+    on_every_server(async |fixture| play(fixture, &test).await).await;
 }
 
-async fn play(bed: &Bed, test: &impl AsyncFn(&Scene<'_>)) {
-    let scene = Scene::set(bed).await;
+async fn play(fixture: &Fixture, test: &impl AsyncFn(&Scene<'_>)) {
+    let scene = Scene::set(fixture).await;
     test(&scene).await;
     scene.rival_is_untouched().await;
 }

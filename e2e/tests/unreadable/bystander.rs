@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use db_operator::api::RECONCILE_REQUESTED_AT;
-use e2e::testing::Bed;
+use e2e::testing::Fixture;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -11,40 +11,45 @@ use tokio::sync::watch;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Asks for a look at a Database once a second, until `stop`. Returns how long each answer took.
-pub async fn asks(bed: &Bed, database: &str, stop: &watch::Receiver<bool>) -> Vec<Duration> {
+pub async fn asks(
+    fixture: &Fixture,
+    database: &str,
+    stop: &watch::Receiver<bool>,
+) -> Vec<Duration> {
     let mut times = Vec::new();
     let began = Instant::now();
     while !*stop.borrow() {
         let second = tokio::time::sleep(Duration::from_secs(1));
-        times.push(ask(bed, database, &format!("{:?}", began.elapsed())).await);
+        times.push(ask(fixture, database, &format!("{:?}", began.elapsed())).await);
         second.await;
     }
     times
 }
 
 /// Asks once.
-async fn ask(bed: &Bed, database: &str, value: &str) -> Duration {
+async fn ask(fixture: &Fixture, database: &str, value: &str) -> Duration {
     let began = Instant::now();
     let annotation = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: value}}});
-    bed.patch(database, annotation).await;
-    bed.until(database, "answered", ANSWERED_WITHIN, |database| {
-        let status = database.status.as_ref();
-        status
-            .and_then(|status| status.handled.get(RECONCILE_REQUESTED_AT))
-            .map(String::as_str)
-            == Some(value)
-    })
-    .await;
+    fixture.patch(database, annotation).await;
+    fixture
+        .until(database, "answered", ANSWERED_WITHIN, |database| {
+            let status = database.status.as_ref();
+            status
+                .and_then(|status| status.handled.get(RECONCILE_REQUESTED_AT))
+                .map(String::as_str)
+                == Some(value)
+        })
+        .await;
     began.elapsed()
 }
 
 /// Makes one more Database, and takes it away again.
-pub async fn makes_another(bed: &Bed, name: &str) {
+pub async fn makes_another(fixture: &Fixture, name: &str) {
     let began = Instant::now();
-    let made = bed
+    let made = fixture
         .make_usable(name, json!({"deletionPolicy": "Delete"}))
         .await;
     println!("{made} was CREATED after {:?}", began.elapsed());
-    bed.delete(&made).await;
-    bed.gone(&made).await;
+    fixture.delete(&made).await;
+    fixture.gone(&made).await;
 }

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 
 use db_operator::api::RECONCILE_REQUESTED_AT;
-use e2e::testing::{Bed, SOON, Server, catch, eventually, in_bed};
+use e2e::testing::{Fixture, SOON, Server, catch, eventually, with_fixture};
 use serde_json::{Value, json};
 
 use crate::raw::{self, Kind, asked, date};
@@ -11,8 +11,7 @@ use crate::{TOO_LATE, bystander};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_date_hides_no_object_from_any_leader() {
-    let _alone = crate::OPERATORS.lock().await;
-    in_team(async |bed, admin, team| {
+    in_team(async |fixture, admin, team| {
         let own = team
             .make_usable("dated", json!({"deletionPolicy": "Delete"}))
             .await;
@@ -43,11 +42,11 @@ async fn a_date_hides_no_object_from_any_leader() {
 
         // The object is read, its Secret too, and the answers to what is written to them.
         is_answered(team, &own, "before").await;
-        bystander::makes_another(bed, "before").await;
-        bed.kill_the_leader().await;
-        bystander::makes_another(bed, "after").await;
+        bystander::makes_another(fixture, "before").await;
+        fixture.kill_the_leader().await;
+        bystander::makes_another(fixture, "after").await;
         is_answered(team, &own, "after").await;
-        is_ready(bed).await;
+        is_ready(fixture).await;
 
         // A Secret that is written again, over what was dated; a deletion.
         asked(team, "DELETE", &at(team, Kind::Secret, &own), &Value::Null).await;
@@ -61,14 +60,13 @@ async fn a_date_hides_no_object_from_any_leader() {
             }
         })
         .await;
-        bed.both_replicas_are_ready().await;
+        fixture.both_replicas_are_ready().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_finished_though_its_work_is_dated() {
-    let _alone = crate::OPERATORS.lock().await;
     in_team(async |_, admin, team| {
         let own = team
             .make_usable("dumped", json!({"deletionPolicy": "Delete"}))
@@ -108,8 +106,7 @@ async fn what_runs_is_finished_though_its_work_is_dated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_cannot_be_read_is_named_and_goes_on_when_it_can() {
-    let _alone = crate::OPERATORS.lock().await;
-    in_team(async |bed, admin, team| {
+    in_team(async |fixture, admin, team| {
         let own = team
             .make_usable("odd", json!({"deletionPolicy": "Delete"}))
             .await;
@@ -125,10 +122,10 @@ async fn an_object_that_cannot_be_read_is_named_and_goes_on_when_it_can() {
         .await;
         let event = admin.told(&own, "Unreadable: ").await;
         assert!(event.contains("its status cannot be read"), "{event}");
-        let (_, metrics) = bed.leader_says("metrics").await;
+        let (_, metrics) = fixture.leader_says("metrics").await;
         let count = "db_operator_unreadable_objects{kind=\"Database\"} 1";
         assert!(metrics.contains(count), "{metrics}");
-        bystander::makes_another(bed, "beside").await;
+        bystander::makes_another(fixture, "beside").await;
 
         // Nothing is made or taken over anew: it is the same, and goes on.
         let secret = admin.secret(&own).await;
@@ -141,7 +138,7 @@ async fn an_object_that_cannot_be_read_is_named_and_goes_on_when_it_can() {
         .await;
         is_answered(team, &own, "again").await;
         assert_eq!(admin.secret(&own).await, secret);
-        let (_, metrics) = bed.leader_says("metrics").await;
+        let (_, metrics) = fixture.leader_says("metrics").await;
         let count = "db_operator_unreadable_objects{kind=\"Database\"} 0";
         assert!(metrics.contains(count), "{metrics}");
     })
@@ -149,11 +146,11 @@ async fn an_object_that_cannot_be_read_is_named_and_goes_on_when_it_can() {
 }
 
 /// A bystander's place, and a team's as the administrator and as the team see it. Nothing of the team's is left.
-async fn in_team(test: impl AsyncFn(&Bed, &Bed, &Bed)) {
-    in_bed(Server::Postgres, async |bed| {
-        let admin = bed.neighbour().await;
+async fn in_team(test: impl AsyncFn(&Fixture, &Fixture, &Fixture)) {
+    with_fixture(Server::Postgres, async |fixture| {
+        let admin = fixture.neighbour().await;
         let team = admin.as_team().await;
-        let result = catch(test(bed, &admin, &team)).await;
+        let result = catch(test(fixture, &admin, &team)).await;
         let cleared = catch(raw::clear(&admin)).await;
         if let Err(panic) = result.and(cleared) {
             resume_unwind(panic);
@@ -162,13 +159,13 @@ async fn in_team(test: impl AsyncFn(&Bed, &Bed, &Bed)) {
     .await;
 }
 
-fn at(bed: &Bed, kind: Kind, name: &str) -> String {
-    format!("{}/{name}", kind.path(&bed.namespace))
+fn at(fixture: &Fixture, kind: Kind, name: &str) -> String {
+    format!("{}/{name}", kind.path(&fixture.namespace))
 }
 
-async fn is_ready(bed: &Bed) {
+async fn is_ready(fixture: &Fixture) {
     eventually("the leader is ready", SOON, async || {
-        match bed.leader_says("readyz").await {
+        match fixture.leader_says("readyz").await {
             (200, _) => Ok(()),
             (code, text) => Err(format!("{code} {text}")),
         }
@@ -177,7 +174,7 @@ async fn is_ready(bed: &Bed) {
 }
 
 /// Asks for a look at a Database that no typed client reads, and waits until it was taken.
-async fn is_answered(team: &Bed, database: &str, value: &str) {
+async fn is_answered(team: &Fixture, database: &str, value: &str) {
     let path = at(team, Kind::Database, database);
     let annotation = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: value}}});
     asked(team, "PATCH", &path, &annotation).await;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
-use e2e::testing::{Bed, SOON, Server, catch, eventually, in_bed};
+use e2e::testing::{Fixture, SOON, Server, catch, eventually, with_fixture};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -25,15 +25,14 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_objects_delay_nobody_also_not_under_the_next_leader() {
-    let _alone = crate::OPERATORS.lock().await;
     let seed = number("DB_OPERATOR_FUZZ_SEED").unwrap_or_else(rand::random);
     let objects = number("DB_OPERATOR_FUZZ_OBJECTS");
     let objects = objects.map_or(OBJECTS, |count| usize::try_from(count).unwrap());
     println!("DB_OPERATOR_FUZZ_SEED={seed}, {objects} objects");
-    in_bed(Server::Postgres, async |bed| {
-        let admin = bed.neighbour().await;
+    with_fixture(Server::Postgres, async |fixture| {
+        let admin = fixture.neighbour().await;
         let team = admin.as_team().await;
-        let result = catch(flood(bed, &team, seed, objects)).await;
+        let result = catch(flood(fixture, &team, seed, objects)).await;
         let cleared = catch(raw::clear(&admin)).await;
         if let Err(panic) = result.and(cleared) {
             eprintln!("--- again with DB_OPERATOR_FUZZ_SEED={seed}");
@@ -51,32 +50,32 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-async fn flood(bed: &Bed, team: &Bed, seed: u64, objects: usize) {
-    let own = bed
+async fn flood(fixture: &Fixture, team: &Fixture, seed: u64, objects: usize) {
+    let own = fixture
         .make_usable("bystander", json!({"deletionPolicy": "Delete"}))
         .await;
-    let mut source = Source::new(seed, bed.server.instance(), &bed.prefix, &own);
+    let mut source = Source::new(seed, fixture.server.instance(), &fixture.prefix, &own);
     let odd: Vec<Odd> = (0..objects).map(|number| source.next(number)).collect();
 
     let began = Instant::now();
-    let answers = meanwhile(bed, &own, write_all(bed, team, odd)).await;
+    let answers = meanwhile(fixture, &own, write_all(fixture, team, odd)).await;
     println!("{answers:?} after {:?}", began.elapsed());
     let taken: usize = answers.range(200..300).map(|(_, count)| count).sum();
     assert!(taken * 3 > objects, "hardly any was taken: {answers:?}");
     let failed: usize = answers.range(500..).map(|(_, count)| count).sum();
     assert!(failed * 100 < objects, "the API server failed: {answers:?}");
-    bystander::makes_another(bed, "during").await;
+    bystander::makes_another(fixture, "during").await;
 
-    bed.kill_the_leader().await;
-    meanwhile(bed, &own, bystander::makes_another(bed, "after")).await;
+    fixture.kill_the_leader().await;
+    meanwhile(fixture, &own, bystander::makes_another(fixture, "after")).await;
     eventually("the leader is ready", SOON, async || {
-        match bed.leader_says("readyz").await {
+        match fixture.leader_says("readyz").await {
             (200, _) => Ok(()),
             (code, text) => Err(format!("{code} {text}")),
         }
     })
     .await;
-    let (_, metrics) = bed.leader_says("metrics").await;
+    let (_, metrics) = fixture.leader_says("metrics").await;
     let told = metrics.lines().filter(|line| {
         line.starts_with("db_operator_unreadable_objects{")
             || line.starts_with("db_operator_watch_failing{")
@@ -91,11 +90,11 @@ async fn flood(bed: &Bed, team: &Bed, seed: u64, objects: usize) {
         count, "0",
         "no status was one that cannot be read: the run shows little"
     );
-    bed.both_replicas_are_ready().await;
+    fixture.both_replicas_are_ready().await;
 }
 
 /// Does something while the bystander's Database is asked for, and a while longer.
-async fn meanwhile<T>(bed: &Bed, own: &str, act: impl Future<Output = T>) -> T {
+async fn meanwhile<T>(fixture: &Fixture, own: &str, act: impl Future<Output = T>) -> T {
     let (stop, stopped) = watch::channel(false);
     let acting = async {
         let done = act.await;
@@ -103,7 +102,7 @@ async fn meanwhile<T>(bed: &Bed, own: &str, act: impl Future<Output = T>) -> T {
         stop.send(true).unwrap();
         done
     };
-    let (done, mut times) = tokio::join!(acting, bystander::asks(bed, own, &stopped));
+    let (done, mut times) = tokio::join!(acting, bystander::asks(fixture, own, &stopped));
     times.sort();
     let last = times.len() - 1;
     println!(
@@ -116,7 +115,7 @@ async fn meanwhile<T>(bed: &Bed, own: &str, act: impl Future<Output = T>) -> T {
 }
 
 /// Writes all objects. Returns how often the API server answered with which code.
-async fn write_all(admin: &Bed, team: &Bed, odd: Vec<Odd>) -> BTreeMap<u16, usize> {
+async fn write_all(admin: &Fixture, team: &Fixture, odd: Vec<Odd>) -> BTreeMap<u16, usize> {
     let answers = futures::stream::iter(odd)
         .map(|odd| write(admin, team, odd))
         .buffer_unordered(AT_A_TIME)
@@ -129,14 +128,14 @@ async fn write_all(admin: &Bed, team: &Bed, odd: Vec<Odd>) -> BTreeMap<u16, usiz
     counts
 }
 
-async fn write(admin: &Bed, team: &Bed, mut odd: Odd) -> Vec<u16> {
+async fn write(admin: &Fixture, team: &Fixture, mut odd: Odd) -> Vec<u16> {
     odd.kind.introduced(&mut odd.object);
     if odd.kind == Kind::Event {
         // Whatever else it says: an Event is of its own namespace.
         odd.object["involvedObject"]["namespace"] = json!(team.namespace);
     }
     let path = odd.kind.path(&team.namespace);
-    let ask = async |who: &Bed, method: &str, path: &str, body: &Value| {
+    let ask = async |who: &Fixture, method: &str, path: &str, body: &Value| {
         let (code, text) = who.ask(method, path, body).await;
         assert_ne!(code, 403, "the team may not: {text}");
         code

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::testing::{Bed, eventually};
+use e2e::testing::{Fixture, eventually};
 use serde_json::{Value, json};
 
 use crate::TOO_LATE;
@@ -63,8 +63,8 @@ impl Kind {
 }
 
 /// Asks for something that works.
-pub async fn asked(bed: &Bed, method: &str, path: &str, body: &Value) -> Value {
-    let (code, text) = bed.ask(method, path, body).await;
+pub async fn asked(fixture: &Fixture, method: &str, path: &str, body: &Value) -> Value {
+    let (code, text) = fixture.ask(method, path, body).await;
     assert!((200..300).contains(&code), "{method} {path}: {code} {text}");
     serde_json::from_str(&text).unwrap()
 }
@@ -93,7 +93,7 @@ pub fn late(path: &str) -> Value {
 }
 
 /// Has `who` write that, and sees that it is stored.
-pub async fn date(who: &Bed, path: &str) {
+pub async fn date(who: &Fixture, path: &str) {
     asked(who, "PATCH", path, &managed()).await;
     let stored = asked(who, "PATCH", path, &late(path)).await;
     let stored = stored["metadata"]["managedFields"].to_string();
@@ -101,7 +101,7 @@ pub async fn date(who: &Bed, path: &str) {
 }
 
 /// Takes everything away that is in a namespace, whatever it looks like; finalizers of others first.
-pub async fn clear(admin: &Bed) {
+pub async fn clear(admin: &Fixture) {
     for kind in Kind::ALL {
         let path = kind.path(&admin.namespace);
         let at_once = json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"});
@@ -122,7 +122,7 @@ pub async fn clear(admin: &Bed) {
 }
 
 /// Lets some of those go that are left. Returns how many these were.
-async fn clear_some(admin: &Bed, path: &str) -> usize {
+async fn clear_some(admin: &Fixture, path: &str) -> usize {
     let found = asked(admin, "GET", &format!("{path}?limit={SOME}"), &Value::Null).await;
     let mut left: Vec<&Value> = found["items"].as_array().unwrap().iter().collect();
     // What the cluster itself puts into each namespace.
@@ -138,7 +138,7 @@ async fn clear_some(admin: &Bed, path: &str) -> usize {
 }
 
 /// Leaves no finalizer but the operator's on its own kinds, and asks for the deletion. Either may have been done.
-async fn let_go(admin: &Bed, path: &str, object: &Value) {
+async fn let_go(admin: &Fixture, path: &str, object: &Value) {
     let path = &format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
     let finalizers: Vec<&str> = object["metadata"]["finalizers"]
         .as_array()

@@ -55,7 +55,7 @@ fn namespace() -> String {
 
 /// Measures in the cluster's own operator; what it makes goes again.
 pub(super) async fn measure(cluster: &Cluster, rounds: u32) -> Result<Latency> {
-    let client = super::super::stage::client(cluster).await?;
+    let client = super::super::environment::client(cluster).await?;
     command::output(
         cluster
             .kubectl()

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::environment::Environment;
 use super::operator::Operator;
-use super::stage::Stage;
 use crate::Result;
 use crate::cache::Cache;
 use crate::cluster::Cluster;
@@ -70,7 +70,9 @@ impl Plan {
 /// Measures, puts everything back, and returns the table or the JSON. The caller holds the cluster's lock; the
 /// operator is installed.
 pub fn bystander(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
-    let figures = super::staged(cluster, cache, async |stage| measure(stage, plan).await)?;
+    let figures = super::with_environment(cluster, cache, async |environment| {
+        measure(environment, plan).await
+    })?;
     if plan.json {
         super::as_json(&figures)
     } else {
@@ -78,17 +80,17 @@ pub fn bystander(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String
     }
 }
 
-async fn measure(stage: &Stage<'_>, plan: &Plan) -> Result<Figures> {
-    let operator = stage.start_operator(None).await?;
-    let bystander = Place::make(stage, "bystander").await?;
-    let result = during_floods(stage, &operator, &bystander, plan).await;
+async fn measure(environment: &Environment<'_>, plan: &Plan) -> Result<Figures> {
+    let operator = environment.start_operator(None).await?;
+    let bystander = Place::make(environment, "bystander").await?;
+    let result = during_floods(environment, &operator, &bystander, plan).await;
     let cleared = bystander.clear().await;
     let figures = result?;
     cleared.map(|()| figures)
 }
 
 async fn during_floods(
-    stage: &Stage<'_>,
+    environment: &Environment<'_>,
     operator: &Operator,
     bystander: &Place,
     plan: &Plan,
@@ -99,7 +101,7 @@ async fn during_floods(
     rows.push(row(operator, bystander, &kept, plan, "quiet").await?);
     for flood in plan.floods() {
         say(&flood.to_string());
-        let place = Place::make(stage, "flood").await?;
+        let place = Place::make(environment, "flood").await?;
         let result = async {
             let begun = flood.begin(&place).await?;
             let row = row(operator, bystander, &kept, plan, &flood.to_string()).await;

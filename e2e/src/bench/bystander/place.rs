@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::board::Board;
+use super::super::environment::Environment;
 use super::super::phase;
-use super::super::stage::Stage;
+use super::super::timeline::Timeline;
 use crate::testing::Session;
 use crate::{Error, Result};
 
@@ -31,7 +31,7 @@ pub(super) const ALL_WITHIN: Duration = Duration::from_mins(20);
 /// A namespace, and who watches the Databases in it.
 pub(super) struct Place {
     pub(super) objects: Objects,
-    pub(super) board: Board,
+    pub(super) timeline: Timeline,
 }
 
 /// The objects of a namespace.
@@ -43,8 +43,8 @@ pub(super) struct Objects {
 }
 
 impl Place {
-    pub(super) async fn make(stage: &Stage<'_>, whose: &str) -> Result<Self> {
-        let client = stage.client();
+    pub(super) async fn make(environment: &Environment<'_>, whose: &str) -> Result<Self> {
+        let client = environment.client();
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let wanted = json!({"metadata": {
             "generateName": format!("{}-{whose}-", phase::PREFIX),
@@ -54,7 +54,7 @@ impl Place {
         let made = namespaces.create(&PostParams::default(), &wanted).await;
         let namespace = made.map_err(Error::trial("make a namespace"))?.name_any();
         Ok(Self {
-            board: Board::of(&client, &namespace),
+            timeline: Timeline::of(&client, &namespace),
             objects: Objects { client, namespace },
         })
     }
@@ -64,7 +64,7 @@ impl Place {
         let objects = &self.objects;
         let names: Vec<String> = (0..count).map(|number| objects.name(number)).collect();
         each(&names, |name| objects.database(name, more.clone())).await?;
-        self.board
+        self.timeline
             .all_created(&objects.namespace, names.len(), ALL_WITHIN)
             .await?;
         Ok(names)
@@ -85,7 +85,9 @@ impl Place {
             .delete_collection(&now, &all)
             .await
             .map_err(doing())?;
-        self.board.all_gone(&objects.namespace, ALL_WITHIN).await?;
+        self.timeline
+            .all_gone(&objects.namespace, ALL_WITHIN)
+            .await?;
         let namespaces: Api<Namespace> = Api::all(objects.client.clone());
         let deleted = namespaces.delete(&objects.namespace, &now).await;
         deleted.map(drop).map_err(doing())

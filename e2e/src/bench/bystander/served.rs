@@ -25,7 +25,7 @@ const LOOK_EACH: Duration = Duration::from_millis(20);
 pub(super) async fn keep(place: &Place) -> Result<String> {
     let name = place.objects.name("kept");
     place.objects.database(&name, json!({})).await?;
-    place.board.created(&name, ONE_WITHIN).await?;
+    place.timeline.created(&name, ONE_WITHIN).await?;
     Ok(name)
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn databases(place: &Place, flood: &str, count: u32) -> Result<
         let began = Instant::now();
         place.objects.database(&name, json!({})).await?;
         // One that never comes is a figure, too.
-        let created = place.board.created(&name, ONE_WITHIN).await;
+        let created = place.timeline.created(&name, ONE_WITHIN).await;
         times.push(created.map_or(ONE_WITHIN, |at| at.duration_since(began)));
         databases
             .delete(&name, &DeleteParams::default())

@@ -15,8 +15,8 @@ use super::super::{bed as objects, eventually, plane};
 use super::furniture::create;
 use super::stand_in::StandIn;
 use crate::cluster::{Cluster, Settings};
-use crate::proxy::{ApiProxy, Faults, Tunnel};
-use crate::s3::{ACCESS_KEY_ID, S3Proxy, S3Server, SECRET_ACCESS_KEY};
+use crate::fault_proxy::{ApiProxy, Faults, S3Proxy, Tunnel};
+use crate::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use crate::testing::Session;
 use crate::{Error, Result};
 

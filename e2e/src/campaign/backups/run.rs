@@ -13,7 +13,7 @@ use super::node::Process;
 use super::outcome::Store;
 use crate::cluster::Cluster;
 use crate::command::say;
-use crate::proxy::{Effect, Fault, Moment};
+use crate::fault_proxy::{Effect, Fault, Moment};
 use crate::{Error, Result};
 
 /// Which trials are run, of all.

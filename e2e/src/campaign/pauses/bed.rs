@@ -11,7 +11,7 @@ use super::super::server::{Engine, Server};
 use super::super::{Plane, plane};
 use super::plan::Way;
 use crate::cluster::Cluster;
-use crate::proxy::{Faults, Tunnel};
+use crate::fault_proxy::{Faults, Tunnel};
 use crate::{Error, Result};
 
 /// The bed. Everything that runs ends with it; [`Bed::clear`] also takes what is on the servers.

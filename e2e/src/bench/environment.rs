@@ -13,11 +13,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::board::Board;
 use super::meter::Meter;
 use super::operator::{IDENTITY, Operator, Start};
 use super::phase;
 use super::server::{Engine, Server};
+use super::timeline::Timeline;
 use crate::cluster::Cluster;
 use crate::command::say;
 use crate::operator::DEPLOYMENT;
@@ -28,18 +28,18 @@ use crate::{Error, Result, command};
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A namespace for the Databases, the operator outside the cluster in the place of the one inside.
-pub(super) struct Stage<'a> {
+pub(super) struct Environment<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) namespace: String,
     pub(super) servers: BTreeMap<Engine, Server>,
-    pub(super) board: Board,
+    pub(super) timeline: Timeline,
     client: Client,
     binary: PathBuf,
     /// Of the operator in the cluster; none where it is not installed as a Deployment.
     replicas: Option<String>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Environment<'a> {
     /// Sets everything up but the operator.
     pub(super) async fn set(cluster: &'a Cluster, binary: PathBuf) -> Result<Self> {
         let replicas = replicas(cluster)?;
@@ -56,23 +56,23 @@ impl<'a> Stage<'a> {
         let wanted = serde_json::from_value(wanted).map_err(Error::trial("write a namespace"))?;
         let made = namespaces.create(&PostParams::default(), &wanted).await;
         let namespace = made.map_err(Error::trial("make a namespace"))?.name_any();
-        let board = Board::of(&client, &namespace);
-        let stage = Self {
+        let timeline = Timeline::of(&client, &namespace);
+        let environment = Self {
             cluster,
             namespace,
             servers,
-            board,
+            timeline,
             client,
             binary,
             replicas,
         };
-        if stage.replicas.is_some()
+        if environment.replicas.is_some()
             && let Err(error) = scale(cluster, "0")
         {
-            stage.clear()?;
+            environment.clear()?;
             return Err(error);
         }
-        Ok(stage)
+        Ok(environment)
     }
 
     /// Gives the place back to the operator in the cluster, which also deletes what an interrupted run left.
@@ -155,7 +155,7 @@ impl<'a> Stage<'a> {
                 .create(&PostParams::default(), &object)
                 .await
                 .map_err(Error::trial("make a Database"))?;
-            self.board.created(&name, READY_WITHIN).await?;
+            self.timeline.created(&name, READY_WITHIN).await?;
         }
         Ok(())
     }

@@ -20,24 +20,18 @@ use crate::raw::{self, Kind};
 /// How long what takes a moment may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Held by whoever starts an API server.
-static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// An API server, an administrator, and an operator of this checkout.
-struct Stage {
+struct Environment {
     client: Client,
     operator: Operator,
     plane: Plane,
     _folder: Scratch,
 }
 
-impl Stage {
+impl Environment {
     async fn set() -> Self {
         let folder = Scratch::new("unreadable").unwrap();
-        // Two at the same time may find the same free ports.
-        let alone = STARTING.lock().await;
         let plane = Plane::start(&Cluster::main(), folder.path()).await.unwrap();
-        drop(alone);
         for name in [NAMESPACE, "team", "other"] {
             plane.namespace(name).await.unwrap();
         }
@@ -176,53 +170,57 @@ fn database(name: &str) -> Value {
 /// What was stored by whoever might, before and while the operator runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_stored_is_read_one_by_one() {
-    let stage = Stage::set().await;
+    let environment = Environment::set().await;
     let of_team = |kind: Kind| kind.path("team");
     let container = json!([{"name": "dump", "image": "nowhere/nothing"}]);
     let labels = json!({"db-operator.dev/backup": "b"});
-    let dated = stage
+    let dated = environment
         .dated(&of_team(Kind::Database), database("dated"))
         .await;
     let backup = json!({
         "apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup",
         "metadata": {"name": "b"}, "spec": {"databaseRef": {"name": "dated"}}});
-    stage.dated(&of_team(Kind::Backup), backup).await;
+    environment.dated(&of_team(Kind::Backup), backup).await;
     let job = json!({"metadata": {"name": "j", "labels": labels}, "spec": {
         "suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": container}}}});
-    stage.dated(&of_team(Kind::Job), job).await;
+    environment.dated(&of_team(Kind::Job), job).await;
     let pod =
         json!({"metadata": {"name": "p", "labels": labels}, "spec": {"containers": container}});
-    let pod = stage.dated(&of_team(Kind::Pod), pod).await;
+    let pod = environment.dated(&of_team(Kind::Pod), pod).await;
     // A word of another version, where the API server has no list of words; and times in a status.
     let status = json!({"status": {"phase": "Perhaps", "startTime": TOO_LATE}});
-    stage.ask("PATCH", &format!("{pod}/status"), &status).await;
-    stage.date("/api/v1/namespaces/team").await;
-    stage.date("/api/v1/namespaces/kube-system").await;
+    environment
+        .ask("PATCH", &format!("{pod}/status"), &status)
+        .await;
+    environment.date("/api/v1/namespaces/team").await;
+    environment.date("/api/v1/namespaces/kube-system").await;
     let odd = of_team(Kind::Database);
-    stage.ask("POST", &odd, &database("odd")).await;
+    environment.ask("POST", &odd, &database("odd")).await;
     let odd = format!("{odd}/odd");
     let last = json!({"name": "b", "finishedAt": TOO_LATE, "destination": "s3://nowhere"});
     let last = json!({"status": {"lastBackup": last}});
-    stage.ask("PATCH", &format!("{odd}/status"), &last).await;
+    environment
+        .ask("PATCH", &format!("{odd}/status"), &last)
+        .await;
 
     let counted = "db_operator_unreadable_objects{kind=\"Database\"} 1";
     for round in ["first", "next"] {
-        stage.operator.ensure().unwrap();
-        stage.leads().await;
+        environment.operator.ensure().unwrap();
+        environment.leads().await;
         let other = Kind::Database.path("other");
-        stage.ask("POST", &other, &database(round)).await;
-        stage.is_told(&format!("{other}/{round}")).await;
-        stage.is_told(&dated).await;
-        stage
+        environment.ask("POST", &other, &database(round)).await;
+        environment.is_told(&format!("{other}/{round}")).await;
+        environment.is_told(&dated).await;
+        environment
             .answers("/metrics", |_, text| text.contains(counted))
             .await;
-        stage.operator.kill();
+        environment.operator.kill();
     }
 
-    stage.operator.ensure().unwrap();
+    environment.operator.ensure().unwrap();
     let events = "/apis/events.k8s.io/v1/namespaces/team/events";
     eventually("an Event", SOON, async || {
-        let all = stage.ask("GET", events, &Value::Null).await;
+        let all = environment.ask("GET", events, &Value::Null).await;
         let all = all["items"].as_array().unwrap();
         let found = all.iter().any(|event| {
             event["reason"] == "Unreadable"
@@ -239,27 +237,29 @@ async fn all_that_is_stored_is_read_one_by_one() {
         }
     })
     .await;
-    stage
+    environment
         .answers("/metrics", |_, text| text.contains(counted))
         .await;
-    let said = stage.operator.log();
+    let said = environment.operator.log();
     let named = said
         .lines()
         .filter(|line| line.contains("an object cannot be read") && line.contains("name=\"odd\""));
     assert_eq!(named.count(), 3, "once a process: {said}");
     // It is read again when it changes.
     let mended = json!({"status": {"lastBackup": null}});
-    stage.ask("PATCH", &format!("{odd}/status"), &mended).await;
-    stage.is_told(&odd).await;
+    environment
+        .ask("PATCH", &format!("{odd}/status"), &mended)
+        .await;
+    environment.is_told(&odd).await;
     // Each of the dated ones is asked for, and none by a request that fails for ever.
     let request = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: "now"}}});
-    stage.ask("PATCH", &dated, &request).await;
-    stage
+    environment.ask("PATCH", &dated, &request).await;
+    environment
         .answers("/metrics", |_, text| {
             text.contains("db_operator_unreadable_objects{kind=\"Database\"} 0")
         })
         .await;
-    let (_, metrics) = stage.page("/metrics").await.unwrap();
+    let (_, metrics) = environment.page("/metrics").await.unwrap();
     for kind in [
         "Database",
         "Backup",
@@ -276,7 +276,7 @@ async fn all_that_is_stored_is_read_one_by_one() {
 /// What the operator may not list is named by its probe, and delays nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_that_fails_is_named_and_stops_no_other() {
-    let stage = Stage::set().await;
+    let environment = Environment::set().await;
     let listed = ["databases", "databaseinstances", "backups", "jobs", "pods"];
     for (path, object) in [
         (
@@ -296,18 +296,18 @@ async fn a_watch_that_fails_is_named_and_stops_no_other() {
                 "subjects": [{"kind": "ServiceAccount", "name": "limited", "namespace": "team"}]}),
         ),
     ] {
-        stage.ask("POST", path, &object).await;
+        environment.ask("POST", path, &object).await;
     }
     let token = "/api/v1/namespaces/team/serviceaccounts/limited/token";
-    let token = stage
+    let token = environment
         .ask(
             "POST",
             token,
             &json!({"spec": {"audiences": [], "expirationSeconds": 3600}}),
         )
         .await;
-    let limited = stage.plane.folder().join("limited");
-    let config = Kubeconfig::read_from(stage.plane.kubeconfig()).unwrap();
+    let limited = environment.plane.folder().join("limited");
+    let config = Kubeconfig::read_from(environment.plane.kubeconfig()).unwrap();
     let mut config = serde_json::to_value(&config).unwrap();
     config["users"][0]["user"] = json!({"token": token["status"]["token"]});
     std::fs::write(&limited, config.to_string()).unwrap();
@@ -318,27 +318,27 @@ async fn a_watch_that_fails_is_named_and_stops_no_other() {
     let (code, answer) = ask(&check, "GET", &Kind::Database.path("team"), &Value::Null).await;
     assert_eq!(code, 200, "{answer}");
 
-    let stage = Stage {
-        operator: Stage::operator(&stage.plane, limited),
-        ..stage
+    let environment = Environment {
+        operator: Environment::operator(&environment.plane, limited),
+        ..environment
     };
-    stage.operator.ensure().unwrap();
-    let said = stage
+    environment.operator.ensure().unwrap();
+    let said = environment
         .answers("/readyz", |code, text| {
             code == 503 && text.contains("Namespace (")
         })
         .await;
     assert!(said.contains("namespaces is forbidden"), "{said}");
     let failing = "db_operator_watch_failing{kind=\"Namespace\"} 1";
-    stage
+    environment
         .answers("/metrics", |_, text| text.contains(failing))
         .await;
     let other = Kind::Database.path("other");
     for name in ["a", "b", "c"] {
-        stage.ask("POST", &other, &database(name)).await;
-        stage.is_told(&format!("{other}/{name}")).await;
+        environment.ask("POST", &other, &database(name)).await;
+        environment.is_told(&format!("{other}/{name}")).await;
     }
-    let log = stage.operator.log();
+    let log = environment.operator.log();
     let lines: Vec<_> = log
         .lines()
         .filter(|line| line.contains("cannot watch"))

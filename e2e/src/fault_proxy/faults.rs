@@ -31,8 +31,16 @@ pub enum Effect {
     Kill,
     /// The connection ends.
     Cut,
+    /// The connection ends while the request's content is on its way.
+    Reset,
     /// The request gets this HTTP status in the place of an answer; outside HTTP, its connection ends.
     Answer(u16),
+    /// The same, with this code of S3's, after the content was read.
+    AnswerAs(u16, &'static str),
+    /// The answer has this ETag instead of its own, or none.
+    Etag(Option<&'static str>),
+    /// A byte of the request's content is another one on its way.
+    Flip,
     /// The request, or its answer, is late.
     Delay(Duration),
     /// All watches end, and the request goes on.
@@ -48,7 +56,11 @@ impl fmt::Display for Fault {
         match self.effect {
             Effect::Kill => write!(f, "kill {moment} {}", self.at),
             Effect::Cut => write!(f, "cut {moment} {}", self.at),
+            Effect::Reset => write!(f, "reset {moment} {}", self.at),
             Effect::Answer(status) => write!(f, "{status} {moment} {}", self.at),
+            Effect::AnswerAs(status, code) => write!(f, "{status} {code} {moment} {}", self.at),
+            Effect::Etag(_) => write!(f, "another ETag {moment} {}", self.at),
+            Effect::Flip => write!(f, "flip {moment} {}", self.at),
             Effect::Delay(time) => write!(f, "{time:?} {moment} {}", self.at),
             Effect::DropWatches => write!(f, "watches {moment} {}", self.at),
         }
@@ -77,6 +89,12 @@ impl Faults {
             state: Arc::default(),
             kill: Arc::new(kill),
         }
+    }
+
+    /// Nothing ever goes wrong.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(|| ())
     }
 
     /// Counts from now on, and lets this go wrong when it is its turn.

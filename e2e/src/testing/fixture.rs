@@ -18,7 +18,7 @@ use crate::servers::OPERATOR_NAMESPACE;
 const GONE_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where a test does what it does: in a namespace, on a server, under names that begin like no other's.
-pub struct Bed {
+pub struct Fixture {
     /// Administrator of the cluster.
     pub client: Client,
     /// The test's own.
@@ -30,7 +30,7 @@ pub struct Bed {
 }
 
 /// Runs a test on each of the servers at the same time, in a namespace each.
-pub async fn on_every_server(test: impl AsyncFn(&Bed)) {
+pub async fn on_every_server(test: impl AsyncFn(&Fixture)) {
     let (postgres, mariadb, mysql) = tokio::join!(
         run(Server::Postgres, &test),
         run(Server::Mariadb, &test),
@@ -44,24 +44,24 @@ pub async fn on_every_server(test: impl AsyncFn(&Bed)) {
 }
 
 /// Runs a test on one server.
-pub async fn in_bed(server: Server, test: impl AsyncFn(&Bed)) {
+pub async fn with_fixture(server: Server, test: impl AsyncFn(&Fixture)) {
     if let Err(panic) = run(server, &test).await {
         std::panic::resume_unwind(panic);
     }
 }
 
-async fn run(server: Server, test: &impl AsyncFn(&Bed)) -> Result<(), Box<dyn Any + Send>> {
-    let bed = Bed::set_up(server).await;
-    let result = catch(test(&bed)).await;
+async fn run(server: Server, test: &impl AsyncFn(&Fixture)) -> Result<(), Box<dyn Any + Send>> {
+    let fixture = Fixture::set_up(server).await;
+    let result = catch(test(&fixture)).await;
     if result.is_err() {
-        eprintln!("--- {server:?}, namespace {}", bed.namespace);
-        bed.let_go().await;
+        eprintln!("--- {server:?}, namespace {}", fixture.namespace);
+        fixture.let_go().await;
     }
-    let cleared = catch(bed.clear()).await;
+    let cleared = catch(fixture.clear()).await;
     result.and(cleared)
 }
 
-impl Bed {
+impl Fixture {
     async fn set_up(server: Server) -> Self {
         let client = client().await;
         let namespaces: Api<Namespace> = Api::all(client.clone());

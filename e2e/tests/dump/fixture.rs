@@ -57,7 +57,7 @@ impl Drop for Folder {
     }
 }
 
-pub struct Bed {
+pub struct Fixture {
     pub server: S3Server,
     pub store: Store,
     pub upload: String,
@@ -71,14 +71,14 @@ pub fn server() -> S3Server {
     server
 }
 
-impl Bed {
+impl Fixture {
     /// A store without anything before it, and a window of 100 parts.
     pub async fn new(flavour: Flavour) -> Self {
         let server = server();
         let endpoint = server.endpoint();
-        let bed = Self::at(flavour, server, &endpoint).await;
-        bed.sign(1, 100, HOUR).await;
-        bed
+        let fixture = Self::at(flavour, server, &endpoint).await;
+        fixture.sign(1, 100, HOUR).await;
+        fixture
     }
 
     /// Requests go to this address; nothing is signed yet.

@@ -19,7 +19,7 @@ pub const ADMINISTRATOR: &str = "the-operator";
 /// Every password of the tests holds this word, so that logs can be searched for it.
 pub const CANARY: &str = "canary";
 
-pub struct Bed {
+pub struct Fixture {
     pub server: Postgresql,
     /// The administrator's.
     pub password: String,
@@ -67,7 +67,7 @@ pub fn password(rest: &str) -> SecretString {
     SecretString::from(format!("{CANARY}-{rest}"))
 }
 
-impl Bed {
+impl Fixture {
     pub fn start(series: u32) -> Self {
         Self {
             server: Postgresql::start(series).unwrap(),
@@ -266,7 +266,7 @@ impl Bed {
     }
 }
 
-/// The same, for a task that outlives the borrow of the bed.
+/// The same, for a task that outlives the borrow of the fixture.
 pub async fn session_at(
     port: u16,
     user: &str,
@@ -280,7 +280,7 @@ pub async fn session_at(
         .password(password)
         .database(database)
         .ssl_mode(PgSslMode::Disable)
-        .application_name("bed")
+        .application_name("fixture")
         .connect()
         .await
 }

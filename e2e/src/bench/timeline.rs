@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::{Error, Result};
 
 /// Watches the Databases of a namespace until it is dropped.
-pub(super) struct Board {
+pub(super) struct Timeline {
     seen: Arc<Mutex<HashMap<String, Seen>>>,
     changes: watch::Receiver<()>,
     task: JoinHandle<()>,
@@ -26,7 +26,7 @@ struct Seen {
     gone: bool,
 }
 
-impl Board {
+impl Timeline {
     pub(super) fn of(client: &Client, namespace: &str) -> Self {
         let api: Api<Database> = Api::namespaced(client.clone(), namespace);
         let seen: Arc<Mutex<HashMap<String, Seen>>> = Arc::default();
@@ -133,7 +133,7 @@ fn note(notes: &Mutex<HashMap<String, Seen>>, database: &Database, gone: bool) {
     }
 }
 
-impl Drop for Board {
+impl Drop for Timeline {
     fn drop(&mut self) {
         self.task.abort();
     }
