@@ -161,7 +161,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Task::Demo => {
             let _lock = cluster.lock()?;
             let cache = Cache::open()?;
-            up(&cluster, &cache)?;
+            while_building(|| operator::build(&cache), || up(&cluster, &cache))?;
             println!("{}", demo::demo(&cluster, &cache)?);
         }
         Task::Load => {
@@ -307,7 +307,7 @@ fn up(cluster: &Cluster, cache: &Cache) -> Result<()> {
 
 /// The cluster with its servers, and in it the operator of these sources; the caller holds the lock.
 fn ready(cluster: &Cluster, cache: &Cache) -> Result<()> {
-    up(cluster, cache)?;
+    while_building(|| operator::build(cache), || up(cluster, cache))?;
     load(cluster, cache)
 }
 
@@ -351,16 +351,17 @@ fn gitops(cluster: &Cluster, only: Option<&str>) -> Result<()> {
     result
 }
 
-/// Builds cargo-nextest, if it is not in the cache, while something else waits for the network, for images and for pods.
-fn while_building_the_runner(
-    cache: &Cache,
+/// Builds something on a thread of its own while something else, which waits for the network, for images and for pods as
+/// well, is done here.
+fn while_building<T: Send>(
+    build: impl FnOnce() -> Result<T> + Send,
     something: impl FnOnce() -> Result<()>,
-) -> Result<PathBuf> {
+) -> Result<T> {
     std::thread::scope(|scope| {
-        let runner = scope.spawn(|| check::nextest(cache));
+        let built = scope.spawn(build);
         something()?;
-        match runner.join() {
-            Ok(runner) => runner,
+        match built.join() {
+            Ok(built) => built,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
@@ -374,7 +375,7 @@ fn test(cluster: &Cluster) -> Result<()> {
     let mut tally = Tally::default();
     let result = check::without_cluster(&cache, &mut tally).and_then(|()| {
         let _lock = cluster.lock()?;
-        let runner = while_building_the_runner(&cache, || ready(cluster, &cache))?;
+        let runner = while_building(|| check::nextest(&cache), || ready(cluster, &cache))?;
         suite::with_cluster(cluster, &cache, &runner, &mut tally)
     });
     println!("\n{tally}");
