@@ -1,6 +1,5 @@
 //! `cargo xtask`: the commands of someone who works on db-operator.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
