@@ -82,18 +82,20 @@ where
         + serde::Serialize
         + serde::de::DeserializeOwned,
 {
-    // The version alone is added, as kubectl does.
-    let metadata = json!({
-        "name": name, "resourceVersion": api.get(name).await.unwrap().resource_version(),
-    });
-    let manifest = json!({
-        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
-    });
-    let manifest: K = serde_json::from_value(manifest).unwrap();
-    let replaced = api
-        .replace(name, &PostParams::default(), &manifest)
-        .await
-        .unwrap();
+    let replaced = loop {
+        // The version alone is added, as kubectl does; the operator may write between the two requests.
+        let metadata = json!({
+            "name": name, "resourceVersion": api.get(name).await.unwrap().resource_version(),
+        });
+        let manifest = json!({
+            "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "spec": spec,
+        });
+        let manifest: K = serde_json::from_value(manifest).unwrap();
+        match api.replace(name, &PostParams::default(), &manifest).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            replaced => break replaced.unwrap(),
+        }
+    };
     assert!(!replaced.finalizers().iter().any(|name| name == FINALIZER));
 }
 
