@@ -7,10 +7,13 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
+use kube::Config;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::*;
+use crate::client;
+use crate::metrics::Metrics;
 
 /// So long that a busy machine does not lose it.
 const TTL: Duration = Duration::from_secs(5);
@@ -117,13 +120,12 @@ async fn started(server: &ApiServer, leadership: &Leadership, gives_way: Duratio
         renew: TTL / 10,
         gives_way,
     };
-    let (health, metrics) = (Health::new(TTL), Metrics::new());
+    let (config, metrics) = (Config::new(uri), Metrics::new());
     let thread = LeaseThread::start(
-        Config::new(uri),
+        move |precondition, limit| client::for_lease(config, precondition, limit, &metrics),
         settings,
         leadership.clone(),
-        health,
-        metrics,
+        Health::new(TTL),
     );
     let mut thread = thread.await.unwrap();
     let leads = timeout(TTL * 10, thread.leads()).await;

@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
 
+use super::{Keys, Store, StoreConfig, StoreError};
 use crate::api::destination::{
     ACCESS_KEY_ID_KEY, BackupDestination, S3, SECRET_ACCESS_KEY_KEY, SESSION_TOKEN_KEY,
 };
 use crate::client::ApiError;
-use crate::store::{Keys, Store, StoreConfig, StoreError};
 
 /// How long keys are used before their Secret is read again.
 const READ_AGAIN: Duration = Duration::from_secs(30);
