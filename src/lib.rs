@@ -18,7 +18,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent;
-pub mod api;
 pub mod backoff;
 pub mod backup;
 pub mod blocking;
@@ -41,6 +40,8 @@ pub mod store;
 pub mod telemetry;
 pub mod template;
 pub mod watch;
+
+pub use db_operator_api as api;
 
 #[cfg(test)]
 mod diagram;
