@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -8,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use kube::Config;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl ApiServer {
     }
 
     fn holder(&self) -> String {
-        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = self.lease.lock();
         let holder = lease
             .as_ref()
             .map(|lease| lease["spec"]["holderIdentity"].clone());
@@ -61,7 +61,7 @@ impl ApiServer {
                 "code": code.as_u16(), "reason": reason, "message": reason});
             (code, status)
         };
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lease = self.lease.lock();
         let sent = || serde_json::from_slice::<Value>(body).unwrap();
         let version = |lease: &Value| {
             lease["metadata"]["resourceVersion"]
