@@ -15,10 +15,11 @@
 //! - [`agent`]: what runs in the backup pod.
 //! - [`template`]: texts that users may shape.
 //! - [`client`], [`watch`], [`backoff`], [`blocking`], [`causes`]: the ways to the API server, and what all of these use.
+//!
+//! Which of them may use which: `arrows/`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agent;
-pub mod api;
 pub mod backoff;
 pub mod backup;
 pub mod blocking;
@@ -42,6 +43,11 @@ pub mod telemetry;
 pub mod template;
 pub mod watch;
 
+/// The custom resources. A crate of its own, for programs that need nothing else of the operator.
+pub use db_operator_api as api;
+
+#[cfg(test)]
+mod arrows;
 #[cfg(test)]
 mod diagram;
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::controller::cache::Cache;
 use crate::controller::trigger::Triggers;
 use crate::controller::{self, Context};
 use crate::health::{self, Health, ListenError};
-use crate::instance::destination::Destinations;
 use crate::job::image::OwnImage;
 use crate::leader::{Leadership, LeaseThread, LeaseThreadError, LostLease, Settings};
 use crate::metrics::Metrics;
@@ -27,6 +26,7 @@ use crate::provider::Fence;
 use crate::queue::Queues;
 use crate::server::connections::Connections;
 use crate::server::registry::Instances;
+use crate::store::Destinations;
 use crate::telemetry::events::Events;
 use crate::telemetry::failures::FailureLog;
 use crate::watch::Watches;
@@ -121,8 +121,9 @@ async fn operate(
     let identity = config.identity();
     let leadership = Leadership::new();
     let client = client::for_leader(cluster.clone(), leadership.clone(), &metrics)?;
+    let of_lease = metrics.clone();
     let lease = LeaseThread::start(
-        cluster,
+        move |precondition, limit| client::for_lease(cluster, precondition, limit, &of_lease),
         Settings {
             name: config.lease.name.clone(),
             namespace: config
@@ -137,7 +138,6 @@ async fn operate(
         },
         leadership.clone(),
         health.clone(),
-        metrics.clone(),
     );
     let mut lease = lease.await?;
 

@@ -1,5 +1,5 @@
 //! What GitOps tools make of every status that the operator writes: Flux by the reference library of kstatus, Argo CD by our
-//! scripts.
+//! script.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,8 +19,8 @@ use e2e::{clone_root, command, tools};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// Argo CD's scripts, laid out as in its own repository.
-const SCRIPTS: &str = "kustomize/health/argocd/resource_customizations/db-operator.dev";
+/// Argo CD's script, which is the same for all kinds.
+const SCRIPT: &str = "kustomize/health/argocd/health.lua";
 
 /// An object, and what it has to count as: for kstatus, and for Argo CD.
 struct Case {
@@ -170,9 +170,8 @@ fn every_status_counts_for_kstatus_as_what_it_means() {
 #[test]
 fn every_status_counts_for_argo_cd_as_what_it_means() {
     let cases = cases();
+    let script = clone_root().join(SCRIPT);
     for kind in ["DatabaseInstance", "Database", "Backup"] {
-        let scripts = clone_root().join(SCRIPTS);
-        let script = scripts.join(kind).join("health.lua");
         let cases: Vec<&Case> = cases
             .iter()
             .filter(|case| case.object["kind"] == kind)

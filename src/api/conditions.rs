@@ -213,7 +213,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
-    use crate::api::reason::DatabaseReason;
+    use crate::reason::DatabaseReason;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::new(second, 123_000_000).unwrap()

@@ -14,7 +14,7 @@ pub const OBJECT_NAME_LENGTH: usize = 63;
 
 /// Databases, schemas and users that belong to the servers themselves or to the operator, in lower case. The providers
 /// refuse the same names (`provider::reserved`); a test keeps the two lists equal.
-pub(crate) const RESERVED_NAMES: [&str; 16] = [
+pub const RESERVED_NAMES: [&str; 16] = [
     "postgres",
     "template0",
     "template1",
@@ -35,8 +35,7 @@ pub(crate) const RESERVED_NAMES: [&str; 16] = [
 ];
 
 /// Prefixes of names that belong to servers and to hosting services.
-pub(crate) const RESERVED_PREFIXES: [&str; 6] =
-    ["pg_", "rds", "cloudsql", "azure", "mysql.", "#mysql50#"];
+pub const RESERVED_PREFIXES: [&str; 6] = ["pg_", "rds", "cloudsql", "azure", "mysql.", "#mysql50#"];
 
 /// CEL: `value` (an expression that yields a string) is not reserved.
 fn not_reserved_expression(value: &str) -> String {

@@ -3,10 +3,10 @@
 use crate::api::BackupReason;
 use crate::client::ApiError;
 use crate::controller::{self, Error};
-use crate::instance::destination::DestinationError;
 use crate::provider::ProviderError;
 use crate::server::ServerError;
 use crate::server::resolve::Unusable;
+use crate::store::DestinationError;
 use crate::store::StoreError;
 
 /// Why a pass over a Backup could not do what it was about. What only a person can mend ends a backup that has begun.

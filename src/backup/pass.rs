@@ -12,9 +12,9 @@ use crate::api::destination::BackupDestination;
 use crate::api::{Backup, BackupReason, BackupState, BackupStatus, Report};
 use crate::controller::status::{self, When};
 use crate::controller::{Error, events};
-use crate::instance::destination::Destination;
 use crate::job;
 use crate::job::time_limit::TimeLimits;
+use crate::store::Destination;
 
 /// Writes the status of a Backup.
 const MANAGER: &str = "db-operator-backup";

@@ -20,12 +20,12 @@ use crate::api::references::ConfigMapKeyRef;
 use crate::api::{Backup, BackupReason, Database, DatabaseInstance};
 use crate::blocking::compute;
 use crate::controller::Error;
-use crate::instance::destination::Destination;
 use crate::job::time_limit::TimeLimits;
 use crate::job::{self, JobError, Order};
 use crate::provider::{self, Names};
 use crate::server::{Server, names, permission, resolve};
 use crate::store;
+use crate::store::Destination;
 
 /// What the dump tool may need, in bytes: it holds single rows, and the catalog of a large schema.
 const TOOL_MEMORY: u64 = 256 * 1024 * 1024;

@@ -12,7 +12,7 @@ use crate::testing::held_equal;
 const BEGINNING: &str = "# Flags
 
 What `db-operator run` can be told, by a flag or by an environment variable; a flag wins. Times are written as in `30s`, `5m` or `6h`.
-Generated from `src/config.rs`: change it there.
+Generated from `src/config`: change it there.
 
 | flag | variable | default | meaning |
 |---|---|---|---|

@@ -1,11 +1,12 @@
 //! Waking the controllers of the kinds, from elsewhere in the process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::Stream;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::Resource;
 use kube::runtime::reflector::{Lookup, ObjectRef};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::api::{Backup, Database, DatabaseInstance};
@@ -89,7 +90,7 @@ impl<T> Messages<T> {
 
     /// What the reader reads; empty for a second one.
     pub fn stream(&self) -> UnboundedReceiver<T> {
-        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receiver = self.receiver.lock();
         receiver.take().unwrap_or_else(|| unbounded().1)
     }
 }

@@ -1,7 +1,7 @@
 //! `/healthz` and `/readyz`.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 mod watches;
@@ -104,7 +105,7 @@ impl Health {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Facts) -> T) -> T {
-        look(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.facts.lock())
     }
 
     fn alive(&self) -> Result<(), String> {

@@ -5,10 +5,8 @@
 //! | `reconcile.rs` | when an instance is looked at, and the order of a pass |
 //! | `status.rs` | what was found on the server, and what that means for the instance (pure) |
 //! | `dependents.rs` | the Databases that refer to an instance, and so keep it (pure) |
-//! | `destination.rs` | the object stores that backups go to |
 
 mod dependents;
-pub mod destination;
 mod reconcile;
 mod status;
 

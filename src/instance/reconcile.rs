@@ -1,12 +1,13 @@
 //! The controller of instances: reach the server, look at it, tell the databases.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::runtime::controller::{Action, Controller};
 use kube::{Api, Client, Resource, ResourceExt};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::dependents::Dependents;

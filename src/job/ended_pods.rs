@@ -2,9 +2,9 @@
 //! look at its backup.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::watcher::Event;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::objects::{Pod, controller_uid};
 use super::pod::has_ended;
@@ -51,7 +51,7 @@ impl EndedPods {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Pod>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

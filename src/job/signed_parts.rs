@@ -1,10 +1,10 @@
 //! The signed requests that a Job has, and when it needs others: pure, apart from keeping what was handed out.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::agent::protocol::signed_parts::{Batch, SignedParts};
 
@@ -186,8 +186,8 @@ impl Windows {
         self.lock().retain(|uid, _| uids.contains(uid));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Makes the lease's writes conditional.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use http::{Method, Request};
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// The version the Lease must still have for the next write to be accepted.
@@ -20,25 +21,18 @@ pub struct Precondition {
 impl Precondition {
     /// Sets the version that the following patches demand; `None` demands nothing.
     pub fn expect(&self, version: Option<String>) {
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        *self.version.lock() = version;
     }
 
     /// Whether patches demand a version.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.version.lock().is_some()
     }
 
     /// Adds the demand to a request, if it is a patch.
     pub fn apply(&self, request: Request<Body>) -> Request<Body> {
-        let version = self
-            .version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let version = self.version.lock().clone();
         match (request.method(), version) {
             (&Method::PATCH, Some(version)) => {
                 let (head, body) = request.into_parts();

@@ -8,7 +8,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use kube::Config;
+use kube::Client;
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -16,12 +16,13 @@ use tokio::time::timeout;
 
 use super::pulse::Pulse;
 use super::{Elector, Leadership, LostLease, Precondition, Settings};
-use crate::client;
 use crate::health::Health;
-use crate::metrics::Metrics;
 
 /// How long the rest of the process has to end once the lease is lost. What only a leader may do is refused at once.
 const END: Duration = Duration::from_secs(5);
+
+/// Makes the thread's own client, whose writes carry the precondition and whose requests take no longer than the limit.
+type Connect = Box<dyn FnOnce(Precondition, Duration) -> Result<Client, kube::Error> + Send>;
 
 /// The thread that asks for the lease and keeps it, as long as this value lives.
 pub struct LeaseThread {
@@ -49,11 +50,10 @@ pub enum LeaseThreadError {
 
 /// What the thread is started with.
 struct Work {
-    cluster: Config,
+    connect: Connect,
     settings: Settings,
     leadership: Leadership,
     health: Health,
-    metrics: Metrics,
     pulse: Pulse,
 }
 
@@ -66,24 +66,23 @@ struct Talk {
 }
 
 impl LeaseThread {
-    /// Begins to ask for the lease, with a client of its own to `cluster`. To be called on the runtime that the lease
+    /// Begins to ask for the lease, with a client that `connect` makes on the thread's own runtime: its writes have to
+    /// carry the precondition, and its requests may take as long as the limit. To be called on the runtime that the lease
     /// stands for: where that hangs for longer than `settings.gives_way`, the lease is lost.
     pub async fn start(
-        cluster: Config,
+        connect: impl FnOnce(Precondition, Duration) -> Result<Client, kube::Error> + Send + 'static,
         settings: Settings,
         leadership: Leadership,
         health: Health,
-        metrics: Metrics,
     ) -> Result<Self, LeaseThreadError> {
         let pulse = Pulse::default();
         let mut beating = JoinSet::new();
         beating.spawn(pulse.clone().keep_beating());
         let work = Work {
-            cluster,
+            connect: Box::new(connect),
             settings,
             leadership,
             health,
-            metrics,
             pulse,
         };
         let (begun, has_begun) = oneshot::channel();
@@ -142,11 +141,10 @@ fn run(work: Work, talk: Talk) {
 
 async fn keep(work: Work, talk: Talk) {
     let Work {
-        cluster,
+        connect,
         settings,
         leadership,
         health,
-        metrics,
         pulse,
     } = work;
     let Talk {
@@ -158,8 +156,7 @@ async fn keep(work: Work, talk: Talk) {
     let precondition = Precondition::default();
     // A connection that is dead without a word must not take all that is left of the lease.
     let limit = settings.ttl / 3;
-    let client = client::for_lease(cluster, precondition.clone(), limit, &metrics);
-    let client = match client {
+    let client = match connect(precondition.clone(), limit) {
         Ok(client) => client,
         Err(error) => {
             let _ = begun.send(Err(error.into()));

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -7,10 +6,14 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
+use kube::Config;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::*;
+use crate::client;
+use crate::metrics::Metrics;
 
 /// So long that a busy machine does not lose it.
 const TTL: Duration = Duration::from_secs(5);
@@ -43,7 +46,7 @@ impl ApiServer {
     }
 
     fn holder(&self) -> String {
-        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let lease = self.lease.lock();
         let holder = lease
             .as_ref()
             .map(|lease| lease["spec"]["holderIdentity"].clone());
@@ -58,7 +61,7 @@ impl ApiServer {
                 "code": code.as_u16(), "reason": reason, "message": reason});
             (code, status)
         };
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lease = self.lease.lock();
         let sent = || serde_json::from_slice::<Value>(body).unwrap();
         let version = |lease: &Value| {
             lease["metadata"]["resourceVersion"]
@@ -117,13 +120,12 @@ async fn started(server: &ApiServer, leadership: &Leadership, gives_way: Duratio
         renew: TTL / 10,
         gives_way,
     };
-    let (health, metrics) = (Health::new(TTL), Metrics::new());
+    let (config, metrics) = (Config::new(uri), Metrics::new());
     let thread = LeaseThread::start(
-        Config::new(uri),
+        move |precondition, limit| client::for_lease(config, precondition, limit, &metrics),
         settings,
         leadership.clone(),
-        health,
-        metrics,
+        Health::new(TTL),
     );
     let mut thread = thread.await.unwrap();
     let leads = timeout(TTL * 10, thread.leads()).await;

@@ -5,7 +5,7 @@
 //! so that the series of an object go with it: see [`figures`]. Names start with `db_operator_`; units are base units.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -230,7 +231,7 @@ impl Metrics {
         took: Duration,
         failure: Option<&'static str>,
     ) {
-        let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.asked.lock();
         let known = all.entry(instance.to_owned()).or_default();
         known.operations.insert(operation);
         let labels = server_labels(instance, operation);
@@ -246,7 +247,7 @@ impl Metrics {
 
     /// Removes the series of an instance that is gone.
     pub fn forget_instance(&self, instance: &str) {
-        let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.asked.lock();
         let Some(known) = all.remove(instance) else {
             return;
         };

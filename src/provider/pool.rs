@@ -14,8 +14,10 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 pub(super) use super::slots::Slot;
 use super::slots::{Closed, Kind, Slots};
@@ -253,8 +255,8 @@ async fn reap<S: Session>(pool: Weak<Shared<S>>, limit: Duration) {
 }
 
 impl<S> Shared<S> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Idle<S>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Idle<S>> {
+        self.idle.lock()
     }
 
     /// Closes the sockets of all idle sessions without saying goodbye.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 /// So many keys are kept although nobody uses them.
@@ -27,7 +28,7 @@ impl<K: Eq + Hash> Keyed<K> {
     /// Waits until nobody else has this key, and keeps it so. First come, first served.
     pub async fn lock(&self, key: K) -> OwnedMutexGuard<()> {
         let lock = {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut locks = self.locks.lock();
             if locks.len() >= KEPT {
                 locks.retain(|_, lock| Arc::strong_count(lock) > 1);
             }
@@ -52,7 +53,7 @@ mod tests {
         for key in 1..10 * KEPT {
             drop(lock(key).unwrap());
         }
-        assert!(keyed.locks.lock().unwrap().len() <= KEPT);
+        assert!(keyed.locks.lock().len() <= KEPT);
         assert!(lock(0).is_none(), "still locked");
         drop(held);
         assert!(lock(0).is_some());

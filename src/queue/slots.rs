@@ -1,10 +1,10 @@
 //! How many backups may run, and which of them have a slot.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::slot_order::{Neighbours, Served, has_slot};
 
@@ -114,7 +114,7 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, Given> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,8 +2,10 @@
 //! those who need one for a moment.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// How long it is remembered.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -38,7 +40,7 @@ impl Suspects {
     }
 
     fn lock(&self) -> MutexGuard<'_, Until> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.until.lock()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The places of one kind's passes. Who has to wait is called by name when its turn comes, and holds nothing until then.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::Stream;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use parking_lot::{Mutex, MutexGuard};
 
 pub use super::order::{Key, Want};
 use super::order::{Limits, Order};
@@ -66,7 +67,7 @@ impl Turns {
     /// The objects whose turn it is, as it becomes so. A controller reads it and looks at them; empty for a second
     /// reader. Some are called that came by themselves meanwhile.
     pub fn calls(&self) -> impl Stream<Item = Key> + Send + use<> {
-        let mut called = self.0.called.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut called = self.0.called.lock();
         called.take().unwrap_or_else(|| unbounded().1)
     }
 
@@ -92,7 +93,7 @@ impl Turns {
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
-        self.0.order.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.order.lock()
     }
 }
 

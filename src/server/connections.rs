@@ -1,8 +1,10 @@
 //! The providers that are open, one per instance, and the servers that they were handed out as.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Finding;
 use super::access::Access;
@@ -194,15 +196,12 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 
 impl Connection {
     fn breaker_is_open(&self) -> bool {
-        self.breaker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_open()
+        self.breaker.lock().is_open()
     }
 }

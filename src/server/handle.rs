@@ -1,10 +1,11 @@
 //! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use super::breaker::{Breaker, Permit};
@@ -96,7 +97,7 @@ pub async fn ask<'a, T>(
     operation: &'static str,
     question: impl FnOnce(&'a dyn Provider) -> BoxFuture<'a, Result<T, ProviderError>>,
 ) -> Result<T, ServerError> {
-    let lock = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || breaker.lock();
     if let Permit::Refused(wait) = lock().ask(Instant::now()) {
         return Err(ServerError::Paused {
             instance: instance.to_owned(),
@@ -224,11 +225,7 @@ impl Server {
         names: &Names,
         since: Option<Instant>,
     ) -> Result<Observed, ServerError> {
-        let taken = self
-            .survey
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let taken = self.survey.lock().clone();
         match (taken, since) {
             (Some(taken), Some(since)) if taken.at >= since => Ok(taken.survey.of(names)),
             (_, _) => {
@@ -242,19 +239,13 @@ impl Server {
     /// it should be: a login checks that where a pass is deep.
     pub fn has_password_moved(&self, role: &SqlName, now: Option<Fingerprint>) -> bool {
         let Some(now) = now else { return false };
-        let mut known = self
-            .passwords
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.passwords.lock();
         *known.entry(role.clone()).or_insert(now) != now
     }
 
     /// Notes the password that a role is known to have, or that whatever it has by now is what it should be.
     pub fn note_password(&self, role: &SqlName, verifier: Option<&Verifier>) {
-        let mut known = self
-            .passwords
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.passwords.lock();
         match verifier {
             Some(verifier) => known.insert(role.clone(), verifier.fingerprint(self.flavour)),
             None => known.remove(role),
@@ -265,7 +256,7 @@ impl Server {
     pub async fn take_survey(&self) -> Result<Arc<Survey>, ServerError> {
         let at = Instant::now();
         let survey = Arc::new(self.ask("survey", |provider| provider.survey()).await?);
-        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = Some(Taken {
+        *self.survey.lock() = Some(Taken {
             at,
             survey: Arc::clone(&survey),
         });

@@ -1,7 +1,9 @@
 //! What the controller of instances knows, for the controllers of what lives on them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::handle::Server;
 use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, InstanceReason};
@@ -39,16 +41,12 @@ impl Instances {
     /// The instance of this name, if it was looked at.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Entry> {
-        self.entries
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.entries.read().get(name).cloned()
     }
 
     /// Notes what was found. Tells whether the databases on it have to know: it became usable, or its object changed.
     pub fn put(&self, name: &str, entry: Entry) -> bool {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         let concerns = entries.get(name).is_none_or(|known| known.differs(&entry));
         entries.insert(name.to_owned(), entry);
         concerns
@@ -56,10 +54,7 @@ impl Instances {
 
     /// Forgets an instance that is gone.
     pub fn remove(&self, name: &str) {
-        self.entries
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+        self.entries.write().remove(name);
     }
 }
 

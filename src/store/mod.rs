@@ -2,6 +2,7 @@
 //!
 //! | file | what it is about |
 //! |---|---|
+//! | `destination.rs` | the store of each instance, opened with the Secrets that it names |
 //! | `key.rs` | where an object goes in the bucket |
 //! | `multipart.rs` | uploads in parts: begin, list, complete, abort |
 //! | `objects.rs` | single objects |
@@ -22,6 +23,7 @@ use crate::api::destination::S3;
 
 mod client;
 mod commit;
+mod destination;
 mod error;
 mod find;
 mod key;
@@ -34,6 +36,7 @@ mod sign;
 mod sweep;
 
 pub use commit::{CommitError, Committed, commit};
+pub use destination::{Destination, DestinationError, Destinations};
 pub use error::StoreError;
 pub use find::{CommitState, find_committed};
 pub use key::{cluster_prefix, extension, key};

@@ -1,10 +1,11 @@
 //! Events at a bounded rate: whatever somebody does to an object, the API server and the reader get as many as fit.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, Recorder};
+use parking_lot::Mutex;
 
 use super::pace::{Pace, Paced};
 
@@ -61,7 +62,7 @@ impl Events {
     /// Publishes an Event about an object, unless there were too many. The log has all.
     pub async fn publish(&self, event: &Event, about: &ObjectReference) -> Result<(), kube::Error> {
         let allowed = {
-            let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut limits = self.limits.lock();
             limits.allow(about, Instant::now())
         };
         if !allowed {

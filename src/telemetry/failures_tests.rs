@@ -11,7 +11,7 @@ impl Log {
     fn new() -> Self {
         let FailureLog(state) = FailureLog::default();
         Self {
-            state: state.into_inner().unwrap(),
+            state: state.into_inner(),
             began: Instant::now(),
         }
     }

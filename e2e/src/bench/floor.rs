@@ -1,10 +1,11 @@
 //! What a server itself needs for a user, a database and a first login, by plain SQL: no operator can be faster.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use db_operator::provider::Verifier;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::Plan;
@@ -57,11 +58,7 @@ async fn in_lanes(
         running.spawn(async move {
             let mut session = server.administer().await?;
             let mut times = Vec::new();
-            let next = || {
-                todo.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front()
-            };
+            let next = || todo.lock().pop_front();
             while let Some(name) = next() {
                 let began = Instant::now();
                 match task {

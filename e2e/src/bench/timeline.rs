@@ -1,13 +1,14 @@
 //! When each Database was seen to be created, and gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use db_operator::api::{Database, DatabaseState};
 use futures::StreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -90,7 +91,7 @@ impl Timeline {
 
     /// How many Databases there are.
     pub(super) fn held(&self) -> usize {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         seen.values().filter(|seen| !seen.gone).count()
     }
 
@@ -104,7 +105,7 @@ impl Timeline {
         let found = async {
             loop {
                 changes.mark_unchanged();
-                let found = look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+                let found = look(&self.seen.lock());
                 match found {
                     Some(found) => return Ok(found),
                     None => changes
@@ -125,7 +126,7 @@ impl Timeline {
 }
 
 fn note(notes: &Mutex<HashMap<String, Seen>>, database: &Database, gone: bool) {
-    let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut notes = notes.lock();
     let seen = notes.entry(database.name_any()).or_default();
     seen.gone = gone;
     if database.state() == Some(DatabaseState::Created) && seen.created.is_none() {

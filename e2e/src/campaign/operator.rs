@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::plane::dying_with_us;
 use crate::{Error, Result, clone_root, command};
@@ -136,13 +137,13 @@ impl Operator {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Child>> {
-        self.0.child.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.child.lock()
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let child = self.child.get_mut();
         if let Some(mut child) = child.take() {
             // It may have ended already.
             let _ = child.kill();

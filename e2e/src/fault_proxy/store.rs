@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::Request;
 use http::{Method, Uri};
 use kube::{Client, Config};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::http::{Decide, Dialect, HttpProxy};
 use super::resign::{token, without_token};
@@ -216,7 +217,7 @@ impl Tokens {
 }
 
 fn lock(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
-    calls.lock().unwrap_or_else(PoisonError::into_inner)
+    calls.lock()
 }
 
 async fn start(

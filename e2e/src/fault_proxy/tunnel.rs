@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -223,10 +224,7 @@ impl Connection {
 
     /// Plans what happens at the next answer. Returns what was planned before.
     fn plan(&self, effect: Option<Effect>) -> Option<Effect> {
-        let mut planned = self
-            .at_the_answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut planned = self.at_the_answer.lock();
         std::mem::replace(&mut *planned, effect)
     }
 

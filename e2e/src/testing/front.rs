@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -123,7 +124,7 @@ impl Front {
 
     /// From now on this goes wrong; attempts are counted anew.
     pub fn plan(&self, plan: Plan) {
-        let mut calls = self.state.lock().unwrap();
+        let mut calls = self.state.lock();
         calls.plan = plan;
         calls.seen.clear();
     }
@@ -131,20 +132,20 @@ impl Front {
     /// How often this was asked.
     #[must_use]
     pub fn asked(&self, call: Call) -> u32 {
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         state.seen.get(&call).copied().unwrap_or_default()
     }
 
     /// From now on parts are refused that come with a session token which was seen until now.
     pub fn expire_tokens(&self) {
-        let tokens = &mut self.state.lock().unwrap().tokens;
+        let tokens = &mut self.state.lock().tokens;
         tokens.expired = tokens.seen.clone();
     }
 
     /// How many parts were refused for their session token.
     #[must_use]
     pub fn refused(&self) -> u32 {
-        self.state.lock().unwrap().tokens.refused
+        self.state.lock().tokens.refused
     }
 
     /// Where it listens.
@@ -237,7 +238,7 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         Some(_) => without_token(request),
     };
     let fault = {
-        let mut state = way.state.lock().unwrap();
+        let mut state = way.state.lock();
         let attempt = state.seen.entry(call).or_default();
         *attempt += 1;
         let attempt = *attempt;

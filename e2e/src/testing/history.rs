@@ -1,12 +1,13 @@
 //! Everything that an object was, one version after the other.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{WatchEvent, WatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, ResourceExt};
+use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
@@ -62,6 +63,6 @@ impl<K> Drop for History<K> {
     }
 }
 
-fn lock<K>(seen: &Mutex<Vec<K>>) -> std::sync::MutexGuard<'_, Vec<K>> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<K>(seen: &Mutex<Vec<K>>) -> MutexGuard<'_, Vec<K>> {
+    seen.lock()
 }

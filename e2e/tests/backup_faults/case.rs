@@ -1,6 +1,5 @@
 //! A Database whose backups go to a store of the test's own, through a proxy.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use db_operator::api::{BACKUP_LABEL, Backup, BackupState};
@@ -16,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// One store starts at a time.
@@ -64,7 +64,7 @@ impl<'a> Ground<'a> {
     pub async fn new_in(fixture: &'a Fixture, keys_name: &str) -> Self {
         let server = {
             // A program that was just written cannot be started while another thread starts something.
-            let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = STARTING.lock();
             S3Server::start().unwrap()
         };
         server.make_bucket(BUCKET).unwrap();

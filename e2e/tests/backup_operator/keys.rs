@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
 use e2e::s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -90,7 +91,7 @@ impl Giver {
 
     /// How many were given out.
     pub fn given(&self, identity: Identity) -> u32 {
-        let given = self.given.lock().unwrap();
+        let given = self.given.lock();
         given.get(&identity).copied().unwrap_or_default()
     }
 }
@@ -103,7 +104,7 @@ impl Drop for Giver {
 
 /// A session token, and when it ends.
 fn next(given: &Given, identity: Identity) -> (String, String) {
-    let mut given = given.lock().unwrap();
+    let mut given = given.lock();
     let number = given.entry(identity).or_default();
     *number += 1;
     let token = format!("{identity:?}-{number}");

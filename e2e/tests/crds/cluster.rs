@@ -1,6 +1,5 @@
 //! A corner of the cluster for one test: a namespace of its own, and requests that keep nothing.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::Request;
@@ -10,6 +9,7 @@ use kube::api::{
 };
 use kube::core::GroupVersionKind;
 use kube::{Client, Error};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::Rule;
@@ -28,7 +28,7 @@ impl Drop for Scratch {
     /// Takes everything away, also when the test fails: on a thread of its own, because dropping cannot wait.
     fn drop(&mut self) {
         let namespace = self.namespace.clone();
-        let kept = std::mem::take(&mut *self.kept.lock().unwrap());
+        let kept = std::mem::take(&mut *self.kept.lock());
         let removal = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -135,10 +135,7 @@ impl Scratch {
             .await
             .unwrap();
         let name = created["metadata"]["name"].as_str().unwrap().to_owned();
-        self.kept
-            .lock()
-            .unwrap()
-            .push((kind.to_owned(), name.clone()));
+        self.kept.lock().push((kind.to_owned(), name.clone()));
         if let Some(state) = state {
             self.set_state(kind, &name, state).await;
         }
@@ -210,7 +207,6 @@ impl Scratch {
         remove(&self.api(kind), name).await;
         self.kept
             .lock()
-            .unwrap()
             .retain(|kept| kept != &(kind.to_owned(), name.to_owned()));
     }
 

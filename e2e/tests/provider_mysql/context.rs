@@ -1,7 +1,7 @@
 //! What every scenario needs: names of its own, an administrator, providers, and the removal of all of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use db_operator::provider::{
@@ -10,6 +10,7 @@ use db_operator::provider::{
 };
 use e2e::sql_servers::mariadb::LocalMariadb;
 use e2e::sql_servers::mysql::MysqlServer;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnection;
@@ -93,7 +94,7 @@ impl Context {
     /// These very names, which are removed at the end.
     pub fn named(&self, database: &str, role: &str) -> Names {
         let names = names(database, role);
-        self.made.lock().unwrap().push(names.clone());
+        self.made.lock().push(names.clone());
         names
     }
 
@@ -108,10 +109,7 @@ impl Context {
             user: self.unique("adm"),
             password: format!("{CANARY}'{}", self.unique("")),
         };
-        self.administrators
-            .lock()
-            .unwrap()
-            .push(administrator.user.clone());
+        self.administrators.lock().push(administrator.user.clone());
         let account = format!("'{}'@'%'", administrator.user);
         // By its hash, as the rest: the password itself stands in no statement.
         let secret = SecretString::from(administrator.password.clone());
@@ -228,7 +226,7 @@ impl Context {
     /// Removes what the scenarios made.
     pub async fn clean(&self) -> Result<(), String> {
         let mut statements = Vec::new();
-        for names in self.made.lock().unwrap().iter() {
+        for names in self.made.lock().iter() {
             let account = db_operator::provider::ident::mysql_account(names.role.as_str(), "%");
             statements.push(format!(
                 "DROP DATABASE IF EXISTS {}",
@@ -236,7 +234,7 @@ impl Context {
             ));
             statements.push(format!("DROP USER IF EXISTS {account}"));
         }
-        for user in self.administrators.lock().unwrap().iter() {
+        for user in self.administrators.lock().iter() {
             statements.push(format!("DROP USER IF EXISTS '{user}'@'%'"));
         }
         for table in ["claims", "epochs", "sessions"] {

@@ -2,9 +2,10 @@
 //!
 //! This is where back-pressure comes from: whatever wants to write waits here until a part has arrived in the store.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Size of a piece in bytes.
 pub const PIECE: usize = 256 * 1024;
@@ -61,11 +62,7 @@ impl Buffers {
     pub fn take(&self) -> Option<Piece> {
         let mut state = self.shared.lock();
         while state.used >= state.limit && !state.closed {
-            state = self
-                .shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.shared.changed.wait(&mut state);
         }
         if state.closed {
             return None;
@@ -90,7 +87,7 @@ impl Buffers {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -2,8 +2,8 @@
 //! and it is searched for errors, because `mysqldump` may run into one and still exit with 0.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::agent::log;
@@ -84,7 +84,7 @@ impl Said {
 
 /// What it has said so far.
 pub fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
-    said.lock().unwrap_or_else(PoisonError::into_inner)
+    said.lock()
 }
 
 /// Listens to the tool until it closes its standard error.
@@ -223,7 +223,7 @@ mod tests {
         text.extend(vec![b'x'; 100_000]);
         let said = Mutex::default();
         hear(&text[..], "tool", Flavour::Postgresql, &said).await;
-        let said = said.into_inner().unwrap();
+        let said = said.into_inner();
         assert_eq!((said.last.len(), said.count), (KEPT, 3001));
         assert_eq!(said.last[KEPT - 2], "line 2999  [31m");
         assert_eq!(said.last[KEPT - 1].len(), LENGTH);

@@ -17,22 +17,3 @@ pub mod progress;
 pub mod result;
 pub mod signed_parts;
 pub mod task;
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    #[test]
-    fn the_protocol_depends_on_nothing_else_of_the_crate() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agent/protocol");
-        let others = ["crate::", "super::super", "kube::", "k8s_openapi"];
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            for line in text.lines().filter(|line| !line.contains("let others")) {
-                let found = others.iter().find(|&&other| line.contains(other));
-                assert_eq!(found, None, "{}: {line}", path.display());
-            }
-        }
-    }
-}

@@ -2,11 +2,12 @@
 //! whenever it does not reach far enough.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::agent::log;
@@ -102,7 +103,7 @@ impl Signatures {
     }
 
     fn find(&self, number: u32, but: Option<&str>) -> Option<SignedPart> {
-        let all = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.signed.lock();
         let signed = all.part(number)?;
         let ends = signed.expires_at.saturating_sub(MARGIN).ok()?;
         (Some(signed.url.as_str()) != but && Timestamp::now() < ends).then_some(signed)
@@ -114,7 +115,7 @@ impl Signatures {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         if let Some(read) = read {
-            *self.signed.lock().unwrap_or_else(PoisonError::into_inner) = read;
+            *self.signed.lock() = read;
         }
     }
 }

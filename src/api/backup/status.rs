@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::conditions::Condition;
+use crate::conditions::Condition;
 
 /// Where a `Backup` is in its life; `doc/state.png` shows how they follow each other.
 #[derive(
@@ -89,12 +89,12 @@ pub struct BackupStatus {
 
     /// When its turn came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::api::conditions::timestamp")]
+    #[schemars(schema_with = "crate::conditions::timestamp")]
     pub started_at: Option<Timestamp>,
 
     /// When it was COMPLETED or FAILED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::api::conditions::timestamp")]
+    #[schemars(schema_with = "crate::conditions::timestamp")]
     pub finished_at: Option<Timestamp>,
 
     /// How long it took from its start to its end, in seconds.
@@ -145,7 +145,7 @@ pub struct Progress {
 
     /// When one of these figures last grew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::api::conditions::timestamp")]
+    #[schemars(schema_with = "crate::conditions::timestamp")]
     pub last_advance: Option<Timestamp>,
 }
 

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::conditions::Condition;
+use crate::conditions::Condition;
 
 /// Where a `Database` is in its life; `doc/state.png` shows how they follow each other.
 #[derive(
@@ -202,7 +202,7 @@ pub struct LastBackup {
     pub name: String,
 
     /// When it was completed.
-    #[schemars(schema_with = "crate::api::conditions::timestamp")]
+    #[schemars(schema_with = "crate::conditions::timestamp")]
     pub finished_at: Timestamp,
 
     /// Where it is, for example `s3://backups/prod/…/orders.dump.zst`.
@@ -225,7 +225,7 @@ pub struct FinalBackup {
 
     /// When the next attempt may begin, after one that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::api::conditions::timestamp")]
+    #[schemars(schema_with = "crate::conditions::timestamp")]
     pub retry_at: Option<Timestamp>,
 }
 

@@ -1,7 +1,9 @@
 //! Opens sessions as the administrator: the first contact with a server, and each session's registration with the
 //! fence.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use super::administrator::{self, Held};
 use super::dialect::Dialect;

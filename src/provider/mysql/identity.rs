@@ -1,6 +1,6 @@
 //! Whether a session is with the known server.
 
-use std::sync::{MutexGuard, PoisonError};
+use parking_lot::MutexGuard;
 
 use super::connect::Sessions;
 use super::error;
@@ -27,7 +27,7 @@ impl Sessions {
     }
 
     pub(super) fn identity(&self) -> MutexGuard<'_, Identity> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+        self.identity.lock()
     }
 
     /// Refuses a server with this identity, or with none yet, if it may not be worked on. Then it also retires the open

@@ -1,6 +1,6 @@
 //! Whether a session is with the known server.
 
-use std::sync::PoisonError;
+use parking_lot::MutexGuard;
 
 use super::Postgresql;
 use super::session::Session;
@@ -38,8 +38,8 @@ impl Postgresql {
         accepted.inspect_err(|_| self.pool.retire())
     }
 
-    fn expectation(&self) -> std::sync::MutexGuard<'_, Expected> {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    fn expectation(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock()
     }
 }
 

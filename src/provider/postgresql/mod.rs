@@ -81,7 +81,7 @@ pub(super) struct Postgresql {
     config: ServerConfig,
     fence: Fence,
     pool: Pool<Session>,
-    expected: std::sync::Mutex<Expected>,
+    expected: parking_lot::Mutex<Expected>,
     /// The epoch of this process on this server, once it has been there.
     epoch: Mutex<Option<i64>>,
     /// Why this process has to end. Until it does, it opens no more sessions.
@@ -96,7 +96,7 @@ impl Postgresql {
     pub(super) fn new(config: ServerConfig, fence: Fence) -> Self {
         Self {
             pool: Pool::new(config.max_connections, config.timeouts),
-            expected: std::sync::Mutex::default(),
+            expected: parking_lot::Mutex::default(),
             epoch: Mutex::new(None),
             superseded: OnceLock::new(),
             creations: Semaphore::new(CONCURRENT_CREATES),

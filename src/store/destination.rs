@@ -1,18 +1,18 @@
 //! The object stores that backups go to, one per instance; their keys are read by name from the operator's namespace.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::SecretString;
 
+use super::{Keys, Store, StoreConfig, StoreError};
 use crate::api::destination::{
     ACCESS_KEY_ID_KEY, BackupDestination, S3, SECRET_ACCESS_KEY_KEY, SESSION_TOKEN_KEY,
 };
 use crate::client::ApiError;
-use crate::store::{Keys, Store, StoreConfig, StoreError};
 
 /// How long keys are used before their Secret is read again.
 const READ_AGAIN: Duration = Duration::from_secs(30);
@@ -111,8 +111,8 @@ impl Destinations {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Opened>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Opened>> {
+        self.open.lock()
     }
 }
 

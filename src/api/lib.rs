@@ -1,11 +1,14 @@
 //! The custom resources of the group `db-operator.dev`, version `v1alpha1`, and nothing else: no client, no clock.
 //!
+//! A crate of its own, so that a program that only reads or writes these objects needs nothing else of the operator, which
+//! knows it as `db_operator::api`.
+//!
 //! | file | what it holds |
 //! |---|---|
-//! | `instance.rs` | [`DatabaseInstance`]: where a server is and who may use it |
+//! | `instance/` | [`DatabaseInstance`]: where a server is and who may use it |
 //! | `destination.rs` | where an instance's backups go, and how their Jobs are made |
-//! | `database.rs` | [`Database`]: one database and the user that owns it |
-//! | `backup.rs` | [`Backup`]: one backup of one database |
+//! | `database/` | [`Database`]: one database and the user that owns it |
+//! | `backup/` | [`Backup`]: one backup of one database |
 //! | `references.rs` | how these objects name Secrets, `ConfigMap`s and each other |
 //! | `names.rs` | what a name may look like, as rules the API server enforces |
 //! | `conditions.rs`, `reason.rs` | what a status says, in the words of kstatus |
@@ -15,6 +18,7 @@
 //! Doc comments of fields are what `kubectl explain` shows. A rule that the API server can check is a CEL rule beside
 //! the field it is about; a rule that compares optional fields with their older values is at the object's root, over
 //! the effective value, because a field rule is not evaluated when a field is taken away and set anew.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backup;
 pub mod conditions;
@@ -28,6 +32,9 @@ pub mod references;
 
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+#[path = "../testing.rs"]
+mod testing;
 
 pub use backup::{Backup, BackupSpec, BackupState, BackupStatus};
 pub use conditions::{Condition, ConditionStatus, Report};
