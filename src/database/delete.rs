@@ -1,23 +1,23 @@
-//! Act `GiveUp`: release the claim, and keep or drop the database and its user.
+//! The act `Delete`: release the claim, and keep or drop the database and its user.
 
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
+use super::drift::own_claim;
 use super::pass::Pass;
 use crate::api::DatabaseReason;
 use crate::api::database::DeletionEffect;
 use crate::controller::Error;
-use crate::provider::{Claim, Names, Observed, Origin, ProviderError, Removal, Removed};
-use crate::server::resolve::{self, Unusable};
+use crate::provider::{Claim, Names, Origin, ProviderError, Removal, Removed};
 use crate::server::{Server, ServerError, names};
 
 /// Does what was decided about the deletion. Succeeds when it is done, also if it was done before.
-pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
+pub async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
     let Ok(names) = names(&pass.database) else {
         // Nothing was ever made under a name that is none.
         return Ok(());
     };
-    if pass.made_nothing() {
+    if pass.view().made_nothing() {
         let instance = &pass.database.spec.instance_ref.name;
         let note = format!("there is no DatabaseInstance {instance}, and nothing was made on one");
         pass.record_event(EventType::Normal, "NothingDropped", note)
@@ -25,7 +25,7 @@ pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Bloc
         return Ok(());
     }
     // A namespace that lost its permission changes nothing on the server any more, whatever was decided before.
-    let forbidden = pass.instance.is_some() && !pass.allowed;
+    let forbidden = pass.tenancy.is_forbidden();
     match effect {
         DeletionEffect::Drop if !forbidden => drop(pass, &names).await,
         DeletionEffect::Keep | DeletionEffect::Drop => keep(pass, &names).await,
@@ -34,7 +34,7 @@ pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Bloc
 
 /// `Retain` waits for no server: what is kept is found again by its claim, released or not.
 async fn keep(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
-    let unreleased = match usable(pass) {
+    let unreleased = match pass.tenancy.server() {
         Ok(server) => match release(pass, server, names).await {
             Ok(()) => None,
             Err(error) if error.provider().is_some_and(ProviderError::ends_process) => {
@@ -54,17 +54,11 @@ async fn keep(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     Ok(())
 }
 
-/// The server of a Database, allowed or not; or why there is none.
-fn usable<'a>(pass: &'a Pass<'_>) -> Result<&'a Server, Unusable> {
-    let name = &pass.database.spec.instance_ref.name;
-    let entry = resolve::find(name, pass.instance.as_ref())?;
-    Ok(resolve::usable(name, entry)?)
-}
-
 /// Marks the claim as released, so that the names can be adopted. A claim of nothing goes. Server required.
 async fn release(pass: &Pass<'_>, server: &Server, names: &Names) -> Result<(), ServerError> {
     let observed = server.observe(names, None).await?;
-    let Some(claim) = own(pass, names, &observed).filter(|claim| !claim.released) else {
+    let Some(claim) = own_claim(&pass.claimant(), names, &observed).filter(|claim| !claim.released)
+    else {
         return Ok(());
     };
     if claim.is_of_nothing(&observed) {
@@ -98,7 +92,7 @@ fn kept(names: &Names, unreleased: Option<&str>) -> String {
 async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     let (instance, server) = pass.server()?;
     let observed = server.observe(names, None).await?;
-    let Some(claim) = own(pass, names, &observed) else {
+    let Some(claim) = own_claim(&pass.claimant(), names, &observed) else {
         // Somebody else's, nobody's, or gone already: in each case there is nothing for us to drop.
         let note = format!(
             "no claim of this object on database {}: nothing was dropped",
@@ -192,15 +186,6 @@ fn dropped(claim: &Claim, removal: &Removal) -> String {
             why(claim.database)
         ),
     }
-}
-
-/// The claim of this object on these names.
-pub fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option<&'a Claim> {
-    let claimant = pass.claimant();
-    observed
-        .claims
-        .iter()
-        .find(|claim| claim.claimant == claimant && claim.names == *names)
 }
 
 #[cfg(test)]

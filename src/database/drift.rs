@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use crate::api::conditions::STALLED;
 use crate::api::{Database, DatabaseReason, DatabaseState, Reason};
-use crate::provider::{Claimant, Names, Observed, Survey};
+use crate::provider::{Claim, Claimant, Names, Observed, Survey};
 use crate::server::{Server, names};
 
 /// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
@@ -120,6 +120,17 @@ pub fn differences(
         }
     }
     differences
+}
+
+/// The claim of this claimant on these names, if there is one.
+#[must_use]
+pub fn own_claim<'a>(
+    claimant: &Claimant,
+    names: &Names,
+    observed: &'a Observed,
+) -> Option<&'a Claim> {
+    let mut claims = observed.claims.iter();
+    claims.find(|claim| claim.claimant == *claimant && claim.names == *names)
 }
 
 fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {

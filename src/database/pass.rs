@@ -11,6 +11,7 @@ use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
 use super::status::is_unfinished;
+use super::view::{View, holder};
 use super::{Context, drift};
 use crate::api::database::DatabaseStatus;
 use crate::api::{
@@ -18,11 +19,11 @@ use crate::api::{
     Report,
 };
 use crate::controller::status::{self, When};
-use crate::controller::{Error, events};
+use crate::controller::{Error, events, finalizer};
 use crate::provider::Claimant;
-use crate::server::registry::Entry;
-use crate::server::resolve::{self, Unusable};
-use crate::server::{Server, permission};
+use crate::server::Server;
+use crate::server::resolve::Unusable;
+use crate::server::tenancy::Tenancy;
 
 /// Writes the status of a Database.
 const MANAGER: &str = "db-operator-database";
@@ -33,47 +34,38 @@ pub struct Pass<'a> {
     pub context: &'a Context,
     /// The object as it was read, or as it was last written.
     pub database: Database,
-    /// Its instance, if there is one.
-    pub instance: Option<Entry>,
-    /// Whether the instance accepts Databases from this namespace. Unknown instances accept none.
-    pub allowed: bool,
+    /// Its instance, as its namespace may use it.
+    pub tenancy: Tenancy,
 }
 
 impl<'a> Pass<'a> {
     /// Begins a pass. Client required only where the instance selects namespaces by label.
     pub async fn begin(context: &'a Context, database: &Database) -> Result<Self, Error> {
-        let instance = context.instances.get(&database.spec.instance_ref.name);
-        let allowed = match &instance {
-            Some(entry) => {
-                let namespace = database.namespace().unwrap_or_default();
-                permission::is_allowed(
-                    &context.client,
-                    &context.failure_log,
-                    &entry.object,
-                    &namespace,
-                )
-                .await?
-            }
-            None => false,
-        };
+        let tenancy = Tenancy::read(
+            &context.instances,
+            &context.client,
+            &context.failure_log,
+            &database.spec.instance_ref.name,
+            &database.namespace().unwrap_or_default(),
+        )
+        .await?;
         Ok(Self {
             context,
             database: database.clone(),
-            instance,
-            allowed,
+            tenancy,
         })
+    }
+
+    /// What an observation may use.
+    pub fn view(&self) -> View<'_> {
+        View::new(self.context, &self.database, &self.tenancy)
     }
 
     /// The server, if it may be used for this Database.
     pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Blocked> {
-        let name = &self.database.spec.instance_ref.name;
-        let entry = resolve::find(name, self.instance.as_ref())
-            .map_err(|unusable| self.blocked(&unusable))?;
-        let claim = self.status().and_then(|status| status.claim.as_ref());
-        let holder = claim.map(|claim| claim.server_identity.as_str());
-        let server = resolve::resolve(name, entry, &self.namespace(), self.allowed, holder)
-            .map_err(|unusable| self.blocked(&unusable))?;
-        Ok((Arc::clone(&entry.object), server))
+        self.tenancy
+            .server_for(holder(&self.database))
+            .map_err(|unusable| self.blocked(&unusable))
     }
 
     /// What a server that may not be used means for this Database.
@@ -99,15 +91,6 @@ impl<'a> Pass<'a> {
             Unusable::Moved { .. } => DatabaseReason::ServerChanged,
         };
         Blocked::new(reason, message)
-    }
-
-    /// Whether nothing can have been made for this object anywhere: its instance does not exist, and no claim is known.
-    /// (An instance that was used cannot go while a Database refers to it.)
-    pub fn made_nothing(&self) -> bool {
-        let name = &self.database.spec.instance_ref.name;
-        self.instance.is_none()
-            && self.status().is_none_or(|status| status.claim.is_none())
-            && matches!(self.context.cache.instance(name), Ok(None))
     }
 
     /// For whom names are claimed.
@@ -160,6 +143,12 @@ impl<'a> Pass<'a> {
     pub fn is_changed(&self) -> bool {
         self.status().and_then(|status| status.observed_generation)
             != self.database.metadata.generation
+    }
+
+    /// Puts the finalizer on.
+    pub async fn add_finalizer(&mut self) -> Result<(), Error> {
+        self.database = finalizer::add(&self.api(), &self.database).await?;
+        Ok(())
     }
 
     /// Tells a person what was done.

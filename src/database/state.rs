@@ -1,7 +1,7 @@
-//! The life of a `Database` as pure functions: [`next`] says what follows, [`act`] what a state asks to be done.
+//! The life of a `Database` as a pure function: [`next`] says what follows from a state and what was observed.
 //!
-//! No client and no clock. A pass observes, and then either persists the state that follows and ends, or does what its
-//! state asks for. A state is persisted before its effect, and an effect belongs to a state, not to a step: a crash
+//! No client and no clock. A pass observes, and then either persists the state that follows ([`step`]), or does what its
+//! state asks for ([`act`]), or rests. A state is persisted before its effect, and an effect belongs to a state, not to a step: a crash
 //! anywhere repeats an effect that can be repeated. `doc/state.dot` is made from these functions, and a test holds the
 //! two equal.
 
@@ -163,9 +163,30 @@ pub const fn deletion_effect(policy: DeletionPolicy) -> DeletionEffect {
     }
 }
 
+/// What a pass does next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// It persists the state that follows.
+    Step(Step),
+    /// It does what the state asks for.
+    Act(Act),
+    /// It ends: the state asks for nothing.
+    Rest,
+}
+
+/// What follows.
+#[must_use]
+pub fn next(at: Option<State>, facts: &Facts) -> Next {
+    match (step(at, facts), act(at, facts)) {
+        (Some(step), _) => Next::Step(step),
+        (None, Some(act)) => Next::Act(act),
+        (None, None) => Next::Rest,
+    }
+}
+
 /// The step that follows, if one does.
 #[must_use]
-pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
+pub fn step(at: Option<State>, facts: &Facts) -> Option<Step> {
     let Some(at) = at else {
         return if facts.deleting {
             gone(Cause::NothingBegun)
@@ -257,7 +278,7 @@ pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "next() reads better without a Some around each step"
+    reason = "step() reads better without a Some around each step"
 )]
 const fn to(state: State, because: Cause) -> Option<Step> {
     Some(Step {
@@ -268,7 +289,7 @@ const fn to(state: State, because: Cause) -> Option<Step> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "next() reads better without a Some around each step"
+    reason = "step() reads better without a Some around each step"
 )]
 const fn gone(because: Cause) -> Option<Step> {
     Some(Step { to: None, because })
@@ -305,43 +326,35 @@ fn lacks_final_backup(facts: &Facts) -> bool {
 /// What a state asks to be done, again at each pass, until another state follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Act {
-    /// Nothing but to look on.
-    Watch,
     /// Claim the names, make the Secret, the user and the database, and log in.
     Create,
     /// Look for differences, put them back, and log in.
     Maintain,
     /// Make the final backup's Secret and Backup in the operator's namespace.
     RequestFinalBackup,
-    /// Give up the claim, and keep or drop the database and the user.
-    GiveUp(DeletionEffect),
+    /// Release the claim, and keep or drop the database and the user.
+    Delete(DeletionEffect),
 }
 
-/// What a state asks for.
+/// What a state asks for, if anything.
 #[must_use]
-pub fn act(at: Option<State>, facts: &Facts) -> Act {
-    let Some(at) = at else {
-        return Act::Watch;
-    };
-    match at {
-        State::Creating => Act::Create,
+pub fn act(at: Option<State>, facts: &Facts) -> Option<Act> {
+    match at? {
+        State::Creating => Some(Act::Create),
         State::Created
         | State::BackupRequested
         | State::BackupInProgress
-        | State::BackupCompleted => {
-            if facts.suspended {
-                Act::Watch
-            } else {
-                Act::Maintain
-            }
-        }
-        State::BackupBeforeDeleteRequested => Act::RequestFinalBackup,
+        | State::BackupCompleted => (!facts.suspended).then_some(Act::Maintain),
+        State::BackupBeforeDeleteRequested => Some(Act::RequestFinalBackup),
         State::BackupBeforeDeleteInProgress
         | State::BackupBeforeDeleteCompleted
         | State::DeletionRequested
-        | State::Deleted => Act::Watch,
+        | State::Deleted => None,
         // A decision that was not persisted drops nothing.
-        State::DeletionInProgress => Act::GiveUp(facts.deletion.unwrap_or(DeletionEffect::Keep)),
+        State::DeletionInProgress => {
+            let effect = facts.deletion.unwrap_or(DeletionEffect::Keep);
+            Some(Act::Delete(effect))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use kube::runtime::events::EventType;
 
-use super::backups;
+use super::backups::cached;
 use super::blocked::Blocked;
 use super::final_backup::{self, Requested};
 use super::observe::Observation;
@@ -95,7 +95,7 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
     };
     let home = pass.context.namespace.clone();
     let former = pass.database.final_backup_name(asked_for.attempt - 1);
-    let failed = backups::shown(pass.context, &home, &former);
+    let failed = cached(&pass.context.cache, &home, &former);
     match requested {
         // Why the former one failed was said when it was noted; nobody knows it any more.
         Requested::Later(_) if failed.is_none() => return Ok(()),
@@ -104,6 +104,20 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
     }
     let report = final_backup::report(&pass.database, &asked_for, &home, failed.as_ref());
     pass.conclude(next, &report).await
+}
+
+/// What a pass says of a state that asks for nothing.
+pub async fn rest(pass: &mut Pass<'_>) -> Result<(), Error> {
+    if pass.state() == Some(DatabaseState::BackupBeforeDeleteInProgress) {
+        return final_backup(pass, &Requested::Waits).await;
+    }
+    if pass.database.spec.suspend && pass.state().is_some_and(is_established) {
+        let next = pass.status().cloned().unwrap_or_default();
+        let reason = DatabaseReason::Suspended;
+        let report = Report::new(reason, reason.meaning());
+        return pass.conclude(next, &report).await;
+    }
+    Ok(())
 }
 
 /// What is said by a pass over a database that can be used when it did reach its end.
@@ -155,7 +169,7 @@ pub async fn settle(
 
 /// A policy that could not be carried out is said when it is written, not when the object is deleted.
 fn missing_destination(pass: &Pass<'_>) -> Option<String> {
-    let instance = pass.instance.as_ref()?;
+    let instance = pass.tenancy.entry()?;
     let wanted = pass.database.spec.deletion_policy == DeletionPolicy::BackupBeforeDelete;
     (wanted && instance.object.spec.backup.is_none()).then(|| {
         format!(

@@ -23,7 +23,7 @@ pub struct Known<'a> {
 }
 
 /// The status as it follows by a step to `to`, with the same conditions.
-pub fn noted(
+pub fn status(
     mut status: DatabaseStatus,
     to: DatabaseState,
     step: Step,

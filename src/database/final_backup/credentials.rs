@@ -10,17 +10,18 @@ use kube::api::Api;
 use kube::core::ObjectMeta;
 use secrecy::SecretString;
 
-use super::super::blocked::Blocked;
-use super::super::pass::Pass;
 use crate::api::{Database, DatabaseInstance, DatabaseReason};
 use crate::controller::Error;
 use crate::credentials::{self, keys, raw, secret};
-use crate::database::{delete, final_backup, spec};
+use crate::database::blocked::Blocked;
+use crate::database::drift::own_claim;
+use crate::database::pass::Pass;
+use crate::database::{final_backup, spec};
 use crate::provider::{Desired, Login};
 use crate::server::{Server, ServerError};
 
 /// Makes the Secret of the final backup `name`, and logging in with it work. Server required.
-pub async fn establish(
+pub async fn provision(
     pass: &Pass<'_>,
     instance: &DatabaseInstance,
     server: &Arc<Server>,
@@ -29,7 +30,9 @@ pub async fn establish(
     let desired = spec::desired(&pass.database, &instance.spec)
         .map_err(|error| Blocked::new(DatabaseReason::Unsupported, error.to_string()))?;
     let observed = server.observe(&desired.names, None).await?;
-    if observed.database.is_none() || delete::own(pass, &desired.names, &observed).is_none() {
+    if observed.database.is_none()
+        || own_claim(&pass.claimant(), &desired.names, &observed).is_none()
+    {
         // Another pass decides what follows from that. Here nothing is made, and nobody else's password is set.
         let doing = "ask for the final backup";
         return Err(Error::changed(doing).into());

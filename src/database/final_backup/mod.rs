@@ -98,7 +98,7 @@ pub async fn request(pass: &mut Pass<'_>, seen: &Observation) -> Result<Requeste
     }
     let former = pass.database.final_backup_name(asked_for.attempt - 1);
     remove_secret(pass, &former).await?;
-    credentials::establish(pass, &instance, &server, &asked_for.name).await?;
+    credentials::provision(pass, &instance, &server, &asked_for.name).await?;
     if seen.facts.final_backup == BackupSeen::None {
         create(pass, &asked_for.name).await?;
     }
@@ -135,7 +135,7 @@ async fn create(pass: &Pass<'_>, name: &str) -> Result<(), Blocked> {
     };
     // Made by a pass that did not live to see it, or it is somebody else's.
     let home = &pass.context.namespace;
-    match backups::find(pass.context, home, name, None).await? {
+    match pass.view().find_backup(home, name, None).await? {
         Some(found) if !backups::is_of(&found, &pass.database, home) => {
             let message = format!(
                 "a Backup {name} that is not of this Database is in namespace {home}: delete it, so that the final \
