@@ -1,4 +1,4 @@
-//! One pass over a Database: what it is about, where its server is, and how it ends.
+//! One pass over a Database: what it holds, and how it writes what it found.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
-use super::status::is_unfinished;
 use super::view::{View, holder};
 use super::{Context, drift};
 use crate::api::database::DatabaseStatus;
@@ -30,7 +29,7 @@ const MANAGER: &str = "db-operator-database";
 
 /// A Database in the course of a pass.
 pub struct Pass<'a> {
-    /// What every pass has at hand.
+    /// What every pass can use.
     pub context: &'a Context,
     /// The object as it was read, or as it was last written.
     pub database: Database,
@@ -77,7 +76,7 @@ impl<'a> Pass<'a> {
                     let release = format!("{RELEASE}={}", self.database.sql_name());
                     let _ = write!(
                         message,
-                        ": the deletion goes on when it is there; if it does not come back, set the annotation {release} to \
+                        ": the deletion continues when it exists again; if it does not come back, set the annotation {release} to \
                          let the object go and leave everything on the server"
                     );
                 }
@@ -93,7 +92,7 @@ impl<'a> Pass<'a> {
         Blocked::new(reason, message)
     }
 
-    /// For whom names are claimed.
+    /// In whose name its claims are made.
     pub fn claimant(&self) -> Claimant {
         drift::claimant(&self.database, &self.context.cluster_id)
     }
@@ -130,13 +129,12 @@ impl<'a> Pass<'a> {
         (handled != Some(value)).then_some(value)
     }
 
-    /// Whether all that is asked for has to be brought about, whatever the server shows: the spec was changed, somebody
+    /// Whether all that is asked for has to be brought about, whatever the server shows: the spec was changed, someone
     /// asked for a look, or the last pass that did so did not reach its end.
     pub fn is_asked(&self) -> bool {
-        let unfinished = self
-            .status()
-            .is_some_and(|status| is_unfinished(&status.conditions));
-        unfinished || self.is_changed() || self.requested(RECONCILE_REQUESTED_AT).is_some()
+        is_unfinished(&self.database)
+            || self.is_changed()
+            || self.requested(RECONCILE_REQUESTED_AT).is_some()
     }
 
     /// Whether the spec was changed since a pass last saw it.
@@ -186,5 +184,44 @@ impl<'a> Pass<'a> {
                 .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
         self.report(next, report).await
+    }
+}
+
+/// Whether something that this generation asks for is not done: no pass over it has reached its end, or a later one was
+/// stopped.
+fn is_unfinished(database: &Database) -> bool {
+    let settled = database
+        .status
+        .as_ref()
+        .and_then(|status| status.settled_generation);
+    settled != database.metadata.generation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_no_pass_has_finished_is_asked_for_again() {
+        for (status, unfinished) in [
+            (Value::Null, true),
+            (json!({"observedGeneration": 2}), true),
+            (
+                json!({"observedGeneration": 2, "settledGeneration": 1}),
+                true,
+            ),
+            (
+                json!({"observedGeneration": 2, "settledGeneration": 2}),
+                false,
+            ),
+        ] {
+            let database: Database = serde_json::from_value(json!({
+                "metadata": {"name": "orders", "generation": 2},
+                "spec": {"instanceRef": {"name": "main"}}, "status": status,
+            }))
+            .unwrap();
+            assert_eq!(is_unfinished(&database), unfinished, "{status}");
+        }
     }
 }

@@ -21,14 +21,14 @@ use crate::credentials::{self, Generated, Stored};
 use crate::provider::{Change, Desired, Login, Observed, Origin};
 use crate::server::{Server, ServerError};
 
-/// How much is looked at.
+/// How thoroughly a pass looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Depth {
     /// The database may be made: the state is `CREATING`.
     create: bool,
-    /// Everything is brought about that is asked for, whether or not something is seen to differ.
+    /// All that is asked for is brought about, whether or not a difference is seen.
     asked: bool,
-    /// What lives inside the database, and a login: at a change, on request, and on the slow schedule.
+    /// What lives inside the database is checked, and a login: after a change, on request, and on the slow schedule.
     deep: bool,
     /// How old the view of the server may be; `None` for one of this moment.
     since: Option<Instant>,
@@ -50,9 +50,9 @@ pub struct Maintained {
     pub next: DatabaseStatus,
     /// How others get at the database, one sentence each.
     pub exposures: Vec<String>,
-    /// What lives inside the database was looked at, too.
+    /// What lives inside the database was checked, too.
     pub deep: bool,
-    /// The server was looked at or changed for this Database alone.
+    /// The server was asked or changed for this Database alone.
     pub anew: bool,
 }
 
@@ -68,7 +68,7 @@ pub async fn create(pass: &Pass<'_>) -> Result<DatabaseStatus, Blocked> {
 }
 
 /// Looks for differences and puts them back. `deep`: the slow schedule asks for a look inside; `settled`: when the server
-/// was last changed or looked at for this Database.
+/// was last asked or changed for this Database.
 pub async fn maintain(
     pass: &Pass<'_>,
     deep: bool,
@@ -94,7 +94,7 @@ pub async fn maintain(
     })
 }
 
-/// Brings Secret, user and database about.
+/// Makes or repairs Secret, user and database.
 async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked> {
     let (instance, server) = pass.server()?;
     let desired = spec::desired(&pass.database, &instance.spec)
@@ -149,7 +149,7 @@ async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked
     let unfinished = claim.is_unfinished();
     let changes = match_server(&server, &desired, &observed, &stored, depth, unfinished).await?;
     if let Some(missing) = stored.missing.filter(|_| observed.role.is_some()) {
-        // Somebody may still use the one that is no longer good.
+        // Someone may still use the old one.
         let note = format!("{}: user {role} has a new password", missing.sentence());
         pass.record_event(EventType::Normal, "PasswordSet", note)
             .await;
@@ -171,6 +171,7 @@ async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked
     next.binding = Some(Binding {
         name: pass.database.name_any(),
     });
+    next.settled_generation = pass.database.metadata.generation;
     next.name = Some(desired.names.database.to_string());
     next.user = Some(desired.names.role.to_string());
     next.credentials = Some(stored.credentials());
@@ -276,7 +277,7 @@ async fn log_in(
     }
     match answer {
         Login::Accepted | Login::AtConnectionLimit => Ok(refused),
-        // Trying again does not make it another one.
+        // Trying again does not change it.
         Login::Unusable(detail) => Err(Blocked::new(
             DatabaseReason::PasswordUnusable,
             format!("the password in the Secret cannot be used: {detail}"),
