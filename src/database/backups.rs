@@ -182,16 +182,11 @@ pub fn cached(cache: &Cache, namespace: &str, name: &str) -> Option<Backup> {
     cache.backups.get(&key)?.0.as_ref().ok().cloned()
 }
 
-/// Whether a Backup is of this Database. Another namespace counts only in the operator's own.
+/// Whether a Backup is of this Database. `home` is the operator's own namespace.
 pub fn is_of(backup: &Backup, database: &Database, home: &str) -> bool {
-    let reference = &backup.spec.database_ref;
-    let place = backup.metadata.namespace.as_deref();
-    let wanted = database.metadata.namespace.as_deref();
-    Some(reference.name.as_str()) == database.metadata.name.as_deref()
-        && match reference.namespace.as_deref() {
-            None => place == wanted,
-            Some(named) => place == Some(home) && Some(named) == wanted,
-        }
+    let meta = &database.metadata;
+    let key = meta.namespace.as_deref().zip(meta.name.as_deref());
+    key.is_some() && backup.database_key(home) == key
 }
 
 /// Whether a Backup of a Database is one before its deletion.

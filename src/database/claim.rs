@@ -10,7 +10,7 @@ use crate::provider::claim::{self, Acquisition, Adoptable, Decision, Request};
 use crate::provider::{Claim, Desired, Observed, Origin};
 use crate::server::Server;
 
-/// Makes the names ours, or says whose they are. A claim is written before anything is made.
+/// Claims the names for this object, or says whose they are.
 pub async fn claim_names(
     pass: &Pass<'_>,
     instance: &DatabaseInstance,
@@ -105,10 +105,10 @@ fn acquired(
     }
 }
 
-/// Somebody dropped the database, and it is not made again unless that was asked for.
+/// Someone dropped the database, and it is not made again unless that was asked for.
 pub fn missing(desired: &Desired) -> Blocked {
     let message = format!(
-        "somebody dropped the database {}: restore it, or ask for an empty one with the annotation {RECREATE_REQUESTED_AT}",
+        "someone dropped the database {}: restore it, or ask for an empty one with the annotation {RECREATE_REQUESTED_AT}",
         desired.names.database
     );
     Blocked::new(DatabaseReason::DatabaseMissing, message)

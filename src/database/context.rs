@@ -1,4 +1,4 @@
-//! What every pass over a Database has at hand.
+//! What every pass over a Database can use.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::revisit::Revisits;
 use crate::controller;
 
-/// What every pass over a Database has at hand: what all passes have, and what only these need.
+/// What every pass over a Database can use: what all kinds share, and what only this kind needs.
 pub struct Context {
     shared: Arc<controller::Context>,
     /// What is remembered of each Database between its passes.

@@ -14,7 +14,7 @@ use crate::server::{Server, ServerError, names};
 /// Does what was decided about the deletion. Succeeds when it is done, also if it was done before.
 pub async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
     let Ok(names) = names(&pass.database) else {
-        // Nothing was ever made under a name that is none.
+        // Nothing was ever made under an invalid name.
         return Ok(());
     };
     if pass.view().made_nothing() {
@@ -24,7 +24,7 @@ pub async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Block
             .await;
         return Ok(());
     }
-    // A namespace that lost its permission changes nothing on the server any more, whatever was decided before.
+    // A namespace that has lost its permission changes nothing on the server, whatever was decided before.
     let forbidden = pass.tenancy.is_forbidden();
     match effect {
         DeletionEffect::Drop if !forbidden => drop(pass, &names).await,
@@ -82,18 +82,18 @@ fn kept(names: &Names, unreleased: Option<&str>) -> String {
     match unreleased {
         None => kept,
         Some(why) => format!(
-            "{kept}, but their claim could not be released, and no other Database can have these names: make this object \
+            "{kept}, but their claim could not be released, so no other Database can have these names: create this object \
              again, and delete it while the server can be reached ({why})"
         ),
     }
 }
 
-/// Drops what the claim says is ours to drop, and then the claim.
+/// Drops what the claim lets this object drop, and then the claim.
 async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     let (instance, server) = pass.server()?;
     let observed = server.observe(names, None).await?;
     let Some(claim) = own_claim(&pass.claimant(), names, &observed) else {
-        // Somebody else's, nobody's, or gone already: in each case there is nothing for us to drop.
+        // Another object's, unclaimed, or gone already: there is nothing to drop.
         let note = format!(
             "no claim of this object on database {}: nothing was dropped",
             names.database
@@ -102,7 +102,7 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
             .await;
         return Ok(());
     };
-    // The list is read again: who took an entry away does not want that dropped any more.
+    // The list is read again: what was taken off it meanwhile is kept.
     let listed = instance
         .spec
         .adoptable(
@@ -117,8 +117,8 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     }
     .removal(&observed);
     if let Some(left) = remove(&server, &removal).await? {
-        // Kept as released, so that nobody is given the name of a user on which others have hung something. Of the
-        // database nothing is left: it is made anew where the object comes back.
+        // The claim is kept, released, so that no other Database gets the name of a user that others depend on. Nothing is left
+        // of the database: it is made anew if the object comes back.
         let database = if removal.database {
             Origin::Creating
         } else {
@@ -171,7 +171,7 @@ fn dropped(claim: &Claim, removal: &Removal) -> String {
     let Names { database, role } = &removal.names;
     let why = |origin| match origin {
         Origin::Adopted => "was adopted",
-        Origin::Creating | Origin::Created => "was made by somebody else",
+        Origin::Creating | Origin::Created => "was made by someone else",
     };
     match (removal.database, removal.role) {
         (true, true) => format!("database {database} and user {role} were dropped"),
@@ -222,8 +222,8 @@ mod tests {
         };
         let made = (Origin::Created, Origin::Created);
         assert!(said(made, true, true).ends_with("were dropped"));
-        assert!(said(made, true, false).contains("user owner was made by somebody else"));
-        assert!(said(made, false, false).contains("database orders was made by somebody else"));
+        assert!(said(made, true, false).contains("user owner was made by someone else"));
+        assert!(said(made, false, false).contains("database orders was made by someone else"));
         let adopted = (Origin::Adopted, Origin::Adopted);
         assert!(said(adopted, false, false).contains("database orders was adopted"));
         let unmade = (Origin::Creating, Origin::Created);
@@ -241,6 +241,6 @@ mod tests {
             note.starts_with(&kept(&names, None)) && note.contains("it does not answer"),
             "{note}"
         );
-        assert!(note.contains("make this object again"), "{note}");
+        assert!(note.contains("create this object again"), "{note}");
     }
 }

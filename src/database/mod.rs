@@ -10,7 +10,7 @@
 //! | `pass.rs` | what a pass holds, and how it writes what it found |
 //! | `view.rs` | what an observation may use: it only reads |
 //! | `blocked.rs` | why a pass could not do what it was about |
-//! | `context.rs` | what every pass has at hand |
+//! | `context.rs` | what every pass can use |
 //! | `provision.rs` | the acts `Create` and `Maintain`: Secret, user, database and login |
 //! | `claim.rs` | the part of them that claims the names |
 //! | `spec.rs`, `drift.rs` | what is asked for, and how the server differs from it (pure) |

@@ -27,7 +27,7 @@ pub async fn run(
     context: Arc<Context>,
     stop: CancellationToken,
 ) {
-    let controller = wake::wakened(controller, &context);
+    let controller = wake::add_triggers(controller, &context);
     let comparing = wake::compare(Arc::clone(&context));
     tokio::select! {
         () = controller::run(controller, context, stop) => {}
@@ -67,9 +67,9 @@ impl Reconcile for Database {
 pub enum Outcome {
     /// All is as it should be, or waits for something that announces itself.
     Settled {
-        /// What lives inside the database was looked at, too.
+        /// What lives inside the database was checked, too.
         deep: bool,
-        /// The server was looked at or changed for this Database alone.
+        /// The server was asked or changed for this Database alone.
         anew: bool,
     },
     /// Only a change from outside can help.
@@ -110,7 +110,7 @@ async fn reconcile(
                 persist(&mut pass, to, step, &seen).await?;
                 seen.follow(&pass.view()).await?;
                 if seen.facts.usable {
-                    // It was just made and looked at from all sides.
+                    // It was just made, and a login worked.
                     return Ok(Outcome::Settled {
                         deep: true,
                         anew: true,
@@ -138,7 +138,7 @@ async fn release(pass: &Pass<'_>, because: Cause) -> Result<(), Error> {
     if because == Cause::Released
         && let Err(error) = final_backup::tidy(pass).await
     {
-        // Whoever releases an object wants it gone now.
+        // An object that is released has to go now.
         tracing::warn!(%error, "something of the final backup is left in the operator's namespace");
     }
     finalizer::remove(&pass.api(), &pass.database).await?;

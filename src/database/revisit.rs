@@ -1,6 +1,6 @@
 //! What this process remembers of each Database between its passes, so that an unchanged one costs nothing.
 //!
-//! Nothing here is needed for correctness: a process that starts with an empty revisits looks at everything once.
+//! Nothing here is needed for correctness: a process that starts without any of it looks at everything once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,15 +19,15 @@ use crate::server::registry::{Availability, Entry};
 /// The annotations that ask for something.
 const REQUESTS: [&str; 3] = [RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE];
 
-/// Every Database that was looked at, by its UID.
+/// What is remembered of each Database, by its UID.
 #[derive(Default)]
 pub struct Revisits {
     passes: Mutex<HashMap<String, Remembered>>,
-    /// How often somebody had each looked at: a wish that comes during a pass is for the next.
+    /// How often each was invalidated: one that comes during a pass is for the next.
     invalidations: Mutex<HashMap<String, u64>>,
-    /// Those that were let go, and when: a watch is behind, and still shows them for a moment.
+    /// Those that are gone, and since when: a watch is behind, and still shows them for a moment.
     gone: Mutex<HashMap<String, Instant>>,
-    /// What the Backups of each were last announced, where that is more than nothing.
+    /// What the Backups of each last heard of it, where there was anything to hear.
     announced: Mutex<HashMap<String, ForBackups>>,
 }
 
@@ -41,7 +41,7 @@ struct Remembered {
     settled: Instant,
     due: Instant,
     deep_due: Instant,
-    /// It waited for somebody's lock, and is not looked at again before this, whatever is asked for but a deletion.
+    /// It waited for a lock that someone holds. Until then, only its deletion has it looked at again.
     locked_until: Instant,
     allowance: Allowance,
 }
@@ -50,19 +50,19 @@ struct Remembered {
 pub struct Note {
     /// What it was about.
     pub about: About,
-    /// When it began, as [`Revisits::invalidations`] counts: it is due again at once if that has moved.
+    /// The count of [`Revisits::invalidations`] when it began: if that has moved, the Database is due again at once.
     pub invalidations: u64,
-    /// How long nothing has to be done, if nothing changes.
+    /// How long it may rest if nothing changes.
     pub rest: Duration,
-    /// When what lives inside the database is to be looked at next, if that was done now.
+    /// When to check next what lives inside the database, if this pass did so.
     pub deep_due: Option<Instant>,
-    /// The same, where it was never done.
+    /// The same, if no pass has done so yet.
     pub first_deep: Instant,
-    /// The server was looked at or changed for this Database alone. Otherwise an older view of it is still good.
+    /// The server was asked or changed for this Database alone. Otherwise an older view of it is still good.
     pub anew: bool,
-    /// The oldest view that is good for a Database that this process changed nothing of yet.
+    /// The oldest view that is good for a Database for which this process has changed nothing yet.
     pub oldest: Instant,
-    /// It waited for somebody's lock: for how long nothing is done, whatever is asked for.
+    /// How long it is left alone because it waited for a lock that someone holds.
     pub lock_wait: Duration,
 }
 
@@ -98,7 +98,7 @@ impl PartialEq for About {
 }
 
 impl About {
-    /// Whether what is different in `other` is something that was asked for of this object. A deletion is asked for once.
+    /// Whether `other` differs by a request of the object's owner, who may repeat it. (A deletion cannot be repeated.)
     fn is_asked_for(&self, other: &Self) -> bool {
         self.deleting == other.deleting
             && (self.generation != other.generation || self.requests != other.requests)
@@ -127,7 +127,7 @@ impl About {
 }
 
 impl Revisits {
-    /// How long nothing is done about a Database, if that is so.
+    /// How long a Database may rest; `None` if a pass is due.
     #[must_use]
     pub fn rest(&self, uid: &str, about: &About, now: Instant) -> Option<Duration> {
         let passes = self.lock();
@@ -142,8 +142,8 @@ impl Revisits {
         Some(rest).filter(|rest| !rest.is_zero())
     }
 
-    /// How long nothing is done about a Database that waited for somebody's lock, whatever is asked for but a deletion.
-    /// What is asked for meanwhile is done then.
+    /// How long a Database that waited for a lock is left alone, whatever is asked for but its deletion. What is asked for
+    /// meanwhile is done then.
     #[must_use]
     pub fn lock_wait(&self, uid: &str, deleting: bool, now: Instant) -> Option<Duration> {
         let passes = self.lock();
@@ -153,13 +153,13 @@ impl Revisits {
         Some(known.locked_until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
-    /// When its server was last changed or looked at for a Database. A view of the server must not be older.
+    /// When its server was last asked or changed for a Database. A view of the server must not be older.
     #[must_use]
     pub fn settled(&self, uid: &str) -> Option<Instant> {
         self.lock().get(uid).map(|known| known.settled)
     }
 
-    /// Whether what lives inside the database, and its password, are to be checked; the first time within `period`.
+    /// Whether it is time to check what lives inside the database, and its password.
     #[must_use]
     pub fn is_deep_due(&self, uid: &str, now: Instant) -> bool {
         self.lock()
@@ -167,7 +167,7 @@ impl Revisits {
             .is_some_and(|known| now >= known.deep_due)
     }
 
-    /// How often somebody had a Database looked at. To be read before a pass looks at anything.
+    /// How often a Database was invalidated. To be read before a pass looks at anything.
     #[must_use]
     pub fn invalidations(&self, uid: &str) -> u64 {
         let invalidations = locked(&self.invalidations);
@@ -206,7 +206,7 @@ impl Revisits {
         );
     }
 
-    /// Makes a Database due at once, also one that a pass is looking at in this moment.
+    /// Makes a Database due at once, even while a pass is looking at it.
     pub fn invalidate(&self, uid: &str) {
         let mut invalidations = locked(&self.invalidations);
         let count = invalidations.entry(uid.to_owned()).or_default();
@@ -217,7 +217,7 @@ impl Revisits {
         }
     }
 
-    /// Forgets a Database that was let go, but for that.
+    /// Forgets a Database that is gone, except that it is.
     pub fn let_go(&self, uid: &str, now: Instant) {
         self.lock().remove(uid);
         locked(&self.invalidations).remove(uid);
@@ -227,7 +227,7 @@ impl Revisits {
         gone.insert(uid.to_owned(), now);
     }
 
-    /// How long a Database that was let go may still be shown. One that is there after that was kept from going: somebody
+    /// How long the watch may still show a Database that is gone. One that is there after that was kept from going: someone
     /// put the finalizer back.
     #[must_use]
     pub fn gone(&self, uid: &str, now: Instant) -> Option<Duration> {
@@ -237,7 +237,7 @@ impl Revisits {
         (!rest.is_zero()).then_some(rest)
     }
 
-    /// Whether the Backups of a Database were announced something else than this. It is taken down as announced.
+    /// Whether this is news to the Backups of a Database. From now on it is not.
     #[must_use]
     pub fn is_news(&self, uid: &str, now: ForBackups) -> bool {
         let mut announced = locked(&self.announced);

@@ -14,10 +14,10 @@ use crate::api::{Database, DatabaseState};
 use crate::backoff;
 use crate::controller::{self, Error};
 
-/// How soon it is looked again whether the instance of a Database was looked at.
+/// How soon a Database is looked at again whose instance this process has not looked at yet.
 const UNSEEN_REST: Duration = Duration::from_secs(1);
 
-/// A pass that waited for a lock that someone holds took a connection for nothing. The next one waits longer each time,
+/// A pass that waited for a lock that someone holds kept a connection for nothing. The next one waits longer each time,
 /// whatever is asked for.
 const LOCK_WAIT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_mins(1);
 
@@ -32,7 +32,7 @@ pub fn not_yet(context: &Context, database: &Database) -> Option<Action> {
         wake::backups(context, database);
     }
     if context.is_unseen(&database.spec.instance_ref.name) {
-        // Its databases are looked at once it was.
+        // Its databases have to wait for it.
         return Some(Action::requeue(UNSEEN_REST));
     }
     let now = Instant::now();
@@ -60,7 +60,7 @@ pub struct Begun {
     about: About,
     /// What lives inside the database is to be checked, too.
     pub deep: bool,
-    /// When the server was last changed or looked at for this Database.
+    /// When the server was last asked or changed for this Database.
     pub settled: Option<Instant>,
 }
 
@@ -131,8 +131,8 @@ fn lock_wait(context: &Context, database: &Database) -> Duration {
     backoff::delay_within(LOCK_WAIT, failures(context, database), rand::random())
 }
 
-/// An object that failed is not looked at sooner than it is tried again, unless something that it depends on changes:
-/// the write of its own conditions wakes it, too.
+/// An object that failed rests until it is tried again, unless something that it depends on changes: writing its own
+/// conditions wakes it, too.
 fn rest_after_failure(context: &Context, database: &Database) -> Duration {
     backoff::delay(failures(context, database), 0.0)
 }

@@ -9,7 +9,7 @@ pub use crate::api::DatabaseState as State;
 use crate::api::DeletionPolicy;
 use crate::api::database::DeletionEffect;
 
-/// What has been seen of a Database: only what a decision needs.
+/// What was observed of a Database: only what a decision needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -39,23 +39,23 @@ pub struct Facts {
     pub deleted: bool,
 }
 
-/// Whether something is there. "I could not look" is not "it is not there".
+/// Whether something exists. "I could not look" is not "it does not exist".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Existence {
-    /// It is there.
+    /// It exists.
     Present,
-    /// The server says that it is not there.
+    /// The server says that it does not exist.
     Missing,
-    /// Nobody could look.
+    /// The server could not be asked.
     Unknown,
 }
 
-/// What has been seen of a Backup of this Database.
+/// What was observed of a Backup of this Database.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BackupSeen {
     /// There is none.
     None,
-    /// It waits for its turn: it has no state.
+    /// It waits to begin: it has no state.
     Waiting,
     /// It is `STARTING` or `BACKING_UP`.
     Active,
@@ -77,19 +77,19 @@ pub struct Step {
 /// Why a state follows another.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Cause {
-    /// It was there without a state.
+    /// The object has no state yet.
     New,
     /// The Secret exists, and logging in with it works.
     LoginWorks,
-    /// A Backup waits for its turn.
+    /// A Backup waits to begin.
     BackupWaiting,
-    /// The Backup has begun, or is no more.
+    /// The Backup has begun, or is gone.
     BackupBegun,
     /// The Backup is complete.
     BackupCompleted,
-    /// The Backup failed, or is no more.
+    /// The Backup failed, or is gone.
     BackupFailed,
-    /// A completed backup was taken note of.
+    /// A completed backup was noted in the status.
     BackupNoted,
     /// The object was deleted.
     ObjectDeleted,
@@ -97,7 +97,7 @@ pub enum Cause {
     NothingBegun,
     /// The object was deleted, and its policy wants a final backup.
     FinalBackupWanted,
-    /// The policy wants a final backup by now, and there is none.
+    /// The policy was changed to want a final backup, and there is none.
     FinalBackupMissing,
     /// The policy no longer wants a final backup.
     PolicyChanged,
@@ -105,9 +105,9 @@ pub enum Cause {
     NothingToBackUp,
     /// The policy was read for the last time.
     PolicyRead,
-    /// The claim was given up, and the database dropped if that was decided.
+    /// The claim was released, and the database dropped if that was decided.
     DeletionDone,
-    /// Nothing is left to be done.
+    /// Nothing is left to do.
     NothingLeft,
     /// The release annotation asks to let the object go.
     Released,

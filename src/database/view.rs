@@ -64,7 +64,7 @@ impl<'a> View<'a> {
             && matches!(self.context.cache.instance(name), Ok(None))
     }
 
-    /// For whom its names are claimed.
+    /// In whose name its claims are made.
     pub fn claimant(&self) -> Claimant {
         drift::claimant(self.database, &self.context.cluster_id)
     }

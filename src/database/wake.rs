@@ -16,7 +16,7 @@ use crate::api::{BackupState, Database, DatabaseState};
 use crate::client::lenient::Readable;
 
 /// Adds to a controller what wakes it: the rest of the process, and the labels of namespaces.
-pub fn wakened(
+pub fn add_triggers(
     controller: Controller<Readable<Database>>,
     context: &Arc<Context>,
 ) -> Controller<Readable<Database>> {

@@ -41,7 +41,7 @@ pub enum Way {
     Incomplete(Finding),
 }
 
-/// Observes an instance; `None` while the Databases have not been read, so that nobody knows which refer to it.
+/// Observes an instance; `None` until the Databases have been read, because it is unknown which refer to it.
 pub async fn observe(pass: &Pass<'_>) -> Result<Option<Observation>, Error> {
     let (context, instance) = (pass.context, &pass.instance);
     let Some(databases) = context.cache.all_databases() else {

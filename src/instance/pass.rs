@@ -12,7 +12,7 @@ const MANAGER: &str = "db-operator-instance";
 
 /// A `DatabaseInstance` in the course of a pass.
 pub struct Pass<'a> {
-    /// What every pass has at hand.
+    /// What every pass can use.
     pub context: &'a Context,
     /// The object as it was read, or as it was last written.
     pub instance: DatabaseInstance,

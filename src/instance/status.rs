@@ -11,14 +11,14 @@ pub fn suspended() -> Finding {
     (InstanceReason::Suspended, message)
 }
 
-/// What they say before the server was asked for the first time.
+/// What they say before the server has been asked for the first time.
 #[must_use]
 pub fn unasked() -> Finding {
     let message = "the server is being looked at".to_owned();
     (InstanceReason::Checking, message)
 }
 
-/// What they say of a server that answered the operator, and does not answer its databases any more.
+/// What they say of a server that answered the operator, but no longer answers for its databases.
 #[must_use]
 pub fn unreachable_for_databases() -> Finding {
     let message =
@@ -38,7 +38,7 @@ pub fn of_inspection(found: &Inspection) -> Finding {
     }
     if let Some(first) = found.missing.first() {
         let message = format!(
-            "the administrator may not do all that is needed ({} missing, all in status.missingPrivileges); to {}, run: {}",
+            "the administrator lacks {} privilege(s), all in status.missingPrivileges; to {}, run: {}",
             found.missing.len(),
             first.needed_for,
             first.grant
@@ -49,7 +49,7 @@ pub fn of_inspection(found: &Inspection) -> Finding {
     let mut message = format!("{} {}, {tls}", found.flavour, found.version);
     if let Some(first) = found.warnings.first() {
         message = format!(
-            "{message}; {} to look at, all in status.warnings: {}; to mend that, run: {}",
+            "{message}; {} warning(s), all in status.warnings: {}; to fix the first, run: {}",
             found.warnings.len(),
             first.what,
             first.sql

@@ -120,7 +120,7 @@ pub fn paused(
     }
 }
 
-/// Puts what was found into the status and says whether databases may use the server.
+/// Puts what an inspection found into the status, and says what it means for the instance.
 ///
 /// `acknowledged` is the value of the annotation [`ACKNOWLEDGE_IDENTITY`].
 #[must_use]
@@ -159,7 +159,7 @@ pub fn inspected(
     moved.unwrap_or_else(|| status::of_inspection(found))
 }
 
-/// The servers that may be worked on, by what is known of an instance: its own, and one that is acknowledged.
+/// The servers that may be worked on: the one that the status knows, and one that was acknowledged.
 #[must_use]
 pub fn expected(acknowledged: Option<&str>, status: &DatabaseInstanceStatus) -> Expected {
     let known = status
@@ -169,7 +169,7 @@ pub fn expected(acknowledged: Option<&str>, status: &DatabaseInstanceStatus) -> 
     Expected::new(known, acknowledged)
 }
 
-/// Another identity than the known one is left alone until somebody acknowledged it.
+/// A server with another identity than the known one is left alone until someone acknowledges it.
 fn identity(
     found: Option<&str>,
     acknowledged: Option<&str>,
@@ -180,7 +180,7 @@ fn identity(
     match known {
         Some(known) if !Expected::new(Some(&known), acknowledged).accepts(found) => {
             let message = format!(
-                "the server was {known} and is {found} now: if that is meant, set the annotation {ACKNOWLEDGE_IDENTITY}={found}; \
+                "the server was {known} and is {found} now: if that is intended, set the annotation {ACKNOWLEDGE_IDENTITY}={found}; \
                  until then nothing is changed there"
             );
             *status = Some(ServerIdentity {

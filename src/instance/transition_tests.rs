@@ -41,7 +41,7 @@ fn a_warning_is_told_and_stops_nothing() {
     let (reason, message) = inspected(&exposed, None, &mut status);
     assert_eq!(reason, InstanceReason::Connected);
     assert!(
-        message.contains("1 to look at") && message.ends_with("run: DROP USER ''@'%'"),
+        message.contains("1 warning(s)") && message.ends_with("run: DROP USER ''@'%'"),
         "{message}"
     );
     assert_eq!(status.warnings.len(), 1);
@@ -119,4 +119,100 @@ fn read_only_and_missing_privileges_stop_the_databases() {
     assert_eq!(reason, InstanceReason::MissingPrivileges);
     assert!(message.contains("ALTER ROLE admin CREATEROLE"), "{message}");
     assert_eq!(status.missing_privileges.len(), 1);
+}
+
+fn instance(metadata: &serde_json::Value) -> DatabaseInstance {
+    let mut object = serde_json::json!({
+        "apiVersion": "db-operator.dev/v1alpha1", "kind": "DatabaseInstance",
+        "metadata": {"name": "main", "generation": 3},
+        "spec": {"provider": "postgresql", "host": "db", "adminSecretRef": {"name": "admin"},
+                 "allowedNamespaces": {"all": true}},
+    });
+    for (key, value) in metadata.as_object().unwrap() {
+        object["metadata"][key] = value.clone();
+    }
+    serde_json::from_value(object).unwrap()
+}
+
+fn observed(answer: Option<Answer>) -> Observation {
+    Observation {
+        facts: crate::instance::state::Facts {
+            deleting: false,
+            in_use: false,
+            finalizer: true,
+            suspended: false,
+            reachable: true,
+            requested: false,
+            fresh: false,
+            refused: false,
+            asked: true,
+        },
+        dependents: crate::instance::dependents::Dependents::default(),
+        way: Way::Unread,
+        known: crate::server::connections::Known {
+            answer,
+            ..Default::default()
+        },
+    }
+}
+
+#[test]
+fn a_server_that_is_not_asked_is_said_to_be_as_it_was_unless_it_worked() {
+    let status = DatabaseInstanceStatus::default();
+    let of = |answer: Option<&Answer>| paused(answer, None, &status).0;
+    let standby = Inspection {
+        read_only: true,
+        ..found()
+    };
+    let refused = (InstanceReason::LoginFailed, "wrong password".to_owned());
+    for (answer, expected) in [
+        (None, InstanceReason::Unreachable),
+        (
+            Some(Answer::Inspected(found())),
+            InstanceReason::Unreachable,
+        ),
+        (Some(Answer::Inspected(standby)), InstanceReason::ReadOnly),
+        (Some(Answer::Failed(refused)), InstanceReason::LoginFailed),
+    ] {
+        assert_eq!(of(answer.as_ref()), expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn requests_are_noted_by_the_pass_that_asked_the_server_and_by_no_other() {
+    let asks = instance(&serde_json::json!({"annotations": {REQUESTS[0]: "1"}}));
+    let failed = Answer::Failed((InstanceReason::Unreachable, String::new()));
+    for (answer, basis, noted) in [
+        (Answer::Inspected(found()), Basis::Asked, true),
+        (Answer::Inspected(found()), Basis::Known, false),
+        (failed, Basis::Asked, false),
+    ] {
+        let seen = observed(Some(answer));
+        let ended = conclude(&asks, "cluster", &seen, basis, Timestamp::UNIX_EPOCH);
+        assert_eq!(!ended.status.handled.is_empty(), noted, "{basis:?}");
+        assert_eq!(ended.status.observed_generation, Some(3));
+        assert_eq!(ended.status.cluster_id.as_deref(), Some("cluster"));
+    }
+}
+
+#[test]
+fn what_the_server_said_last_says_the_same_again() {
+    let seen = observed(Some(Answer::Inspected(found())));
+    let mut object = instance(&serde_json::json!({}));
+    let now = Timestamp::UNIX_EPOCH;
+    let asked = conclude(&object, "cluster", &seen, Basis::Asked, now);
+    object.status = Some(asked.status.clone());
+    let again = conclude(&object, "cluster", &seen, Basis::Known, now);
+    assert_eq!(again.status, asked.status);
+    assert_eq!(again.finding.0, InstanceReason::Connected);
+}
+
+#[test]
+fn an_instance_that_is_kept_says_by_what_and_its_server_stays_usable() {
+    let mut seen = observed(Some(Answer::Inspected(found())));
+    seen.facts.deleting = true;
+    let object = instance(&serde_json::json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+    let ended = conclude(&object, "c", &seen, Basis::Known, Timestamp::UNIX_EPOCH);
+    assert_eq!(ended.finding.0, InstanceReason::InUse);
+    assert_eq!(ended.server.0, InstanceReason::Connected);
 }

@@ -45,7 +45,7 @@ impl Tenancy {
         })
     }
 
-    /// What is known of the instance; `None` if it does not exist, or was not looked at yet.
+    /// What is known of the instance; `None` if it does not exist, or has not been looked at yet.
     #[must_use]
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
