@@ -203,8 +203,9 @@ impl World {
             deletion: None,
             deleted: true,
         };
-        let requests = database::act(self.database, &facts) == database::Act::RequestFinalBackup;
-        match database::next(self.database, &facts) {
+        let requests =
+            database::act(self.database, &facts) == Some(database::Act::RequestFinalBackup);
+        match database::step(self.database, &facts) {
             Some(step) => step.to.map(|to| {
                 // After a final backup that failed, another one is named, which is not there yet.
                 let again = to == database::State::BackupBeforeDeleteRequested

@@ -1,17 +1,17 @@
-//! How often somebody may ask for a look at one object: a few times at once, then once every few seconds.
+//! How often someone may ask for a look at one object: a few times at once, then once every few seconds.
 
 use std::time::{Duration, Instant};
 
 /// One more look is allowed after this time.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// So many may be had at once.
+/// How many are allowed at once.
 const AT_ONCE: u32 = 5;
 
-/// What is left of the looks that may be asked for.
+/// How many more looks may be asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
-    /// When all are there again.
+    /// When all of them are available again.
     full: Instant,
 }
 

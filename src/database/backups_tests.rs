@@ -1,4 +1,4 @@
-//! What a Backup is to a Database, and when they hear of each other.
+//! What a Backup is to a Database.
 
 use serde_json::{Value, json};
 
@@ -103,23 +103,4 @@ fn who_waits_for_a_backup_does_not_rest_long() {
         let moment = Duration::from_secs(1);
         assert_eq!(rest(&database, moment), moment);
     }
-}
-
-#[test]
-fn backups_are_told_what_is_new_to_them_and_only_that() {
-    let memory = crate::database::revisit::Memory::default();
-    let news = |status: Value| memory.is_news("u1", Told::of(&database("a", &status)));
-    let named =
-        |uid: &str| json!({"state": "BACKUP_REQUESTED", "backup": {"name": "b", "uid": uid}});
-    // Of what rests there is nothing to tell, the first time neither.
-    assert!(!news(json!({"state": "CREATED"})));
-    assert!(news(named("b1")));
-    assert!(!news(named("b1")));
-    assert!(news(named("b2")));
-    assert!(news(json!({"state": "CREATED"})));
-    assert!(!news(json!({"state": "CREATED", "observedGeneration": 2})));
-    let mut suspended = database("a", &json!({"state": "CREATED"}));
-    suspended.spec.suspend = true;
-    assert!(memory.is_news("u1", Told::of(&suspended)));
-    assert!(news(json!({"state": "CREATED"})));
 }

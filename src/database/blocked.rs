@@ -73,7 +73,7 @@ impl From<CredentialsError> for Blocked {
             }
             CredentialsError::NotWritten { source, .. } => return source.into(),
             CredentialsError::Foreign { .. } => DatabaseReason::SecretNotOurs,
-            // Trying again does not make it another one.
+            // Trying again does not change it.
             CredentialsError::Password { .. } => DatabaseReason::PasswordUnusable,
             CredentialsError::Template(_) => DatabaseReason::InvalidTemplate,
             CredentialsError::Immutable { .. } => DatabaseReason::SecretRefused,

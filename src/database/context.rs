@@ -1,16 +1,16 @@
-//! What every pass over a Database has at hand.
+//! What every pass over a Database can use.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::revisit::Memory;
+use super::revisit::Revisits;
 use crate::controller;
 
-/// What every pass over a Database has at hand: what all passes have, and what only these need.
+/// What every pass over a Database can use: what all kinds share, and what only this kind needs.
 pub struct Context {
     shared: Arc<controller::Context>,
-    /// What is remembered of each Database.
-    pub memory: Memory,
+    /// What is remembered of each Database between its passes.
+    pub revisits: Revisits,
 }
 
 impl Context {
@@ -19,7 +19,7 @@ impl Context {
     pub fn new(shared: Arc<controller::Context>) -> Self {
         Self {
             shared,
-            memory: Memory::default(),
+            revisits: Revisits::default(),
         }
     }
 }

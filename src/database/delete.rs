@@ -1,31 +1,31 @@
-//! Act `GiveUp`: release the claim, and keep or drop the database and its user.
+//! The act `Delete`: release the claim, and keep or drop the database and its user.
 
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
+use super::drift::own_claim;
 use super::pass::Pass;
 use crate::api::DatabaseReason;
 use crate::api::database::DeletionEffect;
 use crate::controller::Error;
-use crate::provider::{Claim, Names, Observed, Origin, ProviderError, Removal, Removed};
-use crate::server::resolve::{self, Unusable};
+use crate::provider::{Claim, Names, Origin, ProviderError, Removal, Removed};
 use crate::server::{Server, ServerError, names};
 
 /// Does what was decided about the deletion. Succeeds when it is done, also if it was done before.
-pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
+pub async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
     let Ok(names) = names(&pass.database) else {
-        // Nothing was ever made under a name that is none.
+        // Nothing was ever made under an invalid name.
         return Ok(());
     };
-    if pass.made_nothing() {
+    if pass.view().made_nothing() {
         let instance = &pass.database.spec.instance_ref.name;
         let note = format!("there is no DatabaseInstance {instance}, and nothing was made on one");
         pass.record_event(EventType::Normal, "NothingDropped", note)
             .await;
         return Ok(());
     }
-    // A namespace that lost its permission changes nothing on the server any more, whatever was decided before.
-    let forbidden = pass.instance.is_some() && !pass.allowed;
+    // A namespace that has lost its permission changes nothing on the server, whatever was decided before.
+    let forbidden = pass.tenancy.is_forbidden();
     match effect {
         DeletionEffect::Drop if !forbidden => drop(pass, &names).await,
         DeletionEffect::Keep | DeletionEffect::Drop => keep(pass, &names).await,
@@ -34,7 +34,7 @@ pub async fn give_up(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Bloc
 
 /// `Retain` waits for no server: what is kept is found again by its claim, released or not.
 async fn keep(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
-    let unreleased = match usable(pass) {
+    let unreleased = match pass.tenancy.server() {
         Ok(server) => match release(pass, server, names).await {
             Ok(()) => None,
             Err(error) if error.provider().is_some_and(ProviderError::ends_process) => {
@@ -54,17 +54,11 @@ async fn keep(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     Ok(())
 }
 
-/// The server of a Database, allowed or not; or why there is none.
-fn usable<'a>(pass: &'a Pass<'_>) -> Result<&'a Server, Unusable> {
-    let name = &pass.database.spec.instance_ref.name;
-    let entry = resolve::find(name, pass.instance.as_ref())?;
-    Ok(resolve::usable(name, entry)?)
-}
-
 /// Marks the claim as released, so that the names can be adopted. A claim of nothing goes. Server required.
 async fn release(pass: &Pass<'_>, server: &Server, names: &Names) -> Result<(), ServerError> {
     let observed = server.observe(names, None).await?;
-    let Some(claim) = own(pass, names, &observed).filter(|claim| !claim.released) else {
+    let Some(claim) = own_claim(&pass.claimant(), names, &observed).filter(|claim| !claim.released)
+    else {
         return Ok(());
     };
     if claim.is_of_nothing(&observed) {
@@ -88,18 +82,18 @@ fn kept(names: &Names, unreleased: Option<&str>) -> String {
     match unreleased {
         None => kept,
         Some(why) => format!(
-            "{kept}, but their claim could not be released, and no other Database can have these names: make this object \
+            "{kept}, but their claim could not be released, so no other Database can have these names: create this object \
              again, and delete it while the server can be reached ({why})"
         ),
     }
 }
 
-/// Drops what the claim says is ours to drop, and then the claim.
+/// Drops what the claim lets this object drop, and then the claim.
 async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     let (instance, server) = pass.server()?;
     let observed = server.observe(names, None).await?;
-    let Some(claim) = own(pass, names, &observed) else {
-        // Somebody else's, nobody's, or gone already: in each case there is nothing for us to drop.
+    let Some(claim) = own_claim(&pass.claimant(), names, &observed) else {
+        // Another object's, unclaimed, or gone already: there is nothing to drop.
         let note = format!(
             "no claim of this object on database {}: nothing was dropped",
             names.database
@@ -108,7 +102,7 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
             .await;
         return Ok(());
     };
-    // The list is read again: who took an entry away does not want that dropped any more.
+    // The list is read again: what was taken off it meanwhile is kept.
     let listed = instance
         .spec
         .adoptable(
@@ -123,8 +117,8 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
     }
     .removal(&observed);
     if let Some(left) = remove(&server, &removal).await? {
-        // Kept as released, so that nobody is given the name of a user on which others have hung something. Of the
-        // database nothing is left: it is made anew where the object comes back.
+        // The claim is kept, released, so that no other Database gets the name of a user that others depend on. Nothing is left
+        // of the database: it is made anew if the object comes back.
         let database = if removal.database {
             Origin::Creating
         } else {
@@ -177,7 +171,7 @@ fn dropped(claim: &Claim, removal: &Removal) -> String {
     let Names { database, role } = &removal.names;
     let why = |origin| match origin {
         Origin::Adopted => "was adopted",
-        Origin::Creating | Origin::Created => "was made by somebody else",
+        Origin::Creating | Origin::Created => "was made by someone else",
     };
     match (removal.database, removal.role) {
         (true, true) => format!("database {database} and user {role} were dropped"),
@@ -192,15 +186,6 @@ fn dropped(claim: &Claim, removal: &Removal) -> String {
             why(claim.database)
         ),
     }
-}
-
-/// The claim of this object on these names.
-pub fn own<'a>(pass: &Pass<'_>, names: &Names, observed: &'a Observed) -> Option<&'a Claim> {
-    let claimant = pass.claimant();
-    observed
-        .claims
-        .iter()
-        .find(|claim| claim.claimant == claimant && claim.names == *names)
 }
 
 #[cfg(test)]
@@ -237,8 +222,8 @@ mod tests {
         };
         let made = (Origin::Created, Origin::Created);
         assert!(said(made, true, true).ends_with("were dropped"));
-        assert!(said(made, true, false).contains("user owner was made by somebody else"));
-        assert!(said(made, false, false).contains("database orders was made by somebody else"));
+        assert!(said(made, true, false).contains("user owner was made by someone else"));
+        assert!(said(made, false, false).contains("database orders was made by someone else"));
         let adopted = (Origin::Adopted, Origin::Adopted);
         assert!(said(adopted, false, false).contains("database orders was adopted"));
         let unmade = (Origin::Creating, Origin::Created);
@@ -256,6 +241,6 @@ mod tests {
             note.starts_with(&kept(&names, None)) && note.contains("it does not answer"),
             "{note}"
         );
-        assert!(note.contains("make this object again"), "{note}");
+        assert!(note.contains("create this object again"), "{note}");
     }
 }

@@ -4,10 +4,10 @@ use kube::ResourceExt;
 
 use crate::api::conditions::STALLED;
 use crate::api::{Database, DatabaseReason, DatabaseState, Reason};
-use crate::provider::{Claimant, Names, Observed, Survey};
+use crate::provider::{Claim, Claimant, Names, Observed, Survey};
 use crate::server::{Server, names};
 
-/// Whether a survey gives reason to look at a Database on its own. Says yes to what it cannot judge.
+/// Whether a survey gives reason to look at a Database on its own. If it cannot tell, it does.
 #[must_use]
 pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> bool {
     if !is_watched(database) {
@@ -45,7 +45,7 @@ fn is_watched(database: &Database) -> bool {
     }
 }
 
-/// Whether somebody changed the password of a Database's user on the server.
+/// Whether someone changed the password of a Database's user on the server.
 #[must_use]
 pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
     let Ok(names) = names(database) else {
@@ -56,7 +56,7 @@ pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server)
         && server.has_password_moved(&names.role, now.and_then(|role| role.password))
 }
 
-/// Whether others get at the database by rights that are not ours to take back.
+/// Whether others get at the database by rights that the operator did not give, and so does not take back.
 fn is_exposed(observed: &Observed) -> bool {
     let database = observed.database.as_ref();
     database.is_some_and(|database| !database.exposures.is_empty())
@@ -71,7 +71,7 @@ fn is_told_exposed(database: &Database) -> bool {
     })
 }
 
-/// Who claims for this object.
+/// In whose name this object's claims are made.
 #[must_use]
 pub fn claimant(database: &Database, cluster_id: &str) -> Claimant {
     Claimant {
@@ -120,6 +120,17 @@ pub fn differences(
         }
     }
     differences
+}
+
+/// The claim of this claimant on these names, if there is one.
+#[must_use]
+pub fn own_claim<'a>(
+    claimant: &Claimant,
+    names: &Names,
+    observed: &'a Observed,
+) -> Option<&'a Claim> {
+    let mut claims = observed.claims.iter();
+    claims.find(|claim| claim.claimant == *claimant && claim.names == *names)
 }
 
 fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {

@@ -2,40 +2,47 @@
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `context.rs` | what every pass over a Database has at hand |
-//! | `controller.rs` | when a Database is looked at |
-//! | `reconcile.rs` | the order of a pass |
+//! | `reconcile.rs` | the loop |
 //! | `state.rs` | which state follows, and what a state asks for (pure) |
-//! | `observe.rs` | what a pass sees before it decides |
+//! | `observe.rs` | reads all that a decision depends on, and changes nothing |
 //! | `transition.rs` | the status that is persisted with a step (pure) |
-//! | `status.rs` | what the conditions say, and what people are told |
+//! | `status.rs` | what the conditions and Events say |
+//! | `pass.rs` | what a pass holds, and how it writes what it found |
+//! | `view.rs` | what an observation may use: it only reads |
 //! | `blocked.rs` | why a pass could not do what it was about |
-//! | `pass.rs` | what a pass knows, and how it writes what it found |
+//! | `context.rs` | what every pass can use |
+//! | `provision.rs` | the acts `Create` and `Maintain`: Secret, user, database and login |
+//! | `claim.rs` | the part of them that claims the names |
 //! | `spec.rs`, `drift.rs` | what is asked for, and how the server differs from it (pure) |
-//! | `provision.rs` | the acts `Create` and `Maintain`: claim, Secret, user, database, login |
-//! | `backups.rs` | the Backups of a Database: which one is next, and telling them |
-//! | `final_backup/` | the backup before a deletion, and the credentials that it logs in with |
-//! | `delete.rs` | the act `GiveUp`: release the claim, and keep or drop what it is for |
+//! | `backups.rs` | the Backups of a Database: which one is current |
+//! | `final_backup/` | the act `RequestFinalBackup`, and the credentials that the backup logs in with |
+//! | `delete.rs` | the act `Delete`: release the claim, and keep or drop what it is for |
+//! | `schedule.rs` | when a Database is looked at, and what is remembered of a pass |
 //! | `revisit.rs` | when an unchanged Database is looked at again |
-//! | `allowance.rs` | how often somebody may ask for a look (pure) |
+//! | `allowance.rs` | how often someone may ask for a look (pure) |
+//! | `wake.rs` | what wakes the controller, and whom a Database wakes |
 
 mod allowance;
 mod backups;
 mod blocked;
+mod claim;
 mod context;
-mod controller;
 mod delete;
-pub mod drift;
+mod drift;
 mod final_backup;
 mod observe;
 mod pass;
 mod provision;
 mod reconcile;
-pub mod revisit;
+mod revisit;
+mod schedule;
 mod spec;
 pub mod state;
 mod status;
 mod transition;
+mod view;
+mod wake;
 
+use blocked::Blocked;
 pub use context::Context;
-pub use controller::run;
+pub use reconcile::run;

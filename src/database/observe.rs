@@ -1,37 +1,38 @@
-//! What a pass sees before it decides. The server is asked only where that decides about a final backup.
+//! What a pass over a Database sees before it decides. It changes nothing: a [`View`] only reads. The server is asked only
+//! where that decides about a final backup.
 
-use super::pass::Pass;
+use kube::ResourceExt;
+
 use super::state::{self, BackupSeen, Existence, Facts};
-use super::{backups, delete};
+use super::view::View;
+use super::{backups, drift};
 use crate::api::{Backup, DeletionPolicy, RELEASE};
 use crate::controller::Error;
 use crate::server::names;
-use kube::ResourceExt;
 
 /// What was seen, and the Backups that it was seen of.
 pub struct Observation {
     /// What a decision needs.
     pub facts: Facts,
-    /// The Backup whose turn it is, or the first in line.
+    /// The Backup that the status names, or else the first in line.
     pub backup: Option<Backup>,
     /// The Backup that `status.finalBackup` names; `None` once its completion is noted there.
     pub final_backup: Option<Backup>,
 }
 
 /// Observes a Database.
-pub async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
-    let database = &pass.database;
+pub async fn observe(view: &View<'_>) -> Result<Observation, Error> {
+    let database = view.database();
     let deleting = database.metadata.deletion_timestamp.is_some();
-    let may_drop = pass
+    let may_drop = view
         .status()
         .and_then(|status| status.claim.as_ref())
         .is_none_or(|claim| claim.created_database || claim.drop_adopted)
-        && !pass.made_nothing();
-    // An instance that is not known forbids nothing: the deletion waits for it.
-    let allowed = pass.allowed || pass.instance.is_none();
+        && !view.made_nothing();
+    let allowed = !view.is_forbidden();
     let policy = state::effective_policy(database.spec.deletion_policy, allowed, may_drop);
     let existence = if deleting && policy == DeletionPolicy::BackupBeforeDelete {
-        exists(pass).await
+        existence(view).await
     } else {
         Existence::Unknown
     };
@@ -54,19 +55,19 @@ pub async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
         backup: None,
         final_backup: None,
     };
-    seen.follow(pass).await?;
+    seen.follow(view).await?;
     Ok(seen)
 }
 
 impl Observation {
-    /// Sees what depends on the status: to be called again after each step.
-    pub async fn follow(&mut self, pass: &Pass<'_>) -> Result<(), Error> {
-        let status = pass.status();
+    /// Observes again what depends on the status: to be called after each step.
+    pub async fn follow(&mut self, view: &View<'_>) -> Result<(), Error> {
+        let status = view.status();
         let completed = status
             .and_then(|status| status.final_backup.as_ref())
             .is_some_and(|last| last.completed);
-        self.backup = backups::current(pass).await?;
-        self.final_backup = backups::final_backup(pass).await?;
+        self.backup = backups::current(view).await?;
+        self.final_backup = backups::final_backup(view).await?;
         self.facts.backup = backups::seen(self.backup.as_ref());
         self.facts.final_backup = if completed {
             BackupSeen::Completed
@@ -79,18 +80,18 @@ impl Observation {
 }
 
 /// Whether there is something to back up: what is not claimed for this object is not dropped with it either.
-async fn exists(pass: &Pass<'_>) -> Existence {
-    let (Ok((_, server)), Ok(names)) = (pass.server(), names(&pass.database)) else {
+async fn existence(view: &View<'_>) -> Existence {
+    let Ok(names) = names(view.database()) else {
         return Existence::Unknown;
     };
-    match server.observe(&names, None).await {
-        Ok(observed) => {
-            if observed.database.is_some() && delete::own(pass, &names, &observed).is_some() {
-                Existence::Present
-            } else {
-                Existence::Missing
-            }
+    match view.on_server(&names).await {
+        Some(observed)
+            if observed.database.is_some()
+                && drift::own_claim(&view.claimant(), &names, &observed).is_some() =>
+        {
+            Existence::Present
         }
-        Err(_) => Existence::Unknown,
+        Some(_) => Existence::Missing,
+        None => Existence::Unknown,
     }
 }

@@ -1,4 +1,4 @@
-//! One pass over a Database: what it is about, where its server is, and how it ends.
+//! One pass over a Database: what it holds, and how it writes what it found.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use kube::api::Api;
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
-use super::status::is_unfinished;
+use super::view::{View, holder};
 use super::{Context, drift};
 use crate::api::database::DatabaseStatus;
 use crate::api::{
@@ -18,62 +18,53 @@ use crate::api::{
     Report,
 };
 use crate::controller::status::{self, When};
-use crate::controller::{Error, events};
+use crate::controller::{Error, events, finalizer};
 use crate::provider::Claimant;
-use crate::server::registry::Entry;
-use crate::server::resolve::{self, Unusable};
-use crate::server::{Server, permission};
+use crate::server::Server;
+use crate::server::resolve::Unusable;
+use crate::server::tenancy::Tenancy;
 
 /// Writes the status of a Database.
 const MANAGER: &str = "db-operator-database";
 
 /// A Database in the course of a pass.
 pub struct Pass<'a> {
-    /// What every pass has at hand.
+    /// What every pass can use.
     pub context: &'a Context,
     /// The object as it was read, or as it was last written.
     pub database: Database,
-    /// Its instance, if there is one.
-    pub instance: Option<Entry>,
-    /// Whether the instance accepts Databases from this namespace. Unknown instances accept none.
-    pub allowed: bool,
+    /// Its instance, as its namespace may use it.
+    pub tenancy: Tenancy,
 }
 
 impl<'a> Pass<'a> {
     /// Begins a pass. Client required only where the instance selects namespaces by label.
     pub async fn begin(context: &'a Context, database: &Database) -> Result<Self, Error> {
-        let instance = context.instances.get(&database.spec.instance_ref.name);
-        let allowed = match &instance {
-            Some(entry) => {
-                let namespace = database.namespace().unwrap_or_default();
-                permission::is_allowed(
-                    &context.client,
-                    &context.failure_log,
-                    &entry.object,
-                    &namespace,
-                )
-                .await?
-            }
-            None => false,
-        };
+        let tenancy = Tenancy::read(
+            &context.instances,
+            &context.client,
+            &context.failure_log,
+            &database.spec.instance_ref.name,
+            &database.namespace().unwrap_or_default(),
+        )
+        .await?;
         Ok(Self {
             context,
             database: database.clone(),
-            instance,
-            allowed,
+            tenancy,
         })
+    }
+
+    /// What an observation may use.
+    pub fn view(&self) -> View<'_> {
+        View::new(self.context, &self.database, &self.tenancy)
     }
 
     /// The server, if it may be used for this Database.
     pub fn server(&self) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Blocked> {
-        let name = &self.database.spec.instance_ref.name;
-        let entry = resolve::find(name, self.instance.as_ref())
-            .map_err(|unusable| self.blocked(&unusable))?;
-        let claim = self.status().and_then(|status| status.claim.as_ref());
-        let holder = claim.map(|claim| claim.server_identity.as_str());
-        let server = resolve::resolve(name, entry, &self.namespace(), self.allowed, holder)
-            .map_err(|unusable| self.blocked(&unusable))?;
-        Ok((Arc::clone(&entry.object), server))
+        self.tenancy
+            .server_for(holder(&self.database))
+            .map_err(|unusable| self.blocked(&unusable))
     }
 
     /// What a server that may not be used means for this Database.
@@ -85,7 +76,7 @@ impl<'a> Pass<'a> {
                     let release = format!("{RELEASE}={}", self.database.sql_name());
                     let _ = write!(
                         message,
-                        ": the deletion goes on when it is there; if it does not come back, set the annotation {release} to \
+                        ": the deletion continues when it exists again; if it does not come back, set the annotation {release} to \
                          let the object go and leave everything on the server"
                     );
                 }
@@ -101,16 +92,7 @@ impl<'a> Pass<'a> {
         Blocked::new(reason, message)
     }
 
-    /// Whether nothing can have been made for this object anywhere: its instance does not exist, and no claim is known.
-    /// (An instance that was used cannot go while a Database refers to it.)
-    pub fn made_nothing(&self) -> bool {
-        let name = &self.database.spec.instance_ref.name;
-        self.instance.is_none()
-            && self.status().is_none_or(|status| status.claim.is_none())
-            && matches!(self.context.cache.instance(name), Ok(None))
-    }
-
-    /// For whom names are claimed.
+    /// In whose name its claims are made.
     pub fn claimant(&self) -> Claimant {
         drift::claimant(&self.database, &self.context.cluster_id)
     }
@@ -147,19 +129,24 @@ impl<'a> Pass<'a> {
         (handled != Some(value)).then_some(value)
     }
 
-    /// Whether all that is asked for has to be brought about, whatever the server shows: the spec was changed, somebody
+    /// Whether all that is asked for has to be brought about, whatever the server shows: the spec was changed, someone
     /// asked for a look, or the last pass that did so did not reach its end.
     pub fn is_asked(&self) -> bool {
-        let unfinished = self
-            .status()
-            .is_some_and(|status| is_unfinished(&status.conditions));
-        unfinished || self.is_changed() || self.requested(RECONCILE_REQUESTED_AT).is_some()
+        is_unfinished(&self.database)
+            || self.is_changed()
+            || self.requested(RECONCILE_REQUESTED_AT).is_some()
     }
 
     /// Whether the spec was changed since a pass last saw it.
     pub fn is_changed(&self) -> bool {
         self.status().and_then(|status| status.observed_generation)
             != self.database.metadata.generation
+    }
+
+    /// Puts the finalizer on.
+    pub async fn add_finalizer(&mut self) -> Result<(), Error> {
+        self.database = finalizer::add(&self.api(), &self.database).await?;
+        Ok(())
     }
 
     /// Tells a person what was done.
@@ -197,5 +184,44 @@ impl<'a> Pass<'a> {
                 .insert(RECONCILE_REQUESTED_AT.to_owned(), value.clone());
         }
         self.report(next, report).await
+    }
+}
+
+/// Whether something that this generation asks for is not done: no pass over it has reached its end, or a later one was
+/// stopped.
+fn is_unfinished(database: &Database) -> bool {
+    let settled = database
+        .status
+        .as_ref()
+        .and_then(|status| status.settled_generation);
+    settled != database.metadata.generation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_no_pass_has_finished_is_asked_for_again() {
+        for (status, unfinished) in [
+            (Value::Null, true),
+            (json!({"observedGeneration": 2}), true),
+            (
+                json!({"observedGeneration": 2, "settledGeneration": 1}),
+                true,
+            ),
+            (
+                json!({"observedGeneration": 2, "settledGeneration": 2}),
+                false,
+            ),
+        ] {
+            let database: Database = serde_json::from_value(json!({
+                "metadata": {"name": "orders", "generation": 2},
+                "spec": {"instanceRef": {"name": "main"}}, "status": status,
+            }))
+            .unwrap();
+            assert_eq!(is_unfinished(&database), unfinished, "{status}");
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! Act `Create` and act `Maintain`: claim the names, make or mend Secret, user and database, and log in.
+//! The acts `Create` and `Maintain`: claim the names, make or repair Secret, user and database, and log in.
 //!
-//! Both are one walk, because each step looks first and changes only what differs. They part where the database is
-//! not there: a new one is made, one that somebody dropped is not made again unless that was asked for.
+//! Both take the same steps, because each step looks first and changes only what differs. They part where the database is
+//! absent: a new one is made; one that someone dropped is not made again unless that was asked for.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,42 +10,92 @@ use kube::ResourceExt;
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
+use super::claim::{claim_names, missing};
 use super::pass::Pass;
 use super::{delete, drift, spec};
 use crate::api::database::Claim as ClaimStatus;
 use crate::api::database::{Binding, DatabaseStatus};
-use crate::api::{AdoptionPolicy, DatabaseInstance, DatabaseReason, RECREATE_REQUESTED_AT};
+use crate::api::{DatabaseReason, RECREATE_REQUESTED_AT};
 use crate::controller::Error;
 use crate::credentials::{self, Generated, Stored};
-use crate::provider::claim::{self, Acquisition, Adoptable, Decision, Request};
-use crate::provider::{Change, Claim, Desired, Login, Observed, Origin};
+use crate::provider::{Change, Desired, Login, Observed, Origin};
 use crate::server::{Server, ServerError};
 
-/// How much is looked at.
+/// How thoroughly a pass looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
+struct Depth {
     /// The database may be made: the state is `CREATING`.
-    pub create: bool,
-    /// Everything is brought about that is asked for, whether or not something is seen to differ.
-    pub asked: bool,
-    /// What lives inside the database, and a login: at a change, on request, and on the slow schedule.
-    pub deep: bool,
+    create: bool,
+    /// All that is asked for is brought about, whether or not a difference is seen.
+    asked: bool,
+    /// What lives inside the database is checked, and a login: after a change, on request, and on the slow schedule.
+    deep: bool,
     /// How old the view of the server may be; `None` for one of this moment.
-    pub since: Option<Instant>,
+    since: Option<Instant>,
 }
 
 /// What came of it.
-pub struct Established {
+struct Provisioned {
     /// The status that follows, without state and conditions.
-    pub next: DatabaseStatus,
+    next: DatabaseStatus,
     /// Something about the server was changed.
-    pub changed: bool,
+    changed: bool,
     /// How others get at the database, one sentence each.
-    pub exposures: Vec<String>,
+    exposures: Vec<String>,
 }
 
-/// Brings Secret, user and database about.
-pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Blocked> {
+/// What came of the act `Maintain`.
+pub struct Maintained {
+    /// The status that follows, without state and conditions.
+    pub next: DatabaseStatus,
+    /// How others get at the database, one sentence each.
+    pub exposures: Vec<String>,
+    /// What lives inside the database was checked, too.
+    pub deep: bool,
+    /// The server was asked or changed for this Database alone.
+    pub anew: bool,
+}
+
+/// Makes everything. Returns the status that follows, without state and conditions.
+pub async fn create(pass: &Pass<'_>) -> Result<DatabaseStatus, Blocked> {
+    let depth = Depth {
+        create: true,
+        asked: true,
+        deep: true,
+        since: None,
+    };
+    Ok(provision(pass, depth).await?.next)
+}
+
+/// Looks for differences and puts them back. `deep`: the slow schedule asks for a look inside; `settled`: when the server
+/// was last asked or changed for this Database.
+pub async fn maintain(
+    pass: &Pass<'_>,
+    deep: bool,
+    settled: Option<Instant>,
+) -> Result<Maintained, Blocked> {
+    let asked = pass.is_asked();
+    let deep = deep || asked;
+    // A survey from before our own last change would be of another time, and one that was not repeated is too old.
+    let oldest = Instant::now().checked_sub(pass.context.resync * 2);
+    let since = if asked { None } else { settled.max(oldest) };
+    let depth = Depth {
+        create: false,
+        asked,
+        deep,
+        since,
+    };
+    let provisioned = provision(pass, depth).await?;
+    Ok(Maintained {
+        next: provisioned.next,
+        exposures: provisioned.exposures,
+        deep,
+        anew: provisioned.changed || since.is_none(),
+    })
+}
+
+/// Makes or repairs Secret, user and database.
+async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked> {
     let (instance, server) = pass.server()?;
     let desired = spec::desired(&pass.database, &instance.spec)
         .map_err(|error| Blocked::new(DatabaseReason::Unsupported, error.to_string()))?;
@@ -99,7 +149,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Blo
     let unfinished = claim.is_unfinished();
     let changes = match_server(&server, &desired, &observed, &stored, depth, unfinished).await?;
     if let Some(missing) = stored.missing.filter(|_| observed.role.is_some()) {
-        // Somebody may still use the one that is no longer good.
+        // Someone may still use the old one.
         let note = format!("{}: user {role} has a new password", missing.sentence());
         pass.record_event(EventType::Normal, "PasswordSet", note)
             .await;
@@ -121,6 +171,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Blo
     next.binding = Some(Binding {
         name: pass.database.name_any(),
     });
+    next.settled_generation = pass.database.metadata.generation;
     next.name = Some(desired.names.database.to_string());
     next.user = Some(desired.names.role.to_string());
     next.credentials = Some(stored.credentials());
@@ -134,7 +185,7 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Blo
     if let Some(value) = recreate {
         next.handled.insert(RECREATE_REQUESTED_AT.to_owned(), value);
     }
-    Ok(Established {
+    Ok(Provisioned {
         next,
         changed: touched,
         exposures: observed
@@ -142,109 +193,6 @@ pub async fn establish(pass: &Pass<'_>, depth: Depth) -> Result<Established, Blo
             .map(|database| database.exposures)
             .unwrap_or_default(),
     })
-}
-
-/// Makes the names ours, or says whose they are. A claim is written before anything is made.
-async fn claim_names(
-    pass: &Pass<'_>,
-    instance: &DatabaseInstance,
-    server: &Server,
-    desired: &Desired,
-    observed: &Observed,
-    recreate: bool,
-) -> Result<Claim, Blocked> {
-    let names = &desired.names;
-    let adoptable = instance.spec.adoptable(
-        names.database.as_str(),
-        names.role.as_str(),
-        &pass.namespace(),
-    );
-    let request = Request {
-        names,
-        claimant: &pass.claimant(),
-        uid: &pass.database.uid().unwrap_or_default(),
-        take_over_from: &instance.spec.take_over_claims_from,
-        adopts: pass.database.spec.adoption_policy == AdoptionPolicy::IfUnclaimed,
-        adoptable: adoptable.map(|entry| Adoptable { drop: entry.drop }),
-    };
-    match claim::decide(&request, observed) {
-        Decision::Continue(claim) => Ok(claim),
-        Decision::Refuse(sentence) => Err(Blocked::new(why_refused(observed, &request), sentence)),
-        Decision::Write {
-            claim,
-            standing,
-            how,
-        } => {
-            let was_there = matches!(how, Acquisition::TakeBack | Acquisition::TakeOver)
-                && claim.database != Origin::Creating;
-            if was_there && observed.database.is_none() && !recreate {
-                return Err(missing(desired));
-            }
-            server
-                .ask("claim", |provider| {
-                    provider.write_claim(&claim, standing.as_ref())
-                })
-                .await?;
-            let former = standing.filter(|former| former.claimant != claim.claimant);
-            if let Some((reason, note)) = acquired(how, desired, former.as_ref()) {
-                pass.record_event(EventType::Normal, reason, note).await;
-            }
-            Ok(claim)
-        }
-    }
-}
-
-/// The reason that goes with a refusal's sentence.
-fn why_refused(observed: &Observed, request: &Request<'_>) -> DatabaseReason {
-    let has_powers = observed
-        .role
-        .as_ref()
-        .is_some_and(|role| !role.powers.is_empty());
-    let mut claims = observed.claims.iter();
-    let is_held =
-        claims.any(|claim| !claim.released && !request.owns(claim)) || observed.claims.len() > 1;
-    match (has_powers, is_held) {
-        (true, _) => DatabaseReason::ReservedName,
-        (false, true) => DatabaseReason::ClaimedByAnother,
-        (false, false) => DatabaseReason::NotAdoptable,
-    }
-}
-
-fn acquired(
-    how: Acquisition,
-    desired: &Desired,
-    former: Option<&Claim>,
-) -> Option<(&'static str, String)> {
-    let database = &desired.names.database;
-    let former = former
-        .map(|claim| format!(" (it was of {})", claim.claimant))
-        .unwrap_or_default();
-    match how {
-        Acquisition::Create => None,
-        Acquisition::TakeBack => Some((
-            "TakenBack",
-            format!("database {database} was kept for this object and continues"),
-        )),
-        Acquisition::TakeOver => Some((
-            "TakenOver",
-            format!("database {database} continues here{former}"),
-        )),
-        Acquisition::Adopt => Some((
-            "Adopted",
-            format!(
-                "database {database} with user {} was adopted{former}: its data is untouched, the user's password is new",
-                desired.names.role
-            ),
-        )),
-    }
-}
-
-fn missing(desired: &Desired) -> Blocked {
-    let message = format!(
-        "somebody dropped the database {}: restore it, or ask for an empty one with the annotation {RECREATE_REQUESTED_AT}",
-        desired.names.database
-    );
-    Blocked::new(DatabaseReason::DatabaseMissing, message)
 }
 
 /// Makes user and database as they should be. Server required.
@@ -329,7 +277,7 @@ async fn log_in(
     }
     match answer {
         Login::Accepted | Login::AtConnectionLimit => Ok(refused),
-        // Trying again does not make it another one.
+        // Trying again does not change it.
         Login::Unusable(detail) => Err(Blocked::new(
             DatabaseReason::PasswordUnusable,
             format!("the password in the Secret cannot be used: {detail}"),

@@ -1,6 +1,6 @@
 //! What this process remembers of each Database between its passes, so that an unchanged one costs nothing.
 //!
-//! Nothing here is needed for correctness: a process that starts with an empty memory looks at everything once.
+//! Nothing here is needed for correctness: a process that starts without any of it looks at everything once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 
 use super::allowance::Allowance;
-use super::backups::{Digest, Told};
+use super::backups::Fingerprint;
+use super::wake::ForBackups;
 use crate::api::{Database, RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE};
 use crate::controller::finalizer;
 use crate::server::Server;
@@ -18,16 +19,16 @@ use crate::server::registry::{Availability, Entry};
 /// The annotations that ask for something.
 const REQUESTS: [&str; 3] = [RECONCILE_REQUESTED_AT, RECREATE_REQUESTED_AT, RELEASE];
 
-/// Every Database that was looked at, by its UID.
+/// What is remembered of each Database, by its UID.
 #[derive(Default)]
-pub struct Memory {
+pub struct Revisits {
     passes: Mutex<HashMap<String, Remembered>>,
-    /// How often somebody had each looked at: a wish that comes during a pass is for the next.
+    /// How often each was invalidated: one that comes during a pass is for the next.
     invalidations: Mutex<HashMap<String, u64>>,
-    /// Those that were let go, and when: a watch is behind, and still shows them for a moment.
+    /// Those that are gone, and since when: a watch is behind, and still shows them for a moment.
     gone: Mutex<HashMap<String, Instant>>,
-    /// What the Backups of each were last told, where that is more than nothing.
-    told: Mutex<HashMap<String, Told>>,
+    /// What the Backups of each last heard of it, where there was anything to hear.
+    announced: Mutex<HashMap<String, ForBackups>>,
 }
 
 /// How far a watch may be behind.
@@ -40,8 +41,8 @@ struct Remembered {
     settled: Instant,
     due: Instant,
     deep_due: Instant,
-    /// It waited for somebody's lock, and is not looked at again before this, whatever is asked for but a deletion.
-    deaf_until: Instant,
+    /// It waited for a lock that someone holds. Until then, only its deletion has it looked at again.
+    locked_until: Instant,
     allowance: Allowance,
 }
 
@@ -49,20 +50,20 @@ struct Remembered {
 pub struct Note {
     /// What it was about.
     pub about: About,
-    /// When it began, as [`Memory::invalidations`] counts: it is due again at once if that has moved.
+    /// The count of [`Revisits::invalidations`] when it began: if that has moved, the Database is due again at once.
     pub invalidations: u64,
-    /// How long nothing has to be done, if nothing changes.
+    /// How long it may rest if nothing changes.
     pub rest: Duration,
-    /// When what lives inside the database is to be looked at next, if that was done now.
+    /// When to check next what lives inside the database, if this pass did so.
     pub deep_due: Option<Instant>,
-    /// The same, where it was never done.
+    /// The same, if no pass has done so yet.
     pub first_deep: Instant,
-    /// The server was looked at or changed for this Database alone. Otherwise an older view of it is still good.
+    /// The server was asked or changed for this Database alone. Otherwise an older view of it is still good.
     pub anew: bool,
-    /// The oldest view that is good for a Database that this process changed nothing of yet.
+    /// The oldest view that is good for a Database for which this process has changed nothing yet.
     pub oldest: Instant,
-    /// It waited for somebody's lock: for how long nothing is done, whatever is asked for.
-    pub deaf: Duration,
+    /// How long it is left alone because it waited for a lock that someone holds.
+    pub lock_wait: Duration,
 }
 
 /// Everything from outside that a pass depends on and that announces its changes.
@@ -75,7 +76,7 @@ pub struct About {
     instance: Option<i64>,
     acknowledged: Option<String>,
     server: Option<Arc<Server>>,
-    backups: Digest,
+    backups: Fingerprint,
 }
 
 impl PartialEq for About {
@@ -97,7 +98,7 @@ impl PartialEq for About {
 }
 
 impl About {
-    /// Whether what is different in `other` is something that was asked for of this object. A deletion is asked for once.
+    /// Whether `other` differs by a request of the object's owner, who may repeat it. (A deletion cannot be repeated.)
     fn is_asked_for(&self, other: &Self) -> bool {
         self.deleting == other.deleting
             && (self.generation != other.generation || self.requests != other.requests)
@@ -105,7 +106,7 @@ impl About {
 
     /// What a pass over this Database would be about now.
     #[must_use]
-    pub fn of(database: &Database, instance: Option<&Entry>, backups: Digest) -> Self {
+    pub fn of(database: &Database, instance: Option<&Entry>, backups: Fingerprint) -> Self {
         Self {
             generation: database.metadata.generation,
             deleting: database.metadata.deletion_timestamp.is_some(),
@@ -125,8 +126,8 @@ impl About {
     }
 }
 
-impl Memory {
-    /// How long nothing is done about a Database, if that is so.
+impl Revisits {
+    /// How long a Database may rest; `None` if a pass is due.
     #[must_use]
     pub fn rest(&self, uid: &str, about: &About, now: Instant) -> Option<Duration> {
         let passes = self.lock();
@@ -141,24 +142,24 @@ impl Memory {
         Some(rest).filter(|rest| !rest.is_zero())
     }
 
-    /// How long nothing is done about a Database that waited for somebody's lock, whatever is asked for but a deletion.
-    /// What is asked for meanwhile is done then.
+    /// How long a Database that waited for a lock is left alone, whatever is asked for but its deletion. What is asked for
+    /// meanwhile is done then.
     #[must_use]
-    pub fn deaf(&self, uid: &str, deleting: bool, now: Instant) -> Option<Duration> {
+    pub fn lock_wait(&self, uid: &str, deleting: bool, now: Instant) -> Option<Duration> {
         let passes = self.lock();
         let known = passes
             .get(uid)
             .filter(|known| known.about.deleting == deleting)?;
-        Some(known.deaf_until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+        Some(known.locked_until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
-    /// When its server was last changed or looked at for a Database. A view of the server must not be older.
+    /// When its server was last asked or changed for a Database. A view of the server must not be older.
     #[must_use]
     pub fn settled(&self, uid: &str) -> Option<Instant> {
         self.lock().get(uid).map(|known| known.settled)
     }
 
-    /// Whether what lives inside the database, and its password, are to be checked; the first time within `period`.
+    /// Whether it is time to check what lives inside the database, and its password.
     #[must_use]
     pub fn is_deep_due(&self, uid: &str, now: Instant) -> bool {
         self.lock()
@@ -166,7 +167,7 @@ impl Memory {
             .is_some_and(|known| now >= known.deep_due)
     }
 
-    /// How often somebody had a Database looked at. To be read before a pass looks at anything.
+    /// How often a Database was invalidated. To be read before a pass looks at anything.
     #[must_use]
     pub fn invalidations(&self, uid: &str) -> u64 {
         let invalidations = locked(&self.invalidations);
@@ -199,13 +200,13 @@ impl Memory {
                 settled,
                 due: if suspected { now } else { now + note.rest },
                 deep_due,
-                deaf_until: now + note.deaf,
+                locked_until: now + note.lock_wait,
                 allowance,
             },
         );
     }
 
-    /// Makes a Database due at once, also one that a pass is looking at in this moment.
+    /// Makes a Database due at once, even while a pass is looking at it.
     pub fn invalidate(&self, uid: &str) {
         let mut invalidations = locked(&self.invalidations);
         let count = invalidations.entry(uid.to_owned()).or_default();
@@ -216,17 +217,17 @@ impl Memory {
         }
     }
 
-    /// Forgets a Database that was let go, but for that.
+    /// Forgets a Database that is gone, except that it is.
     pub fn let_go(&self, uid: &str, now: Instant) {
         self.lock().remove(uid);
         locked(&self.invalidations).remove(uid);
-        locked(&self.told).remove(uid);
+        locked(&self.announced).remove(uid);
         let mut gone = locked(&self.gone);
         gone.retain(|_, since| now.saturating_duration_since(*since) < BEHIND);
         gone.insert(uid.to_owned(), now);
     }
 
-    /// How long a Database that was let go may still be shown. One that is there after that was kept from going: somebody
+    /// How long the watch may still show a Database that is gone. One that is there after that was kept from going: someone
     /// put the finalizer back.
     #[must_use]
     pub fn gone(&self, uid: &str, now: Instant) -> Option<Duration> {
@@ -236,18 +237,18 @@ impl Memory {
         (!rest.is_zero()).then_some(rest)
     }
 
-    /// Whether the Backups of a Database were told something else than this. It is taken down as told.
+    /// Whether this is news to the Backups of a Database. From now on it is not.
     #[must_use]
-    pub fn is_news(&self, uid: &str, now: Told) -> bool {
-        let mut told = locked(&self.told);
-        let nothing = Told::default();
-        if *told.get(uid).unwrap_or(&nothing) == now {
+    pub fn is_news(&self, uid: &str, now: ForBackups) -> bool {
+        let mut announced = locked(&self.announced);
+        let nothing = ForBackups::default();
+        if *announced.get(uid).unwrap_or(&nothing) == now {
             return false;
         }
         if now == nothing {
-            told.remove(uid);
+            announced.remove(uid);
         } else {
-            told.insert(uid.to_owned(), now);
+            announced.insert(uid.to_owned(), now);
         }
         true
     }
@@ -262,138 +263,5 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::allowance::EVERY;
-    use super::*;
-
-    fn about() -> About {
-        About {
-            generation: Some(1),
-            deleting: false,
-            finalizer_lost: false,
-            requests: Vec::new(),
-            instance: None,
-            acknowledged: None,
-            server: None,
-            backups: Digest::default(),
-        }
-    }
-
-    fn note(invalidations: u64, anew: bool) -> Note {
-        Note {
-            about: about(),
-            invalidations,
-            rest: REST,
-            deep_due: None,
-            first_deep: Instant::now(),
-            anew,
-            oldest: Instant::now(),
-            deaf: Duration::ZERO,
-        }
-    }
-
-    const REST: Duration = Duration::from_secs(10);
-
-    #[test]
-    fn an_older_view_stays_good_until_something_is_done() {
-        let memory = Memory::default();
-        let now = Instant::now();
-        let oldest = now.checked_sub(REST).unwrap();
-        let settled = |anew, at| {
-            let note = Note {
-                oldest,
-                ..note(0, anew)
-            };
-            memory.note("a", note, at);
-            memory.settled("a").unwrap()
-        };
-        // What a process that just began was told by its first survey, the same survey tells again.
-        assert_eq!(settled(false, now), oldest);
-        assert_eq!(settled(false, now + REST), oldest);
-        assert_eq!(settled(true, now + REST), now + REST);
-        assert_eq!(settled(false, now + REST * 2), now + REST);
-    }
-
-    #[test]
-    fn who_is_woken_during_a_pass_is_looked_at_again() {
-        let memory = Memory::default();
-        let now = Instant::now();
-        let rest = || memory.rest("a", &about(), now);
-        // Also during the first, when nothing is remembered yet.
-        for _ in 0..2 {
-            let before = memory.invalidations("a");
-            memory.invalidate("a");
-            memory.note("a", note(before, true), now);
-            assert_eq!(rest(), None);
-            memory.note("a", note(memory.invalidations("a"), true), now);
-            assert_eq!(rest(), Some(REST));
-        }
-        memory.let_go("a", now);
-        assert_eq!(memory.invalidations("a"), 0);
-    }
-
-    fn asked(value: &str) -> About {
-        About {
-            requests: vec![Some(value.to_owned())],
-            ..about()
-        }
-    }
-
-    #[test]
-    fn who_waited_for_a_lock_is_deaf_to_everything_but_its_deletion() {
-        let memory = Memory::default();
-        let now = Instant::now();
-        let note = Note {
-            deaf: REST,
-            rest: Duration::ZERO,
-            ..note(0, true)
-        };
-        memory.note("a", note, now);
-        memory.invalidate("a");
-        assert_eq!(memory.deaf("a", false, now), Some(REST));
-        assert_eq!(memory.deaf("a", true, now), None);
-        assert_eq!(memory.deaf("a", false, now + REST), None);
-        // What was asked for meanwhile is pending.
-        assert_eq!(memory.rest("a", &asked("1"), now + REST), None);
-    }
-
-    #[test]
-    fn who_asks_again_and_again_is_served_now_and_then() {
-        let memory = Memory::default();
-        let now = Instant::now();
-        let mut looks = 0;
-        for value in 0..60 {
-            let second = now + Duration::from_secs(value);
-            let about = asked(&value.to_string());
-            if memory.rest("a", &about, second).is_none() {
-                looks += 1;
-                let note = Note {
-                    about,
-                    ..note(0, true)
-                };
-                memory.note("a", note, second);
-            }
-        }
-        assert_eq!(looks, 5 + 60 / EVERY.as_secs() - 1);
-        // Its deletion, and what others change, is not waited for.
-        let last = now + Duration::from_secs(60);
-        let deleted = About {
-            deleting: true,
-            ..asked("x")
-        };
-        assert_eq!(memory.rest("a", &deleted, last), None);
-    }
-
-    #[test]
-    fn what_was_let_go_is_known_for_a_while() {
-        let memory = Memory::default();
-        let now = Instant::now();
-        memory.let_go("a", now);
-        assert_eq!(memory.gone("a", now), Some(BEHIND));
-        assert_eq!(memory.gone("b", now), None);
-        let later = now + BEHIND;
-        assert_eq!(memory.gone("a", later), None, "somebody put it back");
-        memory.let_go("b", later);
-        assert_eq!(memory.gone("b", later), Some(BEHIND));
-    }
-}
+#[path = "revisit_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
-//! The life of a `Database` as pure functions: [`next`] says what follows, [`act`] what a state asks to be done.
+//! The life of a `Database` as a pure function: [`next`] says what follows from a state and what was observed.
 //!
-//! No client and no clock. A pass observes, and then either persists the state that follows and ends, or does what its
-//! state asks for. A state is persisted before its effect, and an effect belongs to a state, not to a step: a crash
+//! No client and no clock. A pass observes, and then either persists the state that follows ([`step`]), or does what its
+//! state asks for ([`act`]), or rests. A state is persisted before its effect, and an effect belongs to a state, not to a step: a crash
 //! anywhere repeats an effect that can be repeated. `doc/state.dot` is made from these functions, and a test holds the
 //! two equal.
 
@@ -9,7 +9,7 @@ pub use crate::api::DatabaseState as State;
 use crate::api::DeletionPolicy;
 use crate::api::database::DeletionEffect;
 
-/// What has been seen of a Database: only what a decision needs.
+/// What was observed of a Database: only what a decision needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -39,23 +39,23 @@ pub struct Facts {
     pub deleted: bool,
 }
 
-/// Whether something is there. "I could not look" is not "it is not there".
+/// Whether something exists. "I could not look" is not "it does not exist".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Existence {
-    /// It is there.
+    /// It exists.
     Present,
-    /// The server says that it is not there.
+    /// The server says that it does not exist.
     Missing,
-    /// Nobody could look.
+    /// The server could not be asked.
     Unknown,
 }
 
-/// What has been seen of a Backup of this Database.
+/// What was observed of a Backup of this Database.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BackupSeen {
     /// There is none.
     None,
-    /// It waits for its turn: it has no state.
+    /// It waits to begin: it has no state.
     Waiting,
     /// It is `STARTING` or `BACKING_UP`.
     Active,
@@ -77,19 +77,19 @@ pub struct Step {
 /// Why a state follows another.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Cause {
-    /// It was there without a state.
+    /// The object has no state yet.
     New,
     /// The Secret exists, and logging in with it works.
     LoginWorks,
-    /// A Backup waits for its turn.
+    /// A Backup waits to begin.
     BackupWaiting,
-    /// The Backup has begun, or is no more.
+    /// The Backup has begun, or is gone.
     BackupBegun,
     /// The Backup is complete.
     BackupCompleted,
-    /// The Backup failed, or is no more.
+    /// The Backup failed, or is gone.
     BackupFailed,
-    /// A completed backup was taken note of.
+    /// A completed backup was noted in the status.
     BackupNoted,
     /// The object was deleted.
     ObjectDeleted,
@@ -97,7 +97,7 @@ pub enum Cause {
     NothingBegun,
     /// The object was deleted, and its policy wants a final backup.
     FinalBackupWanted,
-    /// The policy wants a final backup by now, and there is none.
+    /// The policy was changed to want a final backup, and there is none.
     FinalBackupMissing,
     /// The policy no longer wants a final backup.
     PolicyChanged,
@@ -105,9 +105,9 @@ pub enum Cause {
     NothingToBackUp,
     /// The policy was read for the last time.
     PolicyRead,
-    /// The claim was given up, and the database dropped if that was decided.
+    /// The claim was released, and the database dropped if that was decided.
     DeletionDone,
-    /// Nothing is left to be done.
+    /// Nothing is left to do.
     NothingLeft,
     /// The release annotation asks to let the object go.
     Released,
@@ -163,9 +163,30 @@ pub const fn deletion_effect(policy: DeletionPolicy) -> DeletionEffect {
     }
 }
 
+/// What a pass does next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// It persists the state that follows.
+    Step(Step),
+    /// It does what the state asks for.
+    Act(Act),
+    /// It ends: the state asks for nothing.
+    Rest,
+}
+
+/// What follows.
+#[must_use]
+pub fn next(at: Option<State>, facts: &Facts) -> Next {
+    match (step(at, facts), act(at, facts)) {
+        (Some(step), _) => Next::Step(step),
+        (None, Some(act)) => Next::Act(act),
+        (None, None) => Next::Rest,
+    }
+}
+
 /// The step that follows, if one does.
 #[must_use]
-pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
+pub fn step(at: Option<State>, facts: &Facts) -> Option<Step> {
     let Some(at) = at else {
         return if facts.deleting {
             gone(Cause::NothingBegun)
@@ -257,7 +278,7 @@ pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "next() reads better without a Some around each step"
+    reason = "step() reads better without a Some around each step"
 )]
 const fn to(state: State, because: Cause) -> Option<Step> {
     Some(Step {
@@ -268,7 +289,7 @@ const fn to(state: State, because: Cause) -> Option<Step> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "next() reads better without a Some around each step"
+    reason = "step() reads better without a Some around each step"
 )]
 const fn gone(because: Cause) -> Option<Step> {
     Some(Step { to: None, because })
@@ -305,43 +326,35 @@ fn lacks_final_backup(facts: &Facts) -> bool {
 /// What a state asks to be done, again at each pass, until another state follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Act {
-    /// Nothing but to look on.
-    Watch,
     /// Claim the names, make the Secret, the user and the database, and log in.
     Create,
     /// Look for differences, put them back, and log in.
     Maintain,
     /// Make the final backup's Secret and Backup in the operator's namespace.
     RequestFinalBackup,
-    /// Give up the claim, and keep or drop the database and the user.
-    GiveUp(DeletionEffect),
+    /// Release the claim, and keep or drop the database and the user.
+    Delete(DeletionEffect),
 }
 
-/// What a state asks for.
+/// What a state asks for, if anything.
 #[must_use]
-pub fn act(at: Option<State>, facts: &Facts) -> Act {
-    let Some(at) = at else {
-        return Act::Watch;
-    };
-    match at {
-        State::Creating => Act::Create,
+pub fn act(at: Option<State>, facts: &Facts) -> Option<Act> {
+    match at? {
+        State::Creating => Some(Act::Create),
         State::Created
         | State::BackupRequested
         | State::BackupInProgress
-        | State::BackupCompleted => {
-            if facts.suspended {
-                Act::Watch
-            } else {
-                Act::Maintain
-            }
-        }
-        State::BackupBeforeDeleteRequested => Act::RequestFinalBackup,
+        | State::BackupCompleted => (!facts.suspended).then_some(Act::Maintain),
+        State::BackupBeforeDeleteRequested => Some(Act::RequestFinalBackup),
         State::BackupBeforeDeleteInProgress
         | State::BackupBeforeDeleteCompleted
         | State::DeletionRequested
-        | State::Deleted => Act::Watch,
+        | State::Deleted => None,
         // A decision that was not persisted drops nothing.
-        State::DeletionInProgress => Act::GiveUp(facts.deletion.unwrap_or(DeletionEffect::Keep)),
+        State::DeletionInProgress => {
+            let effect = facts.deletion.unwrap_or(DeletionEffect::Keep);
+            Some(Act::Delete(effect))
+        }
     }
 }
 

@@ -1,23 +1,21 @@
-//! What a pass says in the conditions, and how it ends when something was in its way.
+//! What the conditions and Events of a Database say, and how a pass ends that was stopped.
 
 use kube::runtime::events::EventType;
 
-use super::backups;
+use super::backups::cached;
 use super::blocked::Blocked;
 use super::final_backup::{self, Requested};
 use super::observe::Observation;
 use super::pass::Pass;
 use super::reconcile::Outcome;
 use super::state::{Cause, Step};
-use crate::api::conditions::{READY, RECONCILING, STALLED};
+use crate::api::conditions::{READY, STALLED};
 use crate::api::database::DatabaseStatus;
-use crate::api::{
-    Condition, ConditionStatus, DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report,
-};
+use crate::api::{Condition, DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report};
 use crate::controller::Error;
 
-/// What the conditions say when a state is entered with this status; its own act may say more. Nothing, where they are
-/// to stay as they are: a backup changes nothing about a Database.
+/// What the conditions say when a state is entered with this status; the act of that state may say more. `None` if they
+/// stay as they are: a backup changes nothing about a Database.
 pub fn entering(pass: &Pass<'_>, next: &DatabaseStatus, seen: &Observation) -> Option<Report> {
     let reason = match next.state? {
         DatabaseState::Creating => DatabaseReason::Creating,
@@ -53,9 +51,8 @@ pub async fn record_step(pass: &Pass<'_>, step: Step) {
     let name = pass.database.sql_name();
     match (step.to, step.because) {
         (Some(DatabaseState::DeletionRequested), Cause::NothingToBackUp) => {
-            let note = format!(
-                "there is no database {name} of this object to back up: the deletion goes on"
-            );
+            let note =
+                format!("this object has no database {name} to back up: the deletion continues");
             pass.record_event(EventType::Normal, "NothingToBackUp", note)
                 .await;
         }
@@ -87,7 +84,7 @@ fn message_of_ready(pass: &Pass<'_>) -> Option<String> {
     Some(ready.message.clone())
 }
 
-/// Says what a final backup that was asked for waits for.
+/// Says what the final backup waits for.
 pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<(), Error> {
     let next = pass.status().cloned().unwrap_or_default();
     let Some(mut asked_for) = next.final_backup.clone() else {
@@ -95,9 +92,9 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
     };
     let home = pass.context.namespace.clone();
     let former = pass.database.final_backup_name(asked_for.attempt - 1);
-    let failed = backups::shown(pass.context, &home, &former);
+    let failed = cached(&pass.context.cache, &home, &former);
     match requested {
-        // Why the former one failed was said when it was noted; nobody knows it any more.
+        // Why the previous one failed was said when it was noted, and can no longer be read.
         Requested::Later(_) if failed.is_none() => return Ok(()),
         Requested::Later(_) => {}
         Requested::Waits => asked_for.retry_at = None,
@@ -106,19 +103,18 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
     pass.conclude(next, &report).await
 }
 
-/// What is said by a pass over a database that can be used when it did reach its end.
-const SAID_AT_THE_END: [DatabaseReason; 2] =
-    [DatabaseReason::NoBackupDestination, DatabaseReason::Exposed];
-
-/// Whether the last pass over a database that can be used did not reach its end.
-pub fn is_unfinished(conditions: &[Condition]) -> bool {
-    conditions.iter().any(|condition| {
-        matches!(condition.type_.as_str(), RECONCILING | STALLED)
-            && condition.status == ConditionStatus::True
-            && !SAID_AT_THE_END
-                .iter()
-                .any(|reason| condition.reason == reason.as_str())
-    })
+/// What a pass says of a state that asks for nothing.
+pub async fn rest(pass: &mut Pass<'_>) -> Result<(), Error> {
+    if pass.state() == Some(DatabaseState::BackupBeforeDeleteInProgress) {
+        return final_backup(pass, &Requested::Waits).await;
+    }
+    if pass.database.spec.suspend && pass.state().is_some_and(is_established) {
+        let next = pass.status().cloned().unwrap_or_default();
+        let reason = DatabaseReason::Suspended;
+        let report = Report::new(reason, reason.meaning());
+        return pass.conclude(next, &report).await;
+    }
+    Ok(())
 }
 
 /// What the conditions say of a database that can be used.
@@ -131,7 +127,7 @@ pub fn usable(pass: &Pass<'_>) -> Report {
     }
 }
 
-/// Ends a pass over a database that can be used. `exposures` are how others get at it.
+/// Ends a pass over a database that can be used. `exposures` says how others get at it.
 pub async fn settle(
     pass: &mut Pass<'_>,
     next: DatabaseStatus,
@@ -153,9 +149,9 @@ pub async fn settle(
     Ok(())
 }
 
-/// A policy that could not be carried out is said when it is written, not when the object is deleted.
+/// What is missing for a final backup. It is said when the policy is written, not when the object is deleted.
 fn missing_destination(pass: &Pass<'_>) -> Option<String> {
-    let instance = pass.instance.as_ref()?;
+    let instance = pass.tenancy.entry()?;
     let wanted = pass.database.spec.deletion_policy == DeletionPolicy::BackupBeforeDelete;
     (wanted && instance.object.spec.backup.is_none()).then(|| {
         format!(
@@ -165,22 +161,23 @@ fn missing_destination(pass: &Pass<'_>) -> Option<String> {
     })
 }
 
-/// Ends a pass before its aim was reached, and says why.
+/// Ends a pass that could not do all that it was about, and says why.
 pub async fn stop(pass: &mut Pass<'_>, blocked: Blocked) -> Result<Outcome, Error> {
     if let Some(Error::Server(error)) = blocked.retry.as_deref() {
         pass.context
             .note_failure(&pass.database.spec.instance_ref.name, error);
     }
-    let next = pass.status().cloned().unwrap_or_default();
+    let mut next = pass.status().cloned().unwrap_or_default();
     let mut report = Report::new(blocked.reason, blocked.message);
     let established = next.state.is_some_and(is_established);
     if established && leaves_usable(blocked.reason) && !blocked.breaks {
         report = report.while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
     }
-    // An outage is said once, by the instance: hundreds of databases on it do not write that down, too.
+    // An outage is reported once, by the instance: hundreds of databases on it do not write it down, too.
     let quiet =
         established && blocked.reason == DatabaseReason::InstanceNotReady && !pass.is_changed();
     if !quiet {
+        next.settled_generation = None;
         let before = next.conditions.clone();
         pass.report(next, &report).await?;
         record_blocked(pass, &before).await;
@@ -202,7 +199,7 @@ pub fn is_established(state: DatabaseState) -> bool {
     )
 }
 
-/// Whether a database that worked still does, as far as this blocked goes.
+/// Whether a database that worked still does, although this stopped a pass.
 fn leaves_usable(reason: DatabaseReason) -> bool {
     matches!(
         reason,
@@ -231,32 +228,5 @@ async fn record_blocked(pass: &Pass<'_>, before: &[Condition]) {
     if let Some((reason, message)) = now.filter(|now| of(before).as_ref() != Some(now)) {
         pass.record_event(EventType::Warning, &reason, message)
             .await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jiff::Timestamp;
-
-    #[test]
-    fn a_pass_is_unfinished_until_one_reaches_its_end() {
-        let created = || Report::new(DatabaseReason::Created, "");
-        let stalled = |reason| Report::new(reason, "").while_ready(DatabaseReason::Created, "");
-        for (report, unfinished) in [
-            (stalled(DatabaseReason::Unsupported), true),
-            (stalled(DatabaseReason::ServerError), true),
-            (Report::new(DatabaseReason::LoginFailed, ""), true),
-            (stalled(DatabaseReason::NoBackupDestination), false),
-            (stalled(DatabaseReason::Exposed), false),
-            (created(), false),
-            (Report::new(DatabaseReason::Suspended, ""), false),
-        ] {
-            let mut conditions = Vec::new();
-            report.record(&mut conditions, Some(1), Timestamp::UNIX_EPOCH);
-            assert_eq!(is_unfinished(&conditions), unfinished, "{conditions:?}");
-            created().record(&mut conditions, Some(1), Timestamp::UNIX_EPOCH);
-            assert!(!is_unfinished(&conditions));
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is persisted together with a state, beside the conditions: pure.
+//! The status that is persisted with a step, except the conditions: pure. The caller brings the time.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -8,13 +8,13 @@ use super::state::{self, Cause, Step};
 use crate::api::database::{ActiveBackup, DatabaseStatus, LastBackup};
 use crate::api::{Backup, Database, DatabaseState, DeletionPolicy};
 
-/// What a step was decided from, as far as it is to be remembered.
+/// What the status depends on beside the step.
 pub struct Known<'a> {
     /// The object.
     pub database: &'a Database,
     /// What a deletion does: see [`state::effective_policy`].
     pub policy: DeletionPolicy,
-    /// The Backup whose turn it is, or the first in line.
+    /// The Backup that the status names, or else the first in line.
     pub backup: Option<&'a Backup>,
     /// The time.
     pub now: Timestamp,
@@ -22,8 +22,8 @@ pub struct Known<'a> {
     pub spread: f64,
 }
 
-/// The status as it follows by a step to `to`, with the same conditions.
-pub fn noted(
+/// The status that follows from a step to `to`, with the same conditions.
+pub fn status(
     mut status: DatabaseStatus,
     to: DatabaseState,
     step: Step,

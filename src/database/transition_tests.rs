@@ -38,7 +38,7 @@ fn after(status: DatabaseStatus, to: DatabaseState, because: Cause) -> DatabaseS
         to: Some(to),
         because,
     };
-    let next = noted(status, to, step, &known);
+    let next = super::status(status, to, step, &known);
     assert_eq!(next.state, Some(to));
     next
 }

@@ -1,4 +1,4 @@
-//! The Databases that refer to an instance: what keeps it.
+//! The Databases that refer to an instance, and so keep it: pure.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use crate::api::{Database, InstanceReason};
 use crate::client::lenient::Readable;
 use crate::server::Finding;
 
-/// How many Databases the message of an instance that is in use names.
+/// How many Databases the message of an instance in use names.
 const NAMED: usize = 5;
 
 /// What may refer to an instance, each as `namespace/name`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dependents {
-    /// What does refer to it.
+    /// Databases that refer to it.
     known: Vec<String>,
-    /// Databases that cannot be read, and of which nobody can say that they refer to another one.
+    /// Databases that cannot be read, and may refer to it.
     unreadable: Vec<String>,
 }
 
 impl Dependents {
-    /// Those of the instance of this name, among all Databases.
+    /// What refers to the instance of this name, among all Databases.
     ///
-    /// One that cannot be read may have a database on the server, so it keeps the instance that it names. (It names one: the
-    /// API server stores no Database without.) So a team with an object that cannot be read keeps no other instance.
+    /// One that cannot be read may have a database on the server, so it keeps the instance that it names, and no other. (The
+    /// API server stores no Database that names none.)
     pub fn of(instance: &str, databases: &[Arc<Readable<Database>>]) -> Self {
         let mut dependents = Self::default();
         for guarded in databases {
@@ -57,18 +57,18 @@ impl Dependents {
         self.known.is_empty() && self.unreadable.is_empty()
     }
 
-    /// What an instance says that is to go, and is kept by these.
+    /// What the conditions of an instance say that is being deleted, and is kept by these.
     pub fn finding(&self) -> Finding {
         let message = if self.known.is_empty() {
             format!(
-                "{} Database(s) that may refer to it cannot be read: {}; it goes when they are gone or can be read (their \
-                 Event Unreadable says what is wrong; is their CustomResourceDefinition of this version?)",
+                "{} Database(s) that may refer to it cannot be read: {}; it is deleted when they are gone or can be read (their \
+                 Event Unreadable says what is wrong; does their CustomResourceDefinition belong to this version?)",
                 self.unreadable.len(),
                 some(&self.unreadable)
             )
         } else {
             format!(
-                "{} Database(s) refer to it: {}; it goes when they are gone",
+                "{} Database(s) refer to it: {}; it is deleted when they are gone",
                 self.known.len(),
                 some(&self.known)
             )
@@ -127,7 +127,7 @@ mod tests {
             Dependents::of("b", &all(&odd)).is_empty(),
             "a team keeps no other"
         );
-        // Nobody knows which one this is about.
+        // It is unknown which one this refers to.
         assert!(!Dependents::of("b", &all(&[json!({"instanceRef": 5})])).is_empty());
     }
 }

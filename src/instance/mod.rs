@@ -1,13 +1,25 @@
-//! The life of a `DatabaseInstance`: its server is reached and looked at, and its Databases are told.
+//! The life of a `DatabaseInstance`: observe → next → act → report.
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `reconcile.rs` | when an instance is looked at, and the order of a pass |
-//! | `status.rs` | what was found on the server, and what that means for the instance (pure) |
+//! | `reconcile.rs` | the loop, and when it runs again |
+//! | `state.rs` | what follows from what was observed (pure) |
+//! | `observe.rs` | reads all that a decision depends on, and changes nothing |
+//! | `transition.rs` | the status that follows from what the server said (pure) |
+//! | `status.rs` | what the conditions say of a server (pure) |
+//! | `pass.rs` | what a pass holds, and how it writes the status |
+//! | `inspect.rs` | the act `Inspect`: ask the server, and survey its databases |
+//! | `release.rs` | the act `Release`: close the connections and let the object go |
 //! | `dependents.rs` | the Databases that refer to an instance, and so keep it (pure) |
 
 mod dependents;
+mod inspect;
+mod observe;
+mod pass;
 mod reconcile;
+mod release;
+mod state;
 mod status;
+mod transition;
 
 pub use reconcile::run;

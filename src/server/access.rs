@@ -13,6 +13,7 @@ use crate::client::ApiError;
 use crate::provider::{self, Engine, ServerConfig, SqlName, Timeouts, TlsConfig};
 
 /// How to reach a server, and a word that changes whenever something of that does.
+#[derive(Clone)]
 pub struct Access {
     /// What a provider is opened with.
     pub config: ServerConfig,

@@ -28,10 +28,40 @@ struct Connection {
     provider: Arc<dyn Provider>,
     breaker: Arc<Mutex<Breaker>>,
     looked_at: Option<Instant>,
+    /// What the server said when it was last asked.
+    answer: Option<Answer>,
     /// What only a person can mend, as long as nothing changes.
     refused: Option<Refused>,
     /// The server as it was handed out; the same as long as it is the same server.
     server: Option<Arc<Server>>,
+}
+
+/// What a server said when it was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was inspected.
+    Inspected(Inspection),
+    /// It could not be inspected, for this reason.
+    Failed(Finding),
+}
+
+/// What is known of a server without asking it.
+#[derive(Clone, Default)]
+pub struct Known {
+    /// What it said when it was last asked, over the same access.
+    pub answer: Option<Answer>,
+    /// The server, if it was inspected recently and its breaker is closed.
+    pub fresh: Option<Arc<Server>>,
+    /// What it refused, if it need not be asked again yet.
+    pub refusal: Option<Finding>,
+}
+
+impl Known {
+    /// Whether the server was inspected recently, and nothing has failed since.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh.is_some() && matches!(self.answer, Some(Answer::Inspected(_)))
+    }
 }
 
 impl Connections {
@@ -71,6 +101,7 @@ impl Connections {
                 provider: provider::open(access.config, fence),
                 breaker: Arc::default(),
                 looked_at: None,
+                answer: None,
                 refused: None,
                 server: None,
             };
@@ -84,16 +115,33 @@ impl Connections {
         (Arc::clone(&known.provider), Arc::clone(&known.breaker))
     }
 
-    /// The server, if it was looked at within `resync` and nobody asked for more.
-    pub fn fresh(&self, name: &str, resync: Duration, requested: bool) -> Option<Arc<Server>> {
+    /// What is known of the server of an instance without asking it; nothing where something about the access changed.
+    /// An inspection is recent for the time `resync`.
+    pub fn known(
+        &self,
+        name: &str,
+        access: &Access,
+        fingerprint: &SpecFingerprint,
+        resync: Duration,
+        now: Instant,
+    ) -> Known {
         let open = self.lock();
-        let connection = open.get(name)?;
-        let fresh = connection.looked_at.is_some_and(|at| at.elapsed() < resync);
-        let open_breaker = connection.breaker_is_open();
-        connection
-            .server
-            .clone()
-            .filter(|_| fresh && !requested && !open_breaker)
+        let Some(connection) = open
+            .get(name)
+            .filter(|connection| connection.fingerprint == access.fingerprint)
+        else {
+            return Known::default();
+        };
+        let recent = connection.looked_at.is_some_and(|at| at.elapsed() < resync);
+        let refused = connection.refused.as_ref();
+        Known {
+            answer: connection.answer.clone(),
+            fresh: connection
+                .server
+                .clone()
+                .filter(|_| recent && !connection.breaker_is_open()),
+            refusal: refused.and_then(|refused| refused.holds(fingerprint, now)),
+        }
     }
 
     /// Has a server looked at again that failed while the last look was good, unless that look is new. It may answer, and
@@ -106,22 +154,27 @@ impl Connections {
         }
     }
 
-    /// What the server refused when it was last asked with this access, if it need not be asked again yet.
-    pub fn refusal(
+    /// Notes what the server said, and what follows from that. Where only a person can mend it, the server is asked less
+    /// and less often.
+    pub fn note(
         &self,
         name: &str,
-        fingerprint: &SpecFingerprint,
+        answer: Answer,
+        finding: &Finding,
+        fingerprint: SpecFingerprint,
         now: Instant,
-    ) -> Option<Finding> {
-        let open = self.lock();
-        open.get(name)?.refused.as_ref()?.holds(fingerprint, now)
+    ) {
+        if let Some(connection) = self.lock().get_mut(name) {
+            connection.answer = Some(answer);
+            let before = connection.refused.take();
+            connection.refused = Refused::after(before, finding, fingerprint, now, rand::random());
+        }
     }
 
-    /// Notes what the server said. Where only a person can mend it, the server is asked less and less often.
-    pub fn note(&self, name: &str, said: &Finding, fingerprint: SpecFingerprint, now: Instant) {
+    /// Notes that the server was not asked, because its databases found that it does not answer.
+    pub fn note_pause(&self, name: &str, answer: Answer) {
         if let Some(connection) = self.lock().get_mut(name) {
-            let before = connection.refused.take();
-            connection.refused = Refused::after(before, said, fingerprint, now, rand::random());
+            connection.answer = Some(answer);
         }
     }
 

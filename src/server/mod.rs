@@ -9,6 +9,7 @@
 //! | `refusal.rs` | when a server that refused is asked again (pure) |
 //! | `permission.rs` | which namespaces may use an instance |
 //! | `resolve.rs` | from the name of an instance to its server, or why that may not be used (pure) |
+//! | `tenancy.rs` | an instance as one namespace may use it |
 //! | `names.rs` | the SQL names of a Database (pure) |
 //! | `registry.rs` | what is known of each instance, for the objects that live on it |
 
@@ -21,6 +22,7 @@ pub(crate) mod permission;
 pub(crate) mod refusal;
 pub(crate) mod registry;
 pub(crate) mod resolve;
+pub(crate) mod tenancy;
 
 use crate::api::InstanceReason;
 pub use handle::{Server, ServerError, Version, ask};

@@ -10,7 +10,7 @@ use crate::api::{ACKNOWLEDGE_IDENTITY, InstanceReason, Reason};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// There is no such instance, as far as this process knows.
-    #[error("there is no DatabaseInstance {instance}, or it was not looked at yet")]
+    #[error("there is no DatabaseInstance {instance}, or it has not been looked at yet")]
     NotFound {
         /// The instance's name.
         instance: String,
@@ -87,7 +87,7 @@ pub fn resolve(
     }
 }
 
-/// The server of an instance, no matter who may use it.
+/// The server of an instance, whoever may use it.
 pub fn usable<'a>(instance: &str, entry: &'a Entry) -> Result<&'a Arc<Server>, Unusable> {
     match &entry.availability {
         Availability::Usable(server) => Ok(server),

@@ -97,6 +97,20 @@ impl Backup {
             .or_else(|| self.namespace())
     }
 
+    /// The namespace and the name of the Database that it is of. `None` if it names a namespace where that is not accepted:
+    /// only in the `operators` own is it.
+    #[must_use]
+    pub fn database_key(&self, operators: &str) -> Option<(&str, &str)> {
+        let reference = &self.spec.database_ref;
+        let own = self.metadata.namespace.as_deref()?;
+        let namespace = match reference.namespace.as_deref() {
+            None => own,
+            Some(named) if own == operators => named,
+            Some(_) => return None,
+        };
+        Some((namespace, &reference.name))
+    }
+
     /// True from its turn to its end: one at a time is, for one Database.
     #[must_use]
     pub fn is_active(&self) -> bool {

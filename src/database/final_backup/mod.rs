@@ -1,8 +1,8 @@
-//! Act `RequestFinalBackup`: the backup before a deletion, in the operator's namespace.
+//! The act `RequestFinalBackup`: the backup before a deletion, in the operator's namespace.
 //!
-//! Which attempt it is stands in the status before anything is made for it. Then its Secret, the user's password, and
-//! the Backup: each is looked at first, so that a pass repeats what another one began. What is not wanted any more is
-//! taken away by [`tidy`].
+//! The attempt is noted in the status before anything is made for it. Then come its Secret, the user's password and the
+//! Backup: each is looked at first, so that a pass can go on where another one stopped. [`tidy`] removes what is no longer
+//! wanted.
 
 pub mod credentials;
 
@@ -63,7 +63,7 @@ fn attempt(database: &Database, attempt: i32, retry_at: Option<Timestamp>) -> Fi
     }
 }
 
-/// How long an attempt has to wait yet. A clock that was set does not make it longer than any wait is.
+/// How long an attempt still has to wait. A clock that was set does not make that longer than the longest wait.
 fn wait(asked_for: &FinalBackup, now: Timestamp) -> Option<Duration> {
     let left = asked_for.retry_at?.duration_since(now);
     let left = Duration::try_from(left)
@@ -74,7 +74,7 @@ fn wait(asked_for: &FinalBackup, now: Timestamp) -> Option<Duration> {
 
 /// How far a request came.
 pub enum Requested {
-    /// The Backup is there, and waits for its turn.
+    /// The Backup exists, and waits to begin.
     Waits,
     /// The last one failed; the next is made after this time.
     Later(Duration),
@@ -90,22 +90,22 @@ pub async fn request(pass: &mut Pass<'_>, seen: &Observation) -> Result<Requeste
     if instance.spec.backup.is_none() {
         let name = instance.name_any();
         let message = format!(
-            "deletionPolicy is BackupBeforeDelete, and the instance {name} has no spec.backup to put the final backup: \
-             give it one. {}",
+            "deletionPolicy is BackupBeforeDelete, and the instance {name} has no spec.backup to send the final backup to: \
+             add one. {}",
             without_it(&pass.database)
         );
         return Err(Blocked::new(DatabaseReason::NoBackupDestination, message));
     }
     let former = pass.database.final_backup_name(asked_for.attempt - 1);
     remove_secret(pass, &former).await?;
-    credentials::establish(pass, &instance, &server, &asked_for.name).await?;
+    credentials::provision(pass, &instance, &server, &asked_for.name).await?;
     if seen.facts.final_backup == BackupSeen::None {
         create(pass, &asked_for.name).await?;
     }
     Ok(Requested::Waits)
 }
 
-/// The attempt in the status; the first one is put there, if there is none.
+/// The attempt that the status names; the first one is noted there if it names none.
 async fn ask_for(pass: &mut Pass<'_>) -> Result<FinalBackup, Error> {
     let mut next = pass.status().cloned().unwrap_or_default();
     if let Some(asked_for) = next.final_backup {
@@ -133,9 +133,9 @@ async fn create(pass: &Pass<'_>, name: &str) -> Result<(), Blocked> {
         Err(error) if error.code() == Some(409) => error,
         Err(error) => return Err(error.into()),
     };
-    // Made by a pass that did not live to see it, or it is somebody else's.
+    // It was made by a pass that ended before it noticed, or it is not this operator's.
     let home = &pass.context.namespace;
-    match backups::find(pass.context, home, name, None).await? {
+    match pass.view().find_backup(home, name, None).await? {
         Some(found) if !backups::is_of(&found, &pass.database, home) => {
             let message = format!(
                 "a Backup {name} that is not of this Database is in namespace {home}: delete it, so that the final \
@@ -163,8 +163,8 @@ pub fn labels(database: &Database, backup: &str) -> BTreeMap<String, String> {
     .into()
 }
 
-/// Takes away what is not wanted any more: the Secrets of the last two attempts, and a Backup that is not at its end,
-/// which cancels it.
+/// Removes what is no longer wanted: the Secrets of the last two attempts, and a Backup that has not ended, which cancels
+/// it.
 pub async fn tidy(pass: &Pass<'_>) -> Result<(), Error> {
     let Some(last) = pass.status().and_then(|status| status.final_backup.clone()) else {
         return Ok(());
@@ -207,7 +207,7 @@ async fn remove_secret(pass: &Pass<'_>, backup: &str) -> Result<(), Error> {
     }
 }
 
-/// Deletes exactly this object. That it is gone already is success.
+/// Deletes exactly this object. An object that is already gone counts as deleted.
 async fn delete<K>(api: &Api<K>, object: &K, doing: &'static str) -> Result<(), Error>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
@@ -244,7 +244,7 @@ pub fn report(
     )
 }
 
-/// What became of the attempt before this one, when this one is made, and what to do.
+/// Says what became of the previous attempt, when this one is made, and what to do.
 fn sentence(
     database: &Database,
     asked_for: &FinalBackup,
