@@ -36,6 +36,8 @@ mod commit_failure;
 mod context;
 mod create;
 mod database_ref;
+#[cfg(test)]
+mod fakes;
 mod follow;
 mod observe;
 mod pass;
