@@ -4,10 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 
+use super::Pass;
 use super::blocked::Blocked;
-use super::pass::Pass;
+use super::observe::Observation;
 use crate::api::{Backup, BackupReason, BackupState};
-use crate::controller::Error;
+use crate::controller::{Acted, Error};
 use crate::job::objects::{Job, controller_uid};
 use crate::job::pod;
 use crate::store::StoreError;
@@ -16,14 +17,23 @@ use crate::store::StoreError;
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Leaves nothing behind that runs or is open. What is finished stays: the Job for its log, until its time to live ends.
-pub async fn clean_up(pass: &Pass<'_>) -> Result<(), Error> {
+pub async fn perform(
+    pass: &Pass<'_>,
+    seen: &mut Observation,
+) -> Result<Acted<BackupReason>, Error> {
+    clean_up(pass).await?;
+    seen.cleaned = true;
+    Ok(Acted::Done)
+}
+
+async fn clean_up(pass: &Pass<'_>) -> Result<(), Error> {
     if pass.state() == Some(BackupState::Failed) {
         stop_job(pass).await?;
     }
     match abort_uploads(pass).await {
         Ok(()) => Ok(()),
         Err(blocked) => match blocked.retry {
-            Some(error) if !is_out_of_patience(&pass.backup, Timestamp::now()) => Err(*error),
+            Some(error) if !is_out_of_patience(&pass.object, Timestamp::now()) => Err(*error),
             // The instance or its keys are gone: nobody can ask that store, now or later.
             Some(_) | None => {
                 tracing::warn!(
@@ -47,7 +57,7 @@ fn is_out_of_patience(backup: &Backup, now: Timestamp) -> bool {
 /// Deletes a Job that is not finished, with its pod.
 async fn stop_job(pass: &Pass<'_>) -> Result<(), Error> {
     const DOING: &str = "stop the Job";
-    let jobs: Api<Job> = pass.api();
+    let jobs: Api<Job> = pass.beside();
     let name = pass.job_name();
     let found = jobs.get_opt(&name).await.map_err(Error::api(DOING))?;
     let Some(job) = found.filter(|job| may_be_ours(job, pass)) else {
@@ -91,7 +101,7 @@ fn is_finished(job: &Job) -> bool {
 /// Aborts every open upload of the backup's key: also one that a crash left before its id was persisted. After a
 /// complete one there is mostly none.
 async fn abort_uploads(pass: &Pass<'_>) -> Result<(), Blocked> {
-    let Some(upload) = pass.status().upload else {
+    let Some(upload) = pass.next_status().upload else {
         return Ok(());
     };
     pass.check_leadership()?;

@@ -1,80 +1,102 @@
-//! From what the Job reports to an object that counts: noted first, then committed, so that a crash in between is found
-//! and finished, also when the Job and its report are gone by then.
+//! Act `Commit`: from what the Job reports to an object that counts. Noted first, then committed, so that a crash in between
+//! is found and finished, also when the Job and its report are gone by then.
 
 use jiff::Timestamp;
 
+use super::Pass;
 use super::blocked::Blocked;
 use super::commit_failure::{Attempt, CommitFailure, RetryDeadline, classify};
-use super::follow::Followed;
-use super::pass::Pass;
+use super::observe::{Found, Observation};
+use super::server_version::ServerVersion;
 use crate::agent::protocol::result::Done;
-use crate::agent::protocol::task::Flavour;
 use crate::api::backup::Progress;
-use crate::api::{BackupReason, BackupStatus};
-use crate::controller::Error;
-use crate::job::outcome::Failure;
-use crate::store::{self, BackupId, Committed, Manifest, Restore, SourceServer, StoreError};
+use crate::api::{BackupReason, BackupStatus, Report};
+use crate::controller::{Acted, Error};
+use crate::store::{
+    self, BackupId, CommitError, CommitState, Committed, Manifest, Restore, SourceServer,
+    StoreError,
+};
 
-/// What is in the store.
-#[derive(Clone, Copy, Debug)]
-pub struct Finished(pub Committed);
-
-/// Commits what a Job reports.
-pub async fn finish(pass: &mut Pass<'_>, done: Done) -> Result<Followed, Blocked> {
-    // Said once: afterwards the conditions say what it waits for.
-    if noted(&pass.status()).as_ref() != Some(&done) {
-        note(pass, &done).await?;
-    }
-    match commit(pass, &done).await {
-        Ok(committed) => Ok(Followed::Committed(Finished(committed))),
-        Err(CommitFailure::Final(failure)) => Ok(Followed::Failed(*failure)),
-        Err(CommitFailure::Retry(blocked)) => Err(blocked),
-    }
-}
-
-/// A backup whose report was noted is committed, whatever became of its Job and its pod since.
-pub async fn unless_committed(pass: &Pass<'_>, failure: Failure) -> Result<Followed, Blocked> {
-    let found = match noted(&pass.status()) {
-        Some(done) => there(pass, &done).await?,
-        None => None,
+/// Commits what was reported; finds out whether it is in the store then.
+pub async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<BackupReason> {
+    let found = std::mem::replace(&mut seen.found, Found::NotRunning);
+    let Found::Reported(done, failed) = found else {
+        seen.found = found;
+        return Acted::Done;
     };
-    Ok(found.map_or(Followed::Failed(failure), Followed::Committed))
-}
-
-/// What a commit that was begun, and interrupted, left in the store. Nothing more is completed here.
-pub async fn found(pass: &Pass<'_>) -> Result<Option<Finished>, Blocked> {
-    let Some(noted) = noted(&pass.status()) else {
-        return Ok(None);
-    };
-    // Parts of an upload that is still open are not these.
-    let parts_digest = String::new();
-    there(
-        pass,
-        &Done {
-            parts_digest,
-            ..noted
-        },
-    )
-    .await
-}
-
-/// The object; `None` only where the store says so, or where it was asked for long enough.
-async fn there(pass: &Pass<'_>, done: &Done) -> Result<Option<Finished>, Blocked> {
-    match commit(pass, done).await {
-        Ok(committed) => Ok(Some(Finished(committed))),
+    match note_and_commit(pass, &done).await {
+        Ok(committed) => seen.found = Found::Committed(committed),
+        Err(CommitFailure::Retry(blocked)) => return Acted::Blocked(blocked),
+        Err(CommitFailure::Final(failure)) if failed.is_none() && !seen.is_ending() => {
+            seen.found = Found::Failed(*failure);
+        }
+        // It ends for another reason, and that is what a person wants to know.
         Err(CommitFailure::Final(failure)) => {
-            tracing::warn!(
-                reason = failure.message,
-                "what was reported is not in the store"
-            );
-            Ok(None)
+            log_absent(&failure.message);
+            seen.found = failed.map_or(Found::NotRunning, Found::Failed);
+        }
+    }
+    Acted::Done
+}
+
+async fn note_and_commit(pass: &mut Pass<'_>, done: &Done) -> Result<Committed, CommitFailure> {
+    // Said once: afterwards the conditions say what it waits for.
+    if pass.status().and_then(noted).as_ref() != Some(done) {
+        let written = note(pass, done).await;
+        written.map_err(|error| CommitFailure::Retry(error.into()))?;
+    }
+    let mut outcome = attempt(pass, done).await;
+    if outcome.as_ref().is_err_and(doubts_keys) {
+        pass.suspect_keys();
+        outcome = attempt(pass, done).await;
+    }
+    outcome.map_err(|attempt| failure(pass, attempt))
+}
+
+/// How far a commit that was begun, and interrupted, has come. Nothing is changed here: the object is only looked for, and
+/// one that lacks its manifest is committed again.
+pub async fn find(pass: &Pass<'_>) -> Result<Found, Blocked> {
+    let Some(done) = pass.status().and_then(noted) else {
+        return Ok(Found::NotRunning);
+    };
+    let mut state = look(pass, &done).await;
+    if state.as_ref().is_err_and(doubts_keys) {
+        pass.suspect_keys();
+        state = look(pass, &done).await;
+    }
+    match state.map_err(|attempt| failure(pass, attempt)) {
+        Ok(CommitState::Committed(manifest)) => Ok(Found::Committed(Committed {
+            parts: manifest.parts,
+            bytes: manifest.bytes,
+        })),
+        Ok(CommitState::WithoutManifest(_)) => Ok(Found::Reported(done, None)),
+        Ok(CommitState::Nothing) => {
+            log_absent("there is no object of this backup");
+            Ok(Found::NotRunning)
+        }
+        Err(CommitFailure::Final(failure)) => {
+            log_absent(&failure.message);
+            Ok(Found::NotRunning)
         }
         Err(CommitFailure::Retry(blocked)) => Err(blocked),
     }
 }
 
+fn log_absent(reason: &str) {
+    tracing::warn!(reason, "what was reported is not in the store");
+}
+
+async fn look(pass: &Pass<'_>, done: &Done) -> Result<CommitState, Attempt> {
+    let key = pass.upload()?.key;
+    pass.check_leadership().map_err(Blocked::from)?;
+    let store = pass.destination().await?.store;
+    store::find_committed(&store, &key, &pass.uid(), done)
+        .await
+        .map_err(|error| Attempt::Commit(CommitError::Unknown(error)))
+}
+
 /// What was noted of a Job's report.
-fn noted(status: &BackupStatus) -> Option<Done> {
+pub fn noted(status: &BackupStatus) -> Option<Done> {
     let bytes = |value: Option<i64>| u64::try_from(value?).ok();
     let upload = status.upload.as_ref()?;
     Some(Done {
@@ -89,7 +111,7 @@ fn noted(status: &BackupStatus) -> Option<Done> {
 
 /// Notes the report, once.
 async fn note(pass: &mut Pass<'_>, done: &Done) -> Result<(), Error> {
-    let mut next = pass.status();
+    let mut next = pass.next_status();
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     next.dumped_bytes = Some(bytes(done.dumped_bytes));
     next.stored_bytes = Some(bytes(done.bytes));
@@ -112,32 +134,23 @@ async fn note(pass: &mut Pass<'_>, done: &Done) -> Result<(), Error> {
         ..known
     });
     let message = "the Job is done: what the store received is compared with it, and put together";
-    pass.report(next, BackupReason::Committing, message).await
+    let report = Report::new(BackupReason::Committing, message);
+    pass.report(next, &report).await
 }
 
-/// Commits, with keys that are read again where the store refuses those at hand.
-async fn commit(pass: &Pass<'_>, done: &Done) -> Result<Committed, CommitFailure> {
-    let mut outcome = attempt(pass, done).await;
-    if outcome.as_ref().is_err_and(doubts_keys) {
-        pass.suspect_keys();
-        outcome = attempt(pass, done).await;
-    }
-    outcome.map_err(|attempt| {
-        let deadline = RetryDeadline {
-            started_at: pass.started_at(),
-            deadline: pass.deadline(),
-            uploaded_at: pass.status().progress.and_then(|p| p.last_advance),
-            deleted_at: pass
-                .backup
-                .metadata
-                .deletion_timestamp
-                .as_ref()
-                .map(|t| t.0),
-        };
-        classify(attempt, &deadline, Timestamp::now())
-    })
+/// What an attempt that did not come about means.
+fn failure(pass: &Pass<'_>, attempt: Attempt) -> CommitFailure {
+    let deleted = pass.object.metadata.deletion_timestamp.as_ref();
+    let deadline = RetryDeadline {
+        started_at: pass.started_at(),
+        deadline: pass.deadline(),
+        uploaded_at: pass.last_advance(),
+        deleted_at: deleted.map(|time| time.0),
+    };
+    classify(attempt, &deadline, Timestamp::now())
 }
 
+/// Whether other keys may do better.
 fn doubts_keys(attempt: &Attempt) -> bool {
     match attempt {
         Attempt::Blocked(_) => false,
@@ -164,24 +177,13 @@ async fn attempt(pass: &Pass<'_>, done: &Done) -> Result<Committed, Attempt> {
 
 /// What is written beside the object.
 fn manifest(pass: &Pass<'_>, done: &Done, endpoint: Option<&str>, key: &str) -> Manifest {
-    let status = pass.status();
-    let object = status.destination.clone().unwrap_or_default();
-    let (kind, version) = status
+    let status = pass.next_status();
+    let object = status.destination.unwrap_or_default();
+    let (instance, database, version) = status
         .source
-        .as_ref()
-        .and_then(|source| source.server_version.split_once(' '))
+        .map(|source| (source.instance, source.database, source.server_version))
         .unwrap_or_default();
-    let flavour = match kind {
-        "MySQL" => Flavour::Mysql,
-        "MariaDB" => Flavour::Mariadb,
-        _ if key.ends_with(store::extension(Flavour::Mysql)) => Flavour::Mysql,
-        _ => Flavour::Postgresql,
-    };
-    let (instance, database) = status
-        .source
-        .as_ref()
-        .map(|source| (source.instance.clone(), source.database.clone()))
-        .unwrap_or_default();
+    let ServerVersion { flavour, version } = ServerVersion::read(&version, key);
     Manifest {
         version: Manifest::VERSION,
         restore: Restore::new(flavour, &object, endpoint, &database),
@@ -193,22 +195,19 @@ fn manifest(pass: &Pass<'_>, done: &Done, endpoint: Option<&str>, key: &str) -> 
         source: SourceServer {
             instance,
             database,
-            server_version: version.to_owned(),
+            server_version: version,
             flavour,
         },
         tool_version: done.tool_version.clone(),
         backup: BackupId {
             namespace: pass.namespace(),
-            name: pass.backup.metadata.name.clone().unwrap_or_default(),
+            name: pass.object.metadata.name.clone().unwrap_or_default(),
             uid: pass.uid(),
         },
-        database_object: pass.backup.spec.database_ref.name.clone(),
+        database_object: pass.object.spec.database_ref.name.clone(),
         cluster_id: pass.context.cluster_id.clone(),
         started_at: pass.started_at(),
-        finished_at: status
-            .progress
-            .and_then(|progress| progress.last_advance)
-            .unwrap_or_else(|| pass.started_at()),
+        finished_at: pass.last_advance().unwrap_or_else(|| pass.started_at()),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::revisit::Memory;
+use super::remembered::{About, Remembered};
 use crate::controller;
+use crate::controller::revisit::Revisit;
 use crate::job::image::OwnImage;
 use crate::job::signed_parts::Windows;
 use crate::job::watch::Work;
@@ -21,8 +22,10 @@ pub struct Context {
     pub image: OwnImage,
     /// The slots that were given away.
     pub slots: Slots,
-    /// What is remembered of each Backup.
-    pub memory: Memory,
+    /// When each Backup is looked at again.
+    pub revisit: Revisit<About>,
+    /// What was seen of each Backup.
+    pub remembered: Remembered,
     /// The signed requests that were handed out.
     pub windows: Windows,
     /// The Jobs and their pods.
@@ -44,7 +47,8 @@ impl Context {
             keep_seconds,
             image,
             slots: Slots::default(),
-            memory: Memory::default(),
+            revisit: Revisit::default(),
+            remembered: Remembered::default(),
             windows: Windows::default(),
             work: Arc::default(),
         }

@@ -1,17 +1,13 @@
 //! Creating a backup's Job. One of its name that is there already is somebody else's, or of a process that did not live
 //! to persist its UID: it goes, and ours is made anew.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::batch;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::{Api, ResourceExt};
 
+use super::Pass;
 use super::blocked::{Blocked, not_written};
-use super::pass::Pass;
-use super::plan::Plan;
-use super::prerequisites::Prerequisites;
 use crate::api::BackupReason;
 use crate::client::ApiError;
 use crate::controller::Error;
@@ -21,14 +17,9 @@ use crate::job::objects::Job;
 const SHOWN: usize = 60;
 
 /// Creates the Job; returns its UID.
-pub async fn job(
-    pass: &Pass<'_>,
-    prerequisites: &Arc<Prerequisites>,
-    plan: &Plan,
-) -> Result<String, Blocked> {
-    let job = prerequisites.job(pass, Prerequisites::memory(plan)).await?;
-    let jobs: Api<batch::v1::Job> = pass.api();
-    match jobs.create(&PostParams::default(), &job).await {
+pub async fn create(pass: &Pass<'_>, job: &batch::v1::Job) -> Result<String, Blocked> {
+    let jobs: Api<batch::v1::Job> = pass.beside();
+    match jobs.create(&PostParams::default(), job).await {
         Ok(created) => Ok(created.uid().unwrap_or_default()),
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let message = format!(
@@ -44,7 +35,7 @@ pub async fn job(
 /// Removes a Job of our name whose UID nobody knows, with its pods; tells whether there was one.
 pub async fn clear_the_way(pass: &Pass<'_>) -> Result<bool, Blocked> {
     const DOING: &str = "delete a Job that is in the way";
-    let jobs: Api<Job> = pass.api();
+    let jobs: Api<Job> = pass.beside();
     let name = pass.job_name();
     let found = jobs.get_opt(&name).await.map_err(Error::api(DOING))?;
     let Some(other) = found else {
@@ -57,7 +48,7 @@ pub async fn clear_the_way(pass: &Pass<'_>) -> Result<bool, Blocked> {
         "the Job {name} (UID {}) is not one that this backup knows: it is deleted, and made anew",
         other.uid().unwrap_or_default()
     );
-    pass.record_event(EventType::Warning, "UnknownJob", &note)
+    pass.record_event(EventType::Warning, "UnknownJob", note)
         .await;
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {

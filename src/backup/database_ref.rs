@@ -64,9 +64,8 @@ pub async fn resolve(
     let namespace = backup.database_namespace().unwrap_or_default();
     let name = &backup.spec.database_ref.name;
     if freshness == Freshness::Cached {
-        let key = ObjectRef::new(name).within(&namespace);
-        let cached = context.cache.databases.get(&key);
-        if let Some(database) = cached.and_then(|guarded| guarded.0.as_ref().ok().cloned()) {
+        let shown = cached(context, backup);
+        if let Some(database) = shown.and_then(|guarded| guarded.0.as_ref().ok().cloned()) {
             return Ok(Resolved::Known(Box::new(database), kind));
         }
     }
@@ -105,6 +104,36 @@ pub fn is_named(database: &Database, backup: &Backup, is_final: bool) -> bool {
             named.name == backup.name_any() && Some(&named.uid) == backup.metadata.uid.as_ref()
         })
     }
+}
+
+/// The Database of a backup, as the cache shows it.
+#[must_use]
+pub fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>> {
+    let key = ObjectRef::new(&backup.spec.database_ref.name).within(&backup.database_namespace()?);
+    context.cache.databases.get(&key)
+}
+
+/// Whether the Database names this backup, as far as the cache shows.
+#[must_use]
+pub fn shows_named(context: &Context, backup: &Backup) -> bool {
+    let is_final = backup.spec.database_ref.namespace.is_some();
+    cached(context, backup).is_some_and(|guarded| {
+        let database = guarded.0.as_ref();
+        database.is_ok_and(|database| is_named(database, backup, is_final))
+    })
+}
+
+/// The instance that a backup is of, as far as that is known: the one that it was begun on, or its Database's.
+#[must_use]
+pub fn instance(context: &Context, backup: &Backup) -> String {
+    let source = backup.status.as_ref().and_then(|s| s.source.as_ref());
+    let begun_on = source.map(|source| source.instance.clone());
+    let of_database = || {
+        let guarded = cached(context, backup)?;
+        let database = guarded.ok()?;
+        Some(database.spec.instance_ref.name.clone())
+    };
+    begun_on.or_else(of_database).unwrap_or_default()
 }
 
 /// Backups as the cache shows them: shared with it, not copied.

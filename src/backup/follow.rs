@@ -1,4 +1,4 @@
-//! Act `Follow`: look at the Job, keep its window ahead of it, tell how far it is, and commit what it reports.
+//! Act `Follow`: look at the Job, keep the signed parts ahead of it, and tell how far it is.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::blocked::Blocked;
-use super::commit::{self, Finished};
-use super::pass::Pass;
-use super::{progress, sign};
-use crate::api::{BackupReason, Reason};
+use super::observe::{Found, Observation as Seen};
+use super::{Pass, commit, progress, sign};
+use crate::agent::protocol::result::Done;
+use crate::api::{BackupReason, Reason, Report};
 use crate::client::lenient::Readable;
-use crate::controller::Error;
+use crate::controller::{Acted, Error, Outcome};
 use crate::job::objects::{Job, Pod};
 use crate::job::outcome::{self, Failure, JobOutcome, Observation};
 use crate::job::pod::is_running;
@@ -28,18 +28,32 @@ const EVENTS: u32 = 50;
 /// A pod that has not begun after this time is worth a word.
 const USUAL_WAIT: SignedDuration = SignedDuration::from_secs(15);
 
-/// How far it is.
-pub enum Followed {
+/// How far the Job is.
+enum Followed {
     /// It goes on.
     Runs,
-    /// The object is in the store.
-    Committed(Finished),
+    /// It has reported this.
+    Reported(Done),
     /// It cannot become a backup any more.
     Failed(Failure),
 }
 
-/// Finds out what became of the Job, and commits what it reports.
-pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Blocked> {
+/// Finds out what became of the Job.
+pub async fn perform(pass: &mut Pass<'_>, seen: &mut Seen) -> Acted<BackupReason> {
+    seen.found = match follow(pass).await {
+        Ok(Followed::Runs) => return Acted::Ends(Outcome::Again(LOOK)),
+        Ok(Followed::Reported(done)) => Found::Reported(done, None),
+        // What was noted is committed, whatever became of the Job and its pod since.
+        Ok(Followed::Failed(failure)) => match pass.status().and_then(commit::noted) {
+            Some(done) => Found::Reported(done, Some(failure)),
+            None => Found::Failed(failure),
+        },
+        Err(blocked) => return Acted::Blocked(blocked),
+    };
+    Acted::Done
+}
+
+async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Blocked> {
     let (job, pod) = work(pass).await?;
     if let Some(pod) = pod.as_ref().filter(|pod| is_running(pod)) {
         progress::look(pass, pod).await;
@@ -50,8 +64,8 @@ pub async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Blocked> {
     };
     let outcome = outcome_of(pass, job.as_ref(), pod.as_ref(), refused.as_deref());
     match outcome {
-        JobOutcome::Done(done) => commit::finish(pass, done).await,
-        JobOutcome::Failed(failure) => commit::unless_committed(pass, *failure).await,
+        JobOutcome::Done(done) => Ok(Followed::Reported(done)),
+        JobOutcome::Failed(failure) => Ok(Followed::Failed(*failure)),
         JobOutcome::Runs => {
             if let Some(job) = &job {
                 sign::keep_ahead(pass, job).await?;
@@ -93,15 +107,14 @@ fn outcome_of(
     pod: Option<&Pod>,
     refused: Option<&str>,
 ) -> JobOutcome {
-    let remembered = pass.context.memory.progress(&pass.uid());
-    let persisted = pass.status().progress.and_then(|p| p.last_advance);
+    let remembered = pass.context.remembered.progress(&pass.uid());
     outcome::decide(&Observation {
         job,
         pod,
         refused,
         started_at: pass.started_at(),
-        last_advance: remembered.map(|(_, at)| at).max(persisted),
-        looked_at: pass.context.memory.log_read(&pass.uid()),
+        last_advance: remembered.map(|(_, at)| at).max(pass.last_advance()),
+        looked_at: pass.context.remembered.log_read(&pass.uid()),
         limits: pass.limits(),
         now: Timestamp::now(),
     })
@@ -114,7 +127,7 @@ async fn refused(pass: &Pass<'_>, job: &Job) -> Option<String> {
         return None;
     }
     // A team may write Events.
-    let events: Api<Readable<Event>> = pass.api();
+    let events: Api<Readable<Event>> = pass.beside();
     let selector = format!(
         "involvedObject.uid={},reason=FailedCreate",
         job.uid().unwrap_or_default()
@@ -138,10 +151,10 @@ async fn report_progress(
     reason: BackupReason,
     message: &str,
 ) -> Result<(), Error> {
-    let mut next = pass.status();
-    if let Some((seen, at)) = pass.context.memory.progress(&pass.uid()) {
+    let mut next = pass.next_status();
+    if let Some((seen, at)) = pass.context.remembered.progress(&pass.uid()) {
         let now = Timestamp::now();
         next.progress = Some(job::progress::shown(next.progress.as_ref(), &seen, at, now));
     }
-    pass.report(next, reason, message).await
+    pass.report(next, &Report::new(reason, message)).await
 }

@@ -1,34 +1,43 @@
-//! The life of a `Backup`: observe → next → act or persist → report, in the same rooms as a Database's.
+//! The life of a `Backup`: observe → next → persist or act → report. Like each kind, it has these files:
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `context.rs` | what every pass over a Backup has at hand |
-//! | `controller.rs` | when a Backup is looked at |
-//! | `reconcile.rs` | the order of a pass |
+//! | `reconcile.rs` | the loop of a pass, and when a Backup is looked at |
 //! | `state.rs` | which state follows, and what a state asks for (pure) |
 //! | `observe.rs` | what a pass sees before it decides; it changes nothing |
-//! | `transition.rs` | the status that is persisted with a step |
-//! | `blocked.rs` | why a pass could not do what it was about |
-//! | `pass.rs` | what a pass knows, and how it writes what it found |
-//! | `pending.rs` | before the beginning: what is waited for |
-//! | `database_ref.rs` | the Database behind a Backup |
-//! | `prerequisites.rs` | all that a backup needs from outside |
-//! | `plan.rs` | how large it becomes, and in which parts (pure) |
-//! | `start.rs`, `create.rs` | the act `Start`: the upload and the Job, in the place of a Job that is not ours |
-//! | `follow.rs`, `progress.rs` | the act `Follow`: what became of the Job, and how far its dump is |
-//! | `sign.rs` | the signed parts, kept ahead of the Job |
+//! | `transition.rs` | the status that is persisted with a step (pure) |
+//! | `status.rs` | its conditions and Events; how a pass ends when something is in its way |
+//! | `context.rs`, `pass.rs`, `blocked.rs` | what every pass has at hand; what it knows of its Backup; why it could not do what it was about |
+//!
+//! One for each act:
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `pending.rs`, `slot.rs` | before the beginning: what is waited for; the slot that it needs |
+//! | `start.rs`, `create.rs` | the upload and the Job, in the place of a Job that is not ours |
+//! | `follow.rs`, `progress.rs`, `sign.rs` | what became of the Job, how far its dump is, and the signed parts ahead of it |
 //! | `commit.rs`, `commit_failure.rs` | from the Job's report to an object that counts; what a failed commit means (pure) |
 //! | `cleanup.rs`, `sweep.rs` | what is left behind is stopped and aborted; so is what a crash left |
-//! | `revisit.rs` | when a Backup is looked at again, and what is remembered of it |
+//!
+//! And what these use:
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `database_ref.rs` | the Database behind a Backup |
+//! | `prerequisites.rs`, `plan.rs` | all that a backup needs from outside; how large it becomes, and in which parts (pure) |
+//! | `server_version.rs` | kind and version of a server, as the status holds them |
+//! | `wake.rs` | who is woken by a Backup |
+//! | `remembered.rs` | what this process has seen of each Backup |
 
 mod blocked;
 mod cleanup;
 mod commit;
 mod commit_failure;
 mod context;
-mod controller;
 mod create;
 mod database_ref;
+#[cfg(test)]
+mod fakes;
 mod follow;
 mod observe;
 mod pass;
@@ -37,12 +46,17 @@ mod plan;
 mod prerequisites;
 mod progress;
 mod reconcile;
-pub mod revisit;
+pub mod remembered;
+mod server_version;
 mod sign;
+mod slot;
 mod start;
 pub mod state;
+mod status;
 mod sweep;
 mod transition;
+mod wake;
 
 pub use context::Context;
-pub use controller::run;
+use pass::Pass;
+pub use reconcile::run;

@@ -1,85 +1,113 @@
-//! What a pass sees before it decides. Nothing is changed here: no slot is taken, and nothing is written.
+//! What a pass sees before it decides. Nothing is changed here: no slot is taken, nothing is committed, nothing is written.
 
 use kube::ResourceExt;
 
 use super::blocked::Blocked;
-use super::commit::{self, Finished};
 use super::database_ref::{self, BackupKind, Freshness, Resolved};
-use super::pass::Pass;
 use super::pending::{self, Ready, Waits};
 use super::state::{Facts, Work};
+use super::{Pass, commit};
+use crate::agent::protocol::result::Done;
 use crate::api::{BackupState, FINALIZER};
 use crate::controller::Error;
 use crate::job::outcome::Failure;
 use crate::provider::Assessment;
+use crate::store::Committed;
 
-/// What was seen of a Backup, and what the acts of its pass found out since.
+/// What was seen of a Backup, and what the acts of its pass found out since: that is not looked for again.
 pub struct Observation {
-    /// What a decision needs.
-    pub facts: Facts,
-    /// What a backup that begins needs.
+    /// The object is being deleted.
+    pub deleting: bool,
+    /// Its Database is being deleted, and it is not that deletion's final backup.
+    pub cancelled: bool,
+    /// After the end: nothing is left to be stopped or aborted.
+    pub cleaned: bool,
+    /// What a backup that may begin needs.
     pub ready: Option<Ready>,
     /// How large its dump will be, as a look of just now found.
     pub assessment: Option<Assessment>,
     /// Why it does not begin.
     pub waits: Option<Waits>,
-    /// What is in the store.
-    pub finished: Option<Finished>,
-    /// Why it cannot be said what is in the store.
+    /// How far the work on it is.
+    pub found: Found,
+    /// Why it cannot be said how far that is.
     pub unknown: Option<Blocked>,
-    /// The UID of the Job that was created for it.
-    pub job_uid: Option<String>,
-    /// Why it cannot become a backup any more.
-    pub failure: Option<Failure>,
+}
+
+/// How far the work on a backup is, with what is known of it.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing is known to run.
+    NotRunning,
+    /// This Job was created for it; its UID.
+    Running(String),
+    /// This was reported. Where its Job has failed since, that is why the backup fails if it is not in the store.
+    Reported(Done, Option<Failure>),
+    /// This is in the store, whole and checked, with its manifest.
+    Committed(Committed),
+    /// It cannot become a backup any more.
+    Failed(Failure),
+}
+
+impl Observation {
+    /// What a decision needs.
+    pub const fn facts(&self) -> Facts {
+        Facts {
+            deleting: self.deleting,
+            turn: self.ready.is_some(),
+            cancelled: self.cancelled,
+            work: match self.found {
+                Found::NotRunning => Work::NotRunning,
+                Found::Running(_) => Work::Running,
+                Found::Reported(_, _) => Work::Reported,
+                Found::Committed(_) => Work::Committed,
+                Found::Failed(_) => Work::Failed,
+            },
+            cleaned: self.cleaned,
+        }
+    }
+
+    /// Whether the backup is to end, whatever its Job does.
+    pub const fn is_ending(&self) -> bool {
+        self.deleting || self.cancelled
+    }
 }
 
 /// Observes a Backup. Client required; server and store where they decide what follows.
 pub async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
     let mut seen = Observation {
-        facts: Facts {
-            deleting: pass.is_deleting(),
-            turn: false,
-            cancelled: false,
-            work: Work::NotRunning,
-            cleaned: false,
-        },
+        deleting: pass.is_deleting(),
+        cancelled: false,
+        cleaned: false,
         ready: None,
         assessment: None,
         waits: None,
-        finished: None,
+        found: Found::NotRunning,
         unknown: None,
-        job_uid: None,
-        failure: None,
     };
     match pass.state() {
-        None if seen.facts.deleting => {}
+        None if seen.deleting => {}
         None => match pending::look(pass).await {
             Ok((ready, assessment)) => {
                 seen.ready = Some(ready);
                 seen.assessment = Some(assessment);
-                seen.facts.turn = true;
             }
             Err(waits) => seen.waits = Some(waits),
         },
         Some(state @ (BackupState::Starting | BackupState::BackingUp)) => {
-            seen.facts.cancelled = is_cancelled(pass).await?;
-            let ends = seen.facts.deleting || seen.facts.cancelled;
-            if ends && state == BackupState::BackingUp {
+            seen.cancelled = is_cancelled(pass).await?;
+            if seen.is_ending() && state == BackupState::BackingUp {
                 // A commit that was interrupted may have been done.
-                match commit::found(pass).await {
-                    Ok(None) => {}
-                    Ok(Some(finished)) => {
-                        seen.finished = Some(finished);
-                        seen.facts.work = Work::Committed;
-                    }
+                match commit::find(pass).await {
+                    Ok(found) => seen.found = found,
                     Err(blocked) => seen.unknown = Some(blocked),
                 }
             }
         }
         // The finalizer goes when all is cleaned up, and is the note of it.
         Some(BackupState::Completed | BackupState::Failed) => {
-            let finalizers = pass.backup.finalizers();
-            seen.facts.cleaned = !finalizers.iter().any(|name| name == FINALIZER);
+            let finalizers = pass.object.finalizers();
+            seen.cleaned = !finalizers.iter().any(|name| name == FINALIZER);
         }
     }
     Ok(seen)
@@ -87,9 +115,10 @@ pub async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
 
 /// Whether the Database of a running backup is going or gone. Its final backup is not cancelled by that.
 async fn is_cancelled(pass: &Pass<'_>) -> Result<bool, Error> {
-    let known = pass.status().source.map(|source| source.database_uid);
+    let source = pass.status().and_then(|status| status.source.as_ref());
+    let known = source.map(|source| source.database_uid.clone());
     Ok(
-        match database_ref::resolve(pass.context, &pass.backup, Freshness::Cached).await? {
+        match database_ref::resolve(pass.context, &pass.object, Freshness::Cached).await? {
             Resolved::Known(_, BackupKind::Final) => false,
             Resolved::Known(database, BackupKind::Ordinary) => {
                 database.metadata.deletion_timestamp.is_some()
@@ -99,3 +128,7 @@ async fn is_cancelled(pass: &Pass<'_>) -> Result<bool, Error> {
         },
     )
 }
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;

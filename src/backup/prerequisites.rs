@@ -9,10 +9,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
+use super::Pass;
 use super::blocked::Blocked;
 use super::database_ref::{self, BackupKind};
-use super::pass::Pass;
 use super::plan::Plan;
+use super::server_version::ServerVersion;
+use super::transition::Begun;
 use crate::agent::protocol::task::{Flavour, Source, Task, signed_within};
 use crate::api::backup::Source as SourceStatus;
 use crate::api::backup::Upload;
@@ -100,7 +102,7 @@ pub async fn gather(
         })?;
     let names = names(&database)
         .map_err(|error| Blocked::new(BackupReason::DumpFailed, error.to_string()))?;
-    let prerequisites = Arc::new(Prerequisites {
+    Ok(Arc::new(Prerequisites {
         database,
         names,
         server,
@@ -109,10 +111,7 @@ pub async fn gather(
         instance: Arc::clone(&entry.object),
         template,
         operator_image,
-    });
-    // A template that is broken is known before anything is begun.
-    prerequisites.job(pass, TOOL_MEMORY).await?;
-    Ok(prerequisites)
+    }))
 }
 
 async fn read_template(pass: &Pass<'_>, reference: &ConfigMapKeyRef) -> Result<String, Blocked> {
@@ -142,8 +141,18 @@ impl Prerequisites {
         }
     }
 
+    /// What is persisted of a backup that begins now.
+    pub fn begun(&self, pass: &Pass<'_>, started: Timestamp) -> Begun {
+        let upload = self.upload(pass, started);
+        Begun {
+            destination: self.destination.store.destination(&upload.key),
+            upload,
+            source: self.source(),
+        }
+    }
+
     /// Where a backup that begins now goes.
-    pub fn upload(&self, pass: &Pass<'_>, started: Timestamp) -> Upload {
+    fn upload(&self, pass: &Pass<'_>, started: Timestamp) -> Upload {
         let s3 = &self.destination.s3;
         let key = store::key(
             s3.prefix.as_deref(),
@@ -151,7 +160,7 @@ impl Prerequisites {
             &self.database.namespace().unwrap_or_default(),
             &self.database.name_any(),
             started,
-            &pass.backup.name_any(),
+            &pass.object.name_any(),
             &pass.uid(),
             self.flavour(),
         );
@@ -167,16 +176,15 @@ impl Prerequisites {
     }
 
     /// What is backed up, for the status.
-    pub fn source(&self) -> SourceStatus {
-        let kind = match self.flavour() {
-            Flavour::Postgresql => "PostgreSQL",
-            Flavour::Mysql => "MySQL",
-            Flavour::Mariadb => "MariaDB",
+    fn source(&self) -> SourceStatus {
+        let server = ServerVersion {
+            flavour: self.flavour(),
+            version: self.server.version().full.clone(),
         };
         SourceStatus {
             instance: self.instance.name_any(),
             database: self.names.database.to_string(),
-            server_version: format!("{kind} {}", self.server.version().full),
+            server_version: server.to_string(),
             database_uid: self.database.uid().unwrap_or_default(),
         }
     }
@@ -187,7 +195,7 @@ impl Prerequisites {
             (store::UID_METADATA, pass.uid()),
             (
                 "backup",
-                format!("{}/{}", pass.namespace(), pass.backup.name_any()),
+                format!("{}/{}", pass.namespace(), pass.object.name_any()),
             ),
             ("database", self.names.database.to_string()),
         ];
@@ -200,9 +208,9 @@ impl Prerequisites {
     }
 
     /// What the pod is asked to do.
-    pub fn errand(&self, pass: &Pass<'_>, plan: &Plan) -> Task {
+    pub fn task(&self, pass: &Pass<'_>, plan: &Plan) -> Task {
         let spec = &self.instance.spec;
-        let stall = self.limits(&pass.backup).stall.time;
+        let stall = self.limits(&pass.object).stall.time;
         let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
         Task {
             source: Source {
@@ -214,7 +222,7 @@ impl Prerequisites {
                 tls: spec.tls.mode.as_str().to_owned(),
                 database: self.names.database.to_string(),
             },
-            destination: pass.status().destination.unwrap_or_default(),
+            destination: pass.next_status().destination.unwrap_or_default(),
             estimated_bytes: plan.dumped,
             part_sizes: plan.schedule.clone(),
             uploads: UPLOADS,
@@ -229,9 +237,14 @@ impl Prerequisites {
         TOOL_MEMORY + plan.schedule.memory(UPLOADS)
     }
 
+    /// A template that is broken is known before anything is begun.
+    pub async fn check_template(self: &Arc<Self>, pass: &Pass<'_>) -> Result<(), Blocked> {
+        self.job(pass, TOOL_MEMORY).await.map(|_| ())
+    }
+
     /// The Job. Its template is somebody else's, and may be long.
     pub async fn job(self: &Arc<Self>, pass: &Pass<'_>, memory_bytes: u64) -> Result<Job, Blocked> {
-        let (prerequisites, backup) = (Arc::clone(self), pass.backup.clone());
+        let (prerequisites, backup) = (Arc::clone(self), pass.object.clone());
         let keep_seconds = pass.context.keep_seconds;
         compute(move || prerequisites.build(&backup, memory_bytes, keep_seconds))
             .await

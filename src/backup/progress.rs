@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::pass::Pass;
+use super::Pass;
 use crate::agent::protocol::progress::Progress;
 use crate::job::objects::Pod;
 use crate::job::progress::{Log, read_log};
@@ -15,31 +15,31 @@ const ASK_STORE: Duration = Duration::from_secs(10);
 
 /// Notes how far the dump in this pod is. What cannot be seen now is seen at the next look: nothing fails here.
 pub async fn look(pass: &Pass<'_>, pod: &Pod) {
-    let memory = &pass.context.memory;
+    let remembered = &pass.context.remembered;
     let uid = pass.uid();
     let seen = match from_log(pass, pod).await {
         Some(progress) => {
-            memory.log_was_read(&uid, Timestamp::now());
+            remembered.log_was_read(&uid, Timestamp::now());
             Some(progress)
         }
         None => from_store(pass).await,
     };
     if let Some(progress) = seen {
-        memory.advance(&uid, progress, Timestamp::now());
+        remembered.advance(&uid, progress, Timestamp::now());
     }
 }
 
 /// The last line about progress in the pod's log.
 async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
-    let (memory, namespace) = (&pass.context.memory, pass.namespace());
-    if !memory.may_read_logs(&namespace, Instant::now()) {
+    let (remembered, namespace) = (&pass.context.remembered, pass.namespace());
+    if !remembered.may_read_logs(&namespace, Instant::now()) {
         return None;
     }
-    match read_log(&pass.api(), pod).await {
+    match read_log(&pass.beside(), pod).await {
         Log::Read(progress) => progress,
         Log::Unreadable => None,
         Log::Forbidden => {
-            if memory.logs_are_forbidden(&namespace, Instant::now()) {
+            if remembered.logs_are_forbidden(&namespace, Instant::now()) {
                 tracing::info!(
                     namespace,
                     "pods/log is not granted: progress is what the object stores received"
@@ -52,8 +52,8 @@ async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
 
 /// What the store received.
 async fn from_store(pass: &Pass<'_>) -> Option<Progress> {
-    let memory = &pass.context.memory;
-    if !memory.may_ask_for_parts(&pass.uid(), Instant::now(), ASK_STORE) {
+    let remembered = &pass.context.remembered;
+    if !remembered.may_ask_for_parts(&pass.uid(), Instant::now(), ASK_STORE) {
         return None;
     }
     let upload = pass.upload().ok()?;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::Pass;
 use super::blocked::{Blocked, not_written};
-use super::pass::Pass;
 use crate::agent::protocol::signed_parts::{Batch, SignedParts};
 use crate::job::objects::Job;
 use crate::job::secret;
@@ -29,7 +29,7 @@ pub async fn keep_ahead(pass: &Pass<'_>, job: &Job) -> Result<(), Blocked> {
         read_window(pass, job, &uid).await?;
     }
     let uploaded = context
-        .memory
+        .remembered
         .progress(&uid)
         .map_or(0, |(progress, _)| progress.parts);
     let Some(lack) = context.windows.lack(&uid, uploaded, Timestamp::now()) else {
@@ -51,7 +51,7 @@ pub async fn keep_ahead(pass: &Pass<'_>, job: &Job) -> Result<(), Blocked> {
             count = range.count,
             "signing further parts"
         );
-        secret::write_window(&pass.api(), job, &window)
+        secret::write_window(&pass.beside(), job, &window)
             .await
             .map_err(not_written)?;
         context.windows.put(&uid, window, max_parts);
@@ -61,7 +61,7 @@ pub async fn keep_ahead(pass: &Pass<'_>, job: &Job) -> Result<(), Blocked> {
 
 /// After a restart: what the Job has. Nothing to keep where its Secret is gone.
 async fn read_window(pass: &Pass<'_>, job: &Job, uid: &str) -> Result<(), Blocked> {
-    let handed = secret::read_window(&pass.api(), job).await?;
+    let handed = secret::read_window(&pass.beside(), job).await?;
     let (window, max_parts): (SignedParts, u32) = handed.unwrap_or_default();
     pass.context.windows.put(uid, window, max_parts);
     Ok(())

@@ -1,20 +1,23 @@
-//! Act `Start`: begin the upload, sign the first parts, create the Job and its errand. Each step looks first, so that a
+//! Act `Start`: begin the upload, sign the first parts, create the Job and its Secret. Each step looks first, so that a
 //! crash anywhere continues here.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use tokio::time::timeout;
 
 use super::blocked::{Blocked, not_written};
 use super::database_ref::{self, Freshness, Resolved};
-use super::pass::Pass;
+use super::observe::{Found, Observation};
 use super::plan::Plan;
 use super::prerequisites::{self, Prerequisites};
-use super::revisit::Made;
-use super::{create, pending, sign};
+use super::remembered::Made;
+use super::{Pass, create, sign, slot};
 use crate::agent::protocol::signed_parts::SignedParts;
 use crate::api::BackupReason;
+use crate::controller::Acted;
+use crate::job::outcome::Failure;
 use crate::job::{secret, signed_parts};
 use crate::provider::Assessment;
 
@@ -23,15 +26,34 @@ const NAMED: usize = 10;
 /// How long a look waits for another pass over the same database.
 const ALONE_WITHIN: Duration = Duration::from_secs(1);
 
+/// Brings the Job about. What only a person can mend ends the backup here: nothing runs yet.
+pub async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<BackupReason> {
+    match start(pass, seen.assessment.take()).await {
+        Ok(job_uid) => {
+            seen.found = Found::Running(job_uid);
+            Acted::Done
+        }
+        Err(blocked) if blocked.is_final() => {
+            seen.found = Found::Failed(Failure::new(blocked.reason, blocked.message));
+            Acted::Done
+        }
+        Err(blocked) => {
+            // What cannot start keeps nobody else from starting.
+            pass.context.slots.hand_back(&pass.uid());
+            Acted::Blocked(blocked)
+        }
+    }
+}
+
 /// Brings the Job about. When it is done the Job is there, with all that its pod needs; returns its UID. `assessment` is
 /// what a look of just now found.
-pub async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Result<String, Blocked> {
+async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Result<String, Blocked> {
     let limits = pass.limits();
     if Timestamp::now().duration_since(pass.started_at()) > limits.deadline.time {
         let message = format!("the Job could not be created within {}", limits.deadline);
         return Err(Blocked::new(BackupReason::DeadlineExceeded, message));
     }
-    let found = database_ref::resolve(pass.context, &pass.backup, Freshness::Cached).await?;
+    let found = database_ref::resolve(pass.context, &pass.object, Freshness::Cached).await?;
     let Resolved::Known(database, kind) = found else {
         let message = "the Database is gone";
         return Err(Blocked::new(BackupReason::DatabaseDeleted, message));
@@ -43,42 +65,55 @@ pub async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Resul
     };
     check_readable(&assessment)?;
     // One that could not start before handed its place back.
-    pending::take_again(pass, &prerequisites.database)?;
+    slot::take_again(pass, &prerequisites.database)?;
     let plan = Plan::of(assessment.bytes, &prerequisites.destination.s3)?;
 
-    let (memory, uid) = (&pass.context.memory, pass.uid());
-    let made = memory.job(&uid);
-    if let Some(made) = made.as_ref().filter(|made| made.has_secret) {
-        return Ok(made.uid.clone());
-    }
-    if made.is_none() && create::clear_the_way(pass).await? {
+    let (remembered, uid) = (&pass.context.remembered, pass.uid());
+    let job = match remembered.job(&uid) {
+        Some(made) if made.has_secret => return Ok(made.uid),
+        Some(made) => OurJob::Made(made.uid),
+        None => {
+            // A template that is broken is known before anything is begun.
+            let job = prerequisites.job(pass, Prerequisites::memory(&plan));
+            OurJob::ToBeMade(Box::new(job.await?))
+        }
+    };
+    if matches!(job, OurJob::ToBeMade(_)) && create::clear_the_way(pass).await? {
         abandon(pass).await?;
     }
     let upload_id = begin(pass, &prerequisites).await?;
-    // All is at hand before the Job is: a pod that does not find its Secret looks again ever more rarely.
+    // All is at hand before the Job is: a pod that does not find its Secret backs off.
     let range = signed_parts::first(plan.parts(), plan.schedule.max_parts);
     let window = SignedParts {
         batches: vec![sign::sign(pass, &upload_id, range).await?],
     };
-    let errand = prerequisites.errand(pass, &plan);
+    let task = prerequisites.task(pass, &plan);
     let store_ca = prerequisites.destination.ca.as_deref();
-    let data = secret::data(&errand, &window, store_ca)?;
-    let job_uid = match made {
-        Some(made) => made.uid,
-        None => create::job(pass, &prerequisites, &plan).await?,
+    let data = secret::data(&task, &window, store_ca)?;
+    let job_uid = match job {
+        OurJob::Made(uid) => uid,
+        OurJob::ToBeMade(job) => create::create(pass, &job).await?,
     };
     let made = |has_secret| Made {
         uid: job_uid.clone(),
         has_secret,
     };
-    memory.made(&uid, made(false));
-    secret::write(&pass.api(), &pass.backup, &job_uid, data)
+    remembered.made(&uid, made(false));
+    secret::write(&pass.beside(), &pass.object, &job_uid, data)
         .await
         .map_err(not_written)?;
-    memory.made(&uid, made(true));
+    remembered.made(&uid, made(true));
     let windows = &pass.context.windows;
     windows.put(&uid, window, plan.schedule.max_parts);
     Ok(job_uid)
+}
+
+/// The Job of a backup that starts.
+enum OurJob {
+    /// This process made the one with this UID.
+    Made(String),
+    /// It is not there yet.
+    ToBeMade(Box<Job>),
 }
 
 /// How large the dump will be, and what it would lack.
@@ -130,7 +165,7 @@ async fn abandon(pass: &mut Pass<'_>) -> Result<(), Blocked> {
     pass.check_leadership()?;
     let store = pass.destination().await?.store;
     store.abort(&upload.key, &upload_id).await?;
-    let mut next = pass.status();
+    let mut next = pass.next_status();
     next.upload = Some(upload);
     Ok(pass.persist(next).await?)
 }
@@ -158,7 +193,7 @@ async fn begin(pass: &mut Pass<'_>, prerequisites: &Prerequisites) -> Result<Str
         }
     })?;
     upload.upload_id = Some(upload_id.clone());
-    let mut next = pass.status();
+    let mut next = pass.next_status();
     next.upload = Some(upload);
     pass.persist(next).await?;
     Ok(upload_id)

@@ -13,7 +13,7 @@ pub use crate::api::BackupState as State;
 pub struct Facts {
     /// The object is being deleted.
     pub deleting: bool,
-    /// Its Database names it ([`has_turn`]).
+    /// Its Database names it, no other backup of that Database is active, and all that it needs is there.
     pub turn: bool,
     /// Its Database is being deleted, and it is not that deletion's final backup.
     pub cancelled: bool,
@@ -28,8 +28,10 @@ pub struct Facts {
 pub enum Work {
     /// Nothing runs yet.
     NotRunning,
-    /// The Job's pod runs, or is done and not judged yet.
+    /// The Job's pod runs, or is done and not looked at yet.
     Running,
+    /// The Job has reported what it uploaded, or had before a commit was interrupted: that is to be committed.
+    Reported,
     /// The object is in the store, whole and checked, with its manifest.
     Committed,
     /// It cannot become a backup any more, for whichever reason.
@@ -95,11 +97,13 @@ pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
         }
         Some(State::Starting) => failure(*facts).or_else(|| match facts.work {
             Work::Running | Work::Committed => to(State::BackingUp, Cause::JobRuns),
-            Work::NotRunning | Work::Failed => None,
+            Work::NotRunning | Work::Reported | Work::Failed => None,
         }),
         Some(State::BackingUp) => match facts.work {
             // What is in the store is there, whatever else happened since.
             Work::Committed => to(State::Completed, Cause::Committed),
+            // It may be in the store: whether it is, is found out first.
+            Work::Reported => None,
             Work::NotRunning | Work::Running | Work::Failed => failure(*facts),
         },
         Some(State::Completed | State::Failed) => {
@@ -150,8 +154,10 @@ pub enum Act {
     Watch,
     /// Begin the upload, sign the first parts, create the Job.
     Start,
-    /// Follow the Job's progress, sign further parts, and commit what it reports.
+    /// Follow the Job's progress, and sign further parts.
     Follow,
+    /// Commit what the Job reported.
+    Commit,
     /// Stop the Job and abort the upload, or tidy up after a complete one.
     CleanUp,
     /// Remove the finalizer: nothing is left to be done.
@@ -164,7 +170,10 @@ pub fn act(at: Option<State>, facts: &Facts) -> Act {
     match at {
         None => Act::Watch,
         Some(State::Starting) => Act::Start,
-        Some(State::BackingUp) => Act::Follow,
+        Some(State::BackingUp) => match facts.work {
+            Work::Reported => Act::Commit,
+            Work::NotRunning | Work::Running | Work::Committed | Work::Failed => Act::Follow,
+        },
         Some(State::Completed | State::Failed) => {
             if facts.cleaned {
                 Act::Release
@@ -173,13 +182,6 @@ pub fn act(at: Option<State>, facts: &Facts) -> Act {
             }
         }
     }
-}
-
-/// Whether a backup may begin: its Database names it, and no other backup of that Database is active (one may still be
-/// on its way to `FAILED` when the Database is being deleted and asks for its final backup).
-#[must_use]
-pub const fn has_turn(named: bool, another_active: bool) -> bool {
-    named && !another_active
 }
 
 #[cfg(test)]

@@ -76,7 +76,8 @@ fn forget_the_gone(context: &Context) {
     let all = database_ref::all(context);
     let uids = all.iter().filter_map(ResourceExt::uid).collect();
     let namespaces = all.iter().filter_map(Backup::database_namespace).collect();
-    context.memory.keep_only(&uids, Instant::now());
+    context.revisit.keep_only(&uids);
+    context.remembered.keep_only(&uids, Instant::now());
     context.windows.keep_only(&uids);
     context.slots.keep_only(&uids, &namespaces);
 }

@@ -1,183 +1,204 @@
-//! One step from a state to the next: what is persisted with it, and who is told.
-
-use std::sync::Arc;
+//! What is persisted together with a state, beside the conditions: pure.
 
 use jiff::Timestamp;
-use kube::runtime::events::EventType;
 
-use super::blocked::Blocked;
-use super::commit::Finished;
-use super::observe::Observation;
-use super::pass::Pass;
-use super::pending;
-use super::prerequisites::Prerequisites;
-use super::state::{Cause, Step};
-use crate::api::backup::Progress;
-use crate::api::conditions::whole_seconds;
-use crate::api::{BackupReason, BackupState, Reason};
-use crate::controller::{Error, finalizer};
+use super::observe::Found;
+use super::state::Cause;
+use crate::api::backup::{Source, Upload};
+use crate::api::{BackupReason, BackupState, BackupStatus, Reason};
 use crate::job::outcome::Failure;
+use crate::store::Committed;
 
-/// What became of a step.
-pub enum Taken {
-    /// Its state is persisted.
-    Persisted,
-    /// The object is gone.
-    Gone,
-    /// It has to wait.
-    Waits(Blocked),
+/// The state that a Backup enters, with what is persisted of it.
+#[derive(Debug)]
+pub enum Entering {
+    /// Its turn has come, and this is what it needs.
+    Starting(Option<Box<Begun>>),
+    /// From here on this Job counts: its UID is persisted, and no other one of its name is believed.
+    BackingUp {
+        /// The Job's name.
+        job_name: String,
+        /// The Job's UID.
+        job_uid: Option<String>,
+    },
+    /// This is in the store.
+    Completed(Option<Committed>),
+    /// It cannot become a backup any more.
+    Failed(Failure),
 }
 
-/// Persists the state that follows.
-pub async fn take(pass: &mut Pass<'_>, step: Step, seen: &mut Observation) -> Result<Taken, Error> {
-    let Some(to) = step.to else {
-        finalizer::remove(&pass.api(), &pass.backup).await?;
-        return Ok(Taken::Gone);
+/// All that a start needs, persisted before anything is begun: the key above all.
+#[derive(Debug)]
+pub struct Begun {
+    /// Where the backup goes, for people.
+    pub destination: String,
+    /// The upload, which is not begun yet.
+    pub upload: Upload,
+    /// What is backed up.
+    pub source: Source,
+}
+
+/// The status of a Backup that enters a state, with the same conditions. `now` is in whole seconds.
+pub fn status(mut status: BackupStatus, entering: &Entering, now: Timestamp) -> BackupStatus {
+    match entering {
+        Entering::Starting(begun) => {
+            status.state = Some(BackupState::Starting);
+            status.started_at = Some(now);
+            if let Some(begun) = begun {
+                status.destination = Some(begun.destination.clone());
+                status.upload = Some(begun.upload.clone());
+                status.source = Some(begun.source.clone());
+            }
+        }
+        Entering::BackingUp { job_name, job_uid } => {
+            status.state = Some(BackupState::BackingUp);
+            if let Some(upload) = &mut status.upload {
+                upload.job_name = Some(job_name.clone());
+                upload.job_uid.clone_from(job_uid);
+            }
+        }
+        Entering::Completed(committed) => {
+            status.state = Some(BackupState::Completed);
+            end(&mut status, now);
+            status.progress.get_or_insert_default().percent = Some(100);
+            if let Some(committed) = committed {
+                status.stored_bytes = i64::try_from(committed.bytes).ok();
+                if let Some(upload) = &mut status.upload {
+                    upload.parts = i32::try_from(committed.parts).ok();
+                    upload.parts_digest = None;
+                }
+            }
+        }
+        Entering::Failed(failure) => {
+            status.state = Some(BackupState::Failed);
+            end(&mut status, now);
+            status.failure = Some(failure.failure());
+            // What was noted for a commit that did not come about is not true of anything.
+            status.stored_bytes = None;
+            status.sha256 = None;
+            if let Some(upload) = &mut status.upload {
+                upload.parts = None;
+                upload.parts_digest = None;
+            }
+            if failure.tool_version.is_some() {
+                status.tool_version.clone_from(&failure.tool_version);
+            }
+        }
+    }
+    status
+}
+
+/// Notes when it ended, and how long it took.
+fn end(status: &mut BackupStatus, now: Timestamp) {
+    let started = status.started_at.unwrap_or(now);
+    status.finished_at = Some(now);
+    status.duration_seconds = Some(now.duration_since(started).as_secs().max(0));
+}
+
+/// Why a backup fails: what was found, or else what it was cancelled by.
+pub fn failure(because: Cause, found: &Found) -> Failure {
+    if let Found::Failed(failure) = found {
+        return failure.clone();
+    }
+    let reason = match because {
+        Cause::DatabaseDeleted => BackupReason::DatabaseDeleted,
+        Cause::Turn
+        | Cause::JobRuns
+        | Cause::Committed
+        | Cause::WorkFailed
+        | Cause::Cancelled
+        | Cause::ObjectDeleted => BackupReason::Cancelled,
     };
-    if let (BackupState::Starting, Some(ready)) = (to, &seen.ready)
-        && let Err(blocked) = pending::take_slot(pass, &ready.wants)
-    {
-        return Ok(Taken::Waits(blocked));
-    }
-    tracing::info!(
-        state = to.as_str(),
-        because = step.because.as_str(),
-        "state"
-    );
-    let taken = match to {
-        BackupState::Starting => {
-            let ready = seen.ready.take();
-            begin(pass, ready.map(|ready| ready.prerequisites)).await
-        }
-        BackupState::BackingUp => follow_on(pass, seen.job_uid.take()).await,
-        BackupState::Completed => complete(pass, seen.finished).await,
-        BackupState::Failed => fail(pass, step.because, seen.failure.take()).await,
-    };
-    taken?;
-    if to.is_terminal() {
-        let context = pass.context;
-        context.windows.forget(&pass.uid());
-        context.slots.give_back(&pass.uid());
-        pending::wake_others(context);
-    }
-    pass.wake_database();
-    Ok(Taken::Persisted)
+    Failure::new(reason, reason.meaning())
 }
 
-/// Persists all that a start needs, before anything is begun: the key above all.
-async fn begin(
-    pass: &mut Pass<'_>,
-    prerequisites: Option<Arc<Prerequisites>>,
-) -> Result<(), Error> {
-    let begun = async {
-        let at = pass.state();
-        pass.backup = finalizer::add(&pass.api(), &pass.backup).await?;
-        if pass.state() != at || pass.is_deleting() {
-            let doing = "begin the backup";
-            return Err(Error::changed(doing));
-        }
-        let started = whole_seconds(Timestamp::now());
-        let mut next = pass.status();
-        next.state = Some(BackupState::Starting);
-        next.started_at = Some(started);
-        if let Some(prerequisites) = prerequisites {
-            let upload = prerequisites.upload(pass, started);
-            next.destination = Some(prerequisites.destination.store.destination(&upload.key));
-            next.upload = Some(upload);
-            next.source = Some(prerequisites.source());
-        }
-        let reason = BackupReason::Starting;
-        pass.report(next, reason, reason.meaning()).await
-    };
-    let result = begun.await;
-    if result.is_err() {
-        pass.context.slots.give_back(&pass.uid());
-    }
-    result
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
 
-/// From here on the Job counts: its UID is persisted, and no other one of its name is believed.
-async fn follow_on(pass: &mut Pass<'_>, job_uid: Option<String>) -> Result<(), Error> {
-    let mut next = pass.status();
-    next.state = Some(BackupState::BackingUp);
-    if let Some(upload) = &mut next.upload {
-        upload.job_name = Some(pass.job_name());
-        upload.job_uid = job_uid;
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
     }
-    let reason = BackupReason::BackingUp;
-    pass.report(next, reason, reason.meaning()).await
-}
 
-async fn complete(pass: &mut Pass<'_>, finished: Option<Finished>) -> Result<(), Error> {
-    let mut next = pass.status();
-    next.state = Some(BackupState::Completed);
-    let seconds = end(pass, &mut next);
-    let progress: &mut Progress = next.progress.get_or_insert_default();
-    progress.percent = Some(100);
-    if let Some(Finished(committed)) = finished {
-        next.stored_bytes = i64::try_from(committed.bytes).ok();
-        if let Some(upload) = &mut next.upload {
-            upload.parts = i32::try_from(committed.parts).ok();
-            upload.parts_digest = None;
-        }
+    /// A Backup whose Job has reported.
+    fn reported() -> BackupStatus {
+        serde_json::from_value(json!({
+            "state": "BACKING_UP", "startedAt": at(1_000), "storedBytes": 7, "dumpedBytes": 9, "sha256": "s",
+            "toolVersion": "pg_dump 17",
+            "upload": {"bucket": "b", "key": "k", "uploadId": "u", "parts": 1, "partsDigest": "d"},
+        }))
+        .unwrap()
     }
-    let stored = next.stored_bytes.unwrap_or_default();
-    let destination = next.destination.clone().unwrap_or_default();
-    let reason = BackupReason::Completed;
-    let message = format!("{stored} bytes, whole and checked, are at {destination}");
-    pass.report(next, reason, message.clone()).await?;
-    pass.context
-        .metrics
-        .backed_up(reason, seconds, u64::try_from(stored).unwrap_or_default());
-    pass.record_event(EventType::Normal, reason.as_str(), &message)
-        .await;
-    Ok(())
-}
 
-async fn fail(pass: &mut Pass<'_>, because: Cause, failure: Option<Failure>) -> Result<(), Error> {
-    let failure = failure.unwrap_or_else(|| {
-        let reason = match because {
-            Cause::DatabaseDeleted => BackupReason::DatabaseDeleted,
-            Cause::Turn
-            | Cause::JobRuns
-            | Cause::Committed
-            | Cause::WorkFailed
-            | Cause::Cancelled
-            | Cause::ObjectDeleted => BackupReason::Cancelled,
+    fn shown(status: &BackupStatus) -> Value {
+        serde_json::to_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_start_persists_the_key_and_a_run_the_job() {
+        let begun = Begun {
+            destination: "s3://b/k".to_owned(),
+            upload: serde_json::from_value(json!({"bucket": "b", "key": "k"})).unwrap(),
+            source: serde_json::from_value(json!({
+                "instance": "i", "database": "d", "serverVersion": "MySQL 9.7", "databaseUid": "u",
+            }))
+            .unwrap(),
         };
-        Failure::new(reason, reason.meaning())
-    });
-    let mut next = pass.status();
-    next.state = Some(BackupState::Failed);
-    let seconds = end(pass, &mut next);
-    next.failure = Some(failure.failure());
-    // What was noted for a commit that did not come about is not true of anything.
-    next.stored_bytes = None;
-    next.sha256 = None;
-    if let Some(upload) = &mut next.upload {
-        upload.parts = None;
-        upload.parts_digest = None;
+        let starting = Entering::Starting(Some(Box::new(begun)));
+        let started = status(BackupStatus::default(), &starting, at(1_000));
+        let text = shown(&started);
+        assert_eq!(text["state"], "STARTING");
+        assert_eq!(text["startedAt"], json!(at(1_000)));
+        assert_eq!(text["upload"], json!({"bucket": "b", "key": "k"}));
+        let running = Entering::BackingUp {
+            job_name: "backup-u".to_owned(),
+            job_uid: Some("j".to_owned()),
+        };
+        let text = shown(&status(started, &running, at(1_001)));
+        assert_eq!(text["state"], "BACKING_UP");
+        assert_eq!(text["upload"]["jobUid"], "j");
+        assert_eq!(text["startedAt"], json!(at(1_000)));
     }
-    if failure.tool_version.is_some() {
-        next.tool_version = failure.tool_version;
-    }
-    pass.report(next, failure.reason, failure.message.clone())
-        .await?;
-    pass.context.metrics.backed_up(failure.reason, seconds, 0);
-    pass.record_event(
-        EventType::Warning,
-        failure.reason.as_str(),
-        &failure.message,
-    )
-    .await;
-    Ok(())
-}
 
-/// Notes when it ended; returns how long it took, in seconds.
-fn end(pass: &Pass<'_>, next: &mut crate::api::BackupStatus) -> i64 {
-    let now = whole_seconds(Timestamp::now());
-    let seconds = now.duration_since(pass.started_at()).as_secs().max(0);
-    next.finished_at = Some(now);
-    next.duration_seconds = Some(seconds);
-    seconds
+    #[test]
+    fn a_complete_one_says_what_the_store_has() {
+        let committed = Committed { parts: 2, bytes: 8 };
+        let next = status(reported(), &Entering::Completed(Some(committed)), at(1_060));
+        let text = shown(&next);
+        assert_eq!(text["state"], "COMPLETED");
+        assert_eq!(text["durationSeconds"], 60);
+        assert_eq!(text["storedBytes"], 8);
+        assert_eq!(text["progress"]["percent"], 100);
+        assert_eq!(text["upload"]["parts"], 2);
+        assert_eq!(text["upload"].get("partsDigest"), None);
+        assert_eq!(text["sha256"], "s");
+    }
+
+    #[test]
+    fn a_failed_one_says_nothing_of_an_object() {
+        let failure = Failure::new(BackupReason::UploadMismatch, "m");
+        // The clock may have been set back.
+        let next = status(reported(), &Entering::Failed(failure), at(990));
+        let text = shown(&next);
+        assert_eq!(text["state"], "FAILED");
+        assert_eq!(text["durationSeconds"], 0);
+        assert_eq!(text["failure"]["reason"], "UploadMismatch");
+        assert_eq!(text["toolVersion"], "pg_dump 17");
+        for field in ["storedBytes", "sha256"] {
+            assert_eq!(text.get(field), None, "{field}");
+        }
+        assert_eq!(text["upload"].get("parts"), None);
+    }
+
+    #[test]
+    fn what_was_found_says_more_than_why_it_was_ended() {
+        let reason = |because, found: &Found| failure(because, found).reason;
+        let nothing = Found::NotRunning;
+        assert_eq!(reason(Cause::Cancelled, &nothing), BackupReason::Cancelled);
+        let gone = Cause::DatabaseDeleted;
+        assert_eq!(reason(gone, &nothing), BackupReason::DatabaseDeleted);
+        let found = Found::Failed(Failure::new(BackupReason::DumpFailed, "m"));
+        assert_eq!(reason(Cause::WorkFailed, &found), BackupReason::DumpFailed);
+    }
 }

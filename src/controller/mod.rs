@@ -8,6 +8,8 @@
 //! | `context.rs`, `cache.rs` | what every reconcile has at hand; the objects of all kinds |
 //! | `trigger.rs` | wakes the controllers of the kinds |
 //! | `error.rs`, `blocked.rs` | how a reconcile fails; why a pass could not do what it was about |
+//! | `pass.rs`, `outcome.rs` | one pass over an object: what it has at hand, how it persists and reports; how it ends |
+//! | `revisit.rs` | when an object is looked at again |
 //! | `status.rs`, `finalizer.rs`, `events.rs` | how a status, a finalizer and an Event are written |
 //! | `watchdog.rs` | how long a reconcile holds a thread |
 
@@ -18,6 +20,9 @@ pub mod error;
 pub mod events;
 mod fairness;
 pub mod finalizer;
+mod outcome;
+mod pass;
+pub mod revisit;
 mod run;
 pub mod status;
 pub mod trigger;
@@ -36,6 +41,8 @@ use crate::queue::turns::{Turns, Want};
 pub use blocked::Blocked;
 pub use context::Context;
 pub use error::Error;
+pub use outcome::{Acted, Outcome};
+pub use pass::{Pass, Reports};
 pub use run::{run, watching};
 
 /// A kind that has a controller.

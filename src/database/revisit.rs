@@ -3,10 +3,11 @@
 //! Nothing here is needed for correctness: a process that starts without any of it looks at everything once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::allowance::Allowance;
 use super::backups::Fingerprint;
@@ -170,7 +171,7 @@ impl Revisits {
     /// How often a Database was invalidated. To be read before a pass looks at anything.
     #[must_use]
     pub fn invalidations(&self, uid: &str) -> u64 {
-        let invalidations = locked(&self.invalidations);
+        let invalidations = self.invalidations.lock();
         invalidations.get(uid).copied().unwrap_or_default()
     }
 
@@ -208,7 +209,7 @@ impl Revisits {
 
     /// Makes a Database due at once, even while a pass is looking at it.
     pub fn invalidate(&self, uid: &str) {
-        let mut invalidations = locked(&self.invalidations);
+        let mut invalidations = self.invalidations.lock();
         let count = invalidations.entry(uid.to_owned()).or_default();
         *count = count.wrapping_add(1);
         drop(invalidations);
@@ -220,9 +221,9 @@ impl Revisits {
     /// Forgets a Database that is gone, except that it is.
     pub fn let_go(&self, uid: &str, now: Instant) {
         self.lock().remove(uid);
-        locked(&self.invalidations).remove(uid);
-        locked(&self.announced).remove(uid);
-        let mut gone = locked(&self.gone);
+        self.invalidations.lock().remove(uid);
+        self.announced.lock().remove(uid);
+        let mut gone = self.gone.lock();
         gone.retain(|_, since| now.saturating_duration_since(*since) < BEHIND);
         gone.insert(uid.to_owned(), now);
     }
@@ -231,7 +232,7 @@ impl Revisits {
     /// put the finalizer back.
     #[must_use]
     pub fn gone(&self, uid: &str, now: Instant) -> Option<Duration> {
-        let gone = locked(&self.gone);
+        let gone = self.gone.lock();
         let since = gone.get(uid)?;
         let rest = (*since + BEHIND).saturating_duration_since(now);
         (!rest.is_zero()).then_some(rest)
@@ -240,7 +241,7 @@ impl Revisits {
     /// Whether this is news to the Backups of a Database. From now on it is not.
     #[must_use]
     pub fn is_news(&self, uid: &str, now: ForBackups) -> bool {
-        let mut announced = locked(&self.announced);
+        let mut announced = self.announced.lock();
         let nothing = ForBackups::default();
         if *announced.get(uid).unwrap_or(&nothing) == now {
             return false;
@@ -254,12 +255,8 @@ impl Revisits {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
-        locked(&self.passes)
+        self.passes.lock()
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

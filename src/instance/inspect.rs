@@ -1,9 +1,10 @@
 //! The act `Inspect`: ask the server what it is, and have its databases compared with what they should be.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::observe::Observation;
 use super::pass::Pass;
