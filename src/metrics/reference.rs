@@ -18,10 +18,10 @@ use crate::testing::held_equal;
 const BEGINNING: &str = "# Metrics
 
 Port 8080 of each replica serves them at `/metrics`; `kustomize/components/monitoring` has a ServiceMonitor and [alerts](../how-to/alerts.md),
-`kustomize/components/dashboard` a dashboard for Grafana. Series about objects come from the leader alone and go with their object;
+`kustomize/components/dashboard` a Grafana dashboard. Only the leader has series about objects, and they are removed with their objects;
 a `histogram` has `_bucket`, `_sum` and `_count`. Generated from what is served.
 
-| metric | type | labels | what it is |
+| metric | type | labels | meaning |
 |---|---|---|---|
 ";
 
