@@ -37,7 +37,7 @@ pub struct Condition {
     /// The reason, as one stable CamelCase word that scripts can rely on.
     pub reason: String,
 
-    /// What the matter is, in words, and what to do about it.
+    /// An explanation, and what to do about it.
     pub message: String,
 
     /// When the status last changed from one value to another.

@@ -204,7 +204,7 @@ pub struct Failure {
     /// The reason, as one stable CamelCase word; the same as in the conditions.
     pub reason: String,
 
-    /// What went wrong, in words, and what to do about it.
+    /// An explanation, and what to do about it.
     pub message: String,
 
     /// The last lines that the dump tool wrote to standard error.
