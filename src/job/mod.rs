@@ -7,7 +7,7 @@
 //! | `values.rs` | the values that a template is given |
 //! | `parse.rs` | YAML → Job, with the line of what is wrong |
 //! | `enforce/` | what a template cannot change: of the Job and its pod, of the containers, of their rights, of what they see |
-//! | `secret.rs` | the Job's Secret: its errand, and the signed parts that move along |
+//! | `secret.rs` | the Job's Secret: its task, and the window of signed parts |
 //! | `signed_parts.rs` | which signed parts a Job has, and when it needs others (pure) |
 //! | `time_limit.rs` | how long a Job may take, and which field says so (pure) |
 //! | `image.rs` | the operator's own image |
@@ -119,7 +119,7 @@ pub enum JobError {
     },
 }
 
-/// The name of the Job, and of the Secret with its errand.
+/// The name of the Job, and of the Secret with its task.
 #[must_use]
 pub fn name(backup: &Backup) -> String {
     format!("backup-{}", backup.uid().unwrap_or_default())
