@@ -47,10 +47,10 @@ use term::safe_part;
 /// longer than this and three requests.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The longest that giving the lease back may take. The pod's grace has to hold it beside `--shutdown-grace`.
+/// The longest that releasing the lease may take. The pod's grace period has to cover it in addition to `--shutdown-grace`.
 const STEP_DOWN: Duration = Duration::from_secs(15);
 
-/// What the elector is told.
+/// The settings of the elector.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The Lease's name.
@@ -271,7 +271,7 @@ impl Elector {
         Ok(())
     }
 
-    /// Makes a lease that nobody holds any more one that the library can take.
+    /// Rewrites a lease that is no longer held so that the library can take it.
     async fn clear(&self, record: &Record) -> Result<Lease, LeaseError> {
         let cleared = json!({ "spec": {
             "holderIdentity": "",

@@ -1,4 +1,4 @@
-//! `doc/reference/flags.md`: the settings of `db-operator run` for people, made from what the command line is read with.
+//! `doc/reference/flags.md`: the settings of `db-operator run`, generated from the definition of the command line.
 //!
 //! `UPDATE=1 cargo test --lib flags` writes it.
 

@@ -1,4 +1,4 @@
-//! Why the Secret of a Database does not become what it has to be.
+//! Why the Secret of a Database could not be brought up to date.
 
 use super::keys::SecretError;
 use crate::api::ADOPT_LABEL;

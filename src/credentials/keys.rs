@@ -1,4 +1,4 @@
-//! What the Secret of a Database holds: pure, from the connection to the keys.
+//! What the Secret of a Database contains: from the connection to the keys. Pure.
 //!
 //! The keys follow the Service Binding specification (servicebinding.io, version 1.1): `type` and `provider` beside
 //! `host`, `port`, `database`, `username`, `password` and `uri`.
@@ -83,7 +83,7 @@ pub fn render(
 /// Why a Secret cannot be written as its template says.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The template would hide what everybody relies on.
+    /// The template would replace a key that applications rely on.
     #[error("secretTemplate.data cannot replace the key {key}: choose another name")]
     FixedKey {
         /// The key.

@@ -76,7 +76,7 @@ impl Health {
         self.with(|facts| facts.watches.read(kind));
     }
 
-    /// The watch of `kind` told something.
+    /// Records an event of the watch of `kind`.
     pub fn watch_works(&self, kind: &'static str) {
         self.with(|facts| facts.watches.works(kind));
     }

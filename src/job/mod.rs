@@ -1,4 +1,4 @@
-//! A Job from a template: values → template → typed Job → the enforced parts on top; and what becomes of it.
+//! A Job from a template: values → template → typed Job → the enforced parts on top; and its outcome.
 //!
 //! [`build`] is pure: no client, no clock, so the same [`Order`] is always the same Job.
 //!
@@ -12,7 +12,7 @@
 //! | `time_limit.rs` | how long a Job may take, and which field says so (pure) |
 //! | `image.rs` | the operator's own image |
 //! | `watch.rs`, `objects.rs`, `ended_pods.rs` | the Jobs and pods as watches show them; what is kept of them; what pods said that are gone |
-//! | `pod.rs`, `pod_creation.rs` | what a pod says of itself; why there is none (both pure) |
+//! | `pod.rs`, `pod_creation.rs` | what a pod reports about itself; why a pod is missing (both pure) |
 //! | `progress.rs` | how far its dump is |
 //! | `outcome/` | what became of it (pure) |
 
@@ -39,7 +39,7 @@ use crate::api::Backup;
 use crate::template::{self, TemplateError};
 use time_limit::TimeLimits;
 
-/// The container that dumps; a template may have others beside it.
+/// The container that dumps; a template may add others.
 pub const CONTAINER: &str = "dump";
 
 /// The templates that this operator brings along.
@@ -77,7 +77,7 @@ pub struct Order<'a> {
     pub credentials_secret: &'a str,
     /// How long it may take, and stand still.
     pub limits: TimeLimits,
-    /// What the dump tool and the process beside it need together, in bytes: the least memory limit of their container.
+    /// The memory that the dump tool and our process need together, in bytes: the minimum memory limit of their container.
     pub memory_bytes: u64,
     /// How long the Job stays when it is finished, in seconds.
     pub keep_seconds: u32,

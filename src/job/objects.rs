@@ -1,4 +1,4 @@
-//! Jobs and pods as the operator knows them: the fields that something is decided on, and nothing else.
+//! Jobs and pods as the operator caches them: only the fields that decisions depend on.
 //!
 //! A team may make Jobs and pods with the label of a backup, as large as the API server takes them. What is not here is
 //! skipped while an object is read, and every text and list has a limit, so that none of them is large in memory.
@@ -218,7 +218,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// A time; one that is no time for us is none.
+/// A time; `None` if it cannot be read.
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text

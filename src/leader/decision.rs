@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 /// What a Lease says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Who holds it; `None` where nobody does, be it given back or never taken.
+    /// The holder; `None` if it was released or never taken.
     pub holder: Option<String>,
     /// When it was renewed last, by the holder's clock.
     pub renewed: Option<Timestamp>,

@@ -42,7 +42,7 @@ fn refused(status: &Status) -> String {
     )
 }
 
-/// Why a leader is none any more.
+/// Why leadership ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LostLease {
     /// It could not be renewed in time.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The version the Lease must still have for the next write to be accepted.
 ///
 /// `kube-leader-election` sends its merge patches without one, so two candidates that saw the same
-/// expired lease would both be told that they got it. A merge patch with `metadata.resourceVersion`
+/// expired lease would both believe that they got it. A merge patch with `metadata.resourceVersion`
 /// is answered 409 where the object has changed. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Precondition {

@@ -1,4 +1,4 @@
-//! `doc/reference/metrics.md`, made from what a scrape gets, and whether alerts and dashboard ask for that alone.
+//! `doc/reference/metrics.md`, generated from a scrape; and whether alerts and dashboard use only those metrics.
 //!
 //! `UPDATE=1 cargo test --lib metrics` writes the page.
 
@@ -139,7 +139,7 @@ fn asks_for_what_is_served(place: &str, expressions: &[String]) {
     }
 }
 
-/// What stands in an alert's link for the place where somebody keeps this repository.
+/// The placeholder host in the alerts' links.
 const HERE: &str = "https://db-operator.example/";
 
 #[test]

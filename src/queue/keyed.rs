@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-/// So many keys are kept although nobody uses them.
+/// The number of unused keys that are kept.
 const KEPT: usize = 64;
 
 /// A lock for each key, made when it is asked for.
@@ -24,7 +24,7 @@ impl<K> Default for Keyed<K> {
 }
 
 impl<K: Eq + Hash> Keyed<K> {
-    /// Waits until nobody else has this key, and keeps it so. First come, first served.
+    /// Waits for exclusive use of this key. First come, first served.
     pub async fn lock(&self, key: K) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -88,7 +88,7 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// Nobody works on the server until the next look at it, which may be now.
+    /// The server is left alone until its next inspection, which may be now.
     fn mistrust(&mut self, now: Instant) {
         *self = Self::Open {
             probe_at: now,

@@ -1,4 +1,4 @@
-//! The providers that are open, one per instance, and the servers that they were handed out as.
+//! The open providers, one per instance, and the servers that they belong to.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,7 @@ impl Connections {
         (Arc::clone(&known.provider), Arc::clone(&known.breaker))
     }
 
-    /// The server, if it was looked at within `resync` and nobody asked for more.
+    /// The server, if it was inspected within `resync` and no inspection was requested since.
     pub fn fresh(&self, name: &str, resync: Duration, requested: bool) -> Option<Arc<Server>> {
         let open = self.lock();
         let connection = open.get(name)?;

@@ -1,4 +1,4 @@
-//! How often something may happen: some times at once, and then once in a while. Pure.
+//! How often something may happen: a few times at once, and then at intervals. Pure.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -15,7 +15,7 @@ use crate::agent::protocol::task::paths;
 /// The init container that installs our binary.
 pub(super) const INSTALL: &str = "install";
 
-/// How a container is run beside the dump.
+/// How a container runs next to the dump.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Before it, or around it with `restartPolicy: Always`.

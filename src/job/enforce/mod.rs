@@ -1,4 +1,4 @@
-//! What is laid over a template's Job: a template can add to it, and not weaken it.
+//! What is enforced on a template's Job: a template can add to it, but not weaken it.
 //!
 //! What has one right value is set to it, whatever the template says; what would be a different pod without it (a
 //! volume of the node, a token) is refused with a sentence.

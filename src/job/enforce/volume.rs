@@ -1,4 +1,4 @@
-//! Volumes: the four that a dump works with, and which others a template may have.
+//! Volumes: the four that a dump needs, and which others a template may have.
 //!
 //! Only the container that dumps sees the database's password and the signed requests. A template may mount what the
 //! namespace has, other Secrets included, but those two by no way, and no token of a service account.
@@ -181,7 +181,7 @@ pub(super) fn check_env(
     Ok(())
 }
 
-/// What the container that dumps sees: ours, and what the template mounts beside them.
+/// The mounts of the container that dumps: ours, and the template's own.
 pub(super) fn mounts_of_dump(
     asked: Option<Vec<VolumeMount>>,
     path: &str,

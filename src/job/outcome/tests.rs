@@ -1,4 +1,4 @@
-//! Objects as the API server shows them, and the reason that each must end in.
+//! Objects as the API server returns them, and the reason that each must lead to.
 
 use serde_json::{Value, json};
 

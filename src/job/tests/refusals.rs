@@ -1,4 +1,4 @@
-//! What would be another pod without it is refused, with its line and what to do.
+//! Templates that are refused, with the line at fault and what to do.
 
 use super::*;
 
