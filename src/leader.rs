@@ -231,7 +231,7 @@ impl Elector {
         Ok(true)
     }
 
-    /// Renews the lease. Where the last try left it unknown who wrote it last, looks first.
+    /// Renews the lease. If the last attempt left it unclear who wrote it last, reads it first.
     async fn keep(&mut self) -> Result<(), LeaseError> {
         if !self.precondition.is_set() {
             let lease = self
@@ -250,7 +250,7 @@ impl Elector {
         self.renew().await
     }
 
-    /// Takes or renews the lease, provided that it is still as it was when last seen.
+    /// Takes or renews the lease, provided that it has not changed since it was last read.
     async fn renew(&mut self) -> Result<(), LeaseError> {
         let sent = Instant::now();
         let result = match self.lock.try_acquire_or_renew().await {
@@ -289,7 +289,7 @@ impl Elector {
             .map_err(from_kube)
     }
 
-    /// Gives the lease back, provided that it is still as it was when last seen.
+    /// Releases the lease, provided that it has not changed since it was last read.
     async fn release(&mut self) -> Result<(), LeaseError> {
         if !self.precondition.is_set() {
             let lease = self

@@ -44,7 +44,7 @@ pub fn binding_type(engine: Flavour) -> &'static str {
     }
 }
 
-/// The `provider` of servicebinding.io: who speaks it.
+/// The `provider` of servicebinding.io: the server.
 fn binding_provider(engine: Flavour) -> &'static str {
     match engine {
         Flavour::Postgresql => "postgresql",

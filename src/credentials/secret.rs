@@ -20,7 +20,7 @@ use crate::provider::password::{self, Unusable};
 /// Writes the Secret of a Database. Anything else in it is removed, unless another field manager owns it.
 const MANAGER: &str = "db-operator-secret";
 
-/// The label that says who looks after an object, and what the operator writes into it.
+/// The label that says who manages an object, and the operator's value for it.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "db-operator");
 
 /// The Secret that has a Database's name.

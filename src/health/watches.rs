@@ -1,4 +1,4 @@
-//! Which watches the work depends on, and how each of them is. Pure but for the clock that callers bring.
+//! The watches that the operator depends on, and the health of each. Pure: callers pass the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

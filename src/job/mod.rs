@@ -88,7 +88,7 @@ pub struct Order<'a> {
 /// Why a template gives no Job. None of these holds a secret: no value of a template is one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum JobError {
-    /// It is not a template, or names what there is not.
+    /// It is not a template, or uses an unknown name.
     #[error("the Job's template: {0}")]
     Template(#[from] TemplateError),
     /// What it renders to is not a Job.

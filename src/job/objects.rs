@@ -278,7 +278,7 @@ macro_rules! is_what_the_api_server_calls {
 is_what_the_api_server_calls!(Job, batch::v1::Job);
 is_what_the_api_server_calls!(Pod, core::v1::Pod);
 
-/// The UID of an object's controller; an owner that is none does not count, nor does anybody's name.
+/// The UID of an object's controller; owners that are not the controller, and names, do not count.
 #[must_use]
 pub fn controller_uid<K: Resource>(object: &K) -> Option<&str> {
     let owners = object

@@ -1,4 +1,4 @@
-//! What to do about a lease as it was seen: decided from the record and two clocks, without asking.
+//! Decides what to do about a lease as it was read: from the record and two clocks, without a request.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! How asking for the lease fails, and how leading ends.
+//! How requests for the lease fail, and how leadership ends.
 
 use std::time::Duration;
 

@@ -50,7 +50,7 @@ impl Precondition {
     }
 }
 
-/// The same patch with the version in it. A body that is no complete JSON object is none of the
+/// The same patch with the version in it. A body that is not a complete JSON object is none of the
 /// lease's patches; it is sent on as empty, which the API server refuses.
 fn demand(body: Body, version: &str) -> Body {
     let patch = body

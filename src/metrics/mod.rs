@@ -1,4 +1,4 @@
-//! What the operator counts, and how it is printed for Prometheus.
+//! The operator's metrics, and how they are printed for Prometheus.
 //!
 //! To add a metric about events: a public field in [`Metrics`], one line in [`Metrics::new`] that registers it, and a
 //! type in [`labels`] if it has any. Current state is added up from the controllers' caches at each scrape, so that the

@@ -37,7 +37,7 @@ pub enum Breaker {
     },
 }
 
-/// What the breaker says to someone who wants to ask the server.
+/// The breaker's answer to a caller that wants to use the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
     /// Go ahead.

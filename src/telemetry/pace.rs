@@ -13,7 +13,7 @@ pub struct Pace {
     pub every: Duration,
 }
 
-/// Who has used how much of it. Those who have used nothing lately are not remembered.
+/// How much of it each key has used. Keys that have used nothing recently are not remembered.
 #[derive(Debug)]
 pub struct Paced<K> {
     pace: Pace,

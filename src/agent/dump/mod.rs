@@ -1,4 +1,4 @@
-//! From the dump tool to parts that can be uploaded.
+//! Turns the dump tool's output into parts for the upload.
 //!
 //! In the order in which bytes pass:
 //!
