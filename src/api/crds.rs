@@ -43,8 +43,9 @@ fn each_schema(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSc
     match &mut schema.items {
         Some(JSONSchemaPropsOrArray::Schema(items)) => each_schema(items, change),
         Some(JSONSchemaPropsOrArray::Schemas(each)) => {
-            each.iter_mut()
-                .for_each(|schema| each_schema(schema, change));
+            for schema in each {
+                each_schema(schema, change);
+            }
         }
         None => {}
     }
