@@ -190,11 +190,11 @@ impl Elector {
                 Ok(()) => return tracing::info!("gave the lease back"),
                 Err(LeaseError::LostRace) => {}
                 Err(error @ LeaseError::NoAnswer(_)) => {
-                    tracing::warn!(%error, "whether the lease was given back is not known: otherwise it runs out by itself");
+                    tracing::warn!(%error, "it is not known whether the lease was released: otherwise it expires");
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the lease was not given back: it runs out by itself");
+                    tracing::warn!(%error, "the lease was not released: it expires");
                     return;
                 }
             }

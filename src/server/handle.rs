@@ -51,7 +51,7 @@ struct Taken {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// It failed too often just now, so it was not asked.
-    #[error("the server of instance {instance} does not answer; it is asked again in {} s", wait.as_secs() + 1)]
+    #[error("the server of instance {instance} does not answer; it is retried in {} s", wait.as_secs() + 1)]
     Paused {
         /// The instance's name.
         instance: String,

@@ -10,7 +10,7 @@ use crate::api::{ACKNOWLEDGE_IDENTITY, InstanceReason, Reason};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// There is no such instance, as far as this process knows.
-    #[error("there is no DatabaseInstance {instance}, or it was not looked at yet")]
+    #[error("there is no DatabaseInstance {instance}, or it has not been checked yet")]
     NotFound {
         /// The instance's name.
         instance: String,

@@ -188,7 +188,7 @@ fn check_command(
         return Ok(());
     }
     let reason = format!(
-        "the command of the container {CONTAINER} begins with {}, dump, \"--\" and goes on with the dump tool",
+        "the command of the container {CONTAINER} must begin with {}, dump, \"--\", followed by the dump tool",
         paths::BINARY
     );
     Err(Refusal::new(format!("{path}.command"), reason))

@@ -202,7 +202,7 @@ fn beside(asked: Vec<Container>, order: &Order<'_>) -> Result<Vec<Container>, Re
     if !asked.iter().any(|container| container.name == CONTAINER) {
         return Err(Refusal::new(
             format!("{POD}.containers"),
-            format!("one container has the name {CONTAINER} and runs the dump tool: there is none"),
+            format!("there is no container {CONTAINER}: one of this name has to run the dump tool"),
         ));
     }
     asked

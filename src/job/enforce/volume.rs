@@ -131,7 +131,7 @@ fn check_projected(
         if pod_certificate.is_some() || service_account_token.is_some() {
             return Err(Refusal::new(
                 path,
-                "a backup's pod has no identity in the cluster: take the token or certificate away",
+                "a backup's pod has no identity in the cluster: remove the token or certificate",
             ));
         }
         if let Some(secret) = secret {
@@ -146,7 +146,7 @@ fn check_secret(secret: &str, order: &Order<'_>, path: &str) -> Result<(), Refus
     if secret == order.credentials_secret || secret == name(order.backup) {
         return Err(Refusal::new(
             path,
-            "only the container dump sees the database's password and the signed requests, as files: take this away",
+            "only the container dump sees the database's password and the signed requests, as files: remove this",
         ));
     }
     Ok(())

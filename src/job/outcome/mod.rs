@@ -138,7 +138,7 @@ pub(super) fn gone(seen: &Observation<'_>) -> Option<Failure> {
         .job
         .is_none_or(|job| job.metadata.deletion_timestamp.is_some());
     leaving.then(|| {
-        let message = "somebody deleted the Job before the backup was complete";
+        let message = "the Job was deleted before the backup was complete";
         Failure::new(BackupReason::JobDeleted, message)
     })
 }
