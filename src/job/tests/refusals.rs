@@ -22,7 +22,7 @@ const FROM_SECRET: &str =
 const COMMAND: &str =
     "            - /db-operator/bin/db-operator\n            - dump\n            - \"--\"\n";
 const TOOL: &str = "            - pg_dump\n            - --format=custom\n            - --compress=0\n            - --no-password\n            \
-    # In milliseconds. Who waits for a table's lock so long says which one it is, and ends.\n            \
+    # In milliseconds. After waiting this long for a table's lock, the tool names the table and ends.\n            \
     - --lock-wait-timeout={{json lockWaitSeconds}}000\n";
 const WORK: &str = "- {name: work, mountPath: /db-operator/work}";
 
