@@ -146,7 +146,7 @@ const REFUSED: &[(At, &str, &str, &str)] = &[
         Text("          command:\n"),
         "          args:\n",
         "containers[0].command",
-        "begins with",
+        "must begin with",
     ),
 ];
 
