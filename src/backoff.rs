@@ -11,7 +11,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// The longest that an object which failed is not looked at, whatever wakes it. Those who mend it do not wait for long,
+/// The longest time for which a failing object is left alone, whatever wakes it. Whoever fixes it does not wait for long,
 /// and one whose failures wake it does not spin.
 const DEAF: Duration = Duration::from_secs(5);
 /// What failed and then worked for so long has not failed before.
@@ -100,7 +100,7 @@ impl Failures {
         (!rest.is_zero()).then_some(rest)
     }
 
-    /// Notes that an object was looked at without a failure. One that fails again soon has not mended.
+    /// Records that an object was reconciled without a failure. If it soon fails again, it has not recovered.
     pub fn worked(&self, key: &Key) {
         if let Some(count) = self.lock().get_mut(key) {
             count.works = true;
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(failures.lock().len(), 1, "what works is not remembered");
     }
 
-    /// A failing instance is looked at because of its databases, which are looked at because of the instance.
+    /// A failing instance is reconciled because of its databases, which are reconciled because of the instance.
     #[test]
     fn what_is_woken_by_its_own_failures_does_not_spin() {
         let failures = Failures::default();

@@ -1,4 +1,4 @@
-//! Work that takes longer than a moment, on a thread that holds nobody up.
+//! Work that takes longer than a moment, on a thread that holds up no one.
 //!
 //! The runtime's threads also answer probes, read the watches and renew what others wait for. What hashes, renders or
 //! parses something whose size others choose is done here.

@@ -1,4 +1,4 @@
-//! An error and what caused it.
+//! An error with its causes.
 
 use std::error::Error;
 

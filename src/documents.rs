@@ -1,4 +1,4 @@
-//! Whether the links in what people read lead somewhere: README, changelog, `doc/` and the READMEs of folders. And whether
+//! Whether all links in the documentation work: README, changelog, `doc/` and the READMEs of folders. And whether
 //! the book, which is `doc/`, has each page once.
 
 use std::collections::BTreeSet;

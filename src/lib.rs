@@ -9,12 +9,12 @@
 //! - [`server`]: a SQL server as the operator knows it.
 //! - [`credentials`]: the life of a password.
 //! - [`job`]: a Job from a template, and what became of it.
-//! - [`queue`]: who is next, where namespaces share something that there is little of.
+//! - [`queue`]: who is next, where namespaces share a scarce resource.
 //! - [`store`]: where backups go.
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`agent`]: what runs in the backup pod.
-//! - [`template`]: texts that users may shape.
-//! - [`client`], [`watch`], [`backoff`], [`blocking`], [`causes`]: the ways to the API server, and what all of these use.
+//! - [`template`]: templates that users may write.
+//! - [`client`], [`watch`], [`backoff`], [`blocking`], [`causes`]: access to the API server, and what all of these use.
 //!
 //! Which of them may use which: `arrows/`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

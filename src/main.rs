@@ -23,7 +23,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the operator: stand by until elected, then look after all objects.
+    /// Run the operator: stand by until elected, then reconcile all objects.
     Run(Box<Config>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
@@ -36,7 +36,7 @@ enum Command {
     },
 }
 
-/// Where a backup pod has its things, and what it runs.
+/// The paths in a backup pod, and the command that it runs.
 #[derive(Args)]
 struct Dump {
     /// Folder of the Secret that the operator writes for this Job.

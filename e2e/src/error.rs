@@ -1,11 +1,11 @@
-//! What can go wrong while the test bed is set up, each with a sentence that says what to do.
+//! What can go wrong while the test cluster is set up, each with a sentence that says what to do.
 
 use std::path::{Path, PathBuf};
 
 /// The result of everything that sets up the test bed.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a command of the test bed ended.
+/// Why a command of `cargo xtask` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something about the machine or the request has to change first. The text is a whole sentence.

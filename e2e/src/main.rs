@@ -25,7 +25,7 @@ use e2e::{Result, demo, gitops, servers, test_one};
     disable_help_subcommand = true
 )]
 struct Arguments {
-    /// The cluster's name. There is one a machine; the other name is for tests of the cluster itself.
+    /// The cluster's name. There is one per machine; the other name is for tests of the cluster itself.
     #[arg(long, global = true, hide = true, value_parser = ["e2e", "beside"], default_value = "e2e")]
     cluster: String,
     #[command(subcommand)]
@@ -34,9 +34,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Bring a Kubernetes cluster with database servers up on this machine; does nothing if it is up
+    /// Start a Kubernetes cluster with database servers on this machine; does nothing if it is running
     Up,
-    /// Bring everything up with the operator in it, show what works, and leave it up
+    /// Start everything with the operator in it, show what it does, and leave it running
     Demo,
     /// Rebuild the operator if its sources changed, import its image, install and restart it
     Load,
@@ -47,27 +47,27 @@ enum Task {
         /// The test's name, or a part of it, as in "succession::a_killed_leader"
         name: String,
     },
-    /// Let one thing go wrong at each request of the operator, and see that it ends as without
+    /// Make one thing fail at each request of the operator, and check that the result is the same as without
     #[command(subcommand)]
     Campaign(Campaign),
     /// Measure the operator that is loaded; nothing else should run on the machine
     #[command(subcommand)]
     Bench(Bench),
-    /// Have Argo CD sync the samples out of a Git repository, and see what it makes of our objects; takes Argo CD away again
+    /// Have Argo CD sync the samples from a Git repository, and check how it handles our objects; removes Argo CD afterwards
     Gitops {
         /// Only tests whose names contain this, as in "health"
         #[arg(long)]
         only: Option<String>,
     },
-    /// Check the alerts of kustomize/components/monitoring with promtool: their form, and when they fire
+    /// Check the alerts of kustomize/components/monitoring with promtool: their syntax, and when they fire
     Alerts,
-    /// Build the documentation as a book into target/book, and follow its links; needs no cluster
+    /// Build the documentation as a book into target/book, and check its links; needs no cluster
     Book,
-    /// Take the cluster away, with everything it left on the machine
+    /// Remove the cluster, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
     Status,
-    /// Print the path of the cluster's kubeconfig, alone: export KUBECONFIG=$(cargo xtask kubeconfig)
+    /// Print only the path of the cluster's kubeconfig: export KUBECONFIG=$(cargo xtask kubeconfig)
     Kubeconfig,
 }
 
@@ -78,7 +78,7 @@ enum Campaign {
         /// Only these: engine/scenario/fault, as in "postgres/create" or "//kill before 3"
         #[arg(long)]
         only: Option<String>,
-        /// Also errors of the API server, and connections and watches that end
+        /// Also inject API server errors, and end connections and watches
         #[arg(long)]
         errors: bool,
         /// The order of the plans; the same number is the same order
@@ -88,10 +88,10 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
-    /// Kill the operator before and after each request of a backup, and the dump tool at random points; takes the place
-    /// of the operator in the cluster
+    /// Kill the operator before and after each request of a backup, and the dump tool at random points; replaces
+    /// the operator in the cluster
     Backups {
-        /// Only this death of the operator, as in "kill before 3"
+        /// Only this kill of the operator, as in "kill before 3"
         #[arg(long)]
         only: Option<String>,
         /// How often the dump tool is killed
@@ -100,14 +100,14 @@ enum Campaign {
         /// The order of the plans, and where the tool is killed; the same number is the same order
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// One of several equal parts of the operator's deaths, as in 1/4
+        /// One of several equal parts of the operator's kills, as in 1/4
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
-    /// Stop the leader at random moments of its work, let another process take over, and look in the servers' logs for
-    /// what the first does when it goes on
+    /// Stop the leader at random moments of its work, let another process take over, and check the servers' logs for
+    /// what the first does when it continues
     Pauses {
-        /// Only on this server, as in "postgres"; else on all at once
+        /// Only on this server, as in "postgres"; by default on all at once
         #[arg(long)]
         only: Option<String>,
         /// How often
@@ -120,18 +120,18 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
-    /// Back a table of 2 GB up on each server, restore it, and compare
+    /// Back up a table of 2 GB on each server, restore it, and compare
     Data,
 }
 
 #[derive(Subcommand)]
 enum Bench {
-    /// How soon a Database can be used on PostgreSQL and MariaDB, and what it costs
+    /// How soon a Database can be used on PostgreSQL and MariaDB, and at what cost
     Databases(bench::Plan),
-    /// How fast a backup is beside the pipes of a shell; nothing else should run on the machine
+    /// How fast a backup is compared with shell pipes; nothing else should run on the machine
     Backup(bench::backup::Plan),
-    /// How soon a namespace is served while another one floods the operator, beside how soon it is without; takes the
-    /// place of the operator in the cluster
+    /// How soon a namespace is served while another one floods the operator, compared with no flood; replaces the
+    /// operator in the cluster
     Bystander(bench::bystander::Plan),
 }
 

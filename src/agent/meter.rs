@@ -1,4 +1,4 @@
-//! What has moved so far: counted where it moves, and read for progress lines and to notice a stall.
+//! The bytes dumped and uploaded so far, counted as they move, for progress lines and stall detection.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

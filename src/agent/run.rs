@@ -1,4 +1,4 @@
-//! From a task to its result.
+//! Runs a task and returns its result.
 
 use std::ffi::OsString;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Logs progress every few seconds, and notices when nothing moves any more.
+//! Logs progress every few seconds, and detects a stall.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -27,24 +27,24 @@ pub const MESSAGE_LIMIT: usize = 32_768;
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it is about: Ready, Reconciling (present while something is being done or retried) or Stalled (present
-    /// while only a person can help).
+    /// while someone has to act).
     #[serde(rename = "type")]
     pub type_: String,
 
     /// True, False or Unknown.
     pub status: ConditionStatus,
 
-    /// Why, in one stable CamelCase word that scripts can rely on.
+    /// The reason, as one stable CamelCase word that scripts can rely on.
     pub reason: String,
 
-    /// Why, for a person, and what to do about it.
+    /// An explanation, and what to do about it.
     pub message: String,
 
     /// When the status last changed from one value to another.
     #[schemars(schema_with = "timestamp")]
     pub last_transition_time: Timestamp,
 
-    /// The metadata.generation of the object that this was said about.
+    /// The metadata.generation of the object that this condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
@@ -56,7 +56,7 @@ pub enum ConditionStatus {
     True,
     /// It does not.
     False,
-    /// Nobody could look.
+    /// It could not be checked.
     Unknown,
 }
 
@@ -80,7 +80,7 @@ struct Finding {
 }
 
 impl Report {
-    /// What `reason` means for an object ([`Reason::outcome`]): usable, being worked on, or waiting for a person.
+    /// What `reason` means for an object ([`Reason::outcome`]): usable, in progress, or in need of a person.
     pub fn new(reason: impl Reason, message: impl Into<String>) -> Self {
         let finding = Finding {
             reason: reason.as_str(),
@@ -102,8 +102,8 @@ impl Report {
         }
     }
 
-    /// The object can be used nevertheless: `Ready` is true for this other reason, while `Reconciling` or `Stalled`
-    /// keep the first. (A wrong template does not make a working database unusable.)
+    /// The object can still be used: `Ready` is true for this other reason, while `Reconciling` or `Stalled` keep the
+    /// first. (A wrong template does not make a working database unusable.)
     #[must_use]
     pub fn while_ready(mut self, reason: impl Reason, message: impl Into<String>) -> Self {
         self.ready = (

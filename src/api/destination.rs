@@ -15,13 +15,13 @@ pub const SECRET_ACCESS_KEY_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 /// Key of the session token in the Secret of `credentialsSecretRef`; only temporary credentials have one.
 pub const SESSION_TOKEN_KEY: &str = "AWS_SESSION_TOKEN";
 
-/// Where backups go, and how their Jobs are made.
+/// Where backups go, and how their Jobs are created.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct BackupDestination {
-    /// The bucket of an S3 service or of a store that speaks its protocol.
+    /// The bucket, in S3 or an S3-compatible store.
     pub s3: S3,
 
-    /// How the Jobs are made. Default: by the server's kind and version.
+    /// How the Jobs are created. Default: by the server's kind and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<BackupJob>,
 }
@@ -44,7 +44,7 @@ pub struct S3 {
         .message("bucket is the bucket's name alone, lower case letters, digits, '-' and '.', for example backups; a folder in it goes into prefix"))]
     pub bucket: String,
 
-    /// What the keys of all objects begin with, without slashes at its ends, for example `prod/databases`.
+    /// What the keys of all objects start with, without leading or trailing slashes, for example `prod/databases`.
     /// Default: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
@@ -52,8 +52,8 @@ pub struct S3 {
         .message("prefix has letters, digits, '-', '_', '.' and '=', with single slashes between, for example prod/databases"))]
     pub prefix: Option<String>,
 
-    /// The region that requests are signed for, for example `eu-west-1`. Needed for AWS; default with an endpoint:
-    /// `us-east-1`, which most other stores expect.
+    /// The region that requests are signed for, for example `eu-west-1`. Required for AWS; with an endpoint the default
+    /// is `us-east-1`, which most other stores expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
@@ -61,15 +61,15 @@ pub struct S3 {
     pub region: Option<String>,
 
     /// Address of a store other than AWS, with its scheme and port, without a path, for example
-    /// `https://minio.storage.svc:9000`. With `http://` dumps cross the network in the clear.
+    /// `https://minio.storage.svc:9000`. With `http://`, dumps cross the network unencrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[-_.A-Za-z0-9]+(:[0-9]{1,5})?$') || self.matches('^https?://[[][0-9A-Fa-f:.]+[]](:[0-9]{1,5})?$')")
         .message("endpoint is the store's address with scheme and port, without a path, for example https://minio.storage.svc:9000; the bucket goes into bucket"))]
     pub endpoint: Option<String>,
 
-    /// True: the bucket is in the path (`https://store/bucket/key`), as most stores of one's own want it; false: in the
-    /// host's name. Default: false.
+    /// True: the bucket is in the path (`https://store/bucket/key`), as most self-hosted stores need; false: in the host
+    /// name. Default: false.
     #[serde(default)]
     pub path_style: bool,
 
@@ -79,31 +79,32 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretRef>,
 
-    /// Key of a Secret in the operator's namespace with the certificates, in PEM, that the store's is checked against.
-    /// Default: the well-known authorities.
+    /// Key of a Secret in the operator's namespace that has the certificates, in PEM, to check the store's against.
+    /// Default: publicly trusted authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyRef>,
 
-    /// How the store encrypts objects: `AES256` (SSE-S3), `aws:kms` or `aws:kms:dsse`. Default: as the bucket says.
+    /// How the store encrypts objects: `AES256` (SSE-S3), `aws:kms` or `aws:kms:dsse`. Default: the bucket's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_side_encryption: Option<ServerSideEncryption>,
 
-    /// Id or ARN of the KMS key; default: the bucket's, or the account's own.
+    /// Id or ARN of the KMS key. Default: the bucket's, or the account's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: Option<String>,
 
-    /// The most parts of one upload that the store accepts. Default: 10000, which is S3's limit; some stores have 1000.
+    /// The maximum number of parts that the store accepts for one upload. Default: 10000, which is S3's limit; some
+    /// stores allow 1000.
     #[serde(default = "default_max_parts")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_parts: i32,
 
-    /// True: all parts but the last have one size, for stores that want that (Cloudflare R2). Default: false: parts
-    /// grow when a dump turns out larger than estimated.
+    /// True: all parts but the last have the same size, for stores that require it (Cloudflare R2). Default: false: parts
+    /// grow if a dump turns out larger than estimated.
     #[serde(default)]
     pub equal_parts: bool,
 
-    /// True: an object that exists is never overwritten, with `If-None-Match`. False for stores that do not know that
+    /// True: an existing object is never overwritten, by `If-None-Match`. False is for stores that do not support that
     /// header. Default: true.
     #[serde(default = "default_conditional_writes")]
     pub conditional_writes: bool,
@@ -139,13 +140,13 @@ pub enum ServerSideEncryption {
     KmsDsse,
 }
 
-/// How long a backup may take at most, where the instance does not say: a day.
+/// How long a backup may take at most, if the instance sets no limit: a day.
 const MAX_DEADLINE_SECONDS: i64 = 86_400;
 
-/// How long a backup may stand still at most, where the instance does not say: an hour.
+/// How long a backup may go without progress, if the instance sets no limit: an hour.
 const MAX_STALL_SECONDS: i64 = 3_600;
 
-/// How the Jobs that make backups are made.
+/// How backup Jobs are created.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -161,19 +162,19 @@ pub struct BackupJob {
         .message("image is the name of a container image without white space, for example registry.example/postgres:17"))]
     pub image: Option<String>,
 
-    /// Key of a `ConfigMap` in the operator's namespace with a handlebars template of the Job, in the place of the
-    /// operator's own. `templates/` in the project's repository has those.
+    /// Key of a `ConfigMap` in the operator's namespace with a handlebars template of the Job, which replaces the
+    /// operator's own. Those are in `templates/` in the project's repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<ConfigMapKeyRef>,
 
-    /// The longest that a backup may take, in seconds, whatever its spec.deadlineSeconds says: the lower of both counts.
-    /// From 60 to 604800 (a week). Default: 86400 (a day).
+    /// The longest that a backup may take, in seconds; the lower of this and its spec.deadlineSeconds applies. From 60 to
+    /// 604800 (a week). Default: 86400 (a day).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 604_800))]
     pub max_deadline_seconds: Option<i64>,
 
-    /// The longest that a backup may dump and upload nothing, in seconds, whatever its spec.stallSeconds says: the lower
-    /// of both counts. From 30 to 86400 (a day). Default: 3600 (an hour).
+    /// The longest that a backup may dump and upload nothing, in seconds; the lower of this and its spec.stallSeconds
+    /// applies. From 30 to 86400 (a day). Default: 3600 (an hour).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 86_400))]
     pub max_stall_seconds: Option<i64>,
@@ -186,7 +187,7 @@ impl BackupJob {
         self.max_deadline_seconds.unwrap_or(MAX_DEADLINE_SECONDS)
     }
 
-    /// The longest that a backup may dump and upload nothing, in seconds.
+    /// The longest that a backup may go without progress, in seconds.
     #[must_use]
     pub fn effective_max_stall_seconds(&self) -> i64 {
         self.max_stall_seconds.unwrap_or(MAX_STALL_SECONDS)

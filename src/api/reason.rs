@@ -8,10 +8,10 @@ use std::fmt::Debug;
 pub enum Outcome {
     /// It can be used: `Ready` is true.
     Ready,
-    /// It is being worked on or waited for; retried by itself: `Ready` is false, `Reconciling` true.
+    /// It is in progress, or waits and is retried: `Ready` is false, `Reconciling` true.
     Reconciling,
-    /// Only a person can help: `Ready` is false, `Stalled` true. Looked at again at each resync and when something
-    /// that it depends on changes.
+    /// Someone has to act: `Ready` is false, `Stalled` true. Reconciled at each resync and when something that it
+    /// depends on changes.
     Stalled,
 }
 
@@ -61,25 +61,25 @@ reasons! {
     /// Reasons in the conditions of a `DatabaseInstance`.
     InstanceReason {
         Ready {
-            Connected: "The server answers, its TLS is what was asked for, and the administrator may do all that is needed.",
+            Connected: "The server answers, its TLS is as configured, and the administrator has all the rights that are needed.",
         }
         Reconciling {
-            Checking: "The server has not been looked at yet.",
-            Unreachable: "The server does not answer, or not in time; it is asked again every few seconds.",
-            ReadOnly: "The server accepts no writes (a standby, or `read_only`): it is looked at again.",
-            TooManyConnections: "The server has no connection left for the operator; it is asked again.",
+            Checking: "The server has not been checked yet.",
+            Unreachable: "The server does not answer, or not in time; it is retried every few seconds.",
+            ReadOnly: "The server accepts no writes (a standby, or `read_only`); it is retried.",
+            TooManyConnections: "The server has no connection left for the operator; it is retried.",
             InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
         }
         Stalled {
-            Suspended: "spec.suspend is true: nothing is looked at or changed on this server.",
-            CredentialsMissing: "The Secret with the administrator's user name and password, or one of its keys, is not there.",
+            Suspended: "spec.suspend is true: nothing is checked or changed on this server.",
+            CredentialsMissing: "The Secret with the administrator's user name and password, or one of its keys, is missing.",
             LoginFailed: "The server refuses the administrator's user name or password.",
-            TlsFailed: "The server has no TLS, or its certificate does not pass what spec.tls asks for.",
-            TlsRequired: "MySQL's full authentication needs TLS: set spec.tls.mode to something else than disable.",
-            UnsupportedVersion: "The server is older or newer than what is supported.",
+            TlsFailed: "The server has no TLS, or its certificate fails the check that spec.tls asks for.",
+            TlsRequired: "MySQL's full authentication needs TLS: set spec.tls.mode to something other than disable.",
+            UnsupportedVersion: "The server is older or newer than the supported versions.",
             MissingPrivileges: "The administrator lacks privileges; status.missingPrivileges has the SQL that grants them.",
-            IdentityChanged: "Another server answers at this address than before; nothing is changed there until that is acknowledged.",
-            ClaimsUnusable: "The operator's own database on the server cannot be made or read; the message says why.",
+            IdentityChanged: "A different server answers at this address; nothing is changed there until that is acknowledged.",
+            ClaimsUnusable: "The operator's own database on the server cannot be created or read; the message says why.",
         }
     }
 }
@@ -92,31 +92,31 @@ reasons! {
             Suspended: "spec.suspend is true: the database can be used, but is neither repaired nor backed up.",
         }
         Reconciling {
-            Creating: "The user, the database and the Secret are being made.",
+            Creating: "The user, the database and the Secret are being created.",
             InstanceNotFound: "The DatabaseInstance of spec.instanceRef does not exist (yet).",
             InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
-            ServerError: "The server answered with an error; it is tried again, ever more rarely.",
-            DatabaseError: "Something inside this database (a setting of the database or of its user, a lock) stands in the way; the message says what, and it is tried again, ever more rarely.",
+            ServerError: "The server answered with an error; it is retried with increasing pauses.",
+            DatabaseError: "Something inside this database (a setting of the database or of its user, a lock) is in the way; the message says what, and it is retried with increasing pauses.",
             LoginFailed: "Logging in with the Secret's values does not work; the user's password is being set again.",
-            WaitingForFinalBackup: "The database is deleted after a final backup, which is under way.",
-            Deleting: "The claim on the database is being given up and, by its policy, the database dropped.",
-            DeletionBlocked: "Something keeps the database or its user from being dropped (sessions, locks, objects in other databases); the message names it, and it is tried again.",
+            WaitingForFinalBackup: "The database will be deleted after a final backup, which is under way.",
+            Deleting: "The claim on the database is being released and, if the policy says so, the database dropped.",
+            DeletionBlocked: "Something keeps the database or its user from being dropped (sessions, locks, objects in other databases); the message names it, and it is retried.",
         }
         Stalled {
             NamespaceNotAllowed: "The instance does not accept Databases from this namespace (spec.allowedNamespaces); nothing is changed on the server.",
             ClaimedByAnother: "The database or the user belongs to another Database; the message names it.",
-            NotAdoptable: "The database or the user exists already and was not made by the operator; adopting it takes adoptionPolicy and the instance's list.",
+            NotAdoptable: "The database or the user already exists and was not created by the operator; adopting it takes adoptionPolicy and the instance's list.",
             ReservedName: "The name belongs to the server, or the user has rights that an application's must not have.",
             Unsupported: "The server does not allow a name or a value (a limit, an encoding, a locale, a collation, an extension); the message says what it allows.",
-            InTheWay: "Something that only a person can move stands in the way; the message names it.",
+            InTheWay: "Something is in the way that only a person can move; the message names it.",
             MissingPrivileges: "The administrator may not do this; the message has the SQL that allows it.",
-            DatabaseMissing: "Somebody dropped the database: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
-            ServerChanged: "Another server answers than the one that holds this database; the instance's conditions say more.",
-            SecretNotOurs: "A Secret of this name exists that the operator did not make: remove it, or label it db-operator.dev/adopt=true.",
+            DatabaseMissing: "The database was dropped by hand: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
+            ServerChanged: "The server that answers is not the one that holds this database; the instance's conditions say more.",
+            SecretNotOurs: "A Secret of this name exists that the operator did not create: remove it, or label it db-operator.dev/adopt=true.",
             PasswordUnusable: "The password in the Secret cannot be used (too long, not text, characters that no client can send); the message says the limit.",
-            SecretRefused: "The API server refuses the Secret (a quota, a policy, an immutable Secret); the message has its words.",
+            SecretRefused: "The API server refuses the Secret (a quota, a policy, an immutable Secret); the message quotes it.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
-            Exposed: "Others get at the database by rights that the operator did not give (of everybody, or by a pattern of names); the message has the SQL that takes them away.",
+            Exposed: "Others have access to the database through rights that the operator did not grant (to everybody, or to a pattern of names); the message has the SQL that revokes them.",
             NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }
@@ -126,15 +126,15 @@ reasons! {
     /// Reasons in the conditions of a `Backup`, and in `status.failure`.
     BackupReason {
         Ready {
-            Completed: "The dump was whole, every part arrived, and the object in the store has its size and checksum.",
+            Completed: "The dump was complete, every part arrived, and the object in the store has its size and checksum.",
         }
         Reconciling {
             WaitingForTurn: "Another backup of this Database is active, or the operator's limit is reached; the oldest is next.",
             WaitingForDatabase: "The Database is not in the state CREATED yet, is suspended or being deleted, or its instance is not ready: see the instance.",
-            Starting: "The upload is begun and the Job created.",
-            BackingUp: "The Job is dumping and uploading; status.progress says how far it is.",
-            Committing: "The Job is done; its parts are compared and put together.",
-            StoreUnreachable: "The object store does not answer, or refuses what may be passing; it is asked again.",
+            Starting: "The upload has begun and the Job is being created.",
+            BackingUp: "The Job is dumping and uploading; status.progress shows how far it is.",
+            Committing: "The Job is done; its parts are compared and the upload is completed.",
+            StoreUnreachable: "The object store does not answer, or refuses for a reason that may pass; it is retried.",
         }
         Stalled {
             DatabaseNotFound: "The Database of spec.databaseRef does not exist.",
@@ -153,14 +153,14 @@ reasons! {
             Evicted: "The Job's pod was evicted from its node.",
             OutOfMemory: "A process of the Job's pod was killed because it used more memory than its limit.",
             Terminated: "The Job's pod was asked to end before it was done.",
-            Killed: "The Job's pod ended without telling a result.",
+            Killed: "The Job's pod ended without reporting a result.",
             DeadlineExceeded: "The backup took longer than spec.deadlineSeconds, or than its instance allows.",
             NoProgress: "Nothing was dumped or uploaded for spec.stallSeconds, or for as long as its instance allows.",
-            DumpFailed: "The dump tool failed; status.failure.lastLines has its own words.",
-            DumpIncomplete: "The dump tool ended without an error, but its output is not whole.",
+            DumpFailed: "The dump tool failed; status.failure.lastLines has its output.",
+            DumpIncomplete: "The dump tool ended without an error, but its output is incomplete.",
             UploadFailed: "Parts could not be uploaded.",
             UploadMismatch: "What the store received is not what the Job sent.",
-            StoreRefused: "The object store refuses the upload; the message has its answer.",
+            StoreRefused: "The object store refuses the upload; the message quotes it.",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How the custom resources name Secrets, `ConfigMap`s and each other.
 //!
-//! None of these can name a namespace (but [`DatabaseRef`], see there): what an object refers to is in its own
+//! None of these can name a namespace (except [`DatabaseRef`], see there): what an object refers to is in its own
 //! namespace, or, for a cluster-wide object, in the operator's.
 
 use kube::KubeSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 
-/// A Secret by its name.
+/// Refers to a Secret by name.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SecretRef {
     /// Name of the Secret, for example `shared-postgres-admin`.
@@ -17,7 +17,7 @@ pub struct SecretRef {
     pub name: String,
 }
 
-/// One key of a Secret.
+/// Refers to one key of a Secret.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SecretKeyRef {
     /// Name of the Secret, for example `shared-postgres-ca`.
@@ -31,7 +31,7 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
-/// One key of a `ConfigMap`.
+/// Refers to one key of a `ConfigMap`.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ConfigMapKeyRef {
     /// Name of the `ConfigMap`, for example `backup-templates`.
@@ -45,7 +45,7 @@ pub struct ConfigMapKeyRef {
     pub key: String,
 }
 
-/// A `DatabaseInstance` by its name.
+/// Refers to a `DatabaseInstance` by name.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct InstanceRef {
     /// Name of the DatabaseInstance, for example `shared-postgres`. `kubectl get databaseinstances` lists them.
@@ -54,7 +54,7 @@ pub struct InstanceRef {
     pub name: String,
 }
 
-/// A `Database` by its name.
+/// Refers to a `Database` by name.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct DatabaseRef {
     /// Name of the Database, for example `orders`.
@@ -63,7 +63,7 @@ pub struct DatabaseRef {
     pub name: String,
 
     /// Namespace of the Database; default: the Backup's own.
-    /// Leave it out: another namespace is only accepted for the final backups that the operator itself makes, in its
+    /// Leave it out: another namespace is only accepted for the final backups that the operator itself creates, in its
     /// own namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]

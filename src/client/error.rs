@@ -102,7 +102,7 @@ impl ApiError {
         })
     }
 
-    /// Whether the same again may work by itself.
+    /// Whether a retry may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Lets requests out only while this process leads.
+//! Sends requests only while this process leads.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

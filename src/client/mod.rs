@@ -1,7 +1,7 @@
 //! The clients of the Kubernetes API.
 //!
-//! Neither retries by itself. What failed is tried again by whoever asked, who knows whether that is
-//! safe: a repeated create would be told that its own object exists already.
+//! Neither retries by itself. Retrying is left to the caller, who knows whether that is
+//! safe: a repeated create would be answered that its own object already exists.
 
 use std::time::Duration;
 

@@ -95,7 +95,7 @@ fn whole(text: Bytes) -> Body {
 
 type Fields<'a> = BTreeMap<String, Cow<'a, RawValue>>;
 
-/// The object with nothing but our own managed fields, and without their times; none where it has no managed fields.
+/// The object with nothing but our own managed fields, and without their times; `None` if it has no managed fields.
 fn without_times(object: &[u8]) -> Option<Vec<u8>> {
     let mut object: Fields<'_> = fields(object)?;
     let text = object.remove("metadata")?;

@@ -1,4 +1,4 @@
-//! Bounds and measures the requests of a client.
+//! Times requests out, and measures them.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};

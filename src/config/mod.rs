@@ -1,4 +1,4 @@
-//! What `db-operator run` can be told, by flag or by environment variable, read once at the start.
+//! The settings of `db-operator run`, by flag or by environment variable, read once at the start.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Config {
     /// The id under which this cluster claims databases on a server [default: the UID of the
     /// namespace kube-system].
     ///
-    /// Two clusters that share a database server must have two ids. Set it when the claims have to
+    /// Clusters that share a database server must have different ids. Set it if the claims have to
     /// outlive the cluster, and never change it afterwards: databases claimed under another id are
     /// not touched.
     #[arg(long, env = "DB_OPERATOR_CLUSTER_ID", value_parser = non_empty)]
@@ -31,29 +31,29 @@ pub struct Config {
     /// The name under which this process holds the lease [default: the host's name and a random
     /// word].
     ///
-    /// In a pod, its name: a container that was restarted then continues at once, because its
+    /// In a pod, the pod's name: a restarted container then continues at once, because its
     /// predecessor in the same pod is gone. Two processes must never share one.
     #[arg(long, env = "POD_NAME", value_parser = identity)]
     pub identity: Option<String>,
 
-    /// How often every object is compared with its server again, also when nothing changed.
+    /// How often every object is compared with its server, even if nothing changed.
     #[arg(long, env = "DB_OPERATOR_RESYNC", default_value = "5m", value_name = "TIME", value_parser = duration)]
     pub resync: Duration,
 
-    /// How often what lives inside each database, and passwords that cannot be read back, are
+    /// How often the contents of each database, and passwords that cannot be read back, are
     /// checked.
     #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_name = "TIME", value_parser = duration)]
     pub deep_resync: Duration,
 
-    /// How many objects of one kind are worked on at the same time.
+    /// How many objects of one kind are reconciled at the same time.
     ///
-    /// The Databases of one instance get half of that, and so do those of one namespace. While other namespaces wait,
-    /// one gets a quarter, of the whole and of its instance's half.
+    /// The Databases of one instance get at most half of that, and so do those of one namespace. While other namespaces
+    /// wait, each gets at most a quarter, of the whole and of its instance's half.
     #[arg(long, env = "DB_OPERATOR_CONCURRENCY", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: u16,
 
-    /// How many backups may run at the same time, over all instances. The oldest are first.
+    /// How many backups may run at the same time, over all instances. Namespaces take turns.
     #[arg(long, env = "DB_OPERATOR_MAX_BACKUPS", default_value_t = 10,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_backups: u16,
@@ -67,12 +67,11 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_KEEP_JOBS", default_value = "24h", value_name = "TIME", value_parser = kept)]
     pub keep_jobs: Duration,
 
-    /// The operator's own image, whose binary runs in the pods of backups [default: the image of this process's own
-    /// pod].
+    /// The operator's own image, whose binary runs in backup pods [default: the image of this process's own pod].
     #[arg(long, env = "DB_OPERATOR_IMAGE", value_parser = non_empty)]
     pub image: Option<String>,
 
-    /// How long a process that was asked to stop may go on with the work it has begun.
+    /// How long a process that was asked to stop may keep working on what it has begun.
     ///
     /// Keep it below the pod's terminationGracePeriodSeconds.
     #[arg(long, env = "DB_OPERATOR_SHUTDOWN_GRACE", default_value = "20s", value_name = "TIME", value_parser = duration)]
@@ -82,7 +81,7 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// How the log is written.
+    /// The format of the log.
     #[arg(
         long,
         env = "DB_OPERATOR_LOG_FORMAT",
@@ -112,10 +111,10 @@ pub struct LeaseConfig {
     #[arg(id = "lease_namespace", long = "lease-namespace", value_name = "NAMESPACE", env = "DB_OPERATOR_LEASE_NAMESPACE", value_parser = non_empty)]
     pub namespace: Option<String>,
 
-    /// How long a lease is good for after its last renewal; whole seconds.
+    /// How long a lease is valid after its last renewal; whole seconds.
     ///
-    /// After a leader's node died without a word, this is how long nobody leads. The API server may take a seventh of it
-    /// for each answer, again and again, before the lease is lost.
+    /// If the leader's node dies, no replica leads for this long. The API server may take a seventh of it for each
+    /// answer, repeatedly, before the lease is lost.
     #[arg(id = "lease_ttl", long = "lease-ttl", env = "DB_OPERATOR_LEASE_TTL", default_value = "30s", value_name = "TIME", value_parser = whole_seconds)]
     pub ttl: Duration,
 
@@ -124,10 +123,10 @@ pub struct LeaseConfig {
     pub renew: Duration,
 }
 
-/// The form of the log.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One line for a person.
+    /// One line of text for people.
     Text,
     /// One JSON object a line, for a collector.
     Json,

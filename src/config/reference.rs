@@ -1,4 +1,4 @@
-//! `doc/reference/flags.md`: the settings of `db-operator run` for people, made from what the command line is read with.
+//! `doc/reference/flags.md`: the settings of `db-operator run`, generated from the definition of the command line.
 //!
 //! `UPDATE=1 cargo test --lib flags` writes it.
 
@@ -11,7 +11,7 @@ use crate::testing::held_equal;
 
 const BEGINNING: &str = "# Flags
 
-What `db-operator run` can be told, by a flag or by an environment variable; a flag wins. Times are written as in `30s`, `5m` or `6h`.
+The settings of `db-operator run`, as flags or environment variables; a flag takes precedence. Times are written as in `30s`, `5m` or `6h`.
 Generated from `src/config`: change it there.
 
 | flag | variable | default | meaning |
@@ -19,8 +19,8 @@ Generated from `src/config`: change it there.
 ";
 
 const END: &str = "
-`db-operator crds` prints the CustomResourceDefinitions. `db-operator dump` and `db-operator install` are what runs in the pods of backups;
-nobody has to call them. `db-operator --version` tells the version.
+`db-operator crds` prints the CustomResourceDefinitions. `db-operator dump` and `db-operator install` run in backup pods and are not meant to
+be called by hand. `db-operator --version` prints the version.
 ";
 
 fn page() -> String {
@@ -86,7 +86,7 @@ fn the_committed_page_has_all_flags() {
     for row in [
         "| `--resync` | `DB_OPERATOR_RESYNC` | `5m` | How often",
         "| `--cluster-id` | `DB_OPERATOR_CLUSTER_ID` | the UID of the namespace kube-system | The id",
-        "| `--log-format` | `DB_OPERATOR_LOG_FORMAT` | `text` | How the log is written. `text` or `json`. |",
+        "| `--log-format` | `DB_OPERATOR_LOG_FORMAT` | `text` | The format of the log. `text` or `json`. |",
     ] {
         assert!(page.contains(row), "{row}\n{page}");
     }

@@ -1,11 +1,11 @@
-//! Why the Secret of a Database does not become what it has to be.
+//! Why the Secret of a Database could not be brought up to date.
 
 use super::keys::SecretError;
 use crate::api::ADOPT_LABEL;
 use crate::client::ApiError;
 use crate::provider::password::Unusable;
 
-/// Why the Secret of a Database does not become what it has to be.
+/// Why the Secret of a Database could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// It cannot be read.
@@ -43,7 +43,7 @@ pub enum CredentialsError {
     NotWritten {
         /// What the API server says.
         source: ApiError,
-        /// There is one that still works.
+        /// A working Secret already exists.
         exists: bool,
     },
 }

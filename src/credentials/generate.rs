@@ -1,4 +1,4 @@
-//! What the Secret of a Database is going to hold: its password is kept, or generated. Read and rendered before anything is
+//! What the Secret of a Database will contain: its password is kept, or generated. Read and rendered before anything is
 //! claimed, written before the role on the server follows it.
 
 use k8s_openapi::api::core::v1::Secret;

@@ -1,4 +1,4 @@
-//! What the Secret of a Database holds: pure, from the connection to the keys.
+//! What the Secret of a Database contains: from the connection to the keys. Pure.
 //!
 //! The keys follow the Service Binding specification (servicebinding.io, version 1.1): `type` and `provider` beside
 //! `host`, `port`, `database`, `username`, `password` and `uri`.
@@ -44,7 +44,7 @@ pub fn binding_type(engine: Flavour) -> &'static str {
     }
 }
 
-/// The `provider` of servicebinding.io: who speaks it.
+/// The `provider` of servicebinding.io: the server.
 fn binding_provider(engine: Flavour) -> &'static str {
     match engine {
         Flavour::Postgresql => "postgresql",
@@ -83,7 +83,7 @@ pub fn render(
 /// Why a Secret cannot be written as its template says.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The template would hide what everybody relies on.
+    /// The template would replace a key that applications rely on.
     #[error("secretTemplate.data cannot replace the key {key}: choose another name")]
     FixedKey {
         /// The key.

@@ -1,4 +1,4 @@
-//! A Secret as the API server has it, read and written with nothing decoded that is not asked for.
+//! A Secret as the API server stores it: nothing is decoded unless it is needed.
 //!
 //! Whoever may write Secrets can put a megabyte into one, or entries into its managedFields that Kubernetes' own types
 //! refuse. So it is parsed away from the runtime's threads, values stay as they came, and what is of no use here is
@@ -178,7 +178,7 @@ fn is_wanted(wanted: &Secret, part: Part, key: &str) -> bool {
     }
 }
 
-/// Reads a Secret; `None` where there is none.
+/// Reads a Secret; `None` if it is absent.
 pub async fn read(
     api: &Api<Secret>,
     name: &str,

@@ -1,4 +1,4 @@
-//! What is read of a Secret, whatever is in it.
+//! What is read from a Secret, whatever it contains.
 
 use super::*;
 use serde_json::{Value, json};

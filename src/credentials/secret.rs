@@ -1,4 +1,4 @@
-//! The Secret of a Database: whose it is, what it should hold, and writing it. One object, read and written by name.
+//! The Secret of a Database: who owns it, what it should contain, and writing it. One object, read and written by name.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::client::ApiError;
 use crate::provider::Flavour;
 use crate::provider::password::{self, Unusable};
 
-/// Writes the Secret of a Database. What is not in what it writes is removed, unless somebody else wrote it.
+/// Writes the Secret of a Database. Anything else in it is removed, unless another field manager owns it.
 const MANAGER: &str = "db-operator-secret";
 
-/// The label that says who looks after an object, and what the operator writes into it.
+/// The label that says who manages an object, and the operator's value for it.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "db-operator");
 
 /// The Secret that has a Database's name.
 pub enum Found {
-    /// There is none.
+    /// It does not exist.
     Absent,
     /// It is the Database's own, or labelled to become that. It may lack a password.
     Usable(Box<RawSecret>),
-    /// It is somebody else's.
+    /// It belongs to someone else.
     Foreign,
 }
 
@@ -81,7 +81,7 @@ fn whose(secret: Option<RawSecret>, database: &Database) -> Found {
     }
 }
 
-/// The password in a Secret; or why there is none, or why it cannot be used. Its length is looked at before it is.
+/// The password in a Secret; or why it is missing or cannot be used. Its length is checked first.
 pub fn password(
     secret: Option<&RawSecret>,
     flavour: Flavour,

@@ -1,4 +1,4 @@
-//! Whose a Secret is, what its password is, and when it is written.
+//! Who owns a Secret, what its password is, and when it is written.
 
 use super::*;
 use secrecy::ExposeSecret;

@@ -77,12 +77,12 @@ impl Health {
         self.with(|facts| facts.watches.read(kind));
     }
 
-    /// The watch of `kind` told something.
+    /// Records an event of the watch of `kind`.
     pub fn watch_works(&self, kind: &'static str) {
         self.with(|facts| facts.watches.works(kind));
     }
 
-    /// The watch of `kind` failed. How many failures there were since the last one that was worth a word, if this one is.
+    /// The watch of `kind` failed. If this should be logged, returns how many failures there have been since the last logged one.
     #[must_use]
     pub fn watch_failed(&self, kind: &'static str, why: String, now: Instant) -> Option<u64> {
         self.with(|facts| facts.watches.failed(kind, why, now))

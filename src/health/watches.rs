@@ -1,4 +1,4 @@
-//! Which watches the work depends on, and how each of them is. Pure but for the clock that callers bring.
+//! The watches that the operator depends on, and the health of each. Pure: callers pass the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub(super) struct Watches(BTreeMap<&'static str, Watch>);
 struct Watch {
     read: bool,
     failing: Option<Failing>,
-    /// When a failure was told last, and how many there were since.
+    /// When a failure was last reported, and how many there have been since.
     told: Option<Instant>,
     untold: u64,
 }
@@ -42,7 +42,7 @@ impl Watches {
         self.0.entry(kind).or_default().read = true;
     }
 
-    /// A watch told something.
+    /// Records an event of a watch.
     pub fn works(&mut self, kind: &'static str) {
         self.0.entry(kind).or_default().failing = None;
     }

@@ -1,4 +1,4 @@
-//! The operator's own image, from which the pods of backups take its binary.
+//! The operator's own image, from which backup pods get its binary.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};

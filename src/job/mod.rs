@@ -1,4 +1,4 @@
-//! A Job from a template: values → template → typed Job → the enforced parts on top; and what becomes of it.
+//! A Job from a template: values → template → typed Job → the enforced parts on top; and its outcome.
 //!
 //! [`build`] is pure: no client, no clock, so the same [`Order`] is always the same Job.
 //!
@@ -7,12 +7,12 @@
 //! | `values.rs` | the values that a template is given |
 //! | `parse.rs` | YAML → Job, with the line of what is wrong |
 //! | `enforce/` | what a template cannot change: of the Job and its pod, of the containers, of their rights, of what they see |
-//! | `secret.rs` | the Job's Secret: its errand, and the signed parts that move along |
+//! | `secret.rs` | the Job's Secret: its task, and the window of signed parts |
 //! | `signed_parts.rs` | which signed parts a Job has, and when it needs others (pure) |
 //! | `time_limit.rs` | how long a Job may take, and which field says so (pure) |
 //! | `image.rs` | the operator's own image |
 //! | `watch.rs`, `objects.rs`, `ended_pods.rs` | the Jobs and pods as watches show them; what is kept of them; what pods said that are gone |
-//! | `pod.rs`, `pod_creation.rs` | what a pod says of itself; why there is none (both pure) |
+//! | `pod.rs`, `pod_creation.rs` | what a pod reports about itself; why a pod is missing (both pure) |
 //! | `progress.rs` | how far its dump is |
 //! | `outcome/` | what became of it (pure) |
 
@@ -39,7 +39,7 @@ use crate::api::Backup;
 use crate::template::{self, TemplateError};
 use time_limit::TimeLimits;
 
-/// The container that dumps; a template may have others beside it.
+/// The container that dumps; a template may add others.
 pub const CONTAINER: &str = "dump";
 
 /// The templates that this operator brings along.
@@ -77,7 +77,7 @@ pub struct Order<'a> {
     pub credentials_secret: &'a str,
     /// How long it may take, and stand still.
     pub limits: TimeLimits,
-    /// What the dump tool and the process beside it need together, in bytes: the least memory limit of their container.
+    /// The memory that the dump tool and our process need together, in bytes: the minimum memory limit of their container.
     pub memory_bytes: u64,
     /// How long the Job stays when it is finished, in seconds.
     pub keep_seconds: u32,
@@ -88,7 +88,7 @@ pub struct Order<'a> {
 /// Why a template gives no Job. None of these holds a secret: no value of a template is one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum JobError {
-    /// It is not a template, or names what there is not.
+    /// It is not a template, or uses an unknown name.
     #[error("the Job's template: {0}")]
     Template(#[from] TemplateError),
     /// What it renders to is not a Job.
@@ -119,7 +119,7 @@ pub enum JobError {
     },
 }
 
-/// The name of the Job, and of the Secret with its errand.
+/// The name of the Job, and of the Secret with its task.
 #[must_use]
 pub fn name(backup: &Backup) -> String {
     format!("backup-{}", backup.uid().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Jobs and pods as the operator knows them: the fields that something is decided on, and nothing else.
+//! Jobs and pods as the operator caches them: only the fields that decisions depend on.
 //!
 //! A team may make Jobs and pods with the label of a backup, as large as the API server takes them. What is not here is
 //! skipped while an object is read, and every text and list has a limit, so that none of them is large in memory.
@@ -218,7 +218,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// A time; one that is no time for us is none.
+/// A time; `None` if it cannot be read.
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text
@@ -278,7 +278,7 @@ macro_rules! is_what_the_api_server_calls {
 is_what_the_api_server_calls!(Job, batch::v1::Job);
 is_what_the_api_server_calls!(Pod, core::v1::Pod);
 
-/// The UID of an object's controller; an owner that is none does not count, nor does anybody's name.
+/// The UID of an object's controller; owners that are not the controller, and names, do not count.
 #[must_use]
 pub fn controller_uid<K: Resource>(object: &K) -> Option<&str> {
     let owners = object

@@ -33,7 +33,7 @@ pub(super) fn job(yaml: &str) -> Result<Job, JobError> {
         Some(path) => Err(at(yaml, &path, |line, text| JobError::NotAJob {
             line,
             text,
-            reason: format!("there is no field {path}: correct its name, or take it away"),
+            reason: format!("there is no field {path}: correct its name, or remove it"),
         })),
     }
 }

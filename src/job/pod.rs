@@ -1,4 +1,4 @@
-//! What a pod says of itself, and what the API server says of it.
+//! What a pod reports about itself, and what the API server reports about it.
 
 use jiff::Timestamp;
 

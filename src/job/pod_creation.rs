@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Event;
 const RECENT: SignedDuration = SignedDuration::from_mins(6);
 /// How long a Job may have no pod before a refusal for a reason is believed.
 const REFUSED: SignedDuration = SignedDuration::from_secs(15);
-/// The same, where nobody refused anything: a webhook that does not answer, an API server with a fault of its own.
+/// The same, although nothing was refused: a webhook that does not answer, an API server with an internal error.
 const FAILED: SignedDuration = SignedDuration::from_secs(90);
 
 /// What the newest of these Events says, if it is about now.

@@ -1,4 +1,4 @@
-//! How far a dump is, from the log that its pod writes; and what the status says of it.
+//! The progress of a dump, from the log of its pod; and what the status says about it.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core;

@@ -1,4 +1,4 @@
-//! The Job's Secret: its errand, and the window of signed parts that moves along.
+//! The Job's Secret: its task, and the window of signed parts that moves along.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use crate::agent::protocol::task::{Task, paths};
 use crate::api::{BACKUP_LABEL, Backup};
 use crate::client::ApiError;
 
-/// Writes the errand's Secret.
+/// Writes the Job's Secret.
 const MANAGER: &str = "db-operator-backup";
 const DOING: &str = "write the Job's Secret";
 
 /// What the Secret holds: what the pod is asked to do, the signed parts that it begins with, and the store's certificate
 /// authority where it has one of its own.
 pub fn data(
-    errand: &Task,
+    task: &Task,
     window: &SignedParts,
     store_ca: Option<&[u8]>,
 ) -> Result<BTreeMap<String, ByteString>, ApiError> {
     let mut data = BTreeMap::from([
-        (paths::TASK_KEY.to_owned(), encode(errand)?),
+        (paths::TASK_KEY.to_owned(), encode(task)?),
         (paths::SIGNED_PARTS_KEY.to_owned(), encode(window)?),
     ]);
     if let Some(ca) = store_ca {
@@ -57,8 +57,8 @@ fn handed_out(secret: &Secret, job: &Job) -> Option<(SignedParts, u32)> {
     let data = secret.data.as_ref()?;
     let window =
         serde_json::from_slice::<SignedParts>(&data.get(paths::SIGNED_PARTS_KEY)?.0).ok()?;
-    let errand = serde_json::from_slice::<Task>(&data.get(paths::TASK_KEY)?.0).ok()?;
-    let max_parts = errand.part_sizes.max_parts;
+    let task = serde_json::from_slice::<Task>(&data.get(paths::TASK_KEY)?.0).ok()?;
+    let max_parts = task.part_sizes.max_parts;
     signed_parts::is_sound(&window, max_parts).then_some((window, max_parts))
 }
 
@@ -209,7 +209,7 @@ mod tests {
         let window = r#"{"batches": []}"#;
         assert_eq!(handed_out(&secret("v", window), &job), None);
         assert_eq!(handed_out(&secret("u", "no window"), &job), None);
-        // The errand is missing.
+        // The task is missing.
         assert_eq!(handed_out(&secret("u", window), &job), None);
     }
 }

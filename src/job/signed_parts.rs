@@ -1,4 +1,4 @@
-//! The signed requests that a Job has, and when it needs others: pure, apart from keeping what was handed out.
+//! The signed requests that a Job has, and when it needs new ones. Pure, apart from remembering what was issued.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};

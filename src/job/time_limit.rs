@@ -1,4 +1,4 @@
-//! How long a backup may take, and how long it may stand still: what it asks for, and what its instance allows. Pure.
+//! How long a backup may take, and how long it may stall: what it asks for, and what its instance allows. Pure.
 
 use std::fmt;
 

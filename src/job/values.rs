@@ -1,4 +1,4 @@
-//! What a template is given. `doc/how-to/job-templates.md` has a line for each; a test holds them equal.
+//! The values for a template. `doc/how-to/job-templates.md` has a line for each; a test keeps them equal.
 
 use kube::ResourceExt;
 use serde_json::{Value, json};

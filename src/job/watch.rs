@@ -1,4 +1,4 @@
-//! The Jobs of backups and their pods, as watches show them: their changes wake the Backup that they belong to.
+//! Watches backup Jobs and their pods: a change triggers the Backup that they belong to.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! What to do about a lease as it was seen: decided from the record and two clocks, without asking.
+//! Decides what to do about a lease as it was read: from the record and two clocks, without a request.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 /// What a Lease says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Who holds it; `None` where nobody does, be it given back or never taken.
+    /// The holder; `None` if it was released or never taken.
     pub holder: Option<String>,
     /// When it was renewed last, by the holder's clock.
     pub renewed: Option<Timestamp>,

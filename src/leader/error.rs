@@ -1,4 +1,4 @@
-//! How asking for the lease fails, and how leading ends.
+//! How requests for the lease fail, and how leadership ends.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn refused(status: &Status) -> String {
     )
 }
 
-/// Why a leader is none any more.
+/// Why leadership ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LostLease {
     /// It could not be renewed in time.

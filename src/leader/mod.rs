@@ -47,10 +47,10 @@ use term::safe_part;
 /// longer than this and three requests.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The longest that giving the lease back may take. The pod's grace has to hold it beside `--shutdown-grace`.
+/// The longest that releasing the lease may take. The pod's grace period has to cover it in addition to `--shutdown-grace`.
 const STEP_DOWN: Duration = Duration::from_secs(15);
 
-/// What the elector is told.
+/// The settings of the elector.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The Lease's name.
@@ -190,11 +190,11 @@ impl Elector {
                 Ok(()) => return tracing::info!("gave the lease back"),
                 Err(LeaseError::LostRace) => {}
                 Err(error @ LeaseError::NoAnswer(_)) => {
-                    tracing::warn!(%error, "whether the lease was given back is not known: otherwise it runs out by itself");
+                    tracing::warn!(%error, "it is not known whether the lease was released: otherwise it expires");
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the lease was not given back: it runs out by itself");
+                    tracing::warn!(%error, "the lease was not released: it expires");
                     return;
                 }
             }
@@ -231,7 +231,7 @@ impl Elector {
         Ok(true)
     }
 
-    /// Renews the lease. Where the last try left it unknown who wrote it last, looks first.
+    /// Renews the lease. If the last attempt left it unclear who wrote it last, reads it first.
     async fn keep(&mut self) -> Result<(), LeaseError> {
         if !self.precondition.is_set() {
             let lease = self
@@ -250,7 +250,7 @@ impl Elector {
         self.renew().await
     }
 
-    /// Takes or renews the lease, provided that it is still as it was when last seen.
+    /// Takes or renews the lease, provided that it has not changed since it was last read.
     async fn renew(&mut self) -> Result<(), LeaseError> {
         let sent = Instant::now();
         let result = match self.lock.try_acquire_or_renew().await {
@@ -271,7 +271,7 @@ impl Elector {
         Ok(())
     }
 
-    /// Makes a lease that nobody holds any more one that the library can take.
+    /// Rewrites a lease that is no longer held so that the library can take it.
     async fn clear(&self, record: &Record) -> Result<Lease, LeaseError> {
         let cleared = json!({ "spec": {
             "holderIdentity": "",
@@ -289,7 +289,7 @@ impl Elector {
             .map_err(from_kube)
     }
 
-    /// Gives the lease back, provided that it is still as it was when last seen.
+    /// Releases the lease, provided that it has not changed since it was last read.
     async fn release(&mut self) -> Result<(), LeaseError> {
         if !self.precondition.is_set() {
             let lease = self

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// The version the Lease must still have for the next write to be accepted.
 ///
 /// `kube-leader-election` sends its merge patches without one, so two candidates that saw the same
-/// expired lease would both be told that they got it. A merge patch with `metadata.resourceVersion`
+/// expired lease would both believe that they got it. A merge patch with `metadata.resourceVersion`
 /// is answered 409 where the object has changed. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Precondition {
@@ -44,7 +44,7 @@ impl Precondition {
     }
 }
 
-/// The same patch with the version in it. A body that is no complete JSON object is none of the
+/// The same patch with the version in it. A body that is not a complete JSON object is none of the
 /// lease's patches; it is sent on as empty, which the API server refuses.
 fn demand(body: Body, version: &str) -> Body {
     let patch = body

@@ -1,4 +1,4 @@
-//! Until when this process may act.
+//! The time until which this process may act as the leader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

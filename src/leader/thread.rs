@@ -1,4 +1,4 @@
-//! The elector on a thread of its own: nothing that the rest of the process does holds a renewal up.
+//! The elector on a thread of its own: nothing that the rest of the process does delays a renewal.
 //!
 //! The thread has a runtime and a connection of its own. It looks after the rest in turn: where that hangs, the lease is
 //! given up, and a process that does not end when its lease is lost is ended.

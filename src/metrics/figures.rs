@@ -1,6 +1,6 @@
-//! What the objects in the cluster add up to. Pure.
+//! Figures about all objects in the cluster, added up. Pure.
 //!
-//! Counts have no label of an object. What a person is woken up for about one database has: there are at most two such
+//! Counts carry no label of a single object. Figures that someone is paged for about one database do: at most two such
 //! series for each Database that was ever backed up.
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ pub const NO_STATE: &str = "NONE";
 /// The reason of a condition that this version of the operator does not know.
 const UNKNOWN: &str = "Unknown";
 
-/// What there is in the cluster at a moment.
+/// The totals of the cluster at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Each instance, and whether it is ready.
@@ -33,22 +33,22 @@ pub struct Figures {
     pub databases: BTreeMap<(String, &'static str), u64>,
     /// Backups by state.
     pub backups: BTreeMap<&'static str, u64>,
-    /// Objects that are worked on or retried.
+    /// Objects in progress or being retried.
     pub reconciling: BTreeMap<Trouble, u64>,
-    /// Objects that wait for a person. (A Backup that failed waits for nothing, and is told by [`Figures::last_backups`].)
+    /// Objects that need a person. (A failed Backup needs nothing; [`Figures::last_backups`] reports it.)
     pub stalled: BTreeMap<Trouble, u64>,
-    /// Databases whose deletion waits for a final backup that failed at least once, by instance.
+    /// Databases whose deletion waits for a final backup that has failed at least once, by instance.
     pub final_backups_failing: BTreeMap<String, u64>,
     /// The last backups of each Database that was ever backed up.
     pub last_backups: BTreeMap<Owner, LastBackups>,
 }
 
-/// What a condition says, of which kind of object.
+/// What a condition says, and about which kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trouble {
     /// `Database`, `Backup` or `DatabaseInstance`.
     pub kind: &'static str,
-    /// The instance that the object is or refers to; empty where that is not known.
+    /// The instance that the object is or refers to; empty if unknown.
     pub instance: String,
     /// The condition's reason.
     pub reason: &'static str,
@@ -68,9 +68,9 @@ pub struct Owner {
 /// The last backups of a Database. Final ones do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastBackups {
-    /// When the last one was completed.
+    /// When the last one completed.
     pub completed: Option<Timestamp>,
-    /// Whether one failed since.
+    /// Whether one has failed since.
     pub failed: bool,
 }
 
@@ -169,7 +169,7 @@ fn conditions(found: Option<&Vec<Condition>>) -> &[Condition] {
     found.map_or(&[], Vec::as_slice)
 }
 
-/// A status that somebody else wrote makes no series of its own.
+/// A status written by someone else creates no series of its own.
 fn known<R: Reason>(word: &str) -> &'static str {
     let mut all = R::ALL.iter().map(|reason| reason.as_str());
     all.find(|known| *known == word).unwrap_or(UNKNOWN)
@@ -187,7 +187,7 @@ fn homes<'a>(databases: impl Iterator<Item = &'a Database>) -> Homes<'a> {
     named.collect()
 }
 
-/// The instance of the Database that a Backup names; empty where there is no such Database.
+/// The instance of the Database that a Backup names; empty if there is no such Database.
 fn home_of<'a>(backup: &Backup, homes: &Homes<'a>) -> &'a str {
     let reference = &backup.spec.database_ref;
     let namespace = reference.namespace.as_ref();
@@ -197,7 +197,7 @@ fn home_of<'a>(backup: &Backup, homes: &Homes<'a>) -> &'a str {
     home.copied().unwrap_or_default()
 }
 
-/// When a backup of each Database, by namespace and name, failed last.
+/// When a backup of each Database last failed, by namespace and name.
 type Failures<'a> = HashMap<(&'a str, &'a str), Timestamp>;
 
 fn note_failure<'a>(failures: &mut Failures<'a>, backup: &'a Backup) {

@@ -134,7 +134,7 @@ fn objects_are_counted_by_state_instance_and_reason() {
     );
 }
 
-/// Who is woken up by a Backup that cannot begin is told which instance lacks what.
+/// The alert for a Backup that cannot start names the instance and what it lacks.
 #[test]
 fn a_backup_before_its_turn_is_counted_on_the_instance_of_its_database() {
     let waits = json!({"conditions": [condition("Stalled", "True", "NoDestination")]});

@@ -1,6 +1,6 @@
-//! The labels of what is counted.
+//! The labels of the metrics about events.
 //!
-//! None is called `instance` or `namespace`: Prometheus gives these names to the place that it scraped.
+//! None is called `instance` or `namespace`: Prometheus uses these names for the target that it scraped.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
@@ -52,11 +52,11 @@ pub struct ApiLabels {
     pub verb: &'static str,
     /// The resource's plural name, with its subresource: `databases/status`.
     pub resource: String,
-    /// The HTTP status, or `error` where there was none.
+    /// The HTTP status, or `error` if there was none.
     pub code: String,
 }
 
-/// Labels of a question to a server.
+/// Labels of a request to a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ServerLabels {
     /// The DatabaseInstance's name.

@@ -1,8 +1,8 @@
-//! What the operator counts, and how it is printed for Prometheus.
+//! The operator's metrics, and how they are printed for Prometheus.
 //!
-//! To add a metric of what happens: a public field in [`Metrics`], one line in [`Metrics::new`] that registers it, and a
-//! type of [`labels`] if it has any. What there is at the moment is added up from the controllers' caches at each scrape,
-//! so that the series of an object go with it: see [`figures`]. Names start with `db_operator_`; units are base units.
+//! To add a metric about events: a public field in [`Metrics`], one line in [`Metrics::new`] that registers it, and a
+//! type in [`labels`] if it has any. Current state is added up from the controllers' caches at each scrape, so that the
+//! series of an object are removed with it: see [`figures`]. Names start with `db_operator_`; units are base units.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -56,13 +56,13 @@ pub struct Metrics {
     pub api_seconds: Family<ApiLabels, Histogram, fn() -> Histogram>,
     /// How long servers took to answer.
     pub server_seconds: Family<ServerLabels, Histogram, fn() -> Histogram>,
-    /// Servers that did not do what they were asked.
+    /// Requests that a server failed or did not answer.
     pub server_errors: Family<ServerErrorLabels, Counter>,
     /// Backups that ended, by the reason in their conditions: `Completed`, or why they failed.
     pub backups: Family<BackupLabels, Counter>,
-    /// How long backups took, from their turn to their end, by how they ended.
+    /// How long backups took, from their start to their end, by how they ended.
     pub backup_seconds: Family<ResultLabels, Histogram, fn() -> Histogram>,
-    /// Bytes that completed backups have in the object stores.
+    /// Bytes that completed backups stored.
     pub backup_bytes: Counter,
     objects: Objects,
     asked: Arc<Mutex<HashMap<String, Asked>>>,
@@ -120,27 +120,27 @@ impl Metrics {
         );
         registry.register(
             "reconcile_seconds",
-            "Time that reconciles took",
+            "Duration of reconciles",
             reconcile_seconds.clone(),
         );
         registry.register(
             "longest_poll_seconds",
-            "Longest processor time for which each reconcile held a thread",
+            "Longest CPU time for which a reconcile held a thread without yielding",
             longest_poll_seconds.clone(),
         );
         registry.register(
             "api_request_seconds",
-            "Time until the Kubernetes API answered",
+            "Time until the Kubernetes API responded",
             api_seconds.clone(),
         );
         registry.register(
             "server_request_seconds",
-            "Time until a database server answered",
+            "Time until a database server responded",
             server_seconds.clone(),
         );
         registry.register(
             "server_errors",
-            "Questions that a database server did not answer well, by reason",
+            "Requests that a database server failed or did not answer, by reason",
             server_errors.clone(),
         );
         registry.register(
@@ -150,12 +150,12 @@ impl Metrics {
         );
         registry.register(
             "backup_seconds",
-            "Time that backups took from their turn to their end",
+            "Duration of backups, from their start to their end",
             backup_seconds.clone(),
         );
         registry.register(
             "backup_stored_bytes",
-            "Bytes that completed backups have in the object stores",
+            "Bytes that completed backups stored",
             backup_bytes.clone(),
         );
         registry.register(
@@ -195,7 +195,7 @@ impl Metrics {
         }
     }
 
-    /// From now on, what there is in the cluster is counted, too, at each scrape: this process leads.
+    /// From now on, each scrape also counts the objects in the cluster: this process leads.
     pub fn count_objects(&self, source: impl Fn() -> Snapshot + Send + Sync + 'static) {
         self.objects.of(source);
     }

@@ -1,7 +1,7 @@
-//! What there is in the cluster, as the leader shows it at each scrape.
+//! The objects in the cluster, as the leader reports them at each scrape.
 //!
-//! Nothing is kept between two scrapes: what is gone has no series any more. Only the leader has caches, so a process
-//! that stands by prints no sample of these.
+//! Nothing is kept between two scrapes: the series of a deleted object are gone. Only the leader has caches, so a
+//! standby prints none of these.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::figures::{Figures, Trouble};
 use crate::provider::Usage;
 
-/// What there is in the cluster at a moment.
+/// The objects in the cluster at a moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The objects.
@@ -28,25 +28,25 @@ pub struct Snapshot {
     pub unreadable: Vec<(&'static str, usize)>,
 }
 
-/// What one instance's connections are like at a moment.
+/// The connections of one instance at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConnections {
     /// The instance's name.
     pub instance: String,
-    /// Whether its server is left alone because it failed too often.
+    /// Whether its server is only probed because it failed too often.
     pub breaker_open: bool,
-    /// What this process holds open there.
+    /// The connections that this process holds to it.
     pub usage: Usage,
 }
 
 type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
-/// Prints what the leader has before it. Clones are one.
+/// Prints the leader's view of the cluster. Clones share it.
 #[derive(Clone, Default)]
 pub struct Objects(Arc<OnceLock<Source>>);
 
 impl Objects {
-    /// Asks this at each scrape from now on. A process leads once.
+    /// Sets the source that is read at each scrape. Called once, when this process becomes the leader.
     pub fn of(&self, source: impl Fn() -> Snapshot + Send + Sync + 'static) {
         let _ = self.0.set(Box::new(source));
     }
@@ -86,7 +86,7 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "databases",
-        "Databases by state, which is NONE where nothing was done yet",
+        "Databases by state, which is NONE before the first one",
         figures.databases.iter().map(|((instance, state), count)| {
             let labels = [("database_instance", instance.as_str()), ("state", *state)];
             (labels, signed(*count))
@@ -95,7 +95,7 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "backup_objects",
-        "Backups by state, which is NONE while they wait for their turn",
+        "Backups by state, which is NONE while they wait to start",
         figures
             .backups
             .iter()
@@ -104,19 +104,19 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "reconciling",
-        "Objects that are worked on or retried, by the reason of their condition Reconciling",
+        "Objects in progress or being retried, by the reason of their condition Reconciling",
         troubles(&figures.reconciling),
     )?;
     print(
         encoder,
         "stalled",
-        "Objects that wait for a person, by the reason of their condition Stalled; a Backup that is FAILED is over and not among them",
+        "Objects that need a person, by the reason of their condition Stalled; a FAILED Backup has ended and is not counted",
         troubles(&figures.stalled),
     )?;
     print(
         encoder,
         "final_backups_failing",
-        "Databases whose deletion waits for a final backup that failed at least once",
+        "Databases whose deletion waits for a final backup that has failed at least once",
         figures
             .final_backups_failing
             .iter()
@@ -133,7 +133,7 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "database_last_backup_timestamp_seconds",
-        "When the last backup of a Database was completed",
+        "When the last backup of a Database completed",
         owners.clone().filter_map(|(labels, last)| {
             let completed = last.completed?;
             Some((labels, completed.as_second()))
@@ -142,7 +142,7 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "database_last_backup_failed",
-        "1 where a backup of a Database failed after the last one that was completed",
+        "1 if a backup of a Database failed after the last completed one",
         owners.map(|(labels, last)| (labels, i64::from(last.failed))),
     )
 }
@@ -154,7 +154,7 @@ fn print_servers(
     print(
         encoder,
         "breaker_open",
-        "1 while an instance's server is left alone because it failed",
+        "1 while an instance's server is only probed because it failed",
         servers.iter().map(|server| {
             let labels = [("database_instance", server.instance.as_str())];
             (labels, i64::from(server.breaker_open))
@@ -163,7 +163,7 @@ fn print_servers(
     print(
         encoder,
         "connections",
-        "Connections to an instance's server: busy, or idle and kept for later",
+        "Connections to an instance's server: busy, or idle and kept open",
         servers.iter().flat_map(|server| {
             [("busy", server.usage.busy), ("idle", server.usage.idle)].map(|(state, count)| {
                 let labels = [
@@ -177,7 +177,7 @@ fn print_servers(
     print(
         encoder,
         "connections_limit",
-        "The most connections to an instance's server at any time: its spec.maxConnections",
+        "Maximum number of connections to an instance's server: its spec.maxConnections",
         servers.iter().map(|server| {
             let labels = [("database_instance", server.instance.as_str())];
             let limit = i64::try_from(server.usage.limit).unwrap_or(i64::MAX);
@@ -190,7 +190,7 @@ fn print_watches(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fm
     print(
         encoder,
         "watch_failing",
-        "1 while the objects of a kind cannot be watched: what changes is not seen",
+        "1 while the objects of a kind cannot be watched: their changes are not seen",
         snapshot
             .failing_watches
             .iter()
@@ -199,7 +199,7 @@ fn print_watches(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fm
     print(
         encoder,
         "unreadable_objects",
-        "Objects that somebody wrote so that the operator cannot read them: each is left alone until it changes",
+        "Objects whose content the operator cannot read: each is left alone until it changes",
         snapshot.unreadable.iter().map(|(kind, count)| {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             ([("kind", *kind)], count)

@@ -8,11 +8,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Prints the standard `process_*` metrics. What cannot be read is left out.
+/// Prints the standard `process_*` metrics, without those that cannot be read.
 #[derive(Debug)]
 pub struct ProcessCollector;
 
-/// What `/proc/self` tells.
+/// What `/proc/self` says.
 #[derive(Debug, Default, PartialEq)]
 struct Usage {
     cpu_seconds: Option<f64>,

@@ -1,4 +1,4 @@
-//! `doc/reference/metrics.md`, made from what a scrape gets, and whether alerts and dashboard ask for that alone.
+//! `doc/reference/metrics.md`, generated from a scrape; and whether alerts and dashboard use only those metrics.
 //!
 //! `UPDATE=1 cargo test --lib metrics` writes the page.
 
@@ -18,10 +18,10 @@ use crate::testing::held_equal;
 const BEGINNING: &str = "# Metrics
 
 Port 8080 of each replica serves them at `/metrics`; `kustomize/components/monitoring` has a ServiceMonitor and [alerts](../how-to/alerts.md),
-`kustomize/components/dashboard` a dashboard for Grafana. Series about objects come from the leader alone and go with their object;
+`kustomize/components/dashboard` a Grafana dashboard. Only the leader has series about objects, and they are removed with their objects;
 a `histogram` has `_bucket`, `_sum` and `_count`. Generated from what is served.
 
-| metric | type | labels | what it is |
+| metric | type | labels | meaning |
 |---|---|---|---|
 ";
 
@@ -139,7 +139,7 @@ fn asks_for_what_is_served(place: &str, expressions: &[String]) {
     }
 }
 
-/// What stands in an alert's link for the place where somebody keeps this repository.
+/// The placeholder host in the alerts' links.
 const HERE: &str = "https://db-operator.example/";
 
 #[test]

@@ -1,4 +1,4 @@
-//! The slots of a pool: each is the right to have one connection open. They are given to the namespaces in turn.
+//! The slots of a pool: each is the right to have one connection open. Namespaces take turns.
 //!
 //! There are two kinds: for sessions that are kept, and for connections that are used once. A caller that needs one of
 //! each gets both at once, and holds neither while it waits.
@@ -112,7 +112,7 @@ impl Slots {
         state.line.clear();
     }
 
-    /// Takes a slot of each of these kinds for the current [`Caller`], all at once. Waits its turn.
+    /// Takes a slot of each of these kinds for the current [`Caller`], all at once. Waits for its turn.
     pub(super) async fn take<const N: usize>(&self, kinds: [Kind; N]) -> Result<[Slot; N], Closed> {
         let caller = Caller::current();
         let wants = Wants {
@@ -148,7 +148,7 @@ impl Shared {
         self.0.lock()
     }
 
-    /// Gives free slots to those whose turn it is.
+    /// Assigns free slots to the waiters whose turn it is.
     fn call(self: &Arc<Self>) {
         let called = self.lock().call();
         // Without the lock, because a caller that no longer waits gives its slots back at once.

@@ -1,4 +1,4 @@
-//! For whom a connection is asked for. A pass says so once, and the pools of all servers ask.
+//! On whose behalf a connection is requested. A pass says so once, and the pools of all servers read it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -8,24 +8,24 @@ tokio::task_local! {
     static CALLER: Arc<Caller>;
 }
 
-/// Work of nobody's namespace: looks at whole servers.
+/// Work that belongs to no namespace: inspections of whole servers.
 static OPERATOR: LazyLock<Arc<Caller>> =
     LazyLock::new(|| Arc::new(Caller::new(Arc::from(""), false)));
 
-/// Longer than a server in order needs for anything that is done at one go.
+/// Longer than a healthy server needs for anything that is done in one go.
 const LONG: Duration = Duration::from_secs(3);
 
-/// Who asks.
+/// On whose behalf connections are requested.
 #[derive(Debug)]
 pub struct Caller {
     tenant: Arc<str>,
     suspect: bool,
-    /// How long the longest connection of this pass was held, in milliseconds.
+    /// The longest time for which this pass held a connection, in milliseconds.
     longest: AtomicU64,
 }
 
 impl Caller {
-    /// A pass for this namespace. `suspect`: its passes held places for long lately.
+    /// A pass for this namespace. `suspect`: its passes recently held slots for long.
     #[must_use]
     pub fn new(tenant: Arc<str>, suspect: bool) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Caller {
         }
     }
 
-    /// Who the current task works for; the operator itself where nobody said so.
+    /// The caller that the current task works for; the operator itself by default.
     #[must_use]
     pub fn current() -> Arc<Self> {
         CALLER
@@ -43,7 +43,7 @@ impl Caller {
             .unwrap_or_else(|_| Arc::clone(&OPERATOR))
     }
 
-    /// Works for this caller.
+    /// Runs `work` on behalf of this caller.
     pub async fn scope<T>(self: Arc<Self>, work: impl Future<Output = T>) -> T {
         CALLER.scope(self, work).await
     }
@@ -54,25 +54,25 @@ impl Caller {
         &self.tenant
     }
 
-    /// Whether its passes held places for long lately.
+    /// Whether its passes recently held slots for long.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.suspect
     }
 
-    /// Notes how long a connection was held.
+    /// Records how long a connection was held.
     pub fn held(&self, time: Duration) {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.longest.fetch_max(time, Ordering::Relaxed);
     }
 
-    /// How long the longest connection was held.
+    /// The longest time for which a connection was held.
     #[must_use]
     pub fn longest(&self) -> Duration {
         Duration::from_millis(self.longest.load(Ordering::Relaxed))
     }
 
-    /// Whether a connection was held for longer than a server in order needs for anything.
+    /// Whether a connection was held for longer than a healthy server needs for anything.
     #[must_use]
     pub fn held_long(&self) -> bool {
         self.longest() >= LONG

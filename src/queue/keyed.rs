@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-/// So many keys are kept although nobody uses them.
+/// The number of unused keys that are kept.
 const KEPT: usize = 64;
 
 /// A lock for each key, made when it is asked for.
@@ -25,7 +25,7 @@ impl<K> Default for Keyed<K> {
 }
 
 impl<K: Eq + Hash> Keyed<K> {
-    /// Waits until nobody else has this key, and keeps it so. First come, first served.
+    /// Waits for exclusive use of this key. First come, first served.
     pub async fn lock(&self, key: K) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock();

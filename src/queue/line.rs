@@ -1,17 +1,17 @@
-//! The order of those who wait: turns go round the tenants; within one, what is urgent comes first, then who came first.
+//! The order in which waiters are served: tenants take turns; within one, urgent work comes first, then the oldest.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How often others go first because a place of one kind is free and one of another kind is not, before nobody goes
-/// first any more.
+/// How often others may go ahead of a waiter that needs slots of two kinds while only one kind is free. After that, no
+/// one may.
 const PATIENCE: u32 = 16;
 
-/// Those who wait. `L` is what they wait for: whoever waits for the same is alike, so thousands of them cost one
-/// question. `W` is who waits.
+/// All waiters. `L` is what they wait for: those that wait for the same thing are checked together, so thousands of them
+/// cost one check. `W` is the waiter.
 #[derive(Debug)]
 pub struct Line<L, W> {
-    /// Whose turn is next is at the front. Nobody is here who waits for nothing.
+    /// The next tenant is at the front. Only tenants that wait for something are in it.
     tenants: VecDeque<Tenant<L, W>>,
     tickets: u64,
 }
@@ -30,25 +30,25 @@ struct Lane<L, W> {
     ordinary: VecDeque<(Ticket, W)>,
 }
 
-/// Names one who waits.
+/// Identifies a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// Who was picked. Good until the line changes.
+/// The waiter that was picked. Valid until the line changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick {
     tenant: usize,
     lane: usize,
 }
 
-/// Whether somebody may have what it waits for.
+/// Whether a waiter may have what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// Yes.
     Now,
-    /// Not before somebody gives a place back. Others may go first, but not for ever.
+    /// Not before a slot is freed. Others may go first, but not forever.
     Full,
-    /// It has its share. Others go first.
+    /// Its tenant already has its share. Others go first.
     Barred,
 }
 
@@ -62,7 +62,7 @@ impl<L, W> Default for Line<L, W> {
 }
 
 impl<L: Clone + PartialEq, W> Line<L, W> {
-    /// Puts somebody at the end of its tenant's line.
+    /// Adds a waiter at the end of its tenant's line.
     pub fn push(&mut self, tenant: &Arc<str>, wants: L, urgent: bool, who: W) -> Ticket {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
@@ -81,7 +81,7 @@ impl<L: Clone + PartialEq, W> Line<L, W> {
         ticket
     }
 
-    /// Whose turn it is, among those who may have what they wait for. `fit` may look at the line, too.
+    /// The next waiter among those that may have what they wait for. `fit` may inspect the line, too.
     pub fn pick(&self, fit: impl Fn(&Arc<str>, &L) -> Fit) -> Option<Pick> {
         for (position, tenant) in self.tenants.iter().enumerate() {
             match tenant.first(&fit) {
@@ -98,7 +98,7 @@ impl<L: Clone + PartialEq, W> Line<L, W> {
         None
     }
 
-    /// Takes out who was picked. Its tenant goes to the end.
+    /// Removes the waiter that was picked. Its tenant goes to the end.
     pub fn take(&mut self, pick: Pick) -> Option<(Arc<str>, L, W)> {
         for before in self
             .tenants
@@ -116,7 +116,7 @@ impl<L: Clone + PartialEq, W> Line<L, W> {
         Some((name, wants, who))
     }
 
-    /// Takes out one who does not wait any more; `None` where it does not wait.
+    /// Removes a waiter that no longer waits; `None` if it is absent.
     pub fn remove(&mut self, tenant: &str, ticket: Ticket) -> Option<W> {
         let position = self
             .tenants
@@ -130,14 +130,14 @@ impl<L: Clone + PartialEq, W> Line<L, W> {
         who
     }
 
-    /// Whether another tenant waits for something like that.
+    /// Whether another tenant waits for something similar.
     pub fn others_wait(&self, tenant: &str, like: impl Fn(&L) -> bool) -> bool {
         self.tenants
             .iter()
             .any(|other| &*other.name != tenant && other.lanes.iter().any(|lane| like(&lane.wants)))
     }
 
-    /// Takes out everybody.
+    /// Removes all waiters.
     pub fn clear(&mut self) {
         self.tenants.clear();
     }
@@ -162,7 +162,7 @@ impl<L: Clone + PartialEq, W> Tenant<L, W> {
         }
     }
 
-    /// The lane of the first that may go; otherwise why none may.
+    /// The lane of the first waiter that may go; otherwise why none may.
     fn first(&self, fit: impl Fn(&Arc<str>, &L) -> Fit) -> Result<usize, Fit> {
         let mut found: Option<(usize, (bool, Ticket))> = None;
         let mut otherwise = Fit::Barred;
@@ -204,7 +204,7 @@ impl<L, W> Lane<L, W> {
         self.urgent.is_empty() && self.ordinary.is_empty()
     }
 
-    /// What is urgent is before what is not, then the older ticket.
+    /// Urgent work first, then the older ticket.
     fn order(&self) -> Option<(bool, Ticket)> {
         let urgent = self.urgent.front().map(|(ticket, _)| (false, *ticket));
         urgent.or_else(|| self.ordinary.front().map(|(ticket, _)| (true, *ticket)))

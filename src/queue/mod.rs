@@ -1,18 +1,18 @@
-//! Who is next, wherever namespaces share something that there is little of: passes, and connections to a server.
+//! Decides who is next wherever namespaces share a scarce resource: passes, and connections to a server.
 //!
-//! Turns go round the namespaces. While others wait, nobody has more than a quarter of the places. Who waits is a line
-//! in a list, not a future: thousands of objects may wait.
+//! Namespaces take turns. While others wait, none gets more than a quarter of the slots. A waiter is an entry in a list,
+//! not a future: thousands of objects may wait.
 //!
 //! | file | its one job |
 //! |---|---|
 //! | `line_of_database.rs` | which backup of one Database is next (pure) |
 //! | `slots.rs` | how many backups may run, and which of them have a slot |
 //! | `slot_order.rs` | which waiting backup gets the next slot (pure) |
-//! | `line.rs` | the order of those who wait for a connection (pure) |
-//! | `order.rs` | which object may be worked on now (pure) |
-//! | `turns.rs` | the places of one kind's passes, given back by themselves |
-//! | `suspects.rs` | whose passes held a place for long lately |
-//! | `caller.rs` | for whom a connection is asked for |
+//! | `line.rs` | the order in which waiters are served (pure) |
+//! | `order.rs` | which object may be reconciled now (pure) |
+//! | `turns.rs` | the slots for one kind's passes, which are freed on drop |
+//! | `suspects.rs` | namespaces whose passes recently held a slot for long |
+//! | `caller.rs` | on whose behalf a connection is requested |
 //! | `keyed.rs` | one at a time for each key |
 
 pub mod caller;
@@ -32,13 +32,13 @@ use turns::Turns;
 
 /// The queues of this process.
 pub struct Queues {
-    /// How many objects of one kind are worked on at a time.
+    /// How many objects of one kind are reconciled at a time.
     pub concurrency: u16,
     /// Passes over Databases.
     pub databases: Turns,
     /// Passes over Backups.
     pub backups: Turns,
-    /// Whose passes held a place for long lately, whatever they were about.
+    /// Namespaces whose passes, of either kind, recently held a slot for long.
     pub suspects: Arc<Suspects>,
 }
 
@@ -56,13 +56,13 @@ impl Queues {
     }
 }
 
-/// What one namespace may have of `places` while others wait: a quarter.
+/// A namespace's share of `places` while others wait: a quarter.
 #[must_use]
 pub const fn quarter(places: usize) -> usize {
     at_least_one(places / 4)
 }
 
-/// Half of `places`: what those may have together who were found to hold a place for long.
+/// Half of `places`: the joint share of all namespaces that were found to hold a slot for long.
 #[must_use]
 pub const fn half(places: usize) -> usize {
     at_least_one(places / 2)

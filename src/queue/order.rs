@@ -1,4 +1,4 @@
-//! Which object may be worked on now: pure, from who waits and who is at work.
+//! Decides which object may be reconciled now, from those that wait and those in progress. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::line::{Fit, Line, Ticket};
 use super::{half, quarter};
 
-/// Names an object, as its controller does.
+/// Identifies an object, as its controller does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Its namespace.
@@ -15,18 +15,18 @@ pub struct Key {
     pub name: Arc<str>,
 }
 
-/// For whom a pass is, and where it works.
+/// On whose behalf a pass runs, and on which instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Want {
-    /// The namespace whose share it is of.
+    /// The namespace that it counts for.
     pub tenant: Arc<str>,
-    /// The instance that it works on; empty where that is not known.
+    /// The instance that it works on; empty if unknown.
     pub instance: Arc<str>,
-    /// Somebody waits for it: it comes before the same namespace's routine.
+    /// True if someone waits for it: it comes before the same namespace's routine work.
     pub urgent: bool,
 }
 
-/// Who waits, and who has a place.
+/// The objects that wait, and those that have a slot.
 #[derive(Debug)]
 pub(super) struct Order {
     limits: Limits,
@@ -35,7 +35,7 @@ pub(super) struct Order {
     placed: HashMap<Key, Placed>,
 }
 
-/// How many there may be at a time.
+/// How many passes may run at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) overall: usize,
@@ -48,7 +48,7 @@ struct Waiting {
     ticket: Ticket,
 }
 
-/// A pass that is at work, or whose object was called and is on its way.
+/// A running pass, or one whose object was called and has not started yet.
 #[derive(Debug)]
 struct Placed {
     tenant: Arc<str>,
@@ -57,7 +57,7 @@ struct Placed {
     called: bool,
 }
 
-/// Whether the passes of a namespace held places of an instance for long lately: instance, then tenant.
+/// Whether the passes of a namespace recently held an instance's slots for long: instance, then tenant.
 pub(super) type IsSuspect<'a> = &'a dyn Fn(&Arc<str>, &Arc<str>) -> bool;
 
 impl Order {
@@ -70,7 +70,7 @@ impl Order {
         }
     }
 
-    /// Has an object wait for its turn, once. Whoever may go now is told by [`Self::call`].
+    /// Makes an object wait for its turn, at most once. [`Self::call`] returns those whose turn has come.
     pub(super) fn wait(&mut self, key: &Key, want: Want) {
         if self.placed.contains_key(key) {
             return;
@@ -87,7 +87,7 @@ impl Order {
         self.waiting.insert(key.clone(), Waiting { want, ticket });
     }
 
-    /// Gives places to those whose turn it is.
+    /// Assigns free slots and returns the objects that got one.
     pub(super) fn call(&mut self, suspects: IsSuspect<'_>) -> Vec<Key> {
         let mut called = Vec::new();
         while let Some(pick) = self
@@ -110,7 +110,7 @@ impl Order {
         called
     }
 
-    /// Whether an object was called and did not come before. Now it is at work.
+    /// Whether an object was called and had not started yet. From now on it is in progress.
     pub(super) fn come(&mut self, key: &Key) -> bool {
         match self.placed.get_mut(key) {
             Some(placed) => std::mem::take(&mut placed.called),
@@ -118,7 +118,7 @@ impl Order {
         }
     }
 
-    /// Takes an object out, wherever it is.
+    /// Removes an object, wherever it is.
     pub(super) fn leave(&mut self, key: &Key) {
         self.placed.remove(key);
         if let Some(waiting) = self.waiting.remove(key) {
@@ -126,7 +126,7 @@ impl Order {
         }
     }
 
-    /// How many wait, and how many have a place.
+    /// How many objects wait, and how many have a slot.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.waiting.len(), self.placed.len())
     }

@@ -1,4 +1,4 @@
-//! Which waiting backup gets the next slot: turns go round the namespaces. Pure.
+//! Which waiting backup gets the next slot: namespaces take turns. Pure.
 //!
 //! A running backup is never stopped for another one. So a namespace that shares the slots with others may not take the
 //! last ones: it leaves at least as many free as it holds. Of those that may take one, the namespace with the fewest

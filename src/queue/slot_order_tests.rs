@@ -1,4 +1,4 @@
-//! Who is served, and that nobody is left waiting for ever.
+//! Who is served, and that no one waits forever.
 
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -99,7 +99,7 @@ impl Slots {
         given.handed_back.insert(uid.to_owned());
     }
 
-    /// Gives a place back for good; tells whether there was one.
+    /// Frees a slot for good; returns whether there was one.
     pub fn give_back(&self, uid: &str) -> bool {
         let mut given = self.lock();
         given.handed_back.remove(uid);

@@ -1,5 +1,5 @@
-//! Whose passes held a place for long lately: together they get half of the places, so that the other half is free for
-//! those who need one for a moment.
+//! Namespaces whose passes recently held a slot for long: together they get half of the slots, so that the other half is
+//! free for those that need one only for a moment.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// How long it is remembered.
+/// How long this is remembered.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// The namespaces whose passes waited for somebody's lock, or held a connection for seconds, by instance.
+/// The namespaces whose passes waited for another session's lock, or held a connection for seconds, by instance.
 #[derive(Debug, Default)]
 pub struct Suspects {
     until: Mutex<Until>,
@@ -20,14 +20,14 @@ pub struct Suspects {
 type Until = HashMap<(Arc<str>, Arc<str>), Instant>;
 
 impl Suspects {
-    /// Notes that a pass held a place of this instance for long.
+    /// Records that a pass held a slot of this instance for long.
     pub fn note(&self, instance: &Arc<str>, tenant: &Arc<str>, now: Instant) {
         let mut until = self.lock();
         until.retain(|_, until| now < *until);
         until.insert((Arc::clone(instance), Arc::clone(tenant)), now + REMEMBERED);
     }
 
-    /// Whether one did so lately.
+    /// Whether one did so recently.
     #[must_use]
     pub fn has(&self, instance: &Arc<str>, tenant: &Arc<str>, now: Instant) -> bool {
         let until = self.lock();

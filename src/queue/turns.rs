@@ -1,4 +1,5 @@
-//! The places of one kind's passes. Who has to wait is called by name when its turn comes, and holds nothing until then.
+//! The slots for one kind's passes. An object that has to wait is called by name when its turn comes, and holds nothing
+//! until then.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +12,7 @@ pub use super::order::{Key, Want};
 use super::order::{Limits, Order};
 use super::suspects::Suspects;
 
-/// The places, and who waits for them.
+/// The slots, and the objects that wait for one.
 #[derive(Clone)]
 pub struct Turns(Arc<Shared>);
 
@@ -22,14 +23,14 @@ struct Shared {
     called: Mutex<Option<UnboundedReceiver<Key>>>,
 }
 
-/// The right to work on an object, for as long as this lives. Then it is the next one's turn.
+/// The right to reconcile an object, for as long as this lives. Dropping it lets the next object go.
 pub struct Place {
     turns: Turns,
     key: Key,
 }
 
 impl Turns {
-    /// `concurrency` places over all, half of them for one instance: a server that answers slowly does not hold up the
+    /// `concurrency` slots in total, half of them for one instance: a server that answers slowly does not hold up the
     /// databases of the others.
     #[must_use]
     pub fn new(concurrency: u16, suspects: Arc<Suspects>) -> Self {
@@ -47,7 +48,7 @@ impl Turns {
         }))
     }
 
-    /// A place, if it is this object's turn. Otherwise it waits, and is called: [`Self::calls`].
+    /// A slot, if it is this object's turn. Otherwise the object waits until it is called: see [`Self::calls`].
     #[must_use]
     pub fn ask(&self, key: &Key, want: Want) -> Option<Place> {
         let called = self.change(|order| order.wait(key, want));
@@ -55,7 +56,7 @@ impl Turns {
         self.come(key)
     }
 
-    /// The place of an object that was called.
+    /// The slot of an object that was called.
     #[must_use]
     pub fn come(&self, key: &Key) -> Option<Place> {
         self.order().come(key).then(|| Place {
@@ -64,20 +65,20 @@ impl Turns {
         })
     }
 
-    /// The objects whose turn it is, as it becomes so. A controller reads it and looks at them; empty for a second
-    /// reader. Some are called that came by themselves meanwhile.
+    /// The objects whose turn has come, as it comes. A controller reads this and reconciles them; empty for a second
+    /// reader. Some of them may have been reconciled in the meantime.
     pub fn calls(&self) -> impl Stream<Item = Key> + Send + use<> {
         let mut called = self.0.called.lock();
         called.take().unwrap_or_else(|| unbounded().1)
     }
 
-    /// How many objects wait, and how many passes have a place.
+    /// How many objects wait, and how many passes have a slot.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         self.order().counts()
     }
 
-    /// Changes something, and says whose turn it is then.
+    /// Changes the order and returns the objects whose turn has come.
     fn change(&self, change: impl FnOnce(&mut Order)) -> Vec<Key> {
         let now = Instant::now();
         let mut order = self.order();

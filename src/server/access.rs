@@ -1,4 +1,4 @@
-//! From an instance and its Secrets to what a provider needs to connect. Client required: two Secrets, by name.
+//! Reads what a provider needs to connect, from an instance and its Secrets. Client required: two Secrets, by name.
 
 use std::fmt::Write as _;
 

@@ -37,7 +37,7 @@ pub enum Breaker {
     },
 }
 
-/// What the breaker says to someone who wants to ask the server.
+/// The breaker's answer to a caller that wants to use the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
     /// Go ahead.
@@ -88,7 +88,7 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// Nobody works on the server until the next look at it, which may be now.
+    /// The server is left alone until its next inspection, which may be now.
     fn mistrust(&mut self, now: Instant) {
         *self = Self::Open {
             probe_at: now,

@@ -1,4 +1,4 @@
-//! The providers that are open, one per instance, and the servers that they were handed out as.
+//! The open providers, one per instance, and the servers that they belong to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ struct Connection {
     answer: Option<Answer>,
     /// What only a person can mend, as long as nothing changes.
     refused: Option<Refused>,
-    /// The server as it was handed out; the same as long as it is the same server.
+    /// The server that callers get; the same value as long as it is the same server.
     server: Option<Arc<Server>>,
 }
 
@@ -81,7 +81,7 @@ impl Connections {
         all
     }
 
-    /// The provider of an instance: the one that is open, or a new one where something about the access changed.
+    /// The provider of an instance: the open one, or a new one if the access changed.
     pub async fn open(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! One server as the controllers ask it: its provider behind its breaker, and the latest survey of it.
+//! One server as the controllers use it: its provider behind its breaker, and the latest survey of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Server {
     breaker: Arc<Mutex<Breaker>>,
     survey: Mutex<Option<Taken>>,
     guards: Keyed<(Arc<str>, SqlName)>,
-    /// What the server held of each role's password when it was last looked at.
+    /// What the server stored for each role's password when it was last inspected.
     passwords: Mutex<HashMap<SqlName, Fingerprint>>,
     metrics: Metrics,
 }
@@ -51,8 +51,8 @@ struct Taken {
 /// Why a server gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// It failed too often just now; nobody asked it.
-    #[error("the server of instance {instance} does not answer; it is asked again in {} s", wait.as_secs() + 1)]
+    /// It failed too often just now, so it was not asked.
+    #[error("the server of instance {instance} does not answer; it is retried in {} s", wait.as_secs() + 1)]
     Paused {
         /// The instance's name.
         instance: String,
@@ -69,7 +69,7 @@ pub enum ServerError {
     },
 }
 
-/// A fault inside one database is not told as one of its instance.
+/// A fault inside one database is not reported as a fault of its instance.
 fn told(instance: &str, source: &ProviderError) -> String {
     match source {
         ProviderError::InDatabase { .. } => source.to_string(),

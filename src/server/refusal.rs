@@ -1,4 +1,4 @@
-//! When a server that refused is asked again: what a person has to mend is not asked for every other second. Pure.
+//! When to ask a server again that refused: an error that a person has to fix is not retried every other second. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const FIRST: Duration = Duration::from_secs(2);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What somebody who mends an instance changes of it. (Its Secrets are another access, and so another connection.)
+/// What someone changes in an instance to fix it. (Other Secrets are another access, and so another connection.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecFingerprint {
     generation: Option<i64>,
@@ -70,7 +70,7 @@ impl Refused {
         })
     }
 
-    /// What was said, if nobody changed anything since and it is too soon to ask again.
+    /// The refusal, if nothing has changed since and it is too soon to ask again.
     pub fn holds(&self, fingerprint: &SpecFingerprint, now: Instant) -> Option<Finding> {
         (self.fingerprint == *fingerprint && now < self.until).then(|| self.finding.clone())
     }

@@ -1,4 +1,4 @@
-//! What the controller of instances knows, for the controllers of what lives on them.
+//! What the instance controller knows, for the controllers of the objects on those instances.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use super::handle::Server;
 use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, InstanceReason};
 
-/// Every instance that was looked at since this process leads.
+/// Every instance that was reconciled since this process leads.
 #[derive(Default)]
 pub struct Instances {
     entries: RwLock<HashMap<String, Entry>>,
@@ -17,7 +17,7 @@ pub struct Instances {
 /// One instance.
 #[derive(Clone)]
 pub struct Entry {
-    /// The object as it was when it was last looked at.
+    /// The object as it was when it was last reconciled.
     pub object: Arc<DatabaseInstance>,
     /// Whether its server may be used.
     pub availability: Availability,
@@ -38,7 +38,7 @@ pub enum Availability {
 }
 
 impl Instances {
-    /// The instance of this name, if it was looked at.
+    /// The instance of this name, if it was reconciled.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Entry> {
         self.entries.read().get(name).cloned()
@@ -59,7 +59,7 @@ impl Instances {
 }
 
 impl Entry {
-    /// The identity of the server that somebody said is the right one.
+    /// The identity of the server that was acknowledged as the right one.
     #[must_use]
     pub fn acknowledged(&self) -> Option<&str> {
         let annotations = self.object.metadata.annotations.as_ref();

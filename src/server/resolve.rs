@@ -1,4 +1,4 @@
-//! From the name of an instance to its server, or why that may not be used. Pure.
+//! Finds the server of an instance by name, or says why it may not be used. Pure.
 
 use std::sync::Arc;
 

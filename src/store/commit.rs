@@ -1,4 +1,4 @@
-//! From uploaded parts to an object that counts.
+//! Turns uploaded parts into an object.
 //!
 //! The parts that the store lists are compared with what the backup pod reports, and only then is the object completed. A
 //! commit may be called again after a crash or an error at any point, and carries on from what it finds.

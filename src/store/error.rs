@@ -209,7 +209,7 @@ fn advice(code: &str, status: u16) -> &'static str {
 const NO_CONDITIONS: &str =
     "; spec.backup.s3.conditionalWrites: false is for stores that do not know If-None-Match";
 
-/// The reason of a failed TLS handshake, if it is one that does not pass by itself.
+/// The reason of a failed TLS handshake, if retrying cannot help.
 fn tls(error: &(dyn StdError + 'static)) -> Option<String> {
     causes(error)
         .find_map(|cause| cause.downcast_ref::<rustls::Error>())

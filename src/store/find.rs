@@ -1,4 +1,4 @@
-//! What a commit that was begun earlier has left in the store. Nothing is changed here.
+//! Finds what an earlier commit has left in the store. Nothing is changed here.
 
 use super::commit::is_ours;
 use super::{Committed, Manifest, Store, StoreError};

@@ -1,4 +1,4 @@
-//! Where an object goes in the bucket.
+//! The key of an object in the bucket.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! What is written beside an object: everything that is needed to use it on a day without the cluster.
+//! The manifest next to an object: everything that is needed to restore it without the cluster.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

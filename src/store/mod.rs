@@ -9,7 +9,7 @@
 //! | `sign.rs`, `presign.rs` | signed requests for a backup pod, which has no keys |
 //! | `commit.rs` | from uploaded parts to an object that counts |
 //! | `find.rs` | what an earlier commit has left; changes nothing |
-//! | `manifest.rs` | what is written beside the object, for a day without the cluster |
+//! | `manifest.rs` | the manifest next to the object, to restore it without the cluster |
 //! | `sweep.rs` | uploads that were forgotten |
 //! | `keys.rs`, `client.rs`, `error.rs` | the keys, the limits, and what goes wrong |
 

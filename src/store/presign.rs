@@ -1,4 +1,4 @@
-//! Signatures (SigV4 in the query) for the parts of an upload, beside the one that the SDK made.
+//! Signatures (SigV4 in the query) for the parts of an upload, in addition to the one made by the SDK.
 //!
 //! The SDK builds a whole request to get a signed URL, which adds up over thousands of parts. All but the part's number is
 //! the same in each of them, so the others need nothing but the signing itself: that of `aws_sigv4`, which is the SDK's, too.

@@ -1,4 +1,4 @@
-//! Events at a bounded rate: whatever somebody does to an object, the API server and the reader get as many as fit.
+//! Events at a bounded rate: whatever happens to an object, neither the API server nor the reader is flooded.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

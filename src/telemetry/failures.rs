@@ -1,4 +1,4 @@
-//! The log of what fails again and again, at a rate that a person can read.
+//! The log of repeated failures, at a rate that a person can read.
 //!
 //! The first failure of an object is a line at once; the same again is one ever more rarely, and says how often. What is
 //! new about it is a line, too. Whatever a namespace's owner does to its objects, the lines of others are found.
@@ -19,9 +19,9 @@ const FIRST: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_mins(10);
 /// One that fails each time in another way is said no sooner than this after the last time.
 const CHANGED: Duration = Duration::from_secs(10);
-/// An object that worked for so long begins anew.
+/// An object that has worked for this long starts over.
 const SERIES: Duration = Duration::from_mins(5);
-/// Objects that are remembered at most. Nothing is said of those that fail beside so many.
+/// The maximum number of objects that are remembered. Any further failing objects are not logged.
 const MOST: usize = 10_000;
 
 /// The lines about objects of one namespace.

@@ -24,7 +24,7 @@ pub enum TelemetryError {
         /// What is wrong with it.
         source: ParseError,
     },
-    /// Somebody set up a log before.
+    /// A log was already set up.
     #[error("the log is set up already: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }

@@ -1,4 +1,4 @@
-//! How often something may happen: some times at once, and then once in a while. Pure.
+//! How often something may happen: a few times at once, and then at intervals. Pure.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,7 +13,7 @@ pub struct Pace {
     pub every: Duration,
 }
 
-/// Who has used how much of it. Those who have used nothing lately are not remembered.
+/// How much of it each key has used. Keys that have used nothing recently are not remembered.
 #[derive(Debug)]
 pub struct Paced<K> {
     pace: Pace,

@@ -1,6 +1,6 @@
 //! Handlebars, in the only form this project uses it: strict, without HTML escapes, without partials, and bounded.
 //!
-//! A template is somebody's input. It gets a closed map of values and no way to look anything up; a name that is not
+//! A template is untrusted input. It gets a closed map of values and no way to look anything up; a name that is not
 //! in the map is an error that says so. Nesting and output are limited because the parser recurses. `yaml.rs` has the
 //! form for YAML, where values are data and cannot change what is around them.
 
@@ -57,7 +57,7 @@ pub enum TemplateError {
         /// What it could have asked for.
         known: String,
     },
-    /// A helper was called wrongly, or there is none of that name.
+    /// A helper was called wrongly, or does not exist.
     #[error("{0}")]
     Render(String),
 }

@@ -1,4 +1,4 @@
-//! What a watch keeps of the objects of a kind, and waiting until all of them were read.
+//! The cached objects of a kind, and waiting until all of them were read.
 
 use std::hash::Hash;
 use std::time::Duration;

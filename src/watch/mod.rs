@@ -32,7 +32,7 @@ const PAGE: u32 = 10;
 /// The pauses after failures in a row. Other teams wait for the last one when the API server is back.
 const PAUSES: RangeInclusive<Duration> = Duration::from_millis(800)..=Duration::from_secs(10);
 
-/// What a watch tells. It has no errors: they are noted, and followed by another attempt.
+/// The events of a watch. It has no errors: they are recorded, and followed by another attempt.
 pub type Stream<K> = BoxStream<'static, Result<Event<Readable<K>>, watcher::Error>>;
 
 /// Watches objects for the leader, and says how that goes. Cheap to clone: all clones are one.

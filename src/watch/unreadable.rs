@@ -167,7 +167,7 @@ impl Telling {
         }
     }
 
-    /// Says what a watch tells of objects that cannot be read.
+    /// Reports the objects that a watch could not read.
     pub fn hear<K>(&self, kind: &'static str, event: &Event<Readable<K>>)
     where
         K: Resource<DynamicType = ()>,

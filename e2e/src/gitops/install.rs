@@ -1,4 +1,4 @@
-//! Argo CD comes and goes.
+//! Installs and removes Argo CD.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `cargo xtask gitops`: Argo CD in the cluster, and the tests of what it makes of our objects.
+//! `cargo xtask gitops`: Argo CD in the cluster, and the tests of how it handles our objects.
 //!
 //! - `images`: Argo CD, Redis and a Git server as images, out of pinned sources and Debian packages
 //! - `install`: Argo CD's own manifests, with our health beside its settings; and away again

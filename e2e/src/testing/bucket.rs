@@ -1,4 +1,4 @@
-//! The cluster's bucket as somebody with its keys sees it: what is in it, and which uploads are open.
+//! The cluster's bucket as seen with its keys: what is in it, and which uploads are open.
 
 use base64::Engine;
 use db_operator::api::destination::{ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY};

@@ -1,4 +1,4 @@
-//! A session on a server, of a superuser or of somebody with a Secret.
+//! A session on a server, as a superuser or with a Secret's credentials.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Somebody of an application team: a real identity of the cluster with the rights that such a team is given.
+//! A member of an application team: a real identity of the cluster with the rights that such a team gets.
 
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;

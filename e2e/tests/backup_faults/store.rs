@@ -72,7 +72,7 @@ async fn away_for_longer_than_the_job(ground: &Ground<'_>) {
         }
     })
     .await;
-    // It was looked for once more, in vain, and that is no verdict.
+    // It was looked for once more and not found, which decides nothing.
     case.proxy.plan(|_, _| Some(answered(503, "SlowDown")));
     asked(&case.proxy, Call::Parts).await;
     let away = |found: &Backup| {

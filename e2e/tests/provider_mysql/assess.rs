@@ -29,7 +29,7 @@ const DEFINED: &[&str] = &[
 ];
 
 pub async fn what_a_dump_cannot_read_is_named_with_its_grant(context: Arc<Context>) {
-    // One that has SHOW CREATE ROUTINE gives it to each user, and routines are no obstacle.
+    // One that has SHOW CREATE ROUTINE gives it to each user, and routines can be dumped.
     let grants: Vec<_> = context
         .least()
         .iter()

@@ -23,7 +23,7 @@ DO $$ DECLARE r record; BEGIN
   FOR r IN SELECT oid FROM pg_catalog.pg_largeobject_metadata LOOP PERFORM pg_catalog.lo_get(r.oid); END LOOP;
 END $$";
 
-/// One of each kind that a dump cannot read, and of each kind that looks so and is no obstacle.
+/// One of each kind that a dump cannot read, and of each kind that looks unreadable but is not.
 const OBSTACLES: &str = r#"
 CREATE ROLE neighbour;
 CREATE SCHEMA closed AUTHORIZATION neighbour;

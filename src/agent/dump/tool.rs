@@ -17,7 +17,7 @@ pub struct Tool {
 /// Why a tool does not fit.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Mismatch {
-    /// It is none of the tools that are known.
+    /// It is not a known dump tool.
     #[error(
         "cannot tell what this dump tool is; it says: {0}. The template's command must begin with pg_dump, mysqldump or mariadb-dump after \"--\""
     )]

@@ -1,4 +1,4 @@
-//! What the operator and the agent tell each other.
+//! The protocol between the operator and the agent.
 //!
 //! Both ends are the same binary, on two sides of a wall: the agent has none of the operator's credentials, and does not
 //! talk to the API server. All that crosses the wall is here. This folder depends on no other folder of the crate, and on

@@ -262,7 +262,7 @@ mod tests {
     }
 
     proptest! {
-        /// One byte stands for one MiB: real sizes up to several TiB are walked part by part.
+        /// One byte stands for one MiB: real sizes up to several TiB are checked part by part.
         #[test]
         fn whatever_the_estimate_a_dump_fits_or_is_refused(
             estimated in prop_oneof![Just(0_u64), 1..600_u64, 1..6_000_000_u64],

@@ -1,4 +1,4 @@
-//! How far a dump has come: a line of the pod's log that people read, and that the operator parses.
+//! The progress of a dump: a line of the pod's log, for people to read and for the operator to parse.
 
 use std::fmt;
 use std::str::FromStr;

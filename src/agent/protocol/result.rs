@@ -1,4 +1,4 @@
-//! What became of a task: the pod's termination message, at most 4 KiB of JSON.
+//! The result of a task: the pod's termination message, at most 4 KiB of JSON.
 
 use serde::{Deserialize, Serialize};
 

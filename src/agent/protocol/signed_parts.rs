@@ -48,7 +48,7 @@ impl SignedParts {
             .find_map(|batch| batch.part(number))
     }
 
-    /// The highest part that is signed; 0 if there is none.
+    /// The highest signed part; 0 if no part is signed.
     #[must_use]
     pub fn last(&self) -> u32 {
         self.batches.iter().map(Batch::last).max().unwrap_or(0)

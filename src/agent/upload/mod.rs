@@ -1,4 +1,4 @@
-//! From parts in memory to parts in the store, with signed requests and no keys.
+//! Uploads parts from memory to the store, with signed requests and no keys.
 //!
 //! | file | its one job |
 //! |---|---|

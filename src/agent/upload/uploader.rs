@@ -1,4 +1,4 @@
-//! Uploads several parts at once, each until the store has it or certainly will not take it.
+//! Uploads several parts at once, retrying each until the store has it or has definitely refused it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

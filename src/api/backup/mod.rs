@@ -46,15 +46,15 @@ pub struct BackupSpec {
     /// The Database to back up, in the same namespace.
     pub database_ref: DatabaseRef,
 
-    /// The backup fails when it is not complete after this time, in seconds from its start (waiting for its turn is not
-    /// counted). From 60 to 604800 (a week). Default: 21600 (6 hours). The instance's `spec.backup.job.maxDeadlineSeconds`
-    /// counts where it is lower.
+    /// The backup fails if it has not completed after this time, in seconds from its start (time spent waiting before
+    /// that is not counted). From 60 to 604800 (a week). Default: 21600 (6 hours). The instance's
+    /// `spec.backup.job.maxDeadlineSeconds` applies if it is lower.
     #[serde(default = "default_deadline_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     pub deadline_seconds: i64,
 
-    /// The backup fails when nothing was dumped or uploaded for this time, in seconds. From 30 to 86400 (a day).
-    /// Default: 600 (10 minutes). The instance's `spec.backup.job.maxStallSeconds` counts where it is lower.
+    /// The backup fails if nothing is dumped or uploaded for this time, in seconds. From 30 to 86400 (a day).
+    /// Default: 600 (10 minutes). The instance's `spec.backup.job.maxStallSeconds` applies if it is lower.
     #[serde(default = "default_stall_seconds")]
     #[schemars(range(min = 30, max = 86_400))]
     pub stall_seconds: i64,
@@ -81,7 +81,7 @@ impl BackupSpec {
 }
 
 impl Backup {
-    /// Where it is in its life, if its turn has come.
+    /// Its state, if it has started.
     #[must_use]
     pub fn state(&self) -> Option<BackupState> {
         self.status.as_ref().and_then(|status| status.state)
@@ -111,15 +111,15 @@ impl Backup {
         Some((namespace, &reference.name))
     }
 
-    /// True from its turn to its end: one at a time is, for one Database.
+    /// True from its start to its end. Each Database has at most one active backup at a time.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.state().is_some_and(|state| !state.is_terminal())
     }
 }
 
-/// The name of a final backup: the Database's, cut so that the whole fits a label, eight digits of its UID against
-/// another Database of that name, and the attempt.
+/// The name of a final backup: the Database's name, truncated so that the whole fits into a label, eight digits of its
+/// UID to tell it from another Database of that name, and the attempt.
 pub(super) fn final_name(database: &str, uid: Option<&str>, attempt: i32) -> String {
     let uid: String = uid.unwrap_or_default().chars().take(8).collect();
     let tail = format!("-final-{uid}-{attempt}");

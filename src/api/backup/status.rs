@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
 
-/// Where a `Backup` is in its life; `doc/state.png` shows how they follow each other.
+/// The states of a `Backup`; `doc/state.png` shows the order in which they follow each other.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BackupState {
-    /// Its turn has come: the upload is begun and the Job created.
+    /// It has a slot: the upload is begun and the Job created.
     Starting,
     /// The Job runs.
     BackingUp,
-    /// The object is in the store, whole and checked.
+    /// The object is in the store, complete and checked.
     Completed,
-    /// It did not work, and left nothing in the store.
+    /// It failed, and left nothing in the store.
     Failed,
 }
 
 impl BackupState {
-    /// All of them, in the order of a life.
+    /// All states, in the order of a Backup's life.
     pub const ALL: [Self; 4] = [
         Self::Starting,
         Self::BackingUp,
@@ -43,7 +43,7 @@ impl BackupState {
         }
     }
 
-    /// True for the states that nothing follows.
+    /// True for the states that are final.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
@@ -53,12 +53,12 @@ impl BackupState {
     }
 }
 
-/// How far a backup is, and what became of it.
+/// The progress and the outcome of a backup.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
-    /// Where the Backup is in its life: nothing while it waits for its turn, then STARTING, `BACKING_UP`, and at the end
-    /// COMPLETED or FAILED, which never change.
+    /// The state of the Backup: empty while it waits for a slot, then STARTING, `BACKING_UP`, and finally COMPLETED or
+    /// FAILED, which never change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BackupState>,
 
@@ -67,15 +67,15 @@ pub struct BackupStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 
-    /// The metadata.generation that was last looked at.
+    /// The metadata.generation that was last reconciled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Where the backup goes, for example `s3://backups/prod/…/orders.dump.zst`. Nothing is there before COMPLETED.
+    /// Where the backup goes, for example `s3://backups/prod/…/orders.dump.zst`. Nothing exists there before COMPLETED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
 
-    /// How far the Job is.
+    /// The progress of the Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 
@@ -83,21 +83,21 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 
-    /// The upload and the Job, as the operator needs them to finish or to clean up.
+    /// The upload and the Job, which the operator needs to finish or to clean up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
 
-    /// When its turn came.
+    /// When it started, after any waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::conditions::timestamp")]
     pub started_at: Option<Timestamp>,
 
-    /// When it was COMPLETED or FAILED.
+    /// When it became COMPLETED or FAILED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::conditions::timestamp")]
     pub finished_at: Option<Timestamp>,
 
-    /// How long it took from its start to its end, in seconds.
+    /// Seconds from its start to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<i64>,
 
@@ -117,29 +117,29 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_version: Option<String>,
 
-    /// Why it failed, when it is FAILED.
+    /// Why it failed, if it is FAILED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
-/// How far a backup is.
+/// The progress of a backup.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// How much of the catalog's estimate is dumped, from 0 to 100. At most 99 before the end, where the estimate was
-    /// too low.
+    /// How much of the catalog's size estimate has been dumped, from 0 to 100. If the estimate was too low, at most 99
+    /// until the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<i32>,
 
-    /// What the dump tool wrote so far, in bytes.
+    /// Bytes that the dump tool has written so far.
     #[serde(default)]
     pub bytes_dumped: i64,
 
-    /// What the store received so far (compressed), in bytes.
+    /// Bytes (compressed) that the store has received so far.
     #[serde(default)]
     pub bytes_uploaded: i64,
 
-    /// How fast the dump tool writes, in bytes per second over the last moments.
+    /// How fast the dump tool is writing, in bytes per second.
     #[serde(default)]
     pub bytes_per_second: i64,
 
@@ -176,7 +176,7 @@ pub struct Upload {
     /// The object's key in the bucket.
     pub key: String,
 
-    /// The store's id of the multipart upload, once it is begun.
+    /// The store's id of the multipart upload, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<String>,
 
@@ -184,7 +184,7 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
 
-    /// The metadata.uid of the Job that the operator created. Another one of that name does not count.
+    /// The metadata.uid of the Job that the operator created. Another Job of that name does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_uid: Option<String>,
 
@@ -201,13 +201,13 @@ pub struct Upload {
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// Why, in one stable CamelCase word; the same as in the conditions.
+    /// The reason, as one stable CamelCase word; the same as in the conditions.
     pub reason: String,
 
-    /// Why, for a person, and what to do about it.
+    /// An explanation, and what to do about it.
     pub message: String,
 
-    /// The last lines that the dump tool wrote to its standard error.
+    /// The last lines that the dump tool wrote to standard error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_lines: Vec<String>,
 }

@@ -59,54 +59,53 @@ pub const SECRET_KEYS: [&str; 11] = [
 #[x_kube(validation = Rule::new("!(has(self.postgresql) && has(self.mysql))")
     .message("a Database is on one server: keep the block of its kind, postgresql or mysql, and take the other away"))]
 pub struct DatabaseSpec {
-    /// The DatabaseInstance whose server holds the database. Cannot be changed.
+    /// The DatabaseInstance whose server holds the database. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("instanceRef cannot be changed: make another Database on the other instance, and move the data"))]
     pub instance_ref: InstanceRef,
 
-    /// Name of the SQL database, at most 63 bytes, for example `orders`. Cannot be changed. Default: metadata.name.
+    /// Name of the SQL database, at most 63 bytes, for example `orders`. Immutable. Default: metadata.name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
     pub name: Option<String>,
 
-    /// Name of the SQL user (role) that owns the database, at most 63 bytes (32 characters on MySQL). Cannot be
-    /// changed. Default: the database's name.
+    /// Name of the SQL user (role) that owns the database, at most 63 bytes (32 characters on MySQL). Immutable.
+    /// Default: the database's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
     pub user: Option<String>,
 
     /// What deleting this object does to the SQL database and user: `Retain` (default) keeps both, `Delete` drops both,
-    /// `BackupBeforeDelete` drops both after a backup was made that is complete. It is read again until the drop
-    /// begins.
+    /// `BackupBeforeDelete` drops both after a backup has completed. It is read again until the drop begins.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// What to do when the SQL database or user exists already: `Never` (default) leaves it alone, `IfUnclaimed` takes
-    /// it over where the instance lists it as adoptable for this namespace and no other Database has it. The user's
-    /// password is replaced then.
+    /// What to do if the SQL database or user already exists: `Never` (default) leaves it alone, `IfUnclaimed` takes it
+    /// over if the instance lists it as adoptable for this namespace and no other Database has claimed it. The user's
+    /// password is then replaced.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,
 
-    /// The most sessions that the user may have at a time. Default: no limit but the server's own.
+    /// The maximum number of concurrent sessions of the user. Default: no limit other than the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 262_143))]
     pub connection_limit: Option<i32>,
 
-    /// What only databases on PostgreSQL have.
+    /// Settings for databases on PostgreSQL only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<PostgresqlDatabase>,
 
-    /// What only databases on MySQL and MariaDB have.
+    /// Settings for databases on MySQL and MariaDB only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MysqlDatabase>,
 
-    /// What the Secret has besides its fixed keys.
+    /// What the Secret contains in addition to its fixed keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
 
-    /// True: do not repair what changed on the server, and begin no backup. Deleting still works. Default: false.
+    /// True: do not repair what changed on the server, and start no backup. Deletion still works. Default: false.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -142,36 +141,36 @@ fn fixed_once_created(option: &str) -> String {
 /// What deleting a `Database` does on the server.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 pub enum DeletionPolicy {
-    /// The claim is given up; database and user stay.
+    /// The claim is released; database and user stay.
     #[default]
     Retain,
     /// Database and user are dropped.
     Delete,
-    /// Database and user are dropped after a final backup that is complete.
+    /// Database and user are dropped after a final backup has completed.
     BackupBeforeDelete,
 }
 
-/// What to do with a SQL database or user that exists already.
+/// What to do with a SQL database or user that already exists.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 pub enum AdoptionPolicy {
     /// Leave it alone.
     #[default]
     Never,
-    /// Take it over, where the instance lists it and no other `Database` has it.
+    /// Take it over, if the instance lists it and no other `Database` has claimed it.
     IfUnclaimed,
 }
 
-/// What only databases on PostgreSQL have.
+/// Settings for databases on PostgreSQL only.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PostgresqlDatabase {
-    /// Character encoding, for example `UTF8`. Cannot be changed once the database exists. Default: the server's.
+    /// Character encoding, for example `UTF8`. Immutable once the database exists. Default: the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]+$')")
         .message("encoding is a PostgreSQL character set, for example UTF8"))]
     pub encoding: Option<String>,
 
-    /// Collation order and character classification, for example `C.UTF-8` or `de_DE.UTF-8`. Cannot be changed once the
+    /// Collation order and character classification, for example `C.UTF-8` or `de_DE.UTF-8`. Immutable once the
     /// database exists. Default: the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -179,15 +178,15 @@ pub struct PostgresqlDatabase {
         .message("locale is the name of a locale that the server has, for example C.UTF-8"))]
     pub locale: Option<String>,
 
-    /// Extensions that the database has. They are created, never dropped; those that PostgreSQL does not trust with a
-    /// database's owner must be in the instance's allowedExtensions. At most 64. Default: none.
+    /// Extensions that the database has. They are created, never dropped; those that PostgreSQL does not trust database
+    /// owners with must be in the instance's allowedExtensions. At most 64. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub extensions: Vec<Extension>,
 
-    /// Schemas that the database has besides `public`, owned by its user. They are created, never dropped. At most 64.
-    /// Default: none.
+    /// Schemas that the database has in addition to `public`, owned by its user. They are created, never dropped. At
+    /// most 64. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
@@ -213,7 +212,7 @@ pub struct SqlSchema {
     pub name: String,
 }
 
-/// What only databases on MySQL and MariaDB have.
+/// Settings for databases on MySQL and MariaDB only.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MysqlDatabase {
@@ -232,10 +231,10 @@ pub struct MysqlDatabase {
     pub collation: Option<String>,
 }
 
-/// What a Database's Secret has besides its fixed keys.
+/// What a Database's Secret contains in addition to its fixed keys.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SecretTemplate {
-    /// Labels of the Secret, as Kubernetes takes them. At most 32.
+    /// Labels of the Secret, in the format that Kubernetes accepts. At most 32.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = text(63)))]
     #[x_kube(
@@ -247,7 +246,7 @@ pub struct SecretTemplate {
     )]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations of the Secret. At most 32, of 8192 characters each and 16384 in all.
+    /// Annotations of the Secret. At most 32, of 8192 characters each and 16384 in total.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = text(8192)))]
     #[x_kube(
@@ -259,10 +258,10 @@ pub struct SecretTemplate {
     )]
     pub annotations: BTreeMap<String, String>,
 
-    /// Further keys, each with a handlebars template that may use `host`, `port`, `database`, `username`, `password`,
+    /// Additional keys, each with a handlebars template that may use `host`, `port`, `database`, `username`, `password`,
     /// `uri`, `jdbc-url`, `type`, `provider` and `sslmode`, and the helper `uriencode`, for example
     /// `DATABASE_URL: "postgres://{{uriencode username}}:{{uriencode password}}@{{host}}:{{port}}/{{uriencode database}}"`.
-    /// At most 32, of 8192 characters each and 65536 in all.
+    /// At most 32, of 8192 characters each and 65536 in total.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = text(8192)))]
     #[x_kube(
@@ -276,10 +275,10 @@ pub struct SecretTemplate {
     pub data: BTreeMap<String, String>,
 }
 
-/// The most characters of all templates of a Secret. All objects are held in memory.
+/// The maximum length of all templates of a Secret together. All objects are held in memory.
 const TEMPLATES_LENGTH: usize = 65_536;
 
-/// The most characters of all its annotations.
+/// The maximum length of all its annotations together.
 const ANNOTATIONS_LENGTH: usize = 16_384;
 
 /// The schema of a value. All objects are held in memory, so none may be as large as the API server would take it.
@@ -322,14 +321,14 @@ impl Database {
         self.spec.user.clone().unwrap_or_else(|| self.sql_name())
     }
 
-    /// Where it is in its life, if it has begun.
+    /// Its state, if it has one yet.
     #[must_use]
     pub fn state(&self) -> Option<DatabaseState> {
         self.status.as_ref().and_then(|status| status.state)
     }
 
     /// Name of the `Backup` for one attempt (from 1) at the final backup: always the same for the same object and
-    /// attempt, and another one for each other object, whatever its namespace.
+    /// attempt, and different for every other object, whatever its namespace.
     #[must_use]
     pub fn final_backup_name(&self, attempt: i32) -> String {
         backup::final_name(&self.name_any(), self.uid().as_deref(), attempt)

@@ -9,38 +9,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
 
-/// Where a `Database` is in its life; `doc/state.png` shows how they follow each other.
+/// The states of a `Database`; `doc/state.png` shows the order in which they follow each other.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DatabaseState {
-    /// The user, the database and the Secret are being made.
+    /// The user, the database and the Secret are being created.
     Creating,
-    /// The Secret is there, and logging in with it works.
+    /// The Secret exists, and logging in with it works.
     Created,
-    /// A backup was asked for and is being started.
+    /// A backup was requested and is being started.
     BackupRequested,
     /// A backup is running.
     BackupInProgress,
-    /// A backup is complete.
+    /// A backup has completed.
     BackupCompleted,
     /// The object was deleted; a final backup is being started.
     BackupBeforeDeleteRequested,
     /// The final backup is running.
     BackupBeforeDeleteInProgress,
-    /// The final backup is complete.
+    /// The final backup has completed.
     BackupBeforeDeleteCompleted,
     /// The object was deleted; its policy is read for the last time.
     DeletionRequested,
-    /// The claim is being given up, and database and user are dropped if the policy says so.
+    /// The claim is being released, and database and user are dropped if the policy says so.
     DeletionInProgress,
     /// Nothing is left to be done.
     Deleted,
 }
 
 impl DatabaseState {
-    /// All of them, in the order of a life.
+    /// All states, in the order of a Database's life.
     pub const ALL: [Self; 11] = [
         Self::Creating,
         Self::Created,
@@ -78,8 +78,8 @@ impl DatabaseState {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
-    /// Where the Database is in its life: CREATING, CREATED (a Secret exists, and logging in with it works), one of
-    /// `BACKUP_REQUESTED`, `BACKUP_IN_PROGRESS`, `BACKUP_COMPLETED` (it stays usable), or, when it is being deleted, one of
+    /// The state of the Database: CREATING, CREATED (a Secret exists, and logging in with it works), one of
+    /// `BACKUP_REQUESTED`, `BACKUP_IN_PROGRESS`, `BACKUP_COMPLETED` (it stays usable), or, while it is being deleted, one of
     /// `BACKUP_BEFORE_DELETE_REQUESTED`, `BACKUP_BEFORE_DELETE_IN_PROGRESS`, `BACKUP_BEFORE_DELETE_COMPLETED`,
     /// `DELETION_REQUESTED`, `DELETION_IN_PROGRESS`, DELETED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ pub struct DatabaseStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 
-    /// The metadata.generation that was last looked at.
+    /// The metadata.generation that was last reconciled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
@@ -98,11 +98,11 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_generation: Option<i64>,
 
-    /// Annotations that ask for something, and the value of each that was done last.
+    /// Annotations that request something, each with the value that was handled last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub handled: BTreeMap<String, String>,
 
-    /// The Secret to bind to, as the Service Binding specification (servicebinding.io) wants it.
+    /// The Secret to bind to, as the Service Binding specification (servicebinding.io) requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
 
@@ -118,7 +118,7 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 
-    /// The Secret as it was when logging in with it last worked.
+    /// The Secret's version when logging in with it last worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 
@@ -126,7 +126,7 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<ActiveBackup>,
 
-    /// The last backup that was completed.
+    /// The last backup that completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_backup: Option<LastBackup>,
 
@@ -135,7 +135,7 @@ pub struct DatabaseStatus {
     pub final_backup: Option<FinalBackup>,
 
     /// What the deletion does on the server: `Keep` or `Drop`. Decided by the policy when the state becomes
-    /// `DELETION_IN_PROGRESS`, and not changed any more.
+    /// `DELETION_IN_PROGRESS`, and final from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionEffect>,
 }
@@ -160,52 +160,52 @@ pub struct Binding {
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
-    /// The cluster in whose name it was claimed.
+    /// The cluster that claimed it.
     pub cluster_id: String,
 
     /// The server that holds it: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
     pub server_identity: String,
 
-    /// False: the database was there before and was adopted.
+    /// False: the database already existed and was adopted.
     pub created_database: bool,
 
-    /// False: the user was there before and was adopted.
+    /// False: the user already existed and was adopted.
     pub created_user: bool,
 
-    /// Whether the instance's list lets deletionPolicy drop what was adopted.
+    /// Whether the instance's list allows deletionPolicy to drop what was adopted.
     #[serde(default)]
     pub drop_adopted: bool,
 }
 
-/// A Secret as it was at one moment.
+/// A version of a Secret.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Credentials {
-    /// Its metadata.uid: another one means that it was deleted and made again.
+    /// Its metadata.uid: a different one means that it was deleted and created again.
     pub uid: String,
 
-    /// Its metadata.resourceVersion: another one means that it was changed.
+    /// Its metadata.resourceVersion: a different one means that it was changed.
     pub resource_version: String,
 }
 
-/// The backup that a Database is busy with.
+/// The backup that is active for a Database.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ActiveBackup {
     /// Name of the Backup, in the Database's namespace.
     pub name: String,
 
-    /// Its metadata.uid, so that another one of the same name is not taken for it.
+    /// Its metadata.uid, so that another Backup of the same name is not mistaken for it.
     pub uid: String,
 }
 
-/// A backup that is complete.
+/// A completed backup.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastBackup {
     /// Name of the Backup, in the Database's namespace.
     pub name: String,
 
-    /// When it was completed.
+    /// When it completed.
     #[schemars(schema_with = "crate::conditions::timestamp")]
     pub finished_at: Timestamp,
 
@@ -223,11 +223,11 @@ pub struct FinalBackup {
     /// Which attempt it is, from 1.
     pub attempt: i32,
 
-    /// Whether it is complete. It is in the store then, even when the Backup object is removed.
+    /// Whether it has completed. The backup is then in the store, even if the Backup object is removed.
     #[serde(default)]
     pub completed: bool,
 
-    /// When the next attempt may begin, after one that failed.
+    /// When the next attempt may start, after a failed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::conditions::timestamp")]
     pub retry_at: Option<Timestamp>,

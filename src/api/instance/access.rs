@@ -25,7 +25,7 @@ pub struct AllowedNamespaces {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub names: Option<Vec<String>>,
 
-    /// Namespaces with these labels. Who may label a namespace decides who may use the server.
+    /// Namespaces with these labels. Anyone who may label a namespace decides who may use the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<NamespaceSelector>,
 }
@@ -54,7 +54,7 @@ impl AllowedNamespaces {
     }
 }
 
-/// A label selector over namespaces, as elsewhere in Kubernetes.
+/// A label selector for namespaces, as elsewhere in Kubernetes.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0")
@@ -110,13 +110,13 @@ pub struct LabelRequirement {
 /// How a label is compared.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum LabelOperator {
-    /// The label is there with one of the values.
+    /// The label exists with one of the values.
     In,
-    /// The label is not there, or with another value.
+    /// The label does not exist, or has another value.
     NotIn,
-    /// The label is there.
+    /// The label exists.
     Exists,
-    /// The label is not there.
+    /// The label does not exist.
     DoesNotExist,
 }
 

@@ -52,13 +52,13 @@ pub const ADMIN_PASSWORD_KEY: &str = "password";
     .message("the block postgresql is for provider postgresql: take it away, or correct spec.provider"))]
 pub struct DatabaseInstanceSpec {
     /// The kind of server: `postgresql`, or `mysql` for both MySQL and MariaDB, which are told apart when connected.
-    /// Cannot be changed.
+    /// Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("provider cannot be changed: make another DatabaseInstance"))]
     pub provider: Provider,
 
     /// DNS name or IP address of the server, without a port, for example `postgres.databases.svc`. With TLS mode
-    /// verify-full the server's certificate must be for this name.
+    /// verify-full, the server's certificate must be issued for this name.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^([-_.A-Za-z0-9]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)$') && !self.matches('^[^:]+:[0-9]+$')")
         .message("host is a DNS name or an IP address alone, for example postgres.databases.svc; the port goes into spec.port"))]
@@ -70,28 +70,28 @@ pub struct DatabaseInstanceSpec {
     pub port: Option<i32>,
 
     /// How connections are encrypted and the server's certificate is checked, by the operator, by backup Jobs and in
-    /// the Secrets of applications. Default: `mode: verify-full` with the well-known certificate authorities.
+    /// the Secrets of applications. Default: `mode: verify-full` with publicly trusted certificate authorities.
     #[serde(default)]
     pub tls: Tls,
 
-    /// Secret with the keys `username` and `password` of an administrator who may create databases and roles; no
-    /// superuser is needed. It is always in the operator's own namespace and never leaves it.
+    /// Secret with the keys `username` and `password` of an administrator who may create databases and roles; it does
+    /// not have to be a superuser. The Secret is in the operator's own namespace and its values never leave it.
     pub admin_secret_ref: SecretRef,
 
-    /// Which namespaces may have Databases on this server. Exactly one of `all: true`, `names` and `selector`.
-    /// A namespace that loses its permission keeps its databases; nothing is changed there any more.
+    /// Which namespaces may have Databases on this server: exactly one of `all: true`, `names` and `selector`.
+    /// A namespace that loses its permission keeps its databases, but nothing is changed there any more.
     pub allowed_namespaces: AllowedNamespaces,
 
-    /// Databases that stand on the server already and may be taken over by a Database object that asks for it with
+    /// Databases that already exist on the server and may be taken over by a Database object that asks for it with
     /// `adoptionPolicy: IfUnclaimed`. At most 256. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["database".to_owned()]))]
     pub adoptable: Vec<Adoptable>,
 
-    /// Ids of clusters that are gone and whose databases continue in this one (`status.clusterId` of the instance
-    /// there, or the operator's `--cluster-id`): what they claimed on this server counts as claimed here, by Databases
-    /// of the same namespace and name. At most 16. Default: none.
+    /// Ids of former clusters whose databases continue in this one (`status.clusterId` of the instance there, or the
+    /// operator's `--cluster-id`): Databases with the same namespace and name take over what those clusters claimed on
+    /// this server. At most 16. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -99,21 +99,21 @@ pub struct DatabaseInstanceSpec {
         .message("the id of a cluster has letters, digits, '-', '_' and '.': write the --cluster-id of its operator, or the UID of its namespace kube-system"))]
     pub take_over_claims_from: Vec<String>,
 
-    /// The most connections that the operator itself has to this server at any time. Backup Jobs are not counted.
+    /// The maximum number of connections that the operator itself opens to this server. Backup Jobs are not counted.
     /// Default: 4.
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 100))]
     pub max_connections: i32,
 
-    /// What only PostgreSQL has.
+    /// Settings for PostgreSQL servers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<PostgresqlInstance>,
 
-    /// Where backups of this server's databases go, and how their Jobs are made. Without it there are no backups.
+    /// Where backups of this server's databases go, and how their Jobs are created. Without it there are no backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupDestination>,
 
-    /// True: leave this server alone; nothing is looked at or changed on it, and no backup is begun. Default: false.
+    /// True: leave this server alone; nothing is checked or changed on it, and no backup starts. Default: false.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -149,11 +149,11 @@ impl Provider {
     .message("tls.ca is used only to verify: set tls.mode to verify-full or verify-ca, or take tls.ca away"))]
 pub struct Tls {
     /// `disable`: no TLS (refused for MySQL, whose authentication needs it); `require`: TLS with any certificate;
-    /// `verify-ca`: the certificate is from a known authority; `verify-full` (default): and it is for spec.host.
+    /// `verify-ca`: the certificate is from a trusted authority; `verify-full` (default): it is also for spec.host.
     #[serde(default)]
     pub mode: TlsMode,
 
-    /// The authority that the server's certificate is checked against; default: the well-known ones.
+    /// The authority that the server's certificate is checked against. Default: publicly trusted authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<CertificateAuthority>,
 }
@@ -166,9 +166,9 @@ pub enum TlsMode {
     Disable,
     /// TLS, whatever the certificate.
     Require,
-    /// TLS, and the certificate is from a known authority.
+    /// TLS, and the certificate is from a trusted authority.
     VerifyCa,
-    /// TLS, the certificate is from a known authority and for the host's name.
+    /// TLS, and the certificate is from a trusted authority and for the host's name.
     #[default]
     VerifyFull,
 }
@@ -190,12 +190,12 @@ impl TlsMode {
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateAuthority {
-    /// Key of a Secret in the operator's namespace, with one or more certificates in PEM. It is copied to the key
+    /// Key of a Secret in the operator's namespace that has one or more certificates in PEM. It is copied to the key
     /// `ca.crt` of applications' Secrets.
     pub secret_ref: SecretKeyRef,
 }
 
-/// A database that stands on the server already, and who may take it over.
+/// A database that already exists on the server, and who may take it over.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Adoptable {
     /// Name of the SQL database, for example `legacy`.
@@ -203,7 +203,7 @@ pub struct Adoptable {
     #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
     pub database: String,
 
-    /// Name of the SQL user that becomes, or is, its owner. Its password is replaced.
+    /// Name of the SQL user that owns it, or will own it. Its password is replaced.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = names::sql_length(), validation = names::sql_characters(), validation = names::not_reserved())]
     pub user: String,
@@ -219,7 +219,7 @@ pub struct Adoptable {
     pub drop: bool,
 }
 
-/// What only PostgreSQL servers have.
+/// Settings for PostgreSQL servers only.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PostgresqlInstance {
@@ -229,8 +229,8 @@ pub struct PostgresqlInstance {
     #[x_kube(validation = names::sql_length(), validation = names::sql_characters())]
     pub maintenance_database: String,
 
-    /// Extensions that Databases may ask for though PostgreSQL does not trust them with a database's owner, for
-    /// example `[postgis]`; they are created by the administrator, as far as that one may. At most 128. Default: none.
+    /// Extensions that Databases may use although PostgreSQL does not trust database owners with them, for example
+    /// `[postgis]`; the administrator creates them, if it may. At most 128. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -17,11 +17,11 @@ pub struct DatabaseInstanceStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 
-    /// The metadata.generation that was last looked at.
+    /// The metadata.generation that was last reconciled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Annotations that ask for something, and the value of each that was done last.
+    /// Annotations that request something, each with the value that was handled last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub handled: BTreeMap<String, String>,
 
@@ -29,7 +29,7 @@ pub struct DatabaseInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
 
-    /// The server's version as it says itself, for example `17.6`.
+    /// The server's version as the server reports it, for example `17.6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 
@@ -37,11 +37,11 @@ pub struct DatabaseInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flavour: Option<Flavour>,
 
-    /// The encryption of the operator's connections as the server sees it.
+    /// The encryption of the operator's connections, as the server reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsInUse>,
 
-    /// Which server it is, so that another one behind the same name is noticed.
+    /// Which server it is, so that another server behind the same name is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ServerIdentity>,
 
@@ -49,8 +49,8 @@ pub struct DatabaseInstanceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_privileges: Vec<MissingPrivilege>,
 
-    /// What the platform team should know of the server, though Databases can be made there: rights by which others get
-    /// at the databases of their owners. Each with the SQL that mends it.
+    /// What the platform team should know about the server, although Databases can be created there: rights that give
+    /// others access to tenants' databases. Each comes with the SQL that revokes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 
@@ -91,7 +91,7 @@ pub struct ServerIdentity {
     /// The identity that Databases were created on: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
     pub known: String,
 
-    /// Another identity that answers now. Nothing is changed on that server until the annotation
+    /// A different identity that answers now. Nothing is changed on that server until the annotation
     /// `db-operator.dev/acknowledge-identity` has this value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
@@ -104,16 +104,16 @@ pub struct MissingPrivilege {
     /// What it is needed for.
     pub needed_for: String,
 
-    /// The statement that grants it, to be run by somebody who may.
+    /// The statement that grants it, to be run by someone who may.
     pub sql: String,
 }
 
-/// Something about the server that is not as it should be.
+/// Something about the server that should be fixed.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Warning {
     /// What it is.
     pub what: String,
 
-    /// The statement that mends it, to be run by somebody who may.
+    /// The statement that fixes it, to be run by someone who may.
     pub sql: String,
 }

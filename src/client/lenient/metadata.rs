@@ -1,4 +1,4 @@
-//! What is kept of an object's metadata: what names it, what orders it, and what is ours in it.
+//! The metadata of an object that is kept: its name, its version, and whatever in it is ours.
 //!
 //! Labels, annotations, finalizers and owners of others may be megabytes, and nobody here asks for them: they are passed over
 //! as text. Each field is decoded by itself, so that one that cannot be read does not take the name along.
@@ -49,7 +49,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A field; none where it is absent, `null`, or cannot be read, which is noted.
+    /// A field; `None` if it is absent, `null`, or cannot be read, which is recorded.
     fn field<T: Deserialize<'a>>(&mut self, name: &str) -> Option<T> {
         self.picked(name, |found: T| Ok(found))
     }

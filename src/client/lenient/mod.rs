@@ -32,7 +32,7 @@ const WHY_LIMIT: usize = 400;
 /// the conditions, so that the next pass brings everything about again instead of trusting what they said.
 const SAID_AGAIN: [&str; 3] = ["conditions", "progress", "observedGeneration"];
 
-/// An object of a kind, or what names one that cannot be read. Decoding it never fails for an object in JSON.
+/// An object of a kind, or the identity of one that cannot be read. Decoding it never fails for a JSON object.
 ///
 /// Of the metadata, only what this program asks for is kept ([`metadata`]): no managed fields, no labels and annotations but
 /// those of `db-operator.dev`. It is for looking at, not for writing back.
@@ -217,7 +217,7 @@ where
     decode(&fields).ok()
 }
 
-/// Stores find objects by their names, also one that has none that can be read.
+/// Stores find objects by name, including objects whose name cannot be read.
 fn named(metadata: &ObjectMeta) -> ObjectMeta {
     let mut metadata = metadata.clone();
     metadata

@@ -15,7 +15,7 @@ use crate::agent::protocol::task::paths;
 /// The init container that installs our binary.
 pub(super) const INSTALL: &str = "install";
 
-/// How a container is run beside the dump.
+/// How a container runs next to the dump.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Before it, or around it with `restartPolicy: Always`.
@@ -188,7 +188,7 @@ fn check_command(
         return Ok(());
     }
     let reason = format!(
-        "the command of the container {CONTAINER} begins with {}, dump, \"--\" and goes on with the dump tool",
+        "the command of the container {CONTAINER} must begin with {}, dump, \"--\", followed by the dump tool",
         paths::BINARY
     );
     Err(Refusal::new(format!("{path}.command"), reason))

@@ -1,4 +1,4 @@
-//! What is laid over a template's Job: a template can add to it, and not weaken it.
+//! What is enforced on a template's Job: a template can add to it, but not weaken it.
 //!
 //! What has one right value is set to it, whatever the template says; what would be a different pod without it (a
 //! volume of the node, a token) is refused with a sentence.
@@ -202,7 +202,7 @@ fn beside(asked: Vec<Container>, order: &Order<'_>) -> Result<Vec<Container>, Re
     if !asked.iter().any(|container| container.name == CONTAINER) {
         return Err(Refusal::new(
             format!("{POD}.containers"),
-            format!("one container has the name {CONTAINER} and runs the dump tool: there is none"),
+            format!("there is no container {CONTAINER}: one of this name has to run the dump tool"),
         ));
     }
     asked

@@ -1,4 +1,4 @@
-//! Rights: what Pod Security's level `restricted` asks for, and defaults where it leaves a choice.
+//! Security contexts: what Pod Security's level `restricted` requires, and defaults where it leaves a choice.
 //!
 //! All fields are named, so that a new one of Kubernetes has to be judged before this compiles.
 
@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     SecurityContext,
 };
 
-/// Nobody in particular: the operator's own image has it too, and the vendors' tools need no entry in `/etc/passwd`.
+/// An arbitrary unprivileged user: the operator's own image has it too, and the vendors' tools need no entry in `/etc/passwd`.
 pub(super) const USER: i64 = 65532;
 
 /// The rights of the pod.

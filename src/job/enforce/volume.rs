@@ -1,4 +1,4 @@
-//! Volumes: the four that a dump works with, and which others a template may have.
+//! Volumes: the four that a dump needs, and which others a template may have.
 //!
 //! Only the container that dumps sees the database's password and the signed requests. A template may mount what the
 //! namespace has, other Secrets included, but those two by no way, and no token of a service account.
@@ -131,7 +131,7 @@ fn check_projected(
         if pod_certificate.is_some() || service_account_token.is_some() {
             return Err(Refusal::new(
                 path,
-                "a backup's pod has no identity in the cluster: take the token or certificate away",
+                "a backup's pod has no identity in the cluster: remove the token or certificate",
             ));
         }
         if let Some(secret) = secret {
@@ -146,7 +146,7 @@ fn check_secret(secret: &str, order: &Order<'_>, path: &str) -> Result<(), Refus
     if secret == order.credentials_secret || secret == name(order.backup) {
         return Err(Refusal::new(
             path,
-            "only the container dump sees the database's password and the signed requests, as files: take this away",
+            "only the container dump sees the database's password and the signed requests, as files: remove this",
         ));
     }
     Ok(())
@@ -181,7 +181,7 @@ pub(super) fn check_env(
     Ok(())
 }
 
-/// What the container that dumps sees: ours, and what the template mounts beside them.
+/// The mounts of the container that dumps: ours, and the template's own.
 pub(super) fn mounts_of_dump(
     asked: Option<Vec<VolumeMount>>,
     path: &str,

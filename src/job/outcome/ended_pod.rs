@@ -1,4 +1,4 @@
-//! What an ended pod means: what it said itself, or else what is said of it.
+//! What an ended pod means: its own report, or else what Kubernetes reports about it.
 
 use super::{Failure, JobOutcome, Observation, deadline_exceeded, gone};
 use crate::agent::protocol::result::{Cause, Failed, TaskResult};

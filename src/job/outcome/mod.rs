@@ -1,4 +1,4 @@
-//! What became of a Job, from everything that can be seen of it. Pure: no client, and the clock is brought along.
+//! Decides what became of a Job, from everything that can be observed. Pure: no client, and the time is an argument.
 //!
 //! What the pod itself said comes first, then what Kubernetes says of the pod, then of the Job, then the clock.
 
@@ -132,13 +132,13 @@ pub(super) fn deadline_exceeded(seen: &Observation<'_>) -> Failure {
     Failure::new(BackupReason::DeadlineExceeded, message)
 }
 
-/// The Job is not there any more, or on its way out; nobody but a person does that to a Job that runs.
+/// The Job is gone or being deleted; only a person does that to a running Job.
 pub(super) fn gone(seen: &Observation<'_>) -> Option<Failure> {
     let leaving = seen
         .job
         .is_none_or(|job| job.metadata.deletion_timestamp.is_some());
     leaving.then(|| {
-        let message = "somebody deleted the Job before the backup was complete";
+        let message = "the Job was deleted before the backup was complete";
         Failure::new(BackupReason::JobDeleted, message)
     })
 }

@@ -1,4 +1,4 @@
-//! Objects as the API server shows them, and the reason that each must end in.
+//! Objects as the API server returns them, and the reason that each must lead to.
 
 use serde_json::{Value, json};
 
@@ -128,7 +128,7 @@ fn failure(evidence: &Observation<'_>) -> Failure {
     }
 }
 
-fn ruin_of(pod: &Pod) -> Failure {
+fn failure_of(pod: &Pod) -> Failure {
     failure(&seen(Some(&job(&json!({}))), Some(pod)))
 }
 
@@ -145,7 +145,7 @@ fn done_is_what_the_pod_says_with_status_zero() {
         JobOutcome::Done(_)
     ));
     assert_eq!(
-        ruin_of(&ended(1, "Error", &done())).reason,
+        failure_of(&ended(1, "Error", &done())).reason,
         BackupReason::Killed
     );
 }
@@ -162,7 +162,7 @@ fn each_cause_has_its_reason_and_the_tools_words() {
         ("Terminated", BackupReason::Terminated),
         ("Misconfigured", BackupReason::InvalidTemplate),
     ] {
-        let failure = ruin_of(&ended(1, "Error", &failed(cause)));
+        let failure = failure_of(&ended(1, "Error", &failed(cause)));
         assert_eq!(failure.reason, reason);
         let message = if reason == BackupReason::NoProgress {
             "m; the limit is spec.stallSeconds (600 s)"
@@ -180,10 +180,10 @@ fn each_cause_has_its_reason_and_the_tools_words() {
 #[test]
 fn memory_is_blamed_also_where_only_the_tool_was_killed() {
     assert_eq!(
-        ruin_of(&ended(137, "OOMKilled", "")).reason,
+        failure_of(&ended(137, "OOMKilled", "")).reason,
         BackupReason::OutOfMemory
     );
-    let told = ruin_of(&ended(1, "OOMKilled", &failed("DumpFailed")));
+    let told = failure_of(&ended(1, "OOMKilled", &failed("DumpFailed")));
     assert_eq!(told.reason, BackupReason::OutOfMemory);
     assert_eq!(told.last_lines, ["l"]);
 }
@@ -192,12 +192,12 @@ fn memory_is_blamed_also_where_only_the_tool_was_killed() {
 fn a_pod_that_was_asked_to_end_says_by_whom() {
     let terminated = || ended(1, "Error", &failed("Terminated"));
     let evicted = with_condition(terminated(), "DisruptionTarget", "True", "drained");
-    let told = ruin_of(&evicted);
+    let told = failure_of(&evicted);
     assert_eq!(told.reason, BackupReason::Evicted);
     assert!(told.message.contains("drained") && told.last_lines == ["l"]);
 
     let killed = with_condition(ended(137, "Error", ""), "DisruptionTarget", "True", "x");
-    assert_eq!(ruin_of(&killed).reason, BackupReason::Evicted);
+    assert_eq!(failure_of(&killed).reason, BackupReason::Evicted);
 
     let late = job(&json!({"status": {"conditions": [
         {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}}));
@@ -214,10 +214,10 @@ fn a_pod_that_was_asked_to_end_says_by_whom() {
 
 #[test]
 fn a_pod_that_ended_without_a_word_was_killed() {
-    let told = ruin_of(&ended(137, "Error", ""));
+    let told = failure_of(&ended(137, "Error", ""));
     assert_eq!(told.reason, BackupReason::Killed);
     assert!(told.message.contains("SIGKILL"), "{}", told.message);
-    let told = ruin_of(&ended(2, "Error", "no such option\nx"));
+    let told = failure_of(&ended(2, "Error", "no such option\nx"));
     assert!(
         told.message
             .contains("status 2 without telling a result: no such option;")
@@ -227,15 +227,15 @@ fn a_pod_that_ended_without_a_word_was_killed() {
 #[test]
 fn a_node_may_end_a_pod_before_it_ran() {
     let evicted = pod(&json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}));
-    assert_eq!(ruin_of(&evicted).reason, BackupReason::Evicted);
+    assert_eq!(failure_of(&evicted).reason, BackupReason::Evicted);
     let refused = pod(&json!({"phase": "Failed", "reason": "OutOfcpu", "message": "no room"}));
-    let told = ruin_of(&refused);
+    let told = failure_of(&refused);
     assert_eq!(told.reason, BackupReason::Killed);
     assert!(told.message.contains("OutOfcpu (no room)"));
     let init = json!({"terminated": {"exitCode": 3, "message": "read-only"}});
     let mut failed = begins(&init, &json!({"waiting": {"reason": "PodInitializing"}}));
     failed.status.as_mut().unwrap().phase = Some("Failed".to_owned());
-    let told = ruin_of(&failed);
+    let told = failure_of(&failed);
     assert!(
         told.message
             .contains("install ended with status 3 (read-only)")

@@ -1,4 +1,4 @@
-//! What a template is there for.
+//! What a template may add.
 
 use super::*;
 

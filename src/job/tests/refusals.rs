@@ -1,4 +1,4 @@
-//! What would be another pod without it is refused, with its line and what to do.
+//! Templates that are refused, with the line at fault and what to do.
 
 use super::*;
 
@@ -22,7 +22,7 @@ const FROM_SECRET: &str =
 const COMMAND: &str =
     "            - /db-operator/bin/db-operator\n            - dump\n            - \"--\"\n";
 const TOOL: &str = "            - pg_dump\n            - --format=custom\n            - --compress=0\n            - --no-password\n            \
-    # In milliseconds. Who waits for a table's lock so long says which one it is, and ends.\n            \
+    # In milliseconds. After waiting this long for a table's lock, the tool names the table and ends.\n            \
     - --lock-wait-timeout={{json lockWaitSeconds}}000\n";
 const WORK: &str = "- {name: work, mountPath: /db-operator/work}";
 
@@ -122,31 +122,31 @@ const REFUSED: &[(At, &str, &str, &str)] = &[
         Text("- name: dump\n"),
         "- name: dumper\n",
         "spec.template.spec.containers",
-        "there is none",
+        "there is no container dump",
     ),
     (
         Text(COMMAND),
         "",
         "containers[0].command",
-        "begins with /db-operator/bin",
+        "must begin with /db-operator/bin",
     ),
     (
         Text("            - dump\n"),
         "            - run\n",
         "containers[0].command",
-        "goes on with the dump tool",
+        "followed by the dump tool",
     ),
     (
         Text(TOOL),
         "",
         "containers[0].command",
-        "goes on with the dump tool",
+        "followed by the dump tool",
     ),
     (
         Text("          command:\n"),
         "          args:\n",
         "containers[0].command",
-        "begins with",
+        "must begin with",
     ),
 ];
 

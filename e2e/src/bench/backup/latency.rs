@@ -29,7 +29,7 @@ pub(super) struct Moments {
     pub(super) applied: f64,
     /// The Backup's turn has come.
     pub(super) starting: f64,
-    /// Upload, Job and errand are made.
+    /// Upload, Job and task are created.
     pub(super) backing_up: f64,
     /// The kubelet says that the init container has ended.
     pub(super) installed: f64,

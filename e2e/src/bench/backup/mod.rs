@@ -11,7 +11,7 @@
 //! | `source.rs` | the servers and their rows, and how each dump tool is called |
 //! | `target.rs` | the S3 server, and the programs that upload to it |
 //! | `pipe.rs` | the pipes of a shell |
-//! | `ours.rs` | the process of a pod, from its errand to an object that counts |
+//! | `ours.rs` | the process of a pod, from its task to a committed object |
 //! | `meter.rs` | time, processor time and memory of a process and all that it starts |
 //! | `latency.rs` | a Backup in the cluster, from `kubectl apply` to COMPLETED |
 //! | `figures.rs`, `table.rs` | what was found, for programs and for people |

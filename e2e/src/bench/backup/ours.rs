@@ -1,4 +1,4 @@
-//! The process of a pod, from its errand to an object that counts; and how long the operator takes to sign its parts.
+//! The process of a pod, from its task to a committed object; and how long the operator takes to sign its parts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -119,7 +119,7 @@ impl Pod {
         let pod = Self {
             folder: target.folder.join("pod"),
         };
-        let json = |value: serde_json::Result<String>| value.map_err(failed("write an errand"));
+        let json = |value: serde_json::Result<String>| value.map_err(failed("write a task"));
         pod.write("errand/errand.json", &json(serde_json::to_string(&errand))?)?;
         pod.write("errand/window.json", &json(serde_json::to_string(&window))?)?;
         pod.write("errand/store-ca.crt", target.ca())?;

@@ -212,7 +212,7 @@ impl Source {
         Ok(())
     }
 
-    /// For the errand of a pod.
+    /// For the task of a pod.
     pub(super) fn errand(&self) -> task::Source {
         let (flavour, series) = match self.engine {
             Engine::Postgresql => (Flavour::Postgresql, POSTGRESQL.to_string()),

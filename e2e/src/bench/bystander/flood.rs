@@ -36,7 +36,7 @@ const TEMPLATE: usize = 8192;
 const OBJECTS: u32 = 40;
 const CARRIED: usize = 1_000_000;
 
-/// Backups that hold their places.
+/// Backups that hold their slots.
 const BACKUPS: u32 = 12;
 
 /// What one namespace does to the operator.
@@ -48,7 +48,7 @@ pub(super) enum Flood {
     Secrets,
     /// Jobs and pods with the label of backups, as large as they may be, each changed once a second.
     Work,
-    /// Backups that wait for locks and hold their places.
+    /// Backups that wait for locks and hold their slots.
     Backups,
 }
 

@@ -1,4 +1,4 @@
-//! How soon somebody else is served.
+//! How soon another namespace is served.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What a bed has in the cluster: a namespace, an instance with its Secrets, and a Database with rows.
+//! The objects of a trial in the cluster: a namespace, an instance with its Secrets, and a Database with rows.
 
 use db_operator::api::{Database, DatabaseInstance};
 use k8s_openapi::api::core::v1::{Namespace, Secret};

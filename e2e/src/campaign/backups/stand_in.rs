@@ -1,4 +1,4 @@
-//! The installed operator rests while another one takes its place, and comes back afterwards.
+//! Pauses the installed operator while another one takes its place, and resumes it afterwards.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Databases that come, change and go without an end, and what has to be left of them.
+//! Databases that are created, changed and deleted endlessly, and what has to remain of them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Is the output complete? Observes it before it is compressed.
+//! Checks whether the output is complete, before it is compressed.
 //!
 //! An exit status of 0 is not enough: what counts is that the tool wrote everything up to the end. Each format shows that in
 //! its own way, see `postgresql.rs` and `mysql.rs`.
