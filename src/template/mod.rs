@@ -323,6 +323,14 @@ mod tests {
         );
     }
 
+    /// What this thread has computed for: other tests may run beside it.
+    fn processor_time() -> std::time::Duration {
+        use nix::time::{ClockId, clock_gettime};
+        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .unwrap()
+            .into()
+    }
+
     /// Whatever passes the checks, or is refused by the parser, is done in a moment: all of a Secret's 32 templates.
     #[test]
     fn no_template_takes_long() {
@@ -353,11 +361,11 @@ mod tests {
         ];
         for template in &mut templates {
             assert!(template.len() <= LONGEST, "{}", template.len());
-            let began = std::time::Instant::now();
+            let began = processor_time();
             for _ in 0..32 {
                 let _ = render(template, &values());
             }
-            let took = began.elapsed();
+            let took = processor_time() - began;
             assert!(
                 took.as_secs() < 3,
                 "{took:?} in a debug build: {template:.60}"
