@@ -38,6 +38,11 @@ const CARRIED: usize = 1_000_000;
 
 /// Backups that hold their slots.
 const BACKUPS: u32 = 12;
+/// How often each object is changed whose change is small.
+const REQUESTS: Duration = Duration::from_secs(1);
+/// How often each object of a megabyte is changed: more often, and its versions fill etcd's two gigabytes before they are
+/// compacted.
+const LARGE_CHANGES: Duration = Duration::from_secs(10);
 
 /// What one namespace does to the operator.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +51,7 @@ pub(super) enum Flood {
     Locks(u32),
     /// Databases with the largest Secrets that there may be, each asked for again once a second.
     Secrets,
-    /// Jobs and pods with the label of backups, as large as they may be, each changed once a second.
+    /// Jobs and pods with the label of backups, as large as they may be, each changed every ten seconds.
     Work,
     /// Backups that wait for locks and hold their slots.
     Backups,
@@ -113,7 +118,7 @@ async fn locks(place: &Place, count: u32) -> Result<Begun> {
     names.extend(rivals);
     begun
         .repeats
-        .push(change_each_second::<Database>(&place.objects, names));
+        .push(change_every::<Database>(REQUESTS, &place.objects, names));
     Ok(begun)
 }
 
@@ -129,7 +134,7 @@ async fn secrets(place: &Place) -> Result<Begun> {
     let mut begun = Begun::default();
     begun
         .repeats
-        .push(change_each_second::<Database>(&place.objects, names));
+        .push(change_every::<Database>(REQUESTS, &place.objects, names));
     Ok(begun)
 }
 
@@ -159,8 +164,8 @@ async fn work(objects: &Objects) -> Result<Begun> {
     .await?;
     Ok(Begun {
         repeats: vec![
-            change_each_second::<Job>(objects, names.clone()),
-            change_each_second::<Pod>(objects, names),
+            change_every::<Job>(LARGE_CHANGES, objects, names.clone()),
+            change_every::<Pod>(LARGE_CHANGES, objects, names),
         ],
         locks: Vec::new(),
     })
@@ -188,8 +193,8 @@ async fn locked(objects: &Objects, name: &str, lock: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// Sets the annotation that asks for a look at each object, once a second or as often as the API server takes it.
-fn change_each_second<K>(objects: &Objects, names: Vec<String>) -> JoinHandle<()>
+/// Sets the annotation that asks for a look at each object, this often or as often as the API server takes it.
+fn change_every<K>(interval: Duration, objects: &Objects, names: Vec<String>) -> JoinHandle<()>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -201,16 +206,16 @@ where
 {
     let objects = objects.clone();
     tokio::spawn(async move {
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        let mut rounds = tokio::time::interval(interval);
         for round in 0_u64.. {
-            seconds.tick().await;
+            rounds.tick().await;
             let value = format!("round {round}");
             let patch = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: value}}});
             let (api, params) = (objects.api::<K>(), PatchParams::default());
             for some in names.chunks(AT_A_TIME) {
                 let patch = Patch::Merge(&patch);
                 let asked = some.iter().map(|name| api.patch(name, &params, &patch));
-                // What fails now is asked for again in a second.
+                // What fails now is asked for again in the next round.
                 let _ = join_all(asked).await;
             }
         }
