@@ -201,11 +201,7 @@ fn campaign(cluster: &Cluster, what: &Campaign) -> Result<()> {
             seed,
             slice,
         } => {
-            {
-                let _lock = cluster.lock()?;
-                up(cluster, &cache)?;
-            }
-            operator::build(&cache)?;
+            up_beside_the_binary(cluster, &cache)?;
             let options = campaign::Options {
                 only: only.clone(),
                 errors: *errors,
@@ -238,11 +234,7 @@ fn campaign(cluster: &Cluster, what: &Campaign) -> Result<()> {
             seed,
             slice,
         } => {
-            {
-                let _lock = cluster.lock()?;
-                up(cluster, &cache)?;
-            }
-            operator::build(&cache)?;
+            up_beside_the_binary(cluster, &cache)?;
             let options = campaign::pauses::Options {
                 only: only.clone(),
                 count: *count,
@@ -302,6 +294,15 @@ fn up(cluster: &Cluster, cache: &Cache) -> Result<()> {
         Up::AlreadyRunning => say("The cluster is up already; nothing was changed."),
     }
     Ok(())
+}
+
+/// The cluster with its servers, and the operator's binary; others may use the cluster from then on.
+fn up_beside_the_binary(cluster: &Cluster, cache: &Cache) -> Result<()> {
+    let lock_and_up = || {
+        let _lock = cluster.lock()?;
+        up(cluster, cache)
+    };
+    while_building(|| operator::build(cache), lock_and_up).map(drop)
 }
 
 /// The cluster with its servers, and in it the operator of these sources; the caller holds the lock.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, MySql, Row as _};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection, Execute, Executor as _, MySql, Row as _,
+};
 use tokio::time::timeout;
 
 use super::error::{self, Attempt, Failure};
@@ -139,21 +141,8 @@ impl Session {
     /// was the victim of a deadlock did nothing and is run again: processes that create or change accounts at the same
     /// time deadlock in the server's own tables.
     pub(super) async fn run(&mut self, doing: &str, sql: String) -> Result<u64, Failure> {
-        for _ in 1..TRIES {
-            match self.run_once(doing, sql.clone()).await {
-                Err(failure) if failure.number == Some(error::DEADLOCK) => {}
-                outcome => return outcome,
-            }
-        }
-        self.run_once(doing, sql).await
-    }
-
-    async fn run_once(&mut self, doing: &str, sql: String) -> Result<u64, Failure> {
-        let statement = sqlx::raw_sql(AssertSqlSafe(sql));
-        self.sound = false;
-        let outcome = timeout(self.limit, statement.execute(&mut self.connection)).await;
-        self.outcome(doing, outcome)
-            .map(|done| done.rows_affected())
+        self.change(doing, || sqlx::raw_sql(AssertSqlSafe(sql.clone())))
+            .await
     }
 
     /// Runs a statement without parameters that returns rows (SHOW).
@@ -166,25 +155,21 @@ impl Session {
 
     /// Runs a statement with parameters, and counts the rows that it changed or matched. Runs it again if it was the
     /// victim of a deadlock, like [`Session::run`].
-    pub(super) async fn change<'q>(
+    pub(super) async fn change<'q, S: Execute<'q, MySql> + 'q>(
         &mut self,
         doing: &str,
-        statement: impl Fn() -> Statement<'q>,
+        statement: impl Fn() -> S,
     ) -> Result<u64, Failure> {
-        for _ in 1..TRIES {
-            match self.change_once(doing, statement()).await {
-                Err(failure) if failure.number == Some(error::DEADLOCK) => {}
-                outcome => return outcome,
+        let mut tries = 1..TRIES;
+        loop {
+            self.sound = false;
+            let outcome = timeout(self.limit, self.connection.execute(statement())).await;
+            match self.outcome(doing, outcome) {
+                Err(failure)
+                    if failure.number == Some(error::DEADLOCK) && tries.next().is_some() => {}
+                outcome => return outcome.map(|done| done.rows_affected()),
             }
         }
-        self.change_once(doing, statement()).await
-    }
-
-    async fn change_once(&mut self, doing: &str, statement: Statement<'_>) -> Result<u64, Failure> {
-        self.sound = false;
-        let outcome = timeout(self.limit, statement.execute(&mut self.connection)).await;
-        self.outcome(doing, outcome)
-            .map(|done| done.rows_affected())
     }
 
     /// Runs a statement with parameters, and returns its rows.
