@@ -1,4 +1,4 @@
-//! `doc/state.dot`: both lives in one picture, made from the functions that decide them.
+//! `doc/state.dot`: the lives of all kinds in one picture, made from the functions that decide them.
 //!
 //! `UPDATE=1 cargo test --lib diagram` writes it, and draws `doc/state.png` from it where Graphviz is installed.
 
@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::backup::state as backup;
 use crate::database::state as database;
+use crate::restore::state as restore;
 use crate::testing::held_equal;
 
 /// One arrow: names of nodes, and why.
@@ -74,6 +75,26 @@ fn database_frames() -> Vec<Frame> {
     ]
 }
 
+fn restore_frames() -> Vec<Frame> {
+    use restore::State::{Checking, Completed, Failed, Loading, Preparing, Switching};
+    let frame = |id, title, colour, states: &[restore::State]| Frame {
+        id,
+        title,
+        colour,
+        nodes: states.iter().map(|s| restore_node(s.as_str())).collect(),
+    };
+    vec![
+        frame(
+            "beside",
+            "beside the database",
+            GREEN,
+            &[Preparing, Loading, Checking],
+        ),
+        frame("switch", "in its place", AMBER, &[Switching]),
+        frame("restored", "ended", AMBER, &[Completed, Failed]),
+    ]
+}
+
 fn backup_frames() -> Vec<Frame> {
     use backup::State::{BackingUp, Completed, Failed, Starting};
     let frame = |id, title, colour, states: &[backup::State]| Frame {
@@ -91,6 +112,18 @@ fn backup_frames() -> Vec<Frame> {
 /// The nodes of a Backup need other names than those of a Database.
 fn backup_node(word: &str) -> String {
     format!("Backup {word}")
+}
+
+/// Nor may those of a Restore have them.
+fn restore_node(word: &str) -> String {
+    format!("Restore {word}")
+}
+
+/// What a person reads in a node.
+fn word(node: &str) -> &str {
+    let of_backup = node.strip_prefix("Backup ");
+    let of_restore = node.strip_prefix("Restore ");
+    of_backup.or(of_restore).unwrap_or(node)
 }
 
 fn database_arrows() -> BTreeSet<Arrow> {
@@ -112,6 +145,20 @@ fn backup_arrows() -> BTreeSet<Arrow> {
         backup_node(state.map_or(none, backup::State::as_str))
     };
     backup::tests::edges()
+        .into_iter()
+        .map(|(at, step)| Arrow {
+            from: name(at, "(none)"),
+            to: name(step.to, "(gone)"),
+            why: step.because.as_str(),
+        })
+        .collect()
+}
+
+fn restore_arrows() -> BTreeSet<Arrow> {
+    let name = |state: Option<restore::State>, none: &'static str| {
+        restore_node(state.map_or(none, restore::State::as_str))
+    };
+    restore::tests::edges()
         .into_iter()
         .map(|(at, step)| Arrow {
             from: name(at, "(none)"),
@@ -173,7 +220,7 @@ fn write_machine(out: &mut String, kind: &str, frames: &[Frame], mut arrows: BTr
         .cloned()
         .collect();
     for node in ends {
-        let word = node.trim_start_matches("Backup ");
+        let word = word(&node);
         writeln!(out, "    \"{node}\" [label=\"{word}\", shape=plain];").unwrap();
     }
     for frame in frames {
@@ -187,7 +234,7 @@ fn write_machine(out: &mut String, kind: &str, frames: &[Frame], mut arrows: BTr
         )
         .unwrap();
         for node in &frame.nodes {
-            let word = node.trim_start_matches("Backup ");
+            let word = word(node);
             writeln!(out, "      \"{node}\" [label=\"{word}\", group=\"{id}\"];").unwrap();
         }
         out.push_str("    }\n");
@@ -215,11 +262,12 @@ fn dot() -> String {
     let mut out = String::from(HEAD);
     write_machine(&mut out, "Database", &database_frames(), database_arrows());
     write_machine(&mut out, "Backup", &backup_frames(), backup_arrows());
+    write_machine(&mut out, "Restore", &restore_frames(), restore_arrows());
     out.push_str("}\n");
     out
 }
 
-const HEAD: &str = r##"// The states of a Database and of a Backup, generated from src/database/state.rs and src/backup/state.rs.
+const HEAD: &str = r##"// The states of a Database, a Backup and a Restore, generated from state.rs of src/database/, src/backup/ and src/restore/.
 digraph states {
   graph [fontname="Helvetica", fontsize=13, compound=true, rankdir=TB, nodesep=0.5, ranksep=0.5, color="#9aa5ad", style=rounded,
     labelloc=b, labeljust=l, label="A thick arrow leaves its frame: each of the states in it.\l"];

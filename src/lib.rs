@@ -1,11 +1,11 @@
-//! db-operator: databases, their users and their backups inside existing database servers, as Kubernetes objects.
+//! db-operator: databases, their users, their backups and restores inside existing database servers, as Kubernetes objects.
 //!
 //! In the order of reading:
 //!
 //! - [`api`]: the custom resources.
 //! - [`run`]: the process: [`config`], [`telemetry`], [`leader`], [`health`], [`metrics`].
 //! - [`controller`]: what the controllers of all kinds do, with its [`Context`](controller::Context).
-//! - [`instance`], [`database`], [`backup`]: one folder a kind.
+//! - [`instance`], [`database`], [`backup`], [`restore`]: one folder a kind.
 //! - [`server`]: a SQL server as the operator knows it.
 //! - [`credentials`]: the life of a password.
 //! - [`job`]: a Job from a template, and what became of it.
@@ -14,7 +14,8 @@
 //! - [`provider`]: what the operator asks of a database engine, and how each engine does it.
 //! - [`agent`]: what runs in the backup pod.
 //! - [`template`]: templates that users may write.
-//! - [`client`], [`watch`], [`backoff`], [`blocking`], [`causes`]: access to the API server, and what all of these use.
+//! - [`client`], [`watch`], [`backoff`], [`blocking`], [`causes`], [`flavour`], [`printable`]: access to the API server, and what all
+//!   of these use.
 //!
 //! Which of them may use which: `arrows/`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -29,13 +30,16 @@ pub mod config;
 pub mod controller;
 pub mod credentials;
 pub mod database;
+pub mod flavour;
 pub mod health;
 pub mod instance;
 pub mod job;
 pub mod leader;
 pub mod metrics;
+pub mod printable;
 pub mod provider;
 pub mod queue;
+pub mod restore;
 pub mod run;
 pub mod server;
 pub mod store;

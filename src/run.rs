@@ -12,11 +12,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Backup, Database, DatabaseInstance};
+use crate::api::{Backup, Database, DatabaseInstance, Restore};
 use crate::backoff::{self, Failures};
 use crate::config::{Config, ConfigError};
 use crate::controller::cache::Cache;
 use crate::controller::trigger::Triggers;
+use crate::controller::written::Written;
 use crate::controller::{self, Context};
 use crate::health::{self, Health, ListenError};
 use crate::job::image::OwnImage;
@@ -30,7 +31,7 @@ use crate::store::Destinations;
 use crate::telemetry::events::Events;
 use crate::telemetry::failures::FailureLog;
 use crate::watch::Watches;
-use crate::{backup, client, database, instance};
+use crate::{backup, client, database, instance, restore};
 
 /// The name under which Events are reported.
 const REPORTER: &str = "db-operator";
@@ -252,6 +253,7 @@ fn spawn_controllers(
     let instances = controller::watching::<DatabaseInstance>(&watches, &queues);
     let databases = controller::watching::<Database>(&watches, &queues);
     let backups = controller::watching::<Backup>(&watches, &queues);
+    let restores = controller::watching::<Restore>(&watches, &queues);
     let fence = {
         let leadership = leadership.clone();
         Fence::new(cluster_id.clone(), move || leadership.is_held())
@@ -264,6 +266,7 @@ fn spawn_controllers(
             instances: instances.store(),
             databases: databases.store(),
             backups: backups.store(),
+            restores: restores.store(),
         },
         triggers: Triggers::default(),
         metrics: metrics.clone(),
@@ -276,6 +279,7 @@ fn spawn_controllers(
         destinations: Destinations::default(),
         queues,
         failures: Arc::new(Failures::default()),
+        written: Written::default(),
         failure_log: FailureLog::default(),
         leadership,
         fence,
@@ -295,16 +299,23 @@ fn spawn_controllers(
         config.keep_seconds(),
         OwnImage::new(config.image.clone(), config.identity.clone()),
     ));
+    let of_restores = Arc::new(restore::Context::new(
+        Arc::clone(&context),
+        config.keep_seconds(),
+        OwnImage::new(config.image.clone(), config.identity.clone()),
+    ));
 
     let mut tasks = JoinSet::new();
-    let (instances, databases, backups) = (
+    let (instances, databases, backups, restores) = (
         instance::run(instances, context, stop.clone()),
         database::run(databases, of_databases, stop.clone()),
         backup::run(backups, of_backups, stop.clone()),
+        restore::run(restores, of_restores, stop.clone()),
     );
     tasks.spawn(named("the controller of instances", instances));
     tasks.spawn(named("the controller of databases", databases));
     tasks.spawn(named("the controller of backups", backups));
+    tasks.spawn(named("the controller of restores", restores));
     tasks
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Compares a generated text with the committed file at `path` (from the repository's root); with `UPDATE=1` in the
 /// environment it writes the file.
-pub fn held_equal(path: &str, generated: &str) {
+pub(crate) fn held_equal(path: &str, generated: &str) {
     let file = repository().join(path);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, generated).unwrap();

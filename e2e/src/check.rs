@@ -148,13 +148,7 @@ pub(crate) fn step(what: &str, command: &mut Command) -> Result<()> {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
-    if !status.success() {
-        return Err(Error::Failed {
-            what: what.to_owned(),
-            status: status.to_string(),
-            tail: String::new(),
-        });
-    }
+    Error::unless_success(what, status)?;
     say(&format!("✓ {what}"));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The result of everything that sets up the test bed.
+/// The result of everything that sets up the test fixture.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a command of `cargo xtask` failed.
@@ -96,6 +96,18 @@ impl Error {
     pub fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+
+    /// An error if a program whose output was shown did not succeed.
+    pub fn unless_success(what: &str, status: std::process::ExitStatus) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        Err(Self::Failed {
+            what: what.to_owned(),
+            status: status.to_string(),
+            tail: String::new(),
+        })
     }
 
     /// For `map_err` in trials: what was being done.

@@ -69,7 +69,8 @@ pub fn ensure_packages(cache: &Cache) -> Result<()> {
     )))
 }
 
-fn install(cache: &Cache, packages: &[&str]) -> Result<()> {
+/// Installs Debian packages, without what they merely recommend.
+pub fn install(cache: &Cache, packages: &[&str]) -> Result<()> {
     let mut command = apt();
     command
         .args(["install", "--yes", "--no-install-recommends"])

@@ -48,6 +48,7 @@ pub mod suite;
 pub mod test_one;
 pub mod testing;
 pub mod tools;
+pub mod tree;
 
 pub use error::{Error, Result};
 

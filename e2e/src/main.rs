@@ -15,7 +15,7 @@ use e2e::command::say;
 use e2e::host;
 use e2e::operator::{self, Load};
 use e2e::suite::{self, Tally};
-use e2e::{Result, demo, gitops, servers, test_one};
+use e2e::{Result, demo, gitops, servers, test_one, tree};
 
 /// db-operator's cluster for demonstration, development and tests. Progress goes to stderr, results to stdout.
 #[derive(Parser)]
@@ -63,6 +63,8 @@ enum Task {
     Alerts,
     /// Build the documentation as a book into target/book, and check its links; needs no cluster
     Book,
+    /// Print each file of src/ with what its job is
+    Tree,
     /// Remove the cluster, with everything it left on the machine
     Down,
     /// Show the cluster's parts, its node, and who uses it
@@ -174,6 +176,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Task::Bench(what) => println!("{}", bench(&cluster, what)?),
         Task::Gitops { only } => gitops(&cluster, only.as_deref())?,
         Task::Alerts => alerts::check(&Cache::open()?)?,
+        Task::Tree => print!("{}", tree::describe()?),
         Task::Book => println!("{}", book::build(&Cache::open()?)?.display()),
         Task::Down => {
             let _lock = cluster.lock()?;

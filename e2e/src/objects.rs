@@ -25,7 +25,21 @@ pub fn wait_until_established(kubectl: impl Fn() -> Command) -> Result<()> {
         wait.args(["wait", "--for=condition=Established", "--timeout=10s"])
             .args(["customresourcedefinition", "--all"]);
         // Of one that is so new that it has no conditions yet, kubectl says that it cannot read them.
-        Ok(command::output(&mut wait).is_ok())
+        if command::output(&mut wait).is_err() {
+            return Ok(false);
+        }
+        let mut names = kubectl();
+        names
+            .args(["get", "customresourcedefinition", "--output"])
+            .arg("jsonpath={range .items[*]}{.spec.names.plural}.{.spec.group}{\"\\n\"}{end}");
+        let names = command::output(&mut names)?;
+        // An established one is refused (429) until its storage is ready.
+        let is_served = |name: &str| {
+            let mut list = kubectl();
+            list.args(["get", name, "--all-namespaces", "--output=name"]);
+            command::output(&mut list).is_ok()
+        };
+        Ok(names.lines().all(is_served))
     })
 }
 

@@ -69,6 +69,14 @@ pub fn load(cluster: &Cluster, cache: &Cache) -> Result<Load> {
     Ok(load)
 }
 
+/// The binary that is measured: the release build, or an earlier one that `DB_OPERATOR_BIN` names.
+pub(crate) fn measured(cache: &Cache) -> Result<PathBuf> {
+    match std::env::var_os("DB_OPERATOR_BIN") {
+        Some(path) => Ok(path.into()),
+        None => build(cache),
+    }
+}
+
 /// The operator's binary, built if its sources changed.
 pub fn build(cache: &Cache) -> Result<PathBuf> {
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

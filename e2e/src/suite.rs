@@ -73,13 +73,7 @@ pub fn run(what: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
         program: command.get_program().to_string_lossy().into_owned(),
         source,
     })?;
-    if !status.success() {
-        return Err(Error::Failed {
-            what: what.to_owned(),
-            status: status.to_string(),
-            tail: String::new(),
-        });
-    }
+    Error::unless_success(what, status)?;
     say(&format!("✓ {what} ({} s)", start.elapsed().as_secs()));
     Ok(())
 }

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use db_operator::agent::protocol::task::Flavour;
 use db_operator::api::Backup;
+use db_operator::api::destination::BackupJob;
 use db_operator::job::time_limit::TimeLimits;
-use db_operator::job::{self, Order};
+use db_operator::job::{self, Order, Owner};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, Pod, ResourceQuota, ServiceAccount};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
@@ -78,9 +79,18 @@ fn backup(namespace: &str) -> Backup {
 }
 
 fn build(namespace: &str, flavour: Flavour, template: Option<&str>) -> Job {
+    build_with(namespace, flavour, template, None)
+}
+
+fn build_with(
+    namespace: &str,
+    flavour: Flavour,
+    template: Option<&str>,
+    settings: Option<&BackupJob>,
+) -> Job {
     let backup = backup(namespace);
     job::build(&Order {
-        backup: &backup,
+        owner: &Owner::of_backup(&backup),
         database_name: "Größe $(HOME) \"{{x}}\"",
         user: "orders",
         flavour,
@@ -89,14 +99,16 @@ fn build(namespace: &str, flavour: Flavour, template: Option<&str>) -> Job {
         host: "db.databases.svc",
         port: 5432,
         tls: "verify-full",
-        destination: "s3://backups/prod/Größe.dump.zst",
-        image: None,
+        location: "s3://backups/prod/Größe.dump.zst",
         operator_image: "db-operator.dev/db-operator:1",
         credentials_secret: "orders",
         limits: TimeLimits::of(&backup, None),
+        time_left: TimeLimits::of(&backup, None).deadline.time,
         // No power of two: this is how the API server writes it, too.
         memory_bytes: 268_435_457,
+        jobs: 1,
         keep_seconds: 86_400,
+        settings,
         template,
     })
     .unwrap()
@@ -219,6 +231,47 @@ async fn no_template_gets_a_pod_refused_or_more_rights() {
             error.contains("violates PodSecurity \"restricted:latest\""),
             "{error}"
         );
+    })
+    .await;
+}
+
+/// A namespace whose quota asks for limits of each container, and whose containers have a least size: settings of the
+/// instance are enough to get in, without a template.
+#[tokio::test]
+async fn resources_that_an_instance_sets_get_a_pod_past_a_quota() {
+    let client = client().await;
+    in_namespace(&client, "e2e-backup-job", async |namespace| {
+        let corner = Corner::restricted(&client, namespace).await;
+        let quotas: Api<ResourceQuota> = Api::namespaced(client.clone(), namespace);
+        let quota = json!({"metadata": {"name": "all"}, "spec": {"hard": {"limits.cpu": "4", "limits.memory": "4Gi"}}});
+        let quota = serde_json::from_value(quota).unwrap();
+        quotas.create(&PostParams::default(), &quota).await.unwrap();
+        eventually("the quota counts", READY, async || {
+            let found = quotas.get("all").await.unwrap();
+            found.status.and_then(|status| status.hard)
+        })
+        .await;
+        let ranges: Api<LimitRange> = Api::namespaced(client.clone(), namespace);
+        let least = json!({"metadata": {"name": "least"}, "spec": {"limits": [
+            {"type": "Container", "min": {"cpu": "50m", "memory": "128Mi"}}]}});
+        let least = serde_json::from_value(least).unwrap();
+        ranges.create(&PostParams::default(), &least).await.unwrap();
+
+        for flavour in [Flavour::Postgresql, Flavour::Mysql, Flavour::Mariadb] {
+            let plain = build(namespace, flavour, None);
+            let refused = corner.admit_pod(&plain).await.unwrap_err().to_string();
+            assert!(refused.contains("limits.cpu") || refused.contains("minimum"), "{refused}");
+            let settings = json!({
+                "resources": {"requests": {"cpu": "100m", "memory": "300Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+                "nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [{"operator": "Exists"}],
+            });
+            let settings: BackupJob = serde_json::from_value(settings).unwrap();
+            let job = build_with(namespace, flavour, None, Some(&settings));
+            let kept = corner.jobs.create(&dry_run(), &job).await.unwrap();
+            let sent = serde_json::to_value(&job).unwrap();
+            assert_kept(&sent, &serde_json::to_value(&kept).unwrap(), "");
+            corner.admit_pod(&job).await.unwrap();
+        }
     })
     .await;
 }

@@ -7,7 +7,7 @@
 )]
 
 mod support {
-    pub mod kustomize;
+    pub(crate) mod kustomize;
 }
 
 use std::fs;
@@ -92,7 +92,7 @@ fn no_prune_takes_a_definition() {
         .split("\n---\n")
         .filter(|object| object.contains("\nkind: CustomResourceDefinition\n"))
         .collect();
-    assert_eq!(definitions.len(), 3);
+    assert_eq!(definitions.len(), 4);
     for definition in definitions {
         assert!(definition.contains("argocd.argoproj.io/sync-options: Prune=false"));
         assert!(definition.contains("kustomize.toolkit.fluxcd.io/prune: disabled"));
@@ -110,7 +110,7 @@ fn argo_cds_health_is_merged_into_its_config_map() {
     fs::write(copy.folder().join("argocd-cm.yaml"), map).unwrap();
     let rendered = copy.kubectl(&["kustomize"]);
     assert!(rendered.contains("url: https://argo.example"), "{rendered}");
-    for kind in ["DatabaseInstance", "Database", "Backup"] {
+    for kind in ["DatabaseInstance", "Database", "Backup", "Restore"] {
         let key = format!("resource.customizations.health.db-operator.dev_{kind}: |");
         assert!(rendered.contains(&key), "{rendered}");
     }

@@ -136,7 +136,7 @@ fn rules() -> BTreeSet<Rule> {
 #[tokio::test]
 async fn full_objects_are_accepted_and_keep_every_field() {
     let scratch = Scratch::new("fixtures").await;
-    for kind in ["DatabaseInstance", "Database", "Backup"] {
+    for kind in ["DatabaseInstance", "Database", "Backup", "Restore"] {
         let object = fixture(kind);
         let accepted = scratch.create(kind, &object).await.unwrap();
         assert_eq!(
@@ -175,6 +175,17 @@ async fn defaults_are_filled_in() {
     .await;
     assert_eq!(backup["spec"]["deadlineSeconds"], 21_600);
     assert_eq!(backup["spec"]["stallSeconds"], 600);
+
+    let restore = accepted(
+        "Restore",
+        serde_json::json!({"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}}),
+    )
+    .await;
+    let spec = &restore["spec"];
+    assert_eq!((&spec["mode"], &spec["jobs"]), (&"Empty".into(), &2.into()));
+    assert_eq!(spec["check"]["level"], "Rows");
+    assert_eq!(spec["maxDowntimeSeconds"], 15);
+    assert_eq!(spec.get("keepReplaced"), None);
 
     let instance = accepted(
         "DatabaseInstance",

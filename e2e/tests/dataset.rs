@@ -10,6 +10,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use db_operator::agent::restore::rewrite::{self, Account, Definers, Rename, Wanted};
 use e2e::dataset::{fill, fingerprint, grow};
 use e2e::sql_servers::mariadb::LocalMariadb;
 use e2e::sql_servers::postgresql::{Postgresql, SUPERUSER, SUPERUSER_PASSWORD, programs};
@@ -22,13 +23,46 @@ const ABOUT: std::ops::Range<usize> = 8_000_000..12_500_000;
 
 /// Pipes one program into another; how many bytes there were.
 fn pipe(dump: &mut Command, restore: &mut Command) -> usize {
+    let dumped = output(dump);
+    load(&dumped, restore);
+    dumped.len()
+}
+
+fn output(dump: &mut Command) -> Vec<u8> {
     let dumped = dump.output().unwrap();
     let said = String::from_utf8_lossy(&dumped.stderr);
     assert!(dumped.status.success(), "{said}");
+    dumped.stdout
+}
+
+fn load(dump: &[u8], restore: &mut Command) {
     let mut restoring = restore.stdin(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut restoring.stdin.take().unwrap(), &dumped.stdout).unwrap();
+    std::io::Write::write_all(&mut restoring.stdin.take().unwrap(), dump).unwrap();
     assert!(restoring.wait().unwrap().success());
-    dumped.stdout.len()
+}
+
+/// A dump of `original`, for a database of another name and another user.
+fn renamed(dump: &[u8], to: &str, user: &str) -> Vec<u8> {
+    let wanted = Wanted {
+        only: None,
+        rename: Some(Rename {
+            from: "original".to_owned(),
+            to: to.to_owned(),
+        }),
+        definers: Some(Definers {
+            account: Account {
+                user: user.to_owned(),
+                host: "%".to_owned(),
+            },
+            former: None,
+            replace: false,
+        }),
+        hold_events: false,
+    };
+    let mut renamed = Vec::new();
+    let report = rewrite::copy(wanted, &mut &*dump, &mut renamed).unwrap();
+    assert!(report.definers > 5 && report.names > 5, "{report:?}");
+    renamed
 }
 
 /// Runs each statement, which changes one thing, and sees that the fingerprint is another one.
@@ -157,26 +191,28 @@ async fn mariadb_comes_back_as_it_was() {
     let statements = [
         "CREATE USER tenant@'%' IDENTIFIED BY 'tenant'",
         "GRANT ALL ON original.* TO tenant@'%'",
-        "GRANT ALL ON copy.* TO tenant@'%'",
+        "CREATE USER another@'%' IDENTIFIED BY 'tenant'",
+        "GRANT ALL ON copy.* TO another@'%'",
     ];
     server.run(&statements).await.unwrap();
-    let session = async |database: &str| {
-        let options = server.options().username("tenant").password("tenant");
+    let session = async |database: &str, user: &str| {
+        let options = server.options().username(user).password("tenant");
         Session::Mysql(Box::new(
             options.database(database).connect().await.unwrap(),
         ))
     };
-    let mut original = session("original").await;
+    let mut original = session("original", "tenant").await;
     fill(&mut original).await.unwrap();
-    let tool = |name: &str| {
+    let tool = |name: &str, user: &str| {
         let mut tool = Command::new(Path::new("/usr/bin").join(name));
         tool.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1"])
-            .args(["--user=tenant", "--default-character-set=utf8mb4"])
+            .args(["--default-character-set=utf8mb4"])
+            .arg(format!("--user={user}"))
             .arg(format!("--port={}", server.port))
             .env("MYSQL_PWD", "tenant");
         tool
     };
-    let mut dump = tool("mariadb-dump");
+    let mut dump = tool("mariadb-dump", "tenant");
     dump.args([
         "--single-transaction",
         "--quick",
@@ -184,12 +220,18 @@ async fn mariadb_comes_back_as_it_was() {
         "--events",
         "--triggers",
         "--hex-blob",
+        "--skip-add-locks",
     ])
     .args(["--no-tablespaces", "original"]);
     // Without `--comments`, the client takes the comments out of routines.
-    let mut restore = tool("mariadb");
-    let small = pipe(&mut dump, restore.args(["--comments", "copy"]));
-    let mut copy = session("copy").await;
+    let mut restore = tool("mariadb", "another");
+    let dumped = output(&mut dump);
+    let small = dumped.len();
+    load(
+        &renamed(&dumped, "copy", "another"),
+        restore.args(["--comments", "copy"]),
+    );
+    let mut copy = session("copy", "another").await;
     let expected = fingerprint(&mut original).await.unwrap();
     assert_equal(&expected, &fingerprint(&mut copy).await.unwrap());
     grow(&mut original, 10_000_000).await.unwrap();

@@ -2,14 +2,14 @@
 //! server of its own, so that the operator of the cluster does not meddle, and one runs at a time, because they measure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may end with a panic
 
+#[path = "faults/environment.rs"]
+mod environment;
 #[path = "faults/identity.rs"]
 mod identity;
 #[path = "faults/read_only.rs"]
 mod read_only;
 #[path = "faults/restart.rs"]
 mod restart;
-#[path = "faults/stage.rs"]
-mod stage;
 #[path = "faults/takeover.rs"]
 mod takeover;
 
@@ -19,12 +19,8 @@ use db_operator::api::DatabaseInstance;
 use e2e::campaign::{self, Engine, eventually};
 use e2e::cluster::Cluster;
 use e2e::fault_proxy::{Faults, Tunnel};
+use environment::Environment;
 use kube::Api;
-use stage::Stage;
-use tokio::sync::Mutex;
-
-/// One test at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// How soon a server that is back is used again.
 const FOUND: Duration = Duration::from_secs(10);
@@ -37,7 +33,6 @@ const STORM: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
-    let _turn = TURN.lock().await;
     let days = days();
     let options = campaign::Options {
         errors: true,
@@ -53,7 +48,6 @@ async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
 
 #[tokio::test]
 async fn a_part_of_the_pauses_that_changes_with_the_date_passes() {
-    let _turn = TURN.lock().await;
     let options = campaign::pauses::Options {
         count: 8,
         seed: days(),
@@ -75,27 +69,26 @@ fn days() -> u64 {
 
 #[tokio::test]
 async fn a_server_that_comes_back_is_found_within_ten_seconds() {
-    let _turn = TURN.lock().await;
-    let stage = Stage::with(Engine::Mariadb).await;
-    let operator = stage.operator("operator", stage.plane.kubeconfig());
-    stage.apply(0..50).await;
-    stage.until_created(1, STORM).await;
-    stage.tunnel.cut();
+    let environment = Environment::with(Engine::Mariadb).await;
+    let operator = environment.operator("operator", environment.control_plane.kubeconfig());
+    environment.apply(0..50).await;
+    environment.until_created(1, STORM).await;
+    environment.tunnel.cut();
     let back = Instant::now() + Duration::from_secs(30);
-    stage.apply(50..100).await;
-    let before = stage.created().await;
+    environment.apply(50..100).await;
+    let before = environment.created().await;
     assert!(before < 100, "the server was away too late for this test");
     tokio::time::sleep_until(back.into()).await;
-    stage.tunnel.mend();
+    environment.tunnel.mend();
     let returned = Instant::now();
     let report =
         |what: &str| println!("{what}, {:?} after the server's return", returned.elapsed());
-    stage.until_created(before + 1, FOUND).await;
+    environment.until_created(before + 1, FOUND).await;
     report("the first Database is created");
-    stage.until_created(100, CAUGHT_UP).await;
+    environment.until_created(100, CAUGHT_UP).await;
     report(&format!("all {} that waited are created", 100 - before));
     // Its conditions do not wait for the next resync.
-    let instances: Api<DatabaseInstance> = Api::all(stage.client.clone());
+    let instances: Api<DatabaseInstance> = Api::all(environment.client.clone());
     eventually("the instance is connected", FOUND, async || {
         let status = instances.get("server").await.unwrap().status;
         let conditions = status.unwrap_or_default().conditions;
@@ -106,24 +99,30 @@ async fn a_server_that_comes_back_is_found_within_ten_seconds() {
     .unwrap();
     println!("(on a machine with nothing else to do it is to be within {FOUND:?})");
     operator.ensure().unwrap();
-    stage.check_all(100).await;
-    stage.delete_all(STORM).await;
+    environment.check_all(100).await;
+    environment.delete_all(STORM).await;
     drop(operator);
-    stage.clear().await;
+    environment.clear().await;
 }
 
 #[tokio::test]
 async fn an_operator_without_an_api_server_ends_and_continues_when_it_is_back() {
-    let _turn = TURN.lock().await;
-    let stage = Stage::with(Engine::Mariadb).await;
-    let way = Tunnel::to(stage.plane.address(), "api", Faults::new(|| ()))
-        .await
+    let environment = Environment::with(Engine::Mariadb).await;
+    let way = Tunnel::to(
+        environment.control_plane.address(),
+        "api",
+        Faults::new(|| ()),
+    )
+    .await
+    .unwrap();
+    let kubeconfig = environment
+        .control_plane
+        .kubeconfig_through(way.address())
         .unwrap();
-    let kubeconfig = stage.plane.kubeconfig_through(way.address()).unwrap();
-    let operator = stage.operator("operator", kubeconfig);
-    stage.apply(0..20).await;
-    stage.until_created(1, STORM).await;
-    stage.apply(20..40).await;
+    let operator = environment.operator("operator", kubeconfig);
+    environment.apply(0..20).await;
+    environment.until_created(1, STORM).await;
+    environment.apply(20..40).await;
     way.cut();
     // The lease is for six seconds.
     eventually("the operator ends", Duration::from_secs(15), async || {
@@ -140,10 +139,10 @@ async fn an_operator_without_an_api_server_ends_and_continues_when_it_is_back() 
     operator.kill();
     operator.ensure().unwrap();
     way.mend();
-    stage.until_created(40, STORM).await;
+    environment.until_created(40, STORM).await;
     operator.ensure().unwrap();
-    stage.check_all(40).await;
-    stage.delete_all(STORM).await;
+    environment.check_all(40).await;
+    environment.delete_all(STORM).await;
     drop(operator);
-    stage.clear().await;
+    environment.clear().await;
 }

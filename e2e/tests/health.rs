@@ -12,7 +12,7 @@ use std::process::Command;
 
 use db_operator::api::{
     BackupReason, BackupState, Condition, DatabaseReason, DatabaseState, InstanceReason, Outcome,
-    Reason, Report,
+    Reason, Report, RestoreReason, RestoreState,
 };
 use e2e::cache::Cache;
 use e2e::{clone_root, command, tools};
@@ -105,6 +105,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let database: Vec<_> = DatabaseState::ALL.map(DatabaseState::as_str).into();
     let backup: Vec<_> = BackupState::ALL.map(BackupState::as_str).into();
+    let restore: Vec<_> = RestoreState::ALL.map(RestoreState::as_str).into();
     let states = |all: Vec<&'static str>| -> Vec<Option<&'static str>> {
         std::iter::once(None)
             .chain(all.into_iter().map(Some))
@@ -113,6 +114,7 @@ fn cases() -> Vec<Case> {
     of_kind::<InstanceReason>("DatabaseInstance", &[None], &mut cases);
     of_kind::<DatabaseReason>("Database", &states(database), &mut cases);
     of_kind::<BackupReason>("Backup", &states(backup), &mut cases);
+    of_kind::<RestoreReason>("Restore", &states(restore), &mut cases);
 
     // It works, and something about it cannot be carried out.
     let report = Report::new(DatabaseReason::InvalidTemplate, "a message")
@@ -171,7 +173,7 @@ fn every_status_counts_for_kstatus_as_what_it_means() {
 fn every_status_counts_for_argo_cd_as_what_it_means() {
     let cases = cases();
     let script = clone_root().join(SCRIPT);
-    for kind in ["DatabaseInstance", "Database", "Backup"] {
+    for kind in ["DatabaseInstance", "Database", "Backup", "Restore"] {
         let cases: Vec<&Case> = cases
             .iter()
             .filter(|case| case.object["kind"] == kind)

@@ -7,7 +7,7 @@
 )]
 
 mod support {
-    pub mod kustomize;
+    pub(crate) mod kustomize;
 }
 
 use std::fs;

@@ -8,7 +8,7 @@
 )]
 
 mod support {
-    pub mod kustomize;
+    pub(crate) mod kustomize;
 }
 
 use std::path::{Path, PathBuf};

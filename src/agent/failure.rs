@@ -7,11 +7,13 @@ use super::upload::UploadError;
 
 /// Why a task failed, before it becomes a result.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The kind of failure.
     pub cause: Cause,
     /// What is wrong, and what to do about it.
     pub message: String,
+    /// It is transient: another attempt may succeed.
+    pub passing: bool,
 }
 
 impl Failure {
@@ -20,15 +22,22 @@ impl Failure {
         clippy::needless_pass_by_value,
         reason = "an error ends here, as words"
     )]
-    pub fn new(cause: Cause, message: impl ToString) -> Self {
+    pub(super) fn new(cause: Cause, message: impl ToString) -> Self {
         Self {
             cause,
             message: message.to_string(),
+            passing: false,
         }
     }
 
+    /// The same, of which it is known whether it is transient.
+    #[must_use]
+    pub(super) fn passing(self, passing: bool) -> Self {
+        Self { passing, ..self }
+    }
+
     /// The pod lacks something, or cannot use it.
-    pub fn misconfigured(message: impl ToString) -> Self {
+    pub(super) fn misconfigured(message: impl ToString) -> Self {
         Self::new(Cause::Misconfigured, message)
     }
 }

@@ -1,14 +1,17 @@
 //! The bytes dumped and uploaded so far, counted as they move, for progress lines and stall detection.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::protocol::progress::Progress;
+use super::tables::Tables;
+use super::tool::lines::Line;
 
-/// Counters. All but `waiting` only ever grow.
+/// Counters. All but `waiting` only ever grow, until another attempt begins.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub(super) struct Meter {
     /// Bytes that the tool has written.
     pub dumped: AtomicU64,
     /// Bytes that were handed to connections, including those of failed attempts.
@@ -18,13 +21,47 @@ pub struct Meter {
     /// Parts that the store has received.
     pub parts: AtomicU32,
     /// Parts that are waiting for a signed request. Meanwhile it is the operator that has to act, so nothing stalls here.
-    pub waiting: AtomicU32,
+    pub waiting: Arc<AtomicU32>,
+    /// The tables that the tool has come to.
+    pub tables: Tables,
 }
 
 impl Meter {
+    /// For a dump of about so many bytes; 0 if unknown.
+    #[must_use]
+    pub(super) fn new(estimate: u64) -> Self {
+        Self {
+            tables: Tables::new(estimate),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the store may have seen any byte.
+    #[must_use]
+    pub(super) fn has_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed) > 0
+    }
+
+    /// Forgets what was dumped, for another attempt. Nothing of it was sent.
+    pub(super) fn start_again(&self) {
+        self.dumped.store(0, Ordering::Relaxed);
+        self.tables.reset();
+    }
+
+    /// Hears how far the tool has come.
+    pub(super) fn hear(&self, line: Line<'_>) {
+        match line {
+            Line::Table(table) => self
+                .tables
+                .begin(table, self.dumped.load(Ordering::Relaxed)),
+            Line::View => self.tables.is_view(),
+            Line::Made(_) | Line::Chatter | Line::Message => {}
+        }
+    }
+
     /// Everything that counts as progress.
     #[must_use]
-    pub fn position(&self) -> (u64, u64, u32) {
+    pub(super) fn position(&self) -> (u64, u64, u32) {
         (
             self.dumped.load(Ordering::Relaxed),
             self.sent.load(Ordering::Relaxed),
@@ -35,7 +72,7 @@ impl Meter {
 
 /// Computes rate and percentage, from one look to the next.
 #[derive(Debug)]
-pub struct Speed {
+pub(super) struct Speed {
     estimate: u64,
     looks: VecDeque<(Instant, u64)>,
 }
@@ -46,7 +83,7 @@ const LATELY: Duration = Duration::from_secs(12);
 impl Speed {
     /// Begins now, with an estimate of the dump's size; 0 if unknown.
     #[must_use]
-    pub fn new(estimate: u64) -> Self {
+    pub(super) fn new(estimate: u64) -> Self {
         Self {
             estimate,
             looks: VecDeque::from([(Instant::now(), 0)]),
@@ -54,7 +91,7 @@ impl Speed {
     }
 
     /// How far the dump has come.
-    pub fn progress(&mut self, meter: &Meter, now: Instant) -> Progress {
+    pub(super) fn progress(&mut self, meter: &Meter, now: Instant) -> Progress {
         let dumped = meter.dumped.load(Ordering::Relaxed);
         while self.looks.len() > 1 && now.duration_since(self.looks[0].0) > LATELY {
             self.looks.pop_front();
@@ -68,14 +105,14 @@ impl Speed {
             uploaded: meter.uploaded.load(Ordering::Relaxed),
             parts: meter.parts.load(Ordering::Relaxed),
             rate: u64::try_from(rate).unwrap_or(u64::MAX),
-            percent: percent(dumped, self.estimate),
+            percent: percent(meter.tables.done(dumped), self.estimate),
         }
     }
 }
 
 /// At most 99, because an estimate cannot tell that the dump is done.
-fn percent(dumped: u64, estimate: u64) -> Option<u8> {
-    let percent = u128::from(dumped) * 100 / u128::from(estimate.max(1));
+fn percent(done: u64, estimate: u64) -> Option<u8> {
+    let percent = u128::from(done) * 100 / u128::from(estimate.max(1));
     (estimate > 0).then(|| u8::try_from(percent.min(99)).unwrap_or(99))
 }
 

@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dump::credentials::{self, Environment};
-use super::dump::{Tool, child};
 use super::failure::Failure;
 use super::log;
 use super::meter::Meter;
 use super::protocol::result::Cause;
 use super::protocol::task::{Task, paths};
-use super::upload::{Signatures, Store, Uploader};
+use super::store::SignedFile;
+use super::tool::credentials::{self, Environment};
+use super::tool::{Purpose, Tool, child};
+use super::upload::{Store, Uploader};
 
 /// How long the tool may take to print its version: the first start from a cold disk takes time.
-const VERSION_WITHIN: Duration = Duration::from_mins(1);
+pub(super) const VERSION_WITHIN: Duration = Duration::from_mins(1);
+
+/// What the sessions of a dump are called in the server.
+const APPLICATION: &str = "db-operator backup";
 
 /// Where things are; in a pod, as [`paths`] says.
 #[derive(Clone, Debug)]
@@ -29,7 +33,7 @@ pub struct Folders {
 }
 
 /// What a dump needs.
-pub struct Ready {
+pub(super) struct Ready {
     /// What the operator asks for.
     pub task: Task,
     /// What the tool calls itself.
@@ -42,8 +46,16 @@ pub struct Ready {
     pub meter: Arc<Meter>,
 }
 
+impl Ready {
+    /// How long nothing may move.
+    #[must_use]
+    pub(super) fn stall(&self) -> Duration {
+        Duration::from_secs(self.task.stall_seconds)
+    }
+}
+
 /// Reads the task, asks the tool for its version (which goes into `version`, for the result), and writes the tool's files.
-pub async fn prepare(
+pub(super) async fn prepare(
     folders: &Folders,
     command: &[OsString],
     version: &mut Option<String>,
@@ -67,14 +79,20 @@ pub async fn prepare(
         .await
         .map_err(|error| cannot_start(program, &error))?;
     let mismatch = |error| Failure::new(Cause::ToolMismatch, error);
-    let tool = Tool::parse(&printed).map_err(mismatch)?;
+    let tool = Tool::parse(&printed, Purpose::Dump).map_err(mismatch)?;
     *version = Some(tool.version.clone());
     tool.fits(source).map_err(mismatch)?;
     log::say(format_args!("the tool is {}", tool.version));
 
-    let environment = credentials::prepare(source, &tool, &folders.credentials, &folders.work)
-        .map_err(Failure::misconfigured)?;
-    let meter = Arc::new(Meter::default());
+    let environment = credentials::prepare(
+        source,
+        &tool,
+        APPLICATION,
+        &folders.credentials,
+        &folders.work,
+    )
+    .map_err(Failure::misconfigured)?;
+    let meter = Arc::new(Meter::new(task.estimated_bytes));
     let uploader = uploader(folders, &task, &meter)?;
     Ok(Ready {
         name: tool_name(program),
@@ -102,7 +120,7 @@ fn read_task(folder: &Path) -> Result<Task, Failure> {
 }
 
 /// The failure of a program that cannot be started.
-pub fn cannot_start(program: &OsString, error: &std::io::Error) -> Failure {
+pub(super) fn cannot_start(program: &OsString, error: &std::io::Error) -> Failure {
     Failure::misconfigured(format!(
         "cannot start {}: {error}; the image must have that program (spec.backup.job.image of the instance)",
         program.display()
@@ -110,7 +128,7 @@ pub fn cannot_start(program: &OsString, error: &std::io::Error) -> Failure {
 }
 
 /// What the tool calls itself: the last element of its path.
-fn tool_name(program: &OsString) -> String {
+pub(super) fn tool_name(program: &OsString) -> String {
     Path::new(program)
         .file_name()
         .map_or_else(|| "tool".to_owned(), |name| name.display().to_string())
@@ -123,10 +141,10 @@ fn uploader(folders: &Folders, task: &Task, meter: &Arc<Meter>) -> Result<Upload
     Ok(Uploader {
         store: Store::new(&authorities, patience, Arc::clone(meter))
             .map_err(Failure::misconfigured)?,
-        signatures: Signatures::new(
+        signatures: SignedFile::new(
             folders.task.join(paths::SIGNED_PARTS_KEY),
             Duration::from_secs(task.sign_seconds),
-            Arc::clone(meter),
+            Arc::clone(&meter.waiting),
         ),
         stall,
         meter: Arc::clone(meter),

@@ -19,6 +19,10 @@ pub const RECONCILING: &str = "Reconciling";
 /// Type of the condition that is present while only a person can help.
 pub const STALLED: &str = "Stalled";
 
+/// Type of the condition of what ends: false until it has ended, whichever way, and true from then on, as `Complete` and
+/// `Failed` together say it of a Kubernetes Job. kstatus does not look at it.
+pub const FINISHED: &str = "Finished";
+
 /// The most bytes of a condition's message (the limit of `metav1.Condition`, which clients validate against).
 pub const MESSAGE_LIMIT: usize = 32_768;
 
@@ -26,8 +30,8 @@ pub const MESSAGE_LIMIT: usize = 32_768;
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What it is about: Ready, Reconciling (present while something is being done or retried) or Stalled (present
-    /// while someone has to act).
+    /// What it is about: Ready, Reconciling (present while something is being done or retried), Stalled (present
+    /// while someone has to act) or, of a Backup or a Restore, Finished (true when it is COMPLETED or FAILED).
     #[serde(rename = "type")]
     pub type_: String,
 
@@ -71,6 +75,7 @@ pub fn timestamp(_: &mut SchemaGenerator) -> Schema {
 pub struct Report {
     ready: (ConditionStatus, Finding),
     progress: Option<(&'static str, Finding)>,
+    finished: Option<bool>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -90,14 +95,17 @@ impl Report {
             Outcome::Ready => Self {
                 ready: (ConditionStatus::True, finding),
                 progress: None,
+                finished: None,
             },
             Outcome::Reconciling => Self {
                 ready: (ConditionStatus::False, finding.clone()),
                 progress: Some((RECONCILING, finding)),
+                finished: None,
             },
             Outcome::Stalled => Self {
                 ready: (ConditionStatus::False, finding.clone()),
                 progress: Some((STALLED, finding)),
+                finished: None,
             },
         }
     }
@@ -113,6 +121,13 @@ impl Report {
                 message: message.into(),
             },
         );
+        self
+    }
+
+    /// Whether the object has ended, for a kind that does ([`FINISHED`]).
+    #[must_use]
+    pub fn finished(mut self, has_ended: bool) -> Self {
+        self.finished = Some(has_ended);
         self
     }
 
@@ -138,6 +153,19 @@ impl Report {
         });
         let (status, finding) = &self.ready;
         set(conditions, READY, *status, finding, generation, now);
+        if let Some(has_ended) = self.finished {
+            let (status, message) = if has_ended {
+                // With the reason and the message, so that one look tells which end it was.
+                (ConditionStatus::True, finding.message.clone())
+            } else {
+                (ConditionStatus::False, "it has not ended".to_owned())
+            };
+            let finding = Finding {
+                reason: finding.reason,
+                message,
+            };
+            set(conditions, FINISHED, status, &finding, generation, now);
+        }
         if let Some((type_, finding)) = &self.progress {
             set(
                 conditions,
@@ -282,6 +310,41 @@ mod tests {
         assert!(is_true(&conditions, READY));
         assert!(is_true(&conditions, STALLED));
         assert_eq!(of(&conditions, READY).unwrap().reason, "Created");
+    }
+
+    #[test]
+    fn what_has_ended_is_finished_whichever_way() {
+        use crate::reason::BackupReason;
+        let mut conditions = Vec::new();
+        for (reason, has_ended, status, said) in [
+            (
+                BackupReason::BackingUp,
+                false,
+                ConditionStatus::False,
+                "it has not ended",
+            ),
+            (
+                BackupReason::DatabaseNotFound,
+                false,
+                ConditionStatus::False,
+                "it has not ended",
+            ),
+            (BackupReason::DumpFailed, true, ConditionStatus::True, "why"),
+            (BackupReason::Completed, true, ConditionStatus::True, "why"),
+        ] {
+            let report = Report::new(reason, "why").finished(has_ended);
+            report.record(&mut conditions, Some(1), at(1));
+            let finished = of(&conditions, FINISHED).unwrap();
+            assert_eq!((finished.status, &*finished.message), (status, said));
+            // What kstatus looks at says the same as ever.
+            for type_ in [READY, FINISHED] {
+                assert_eq!(of(&conditions, type_).unwrap().reason, reason.as_str());
+            }
+        }
+        // A kind that has no end has no such condition.
+        let mut conditions = Vec::new();
+        Report::new(DatabaseReason::Created, "").record(&mut conditions, Some(1), at(1));
+        assert_eq!(of(&conditions, FINISHED), None);
     }
 
     #[test]

@@ -6,12 +6,17 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{Backup, Database, DatabaseInstance};
+use super::{Backup, Database, DatabaseInstance, Restore};
 
 /// All definitions, in the order in which the documentation explains them.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    let mut all = vec![DatabaseInstance::crd(), Database::crd(), Backup::crd()];
+    let mut all = vec![
+        DatabaseInstance::crd(),
+        Database::crd(),
+        Backup::crd(),
+        Restore::crd(),
+    ];
     for definition in &mut all {
         for version in &mut definition.spec.versions {
             let schema = version.schema.as_mut();

@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::job_pod::{JobResources, NodeSelector, TOOL_MEMORY, Toleration, bytes, label_value};
 use super::references::{ConfigMapKeyRef, SecretKeyRef, SecretRef};
 
 /// Key of the access key in the Secret of `credentialsSecretRef`.
@@ -31,17 +32,17 @@ pub struct BackupDestination {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.kmsKeyId) || (has(self.serverSideEncryption) && self.serverSideEncryption in ['aws:kms', 'aws:kms:dsse'])")
-        .message("kmsKeyId is for encryption with KMS: set serverSideEncryption: aws:kms, or take kmsKeyId away"),
+        .message("kmsKeyId needs encryption with KMS: set serverSideEncryption: aws:kms, or remove kmsKeyId"),
     validation = Rule::new("!has(self.caSecretRef) || (has(self.endpoint) && self.endpoint.startsWith('https://'))")
-        .message("caSecretRef verifies a store of your own: set endpoint to its https:// address, or take caSecretRef away"),
+        .message("caSecretRef needs an endpoint with TLS: set endpoint to the store's https:// address, or remove caSecretRef"),
     validation = Rule::new("has(self.endpoint) || has(self.region)")
-        .message("write region (for AWS, for example eu-west-1), or the endpoint of another store, for example https://minio.storage.svc:9000")
+        .message("set region (for AWS, for example eu-west-1), or the endpoint of another store, for example https://minio.storage.svc:9000")
 )]
 pub struct S3 {
     /// Name of the bucket, for example `backups`. It must exist.
     #[schemars(length(min = 3, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')")
-        .message("bucket is the bucket's name alone, lower case letters, digits, '-' and '.', for example backups; a folder in it goes into prefix"))]
+        .message("bucket must be the name of a bucket (lower case letters, digits, '-' and '.'), for example backups; a folder in it goes into prefix"))]
     pub bucket: String,
 
     /// What the keys of all objects start with, without leading or trailing slashes, for example `prod/databases`.
@@ -49,7 +50,7 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.matches('^[-A-Za-z0-9_.=]+(/[-A-Za-z0-9_.=]+)*$') && !self.matches('(^|/)[.][.]?(/|$)')")
-        .message("prefix has letters, digits, '-', '_', '.' and '=', with single slashes between, for example prod/databases"))]
+        .message("prefix may contain only letters, digits, '-', '_', '.' and '=', with single slashes in between, for example prod/databases"))]
     pub prefix: Option<String>,
 
     /// The region that requests are signed for, for example `eu-west-1`. Required for AWS; with an endpoint the default
@@ -57,7 +58,7 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
-        .message("region has lower case letters, digits and '-', for example eu-west-1"))]
+        .message("region may contain only lower case letters, digits and '-', for example eu-west-1"))]
     pub region: Option<String>,
 
     /// Address of a store other than AWS, with its scheme and port, without a path, for example
@@ -65,7 +66,7 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[-_.A-Za-z0-9]+(:[0-9]{1,5})?$') || self.matches('^https?://[[][0-9A-Fa-f:.]+[]](:[0-9]{1,5})?$')")
-        .message("endpoint is the store's address with scheme and port, without a path, for example https://minio.storage.svc:9000; the bucket goes into bucket"))]
+        .message("endpoint must be the store's address with scheme and port and without a path, for example https://minio.storage.svc:9000; the bucket goes into bucket"))]
     pub endpoint: Option<String>,
 
     /// True: the bucket is in the path (`https://store/bucket/key`), as most self-hosted stores need; false: in the host
@@ -146,20 +147,20 @@ const MAX_DEADLINE_SECONDS: i64 = 86_400;
 /// How long a backup may go without progress, if the instance sets no limit: an hour.
 const MAX_STALL_SECONDS: i64 = 3_600;
 
-/// How backup Jobs are created.
+/// How the Jobs of backups, or of restores, are created.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.maxStallSeconds) || !has(self.maxDeadlineSeconds) || self.maxStallSeconds <= self.maxDeadlineSeconds")
-        .message("maxStallSeconds must not be more than maxDeadlineSeconds: make it smaller, for example 600")
+        .message("maxStallSeconds must not exceed maxDeadlineSeconds: lower it, for example 600")
 )]
 pub struct BackupJob {
-    /// Image with the dump tool, for example `registry.example/postgres:17`. Default: the vendor's own image of the
+    /// Image with the vendor's tools for dumps, for example `registry.example/postgres:17`. Default: the vendor's own image of the
     /// server's version, for example `docker.io/library/postgres:17`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][-._:/@A-Za-z0-9]*$')")
-        .message("image is the name of a container image without white space, for example registry.example/postgres:17"))]
+        .message("image must be the name of a container image, without white space, for example registry.example/postgres:17"))]
     pub image: Option<String>,
 
     /// Key of a `ConfigMap` in the operator's namespace with a handlebars template of the Job, which replaces the
@@ -167,17 +168,57 @@ pub struct BackupJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<ConfigMapKeyRef>,
 
-    /// The longest that a backup may take, in seconds; the lower of this and its spec.deadlineSeconds applies. From 60 to
-    /// 604800 (a week). Default: 86400 (a day).
+    /// The longest that a backup or restore may take, in seconds; the lower of this and its spec.deadlineSeconds applies. From
+    /// 60 to 604800 (a week). Default: 86400 (a day).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 604_800))]
     pub max_deadline_seconds: Option<i64>,
 
-    /// The longest that a backup may dump and upload nothing, in seconds; the lower of this and its spec.stallSeconds
+    /// The longest that a backup or restore may stand still, in seconds; the lower of this and its spec.stallSeconds
     /// applies. From 30 to 86400 (a day). Default: 3600 (an hour).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 86_400))]
     pub max_stall_seconds: Option<i64>,
+
+    /// Memory for the vendor's tool, which holds single rows whole and the catalog of a large schema: more than the largest
+    /// row, twice that for MySQL and MariaDB. The limit of the container is this and what our own process needs. From `64Mi` to
+    /// `64Gi`. Default: `256Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 7))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,4}Mi$') && int(self.replace('Mi', '')) >= 64 || self.matches('^[1-9][0-9]?Gi$') && int(self.replace('Gi', '')) <= 64")
+        .message("toolMemory must be from 64Mi to 64Gi, for example 512Mi or 2Gi"))]
+    pub tool_memory: Option<String>,
+
+    /// Resource requests and limits of the containers `dump` (of a restore: `load`) and `install`. What is not set here is as
+    /// in the template; a memory limit below what the work needs is raised. Set it where a `ResourceQuota` or a `LimitRange` asks for limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<JobResources>,
+
+    /// Labels that a node must have to run the pods, in addition to those in the template. At most 16.
+    #[serde(default, skip_serializing_if = "NodeSelector::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = label_value()))]
+    #[x_kube(validation = Rule::new("self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))")
+        .message("a key of nodeSelector must be the key of a node's label, for example kubernetes.io/arch"))]
+    pub node_selector: NodeSelector,
+
+    /// Taints that the pods tolerate, in addition to those in the template. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub tolerations: Vec<Toleration>,
+
+    /// The `PriorityClass` of the pods. Default: the template's, or the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("priorityClassName must be the name of a PriorityClass, for example background"))]
+    pub priority_class_name: Option<String>,
+
+    /// The `RuntimeClass` of the pods. Default: the template's, or the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("runtimeClassName must be the name of a RuntimeClass, for example gvisor"))]
+    pub runtime_class_name: Option<String>,
 }
 
 impl BackupJob {
@@ -185,6 +226,13 @@ impl BackupJob {
     #[must_use]
     pub fn effective_max_deadline_seconds(&self) -> i64 {
         self.max_deadline_seconds.unwrap_or(MAX_DEADLINE_SECONDS)
+    }
+
+    /// Memory for the dump tool, in bytes.
+    #[must_use]
+    pub fn effective_tool_memory(&self) -> u64 {
+        let asked = self.tool_memory.as_deref().and_then(bytes);
+        asked.unwrap_or(TOOL_MEMORY)
     }
 
     /// The longest that a backup may go without progress, in seconds.

@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `instance/` | [`DatabaseInstance`]: where a server is and who may use it |
 //! | `destination.rs` | where an instance's backups go, and how their Jobs are made |
+//! | `job_pod.rs` | what an instance sets of the pods of those Jobs |
 //! | `database/` | [`Database`]: one database and the user that owns it |
 //! | `backup/` | [`Backup`]: one backup of one database |
+//! | `restore/` | [`Restore`]: one backup, brought back into one database |
 //! | `references.rs` | how these objects name Secrets, `ConfigMap`s and each other |
 //! | `names.rs` | what a name may look like, as rules the API server enforces |
 //! | `conditions.rs`, `reason.rs` | what a status says, in the words of kstatus |
@@ -18,6 +20,8 @@
 //! Doc comments of fields are what `kubectl explain` shows. A rule that the API server can check is a CEL rule beside
 //! the field it is about; a rule that compares optional fields with their older values is at the object's root, over
 //! the effective value, because a field rule is not evaluated when a field is taken away and set anew.
+// The derives of the kinds repeat each struct inside a function, where none of it can be reached.
+#![allow(unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backup;
@@ -26,9 +30,11 @@ pub mod crds;
 pub mod database;
 pub mod destination;
 pub mod instance;
+pub mod job_pod;
 pub mod names;
 pub mod reason;
 pub mod references;
+pub mod restore;
 
 #[cfg(test)]
 mod reference;
@@ -42,9 +48,10 @@ pub use database::{
     AdoptionPolicy, Database, DatabaseSpec, DatabaseState, DatabaseStatus, DeletionPolicy,
 };
 pub use instance::{DatabaseInstance, DatabaseInstanceSpec, DatabaseInstanceStatus, Provider};
-pub use reason::{BackupReason, DatabaseReason, InstanceReason, Outcome, Reason};
+pub use reason::{BackupReason, DatabaseReason, InstanceReason, Outcome, Reason, RestoreReason};
+pub use restore::{Restore, RestoreMode, RestoreSpec, RestoreState, RestoreStatus};
 
-/// The API group of all three kinds.
+/// The API group of all kinds.
 pub const GROUP: &str = "db-operator.dev";
 
 /// The only version of the API so far.
@@ -58,6 +65,9 @@ pub const RECONCILE_REQUESTED_AT: &str = "db-operator.dev/reconcile-requested-at
 
 /// Annotation on a [`Database`]: make a database again that somebody dropped, empty, once per value.
 pub const RECREATE_REQUESTED_AT: &str = "db-operator.dev/recreate-requested-at";
+
+/// Annotation on a [`Restore`] that replaced a database: put the former one back while it is kept, once per value.
+pub const UNDO_REQUESTED_AT: &str = "db-operator.dev/undo-requested-at";
 
 /// Annotation on a [`Database`] that is being deleted: let the object go and leave the server as it is.
 /// Its value must be the name of the SQL database.
@@ -75,6 +85,9 @@ pub const DATABASE_LABEL: &str = "db-operator.dev/database";
 
 /// Label on what the operator makes for a backup: the name of the [`Backup`] it belongs to.
 pub const BACKUP_LABEL: &str = "db-operator.dev/backup";
+
+/// Label on what the operator makes for a restore: the name of the [`Restore`] it belongs to.
+pub const RESTORE_LABEL: &str = "db-operator.dev/restore";
 
 /// Label on a final backup in the operator's own namespace: the namespace of the [`Database`] it was made of.
 pub const DATABASE_NAMESPACE_LABEL: &str = "db-operator.dev/database-namespace";

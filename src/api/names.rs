@@ -73,7 +73,7 @@ pub fn default_not_reserved() -> Rule {
     ))
     .message(
         "metadata.name is the name of the SQL database too, and this one belongs to the database server, to its \
-         hosting service or to db-operator: set spec.name to another one, for example the application's",
+         hosting service or to db-operator: set spec.name to another name, for example the application's",
     )
 }
 
@@ -81,7 +81,7 @@ pub fn default_not_reserved() -> Rule {
 #[must_use]
 pub fn sql_length() -> Rule {
     Rule::new(format!("size(bytes(self)) <= {SQL_NAME_BYTES}")).message(format!(
-        "a SQL name has at most {SQL_NAME_BYTES} bytes (an accented letter counts as 2, other scripts as 2 to 4): write a shorter one"
+        "a SQL name has at most {SQL_NAME_BYTES} bytes (an accented letter counts as 2, other scripts as 2 to 4): choose a shorter one"
     ).as_str())
 }
 
@@ -90,7 +90,15 @@ pub fn sql_length() -> Rule {
 #[must_use]
 pub fn sql_characters() -> Rule {
     Rule::new(r"!self.matches('\\p{Cc}|^\\s|\\s$')").message(
-        "a SQL name has no control characters, and does not begin or end with white space: write it without them",
+        "a SQL name must not contain control characters, nor begin or end with white space: remove them",
+    )
+}
+
+/// A database that others may be copies of is not the operator's own, which holds the claims.
+#[must_use]
+pub fn not_operators_own() -> Rule {
+    Rule::new("self != 'db_operator'").message(
+        "db_operator holds the operator's own tables and cannot be a template: choose another database",
     )
 }
 
@@ -98,7 +106,7 @@ pub fn sql_characters() -> Rule {
 #[must_use]
 pub fn schema_not_reserved() -> Rule {
     Rule::new("!self.matches('^(pg_|(information_schema|db_operator)$)')").message(
-        "schemas named pg_*, information_schema or db_operator are not an application's: choose another name",
+        "the schemas pg_*, information_schema and db_operator are reserved: choose another name",
     )
 }
 
@@ -106,7 +114,7 @@ pub fn schema_not_reserved() -> Rule {
 #[must_use]
 pub fn object_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(
-        "the name of a Kubernetes object has lower case letters, digits, '-' and '.', and begins and ends with a letter or digit: write the object's metadata.name",
+        "the name of a Kubernetes object consists of lower case letters, digits, '-' and '.', and begins and ends with a letter or digit: write the object's metadata.name",
     )
 }
 
@@ -114,7 +122,7 @@ pub fn object_name() -> Rule {
 #[must_use]
 pub fn namespace_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message(
-        "the name of a namespace has lower case letters, digits and '-', and begins and ends with a letter or digit: write one of those that `kubectl get namespaces` lists",
+        "the name of a namespace consists of lower case letters, digits and '-', and begins and ends with a letter or digit: write one that `kubectl get namespaces` lists",
     )
 }
 
@@ -122,7 +130,7 @@ pub fn namespace_name() -> Rule {
 #[must_use]
 pub fn data_key() -> Rule {
     Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(
-        "a key in a Secret or ConfigMap has letters, digits, '-', '_' and '.' only, for example ca.crt",
+        "a key in a Secret or ConfigMap consists of letters, digits, '-', '_' and '.', for example ca.crt",
     )
 }
 
@@ -133,7 +141,7 @@ pub fn fits_a_label() -> Rule {
         "size(self.metadata.name) <= {OBJECT_NAME_LENGTH}"
     ))
     .message(format!(
-        "metadata.name becomes a label and has at most {OBJECT_NAME_LENGTH} characters: write a shorter one"
+        "metadata.name becomes a label and has at most {OBJECT_NAME_LENGTH} characters: choose a shorter one"
     ).as_str())
     .reason(kube::core::Reason::FieldValueInvalid)
 }

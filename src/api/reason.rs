@@ -75,9 +75,10 @@ reasons! {
             CredentialsMissing: "The Secret with the administrator's user name and password, or one of its keys, is missing.",
             LoginFailed: "The server refuses the administrator's user name or password.",
             TlsFailed: "The server has no TLS, or its certificate fails the check that spec.tls asks for.",
-            TlsRequired: "MySQL's full authentication needs TLS: set spec.tls.mode to something other than disable.",
+            TlsRequired: "The server takes no login without TLS (MySQL, whose full authentication needs it, or `require_secure_transport`): set spec.tls.mode to something other than disable.",
             UnsupportedVersion: "The server is older or newer than the supported versions.",
             MissingPrivileges: "The administrator lacks privileges; status.missingPrivileges has the SQL that grants them.",
+            UnsuitableSettings: "A setting of the server keeps users from logging in; status.unsuitableSettings has the SQL that changes it.",
             IdentityChanged: "A different server answers at this address; nothing is changed there until that is acknowledged.",
             ClaimsUnusable: "The operator's own database on the server cannot be created or read; the message says why.",
         }
@@ -97,7 +98,8 @@ reasons! {
             InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
             ServerError: "The server answered with an error; it is retried with increasing pauses.",
             DatabaseError: "Something inside this database (a setting of the database or of its user, a lock) is in the way; the message says what, and it is retried with increasing pauses.",
-            LoginFailed: "Logging in with the Secret's values does not work; the user's password is being set again.",
+            LoginFailed: "Logging in with the Secret's values does not work; the message says why. Where setting the password helps, it is set again.",
+            Restoring: "A restore is at work on the database itself: it takes the place of the former one, or (MySQL, MariaDB) is being loaded, or what a failed one left is being removed; its user cannot log in meanwhile.",
             WaitingForFinalBackup: "The database will be deleted after a final backup, which is under way.",
             Deleting: "The claim on the database is being released and, if the policy says so, the database dropped.",
             DeletionBlocked: "Something keeps the database or its user from being dropped (sessions, locks, objects in other databases); the message names it, and it is retried.",
@@ -107,7 +109,7 @@ reasons! {
             ClaimedByAnother: "The database or the user belongs to another Database; the message names it.",
             NotAdoptable: "The database or the user already exists and was not created by the operator; adopting it takes adoptionPolicy and the instance's list.",
             ReservedName: "The name belongs to the server, or the user has rights that an application's must not have.",
-            Unsupported: "The server does not allow a name or a value (a limit, an encoding, a locale, a collation, an extension); the message says what it allows.",
+            Unsupported: "The server does not allow a name or a value (a limit, an encoding, a locale, a collation, an extension), or is of another kind than the block postgresql or mysql is for; the message says what it allows.",
             InTheWay: "Something is in the way that only a person can move; the message names it.",
             MissingPrivileges: "The administrator may not do this; the message has the SQL that allows it.",
             DatabaseMissing: "The database was dropped by hand: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
@@ -117,6 +119,9 @@ reasons! {
             SecretRefused: "The API server refuses the Secret (a quota, a policy, an immutable Secret); the message quotes it.",
             InvalidTemplate: "spec.secretTemplate cannot be rendered; the message says where.",
             Exposed: "Others have access to the database through rights that the operator did not grant (to everybody, or to a pattern of names); the message has the SQL that revokes them.",
+            OptionsDiffer: "The database exists with other options of creation (encoding, locale, locale provider) than spec.postgresql asks for, and they cannot be changed; the message says which.",
+            ObjectsNotAccessible: "The user may not read or write objects of others in the database (one that someone else made, or in schemas of its own); the message names some of them, with the SQL that changes it. While `Ready` is true, the rest can be used.",
+            ReadOnly: "A setting of the database or of its user makes every session read-only; the message has the SQL that takes it back.",
             NoBackupDestination: "`deletionPolicy` is `BackupBeforeDelete`, and the instance has no spec.backup.",
         }
     }
@@ -165,6 +170,66 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Reasons in the conditions of a `Restore`, and in `status.failure`.
+    RestoreReason {
+        Ready {
+            Completed: "The backup was loaded, what was to be checked is equal, and the database has its name.",
+            DoneBefore: "This Restore was done before, as the server or the bucket remembers; nothing was done again.",
+            Undone: "The replacement was undone: the former database has its name back.",
+        }
+        Reconciling {
+            WaitingForTurn: "A backup or another restore of this Database is active, or as many restores run on the instance as it allows.",
+            WaitingForDatabase: "The Database is not in the state CREATED yet, is suspended or being deleted, or its instance is not ready: see the instance.",
+            WaitingForBackup: "The Backup of spec.source.backupRef has not completed, or does not exist (yet).",
+            Preparing: "The target is being looked at, and the place to load into and the Job are being made.",
+            Loading: "The Job is loading the backup; status.progress shows how far it is.",
+            Checking: "The Job is comparing what it loaded with the backup.",
+            Switching: "The restored database is taking the place of the other one.",
+            SwitchBlocked: "Someone keeps the database from being switched; the message names them, and it is tried again with increasing pauses.",
+            StoreUnreachable: "The object store does not answer, or refuses for a reason that may pass; it is retried.",
+        }
+        Stalled {
+            DatabaseNotFound: "The Database of spec.databaseRef does not exist.",
+            DatabaseDeleted: "The Database was deleted while the restore ran, and the restore was cancelled.",
+            Cancelled: "The Restore was deleted while it ran; what it had made is removed.",
+            NamespaceNotAllowed: "The instance does not accept Databases from this namespace (spec.allowedNamespaces).",
+            NoDestination: "The instance has no spec.backup, or its bucket cannot be opened.",
+            BackupFailed: "The Backup of spec.source.backupRef failed: choose another one.",
+            BackupNotFound: "There is no such manifest or object in the bucket; the message says what was looked for.",
+            SourceRefused: "The key is not one that this Restore may read, or the manifest is not that of the object: the message says which rule.",
+            Unsupported: "The backup is of another kind of server or of a newer one, or this kind of server cannot do what is asked for; the message says what to do instead.",
+            WrongConfirm: "spec.confirm is not the name of the SQL database that would be replaced.",
+            NotEmpty: "Something is in the database, and mode Empty loads only where nothing is; the message names some of it.",
+            InTheWay: "Something on the server keeps the database from being switched later (a replication slot, a subscription, a prepared transaction); the message names it.",
+            NoRoom: "The server has not enough room or connections for the restore, in numbers.",
+            NameUsed: "A Restore of this name, with another spec, was done before: give this one another name.",
+            ChangedHands: "The database or its claim on the server is not what it was when the restore began; nothing was done.",
+            SwitchFailed: "Someone kept the database from being switched each time that it was tried; the message names them.",
+            InvalidTemplate: "The template for the Job is missing or broken; the message says where.",
+            ToolMismatch: "The image's tool is older than the server or than the one that made the dump, or one for another kind of server.",
+            MissingPrivileges: "The administrator may not do this; the message has the SQL that allows it.",
+            ImageUnavailable: "An image of the Job could not be pulled.",
+            JobRefused: "The Job's pod could not be created (quota, admission); the message says why.",
+            JobDeleted: "The Job was deleted while it ran.",
+            Evicted: "The Job's pod was evicted from its node.",
+            OutOfMemory: "A process of the Job's pod was killed because it used more memory than its limit.",
+            Terminated: "The Job's pod was asked to end before it was done.",
+            Killed: "The Job's pod ended without reporting a result.",
+            DeadlineExceeded: "The restore took longer than spec.deadlineSeconds, or than its instance allows.",
+            NoProgress: "Nothing was loaded for spec.stallSeconds, or for as long as its instance allows.",
+            FetchFailed: "The object could not be read from the store.",
+            ObjectMismatch: "The object is not what its manifest says (size or SHA-256).",
+            NotADump: "The object is no dump, or holds what a restore does not load.",
+            TooLarge: "The dump is sound, but has more tables or large objects than a restore's pod takes: load it by hand.",
+            ExtensionData: "The backup has rows of extensions' own tables, which only an administrator may write: accept: [ExtensionData] leaves them out.",
+            LoadFailed: "The tool failed; status.failure.lastLines has its output.",
+            CheckFailed: "What was loaded is not what was backed up, or a query was not answered with true; status.report says more.",
+            StoreRefused: "The object store refuses to be read; the message quotes it.",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -194,6 +259,7 @@ mod tests {
         check::<InstanceReason>();
         check::<DatabaseReason>();
         check::<BackupReason>();
+        check::<RestoreReason>();
     }
 
     /// The rows of a section's table: the reason, and whether a person is needed.
@@ -226,5 +292,6 @@ mod tests {
         check::<InstanceReason>("DatabaseInstance");
         check::<DatabaseReason>("Database");
         check::<BackupReason>("Backup");
+        check::<RestoreReason>("Restore");
     }
 }

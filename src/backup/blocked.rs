@@ -10,7 +10,7 @@ use crate::store::DestinationError;
 use crate::store::StoreError;
 
 /// Why a pass over a Backup could not do what it was about. What only a person can mend ends a backup that has begun.
-pub type Blocked = controller::Blocked<BackupReason>;
+pub(super) type Blocked = controller::Blocked<BackupReason>;
 
 impl From<Error> for Blocked {
     fn from(error: Error) -> Self {
@@ -72,7 +72,7 @@ impl From<Unusable> for Blocked {
 }
 
 /// What the API server does not let in is refused for good; anything else is tried again.
-pub fn not_written(error: ApiError) -> Blocked {
+pub(super) fn not_written(error: ApiError) -> Blocked {
     if error.is_final_refusal() {
         Blocked::new(BackupReason::JobRefused, error.to_string())
     } else {

@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use super::Pass;
 use super::blocked::Blocked;
 use super::commit_failure::{Attempt, CommitFailure, RetryDeadline, classify};
+use super::contents::{self, Kept};
 use super::observe::{Found, Observation};
 use super::server_version::ServerVersion;
+use crate::agent::protocol::contents::Totals;
 use crate::agent::protocol::result::Done;
 use crate::api::backup::Progress;
 use crate::api::{BackupReason, BackupStatus, Report};
@@ -18,7 +20,7 @@ use crate::store::{
 };
 
 /// Commits what was reported; finds out whether it is in the store then.
-pub async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<BackupReason> {
+pub(super) async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<BackupReason> {
     let found = std::mem::replace(&mut seen.found, Found::NotRunning);
     let Found::Reported(done, failed) = found else {
         seen.found = found;
@@ -41,7 +43,13 @@ pub async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<Backu
 
 async fn note_and_commit(pass: &mut Pass<'_>, done: &Done) -> Result<Committed, CommitFailure> {
     // Said once: afterwards the conditions say what it waits for.
-    if pass.status().and_then(noted).as_ref() != Some(done) {
+    let reported = Done {
+        warnings: Vec::new(),
+        totals: totals(done),
+        ..done.clone()
+    };
+    let known = pass.status().and_then(noted);
+    if !known.is_some_and(|known| is_noted(known, &reported)) {
         let written = note(pass, done).await;
         written.map_err(|error| CommitFailure::Retry(error.into()))?;
     }
@@ -53,9 +61,21 @@ async fn note_and_commit(pass: &mut Pass<'_>, done: &Done) -> Result<Committed, 
     outcome.map_err(|attempt| failure(pass, attempt))
 }
 
+/// What the Job counted, as it is noted.
+fn totals(done: &Done) -> Option<Totals> {
+    let noted = contents::noted_totals(done.totals.as_ref()?)?;
+    Some(contents::totals(&noted))
+}
+
+/// Whether this is the report, but for totals, which the definition of an earlier release does not keep.
+fn is_noted(known: Done, reported: &Done) -> bool {
+    let totals = known.totals.or_else(|| reported.totals.clone());
+    Done { totals, ..known } == *reported
+}
+
 /// How far a commit that was begun, and interrupted, has come. Nothing is changed here: the object is only looked for, and
 /// one that lacks its manifest is committed again.
-pub async fn find(pass: &Pass<'_>) -> Result<Found, Blocked> {
+pub(super) async fn find(pass: &Pass<'_>) -> Result<Found, Blocked> {
     let Some(done) = pass.status().and_then(noted) else {
         return Ok(Found::NotRunning);
     };
@@ -95,8 +115,8 @@ async fn look(pass: &Pass<'_>, done: &Done) -> Result<CommitState, Attempt> {
         .map_err(|error| Attempt::Commit(CommitError::Unknown(error)))
 }
 
-/// What was noted of a Job's report.
-pub fn noted(status: &BackupStatus) -> Option<Done> {
+/// What was noted of a Job's report, but for its warnings, which are among those of the status.
+pub(super) fn noted(status: &BackupStatus) -> Option<Done> {
     let bytes = |value: Option<i64>| u64::try_from(value?).ok();
     let upload = status.upload.as_ref()?;
     Some(Done {
@@ -106,6 +126,8 @@ pub fn noted(status: &BackupStatus) -> Option<Done> {
         parts_digest: upload.parts_digest.clone().unwrap_or_default(),
         dumped_bytes: bytes(status.dumped_bytes)?,
         tool_version: status.tool_version.clone()?,
+        totals: status.totals.as_ref().map(contents::totals),
+        warnings: Vec::new(),
     })
 }
 
@@ -117,22 +139,28 @@ async fn note(pass: &mut Pass<'_>, done: &Done) -> Result<(), Error> {
     next.stored_bytes = Some(bytes(done.bytes));
     next.sha256 = Some(done.sha256.clone());
     next.tool_version = Some(done.tool_version.clone());
+    next.totals = done.totals.as_ref().and_then(contents::noted_totals);
+    let warnings = contents::with_uncounted(done.warnings.clone(), next.totals.is_some());
+    next.warnings = contents::merged(&next.warnings, &warnings);
     if let Some(upload) = &mut next.upload {
         upload.parts = i32::try_from(done.parts).ok();
         upload.parts_digest = Some(done.parts_digest.clone());
     }
     let known = next.progress.take().unwrap_or_default();
     let moved = known.bytes_dumped != bytes(done.dumped_bytes);
-    next.progress = Some(Progress {
-        bytes_dumped: bytes(done.dumped_bytes),
-        bytes_uploaded: bytes(done.bytes),
-        last_advance: if moved {
-            Some(Timestamp::now())
-        } else {
-            known.last_advance
-        },
-        ..known
-    });
+    next.progress = Some(
+        Progress {
+            bytes_dumped: bytes(done.dumped_bytes),
+            bytes_uploaded: bytes(done.bytes),
+            last_advance: if moved {
+                Some(Timestamp::now())
+            } else {
+                known.last_advance
+            },
+            ..known
+        }
+        .for_people(),
+    );
     let message = "the Job is done: what the store received is compared with it, and put together";
     let report = Report::new(BackupReason::Committing, message);
     pass.report(next, &report).await
@@ -178,15 +206,20 @@ async fn attempt(pass: &Pass<'_>, done: &Done) -> Result<Committed, Attempt> {
 /// What is written beside the object.
 fn manifest(pass: &Pass<'_>, done: &Done, endpoint: Option<&str>, key: &str) -> Manifest {
     let status = pass.next_status();
+    let (series, user, contents) = match Kept::read(&status) {
+        Some(kept) => (Some(kept.series), Some(kept.user), Some(kept.contents)),
+        None => (None, None, None),
+    };
     let object = status.destination.unwrap_or_default();
     let (instance, database, version) = status
         .source
         .map(|source| (source.instance, source.database, source.server_version))
         .unwrap_or_default();
     let ServerVersion { flavour, version } = ServerVersion::read(&version, key);
+    let totals = totals(done);
     Manifest {
         version: Manifest::VERSION,
-        restore: Restore::new(flavour, &object, endpoint, &database),
+        restore: Restore::new(flavour, &object, endpoint, &database, contents.as_ref()),
         object,
         bytes: done.bytes,
         sha256: done.sha256.clone(),
@@ -197,7 +230,12 @@ fn manifest(pass: &Pass<'_>, done: &Done, endpoint: Option<&str>, key: &str) -> 
             database,
             server_version: version,
             flavour,
+            series,
+            user,
         },
+        contents,
+        warnings: contents::with_uncounted(status.warnings, totals.is_some()),
+        totals,
         tool_version: done.tool_version.clone(),
         backup: BackupId {
             namespace: pass.namespace(),
@@ -234,9 +272,33 @@ mod tests {
             job_uid: None,
             parts: Some(2),
             parts_digest: Some("d".to_owned()),
+            inventory: None,
         });
         let done = noted(&status).unwrap();
         assert_eq!((done.parts, done.bytes, done.dumped_bytes), (2, 5, 9));
         assert_eq!(done.parts_digest, "d");
+        assert_eq!(done.totals, None);
+        let totals = Totals {
+            tables: 3,
+            rows: u64::MAX,
+            large_objects: 1,
+            digest: "0d".repeat(32),
+            has_tables: true,
+        };
+        let reported = |totals: &Totals| Done {
+            totals: Some(totals.clone()),
+            ..done.clone()
+        };
+        // The definition of an earlier release keeps no totals: not noted again and again for that.
+        assert!(is_noted(done.clone(), &reported(&totals)));
+        status.totals = contents::noted_totals(&totals);
+        let read = noted(&status).unwrap().totals.unwrap();
+        let rows = i64::MAX.unsigned_abs();
+        assert_eq!(read, Totals { rows, ..totals });
+        // What was noted is not noted again.
+        assert_eq!(contents::noted_totals(&read), status.totals);
+        assert!(is_noted(noted(&status).unwrap(), &reported(&read)));
+        let other = Totals { rows: 1, ..read };
+        assert!(!is_noted(noted(&status).unwrap(), &reported(&other)));
     }
 }

@@ -14,7 +14,7 @@ const AFTER_DUMP: SignedDuration = SignedDuration::from_mins(10);
 const AFTER_DELETION: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a commit did not come about.
-pub enum Attempt {
+pub(super) enum Attempt {
     /// The store could not be asked.
     Blocked(Blocked),
     /// It was asked.
@@ -28,7 +28,7 @@ impl From<Blocked> for Attempt {
 }
 
 /// What follows from that.
-pub enum CommitFailure {
+pub(super) enum CommitFailure {
     /// There is no object, or nobody can say so in time.
     Final(Box<Failure>),
     /// It is tried again.
@@ -37,7 +37,7 @@ pub enum CommitFailure {
 
 /// How long the store is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct RetryDeadline {
+pub(super) struct RetryDeadline {
     /// When the backup began.
     pub started_at: Timestamp,
     /// How long it may take.
@@ -61,7 +61,11 @@ impl RetryDeadline {
 
 /// What a commit that did not come about means. Only what says that there is no object ends a backup at once: one that is
 /// there, for everybody to see, is not called lost because the store is away or refuses the keys of today.
-pub fn classify(attempt: Attempt, deadline: &RetryDeadline, now: Timestamp) -> CommitFailure {
+pub(super) fn classify(
+    attempt: Attempt,
+    deadline: &RetryDeadline,
+    now: Timestamp,
+) -> CommitFailure {
     let (reason, message, retry) = match attempt {
         Attempt::Blocked(blocked) if blocked.reason == BackupReason::UploadMismatch => {
             return never(blocked.reason, blocked.message);

@@ -11,7 +11,7 @@ use crate::client::lenient::{Readable, Unreadable};
 use crate::controller::Error;
 
 /// What stands behind `spec.databaseRef`.
-pub enum Resolved {
+pub(super) enum Resolved {
     /// A Database, and whether this is the backup before its deletion.
     Known(Box<Database>, BackupKind),
     /// There is no such Database.
@@ -22,7 +22,7 @@ pub enum Resolved {
 
 /// Whether a backup is the one before its Database's deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupKind {
+pub(super) enum BackupKind {
     /// An application team's own.
     Ordinary,
     /// The operator's, in its own namespace.
@@ -30,22 +30,23 @@ pub enum BackupKind {
 }
 
 impl BackupKind {
-    /// What `spec.databaseRef.namespace` says, in the light of where the Backup is: another namespace is honoured only
-    /// in the operator's own.
+    /// The kind of a Backup; `None` if it may not name its Database ([`Backup::database_key`]). Only a final one names a
+    /// namespace. `operators` is the operator's own.
     #[must_use]
-    pub fn of(backup: &Backup, operators: &str) -> Option<Self> {
-        let own = backup.namespace().unwrap_or_default();
-        match backup.spec.database_ref.namespace.as_deref() {
-            None => Some(Self::Ordinary),
-            Some(_) if own == operators => Some(Self::Final),
-            Some(_) => None,
-        }
+    pub(super) fn of(backup: &Backup, operators: &str) -> Option<Self> {
+        let names_one = backup.spec.database_ref.namespace.is_some();
+        let kind = if names_one {
+            Self::Final
+        } else {
+            Self::Ordinary
+        };
+        backup.database_key(operators).map(|_| kind)
     }
 }
 
 /// How well a Database must be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
+pub(super) enum Freshness {
     /// As the cache shows it; asked for where the cache has none.
     Cached,
     /// As it is: what was just written may not be in the cache yet.
@@ -53,23 +54,23 @@ pub enum Freshness {
 }
 
 /// Looks for the Database. Client required where the cache does not have it.
-pub async fn resolve(
+pub(super) async fn resolve(
     context: &Context,
     backup: &Backup,
     freshness: Freshness,
 ) -> Result<Resolved, Error> {
-    let Some(kind) = BackupKind::of(backup, &context.namespace) else {
+    let operators = &context.namespace;
+    let key = backup.database_key(operators);
+    let Some(((namespace, name), kind)) = key.zip(BackupKind::of(backup, operators)) else {
         return Ok(Resolved::Foreign);
     };
-    let namespace = backup.database_namespace().unwrap_or_default();
-    let name = &backup.spec.database_ref.name;
     if freshness == Freshness::Cached {
         let shown = cached(context, backup);
         if let Some(database) = shown.and_then(|guarded| guarded.0.as_ref().ok().cloned()) {
             return Ok(Resolved::Known(Box::new(database), kind));
         }
     }
-    let databases: Api<Database> = Api::namespaced(context.client.clone(), &namespace);
+    let databases: Api<Database> = Api::namespaced(context.client.clone(), namespace);
     let found = databases
         .get_opt(name)
         .await
@@ -79,16 +80,16 @@ pub async fn resolve(
     }))
 }
 
-/// Whether two Backups are of the same Database, as far as their references say.
+/// Whether two Backups are of the same Database, and may name it. `operators` is the operator's own namespace.
 #[must_use]
-pub fn is_same(one: &Backup, other: &Backup) -> bool {
-    one.spec.database_ref.name == other.spec.database_ref.name
-        && one.database_namespace() == other.database_namespace()
+pub(super) fn is_same(one: &Backup, other: &Backup, operators: &str) -> bool {
+    let key = one.database_key(operators);
+    key.is_some() && other.database_key(operators) == key
 }
 
 /// Whether a Database's status says that it is this backup's turn.
 #[must_use]
-pub fn is_named(database: &Database, backup: &Backup, is_final: bool) -> bool {
+pub(super) fn is_named(database: &Database, backup: &Backup, is_final: bool) -> bool {
     let Some(status) = &database.status else {
         return false;
     };
@@ -106,16 +107,17 @@ pub fn is_named(database: &Database, backup: &Backup, is_final: bool) -> bool {
     }
 }
 
-/// The Database of a backup, as the cache shows it.
+/// The Database of a backup, as the cache shows it; `None` also if the backup may not name it.
 #[must_use]
-pub fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>> {
-    let key = ObjectRef::new(&backup.spec.database_ref.name).within(&backup.database_namespace()?);
+pub(super) fn cached(context: &Context, backup: &Backup) -> Option<Arc<Readable<Database>>> {
+    let (namespace, name) = backup.database_key(&context.namespace)?;
+    let key = ObjectRef::new(name).within(namespace);
     context.cache.databases.get(&key)
 }
 
 /// Whether the Database names this backup, as far as the cache shows.
 #[must_use]
-pub fn shows_named(context: &Context, backup: &Backup) -> bool {
+pub(super) fn shows_named(context: &Context, backup: &Backup) -> bool {
     let is_final = backup.spec.database_ref.namespace.is_some();
     cached(context, backup).is_some_and(|guarded| {
         let database = guarded.0.as_ref();
@@ -125,7 +127,7 @@ pub fn shows_named(context: &Context, backup: &Backup) -> bool {
 
 /// The instance that a backup is of, as far as that is known: the one that it was begun on, or its Database's.
 #[must_use]
-pub fn instance(context: &Context, backup: &Backup) -> String {
+pub(super) fn instance(context: &Context, backup: &Backup) -> String {
     let source = backup.status.as_ref().and_then(|s| s.source.as_ref());
     let begun_on = source.map(|source| source.instance.clone());
     let of_database = || {
@@ -137,41 +139,38 @@ pub fn instance(context: &Context, backup: &Backup) -> String {
 }
 
 /// Backups as the cache shows them: shared with it, not copied.
-pub struct Backups(Vec<Arc<Readable<Backup>>>);
+pub(super) struct Backups(Vec<Arc<Readable<Backup>>>);
 
 /// All Backups that the cache shows.
 #[must_use]
-pub fn all(context: &Context) -> Backups {
+pub(super) fn all(context: &Context) -> Backups {
     Backups(context.cache.backups.state())
 }
 
 impl Backups {
     /// Each of them that can be read.
-    pub fn iter(&self) -> impl Iterator<Item = &Backup> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Backup> {
         self.0.iter().filter_map(|guarded| guarded.0.as_ref().ok())
     }
 
     /// Each of them that cannot be read.
-    pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
         self.0
             .iter()
             .filter_map(|guarded| guarded.0.as_ref().err().map(AsRef::as_ref))
     }
 
-    /// The others of the same Database. None of them is one that names a namespace where that is not accepted; `operators`
-    /// is the operator's own.
-    pub fn siblings(&self, of: &Backup, operators: &str) -> impl Iterator<Item = &Backup> {
+    /// The others of the same Database. `operators` is the operator's own namespace.
+    pub(super) fn siblings(&self, of: &Backup, operators: &str) -> impl Iterator<Item = &Backup> {
         self.iter().filter(move |other| {
-            is_same(of, other)
-                && other.metadata.uid != of.metadata.uid
-                && BackupKind::of(other, operators).is_some()
+            is_same(of, other, operators) && other.metadata.uid != of.metadata.uid
         })
     }
 }
 
 /// The name of a backup's Secret with the database's user and password, in the Backup's namespace.
 #[must_use]
-pub fn credentials(backup: &Backup, kind: BackupKind) -> String {
+pub(super) fn credentials(backup: &Backup, kind: BackupKind) -> String {
     match kind {
         BackupKind::Ordinary => backup.spec.database_ref.name.clone(),
         BackupKind::Final => backup.name_any(),
@@ -218,7 +217,10 @@ mod tests {
         assert_eq!(credentials(&ordinary, BackupKind::Ordinary), "orders");
         let last = backup("operator", Some("team-a"));
         assert_eq!(credentials(&last, BackupKind::Final), "b");
-        assert!(is_same(&ordinary, &last));
+        assert!(is_same(&ordinary, &last, "operator"));
+        let foreign = backup("team-b", Some("team-a"));
+        assert!(!is_same(&ordinary, &foreign, "operator"));
+        assert!(!is_same(&foreign, &foreign, "operator"));
     }
 
     #[test]

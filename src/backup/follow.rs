@@ -3,28 +3,22 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Event;
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
 use super::blocked::Blocked;
 use super::observe::{Found, Observation as Seen};
-use super::{Pass, commit, progress, sign};
+use super::retry::{self, Attempts, Decision};
+use super::{Pass, commit, held_up, progress, sign};
 use crate::agent::protocol::result::Done;
 use crate::api::{BackupReason, Reason, Report};
-use crate::client::lenient::Readable;
 use crate::controller::{Acted, Error, Outcome};
 use crate::job::objects::{Job, Pod};
-use crate::job::outcome::{self, Failure, JobOutcome, Observation};
+use crate::job::outcome::{self, Dumping, Failure, JobOutcome, Observation};
 use crate::job::pod::is_running;
-use crate::job::{self, pod_creation};
+use crate::job::{self, manage};
 
 /// How often a running backup is looked at.
-pub const LOOK: Duration = Duration::from_secs(2);
-/// A Job without a pod is asked about its Events when it is older than this.
-const POD_GRACE: SignedDuration = SignedDuration::from_secs(4);
-/// Events of one Job that are looked at: a team may write some, too.
-const EVENTS: u32 = 50;
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 /// A pod that has not begun after this time is worth a word.
 const USUAL_WAIT: SignedDuration = SignedDuration::from_secs(15);
 
@@ -34,15 +28,18 @@ enum Followed {
     Runs,
     /// It has reported this.
     Reported(Done),
+    /// The failure is transient, and another Job is to begin now.
+    Passing(Failure),
     /// It cannot become a backup any more.
     Failed(Failure),
 }
 
 /// Finds out what became of the Job.
-pub async fn perform(pass: &mut Pass<'_>, seen: &mut Seen) -> Acted<BackupReason> {
+pub(super) async fn perform(pass: &mut Pass<'_>, seen: &mut Seen) -> Acted<BackupReason> {
     seen.found = match follow(pass).await {
         Ok(Followed::Runs) => return Acted::Ends(Outcome::Again(LOOK)),
         Ok(Followed::Reported(done)) => Found::Reported(done, None),
+        Ok(Followed::Passing(failure)) => Found::Passing(failure),
         // What was noted is committed, whatever became of the Job and its pod since.
         Ok(Followed::Failed(failure)) => match pass.status().and_then(commit::noted) {
             Some(done) => Found::Reported(done, Some(failure)),
@@ -59,31 +56,75 @@ async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Blocked> {
         progress::look(pass, pod).await;
     }
     let refused = match (&job, &pod) {
-        (Some(job), None) => refused(pass, job).await,
+        (Some(job), None) => manage::refused(&pass.beside(), job, Timestamp::now()).await,
         (_, _) => None,
     };
-    let outcome = outcome_of(pass, job.as_ref(), pod.as_ref(), refused.as_deref());
-    match outcome {
+    let observed = observe(pass, job.as_ref(), pod.as_ref(), refused.as_deref());
+    match outcome::decide::<Dumping>(&observed) {
         JobOutcome::Done(done) => Ok(Followed::Reported(done)),
-        JobOutcome::Failed(failure) => Ok(Followed::Failed(*failure)),
+        JobOutcome::Failed(failure) => {
+            let failed_at = pod.as_ref().and_then(outcome::ended_at);
+            fail_or_try_again(pass, *failure, failed_at).await
+        }
         JobOutcome::Runs => {
+            let last_move = outcome::last_move(&observed);
             if let Some(job) = &job {
                 sign::keep_ahead(pass, job).await?;
             }
-            report_progress(
-                pass,
-                BackupReason::BackingUp,
-                BackupReason::BackingUp.meaning(),
-            )
-            .await?;
+            let meaning = BackupReason::BackingUp.meaning();
+            let message = match held_up::look(pass, last_move).await {
+                Some(by) => format!("{meaning} {by}"),
+                None => meaning.to_owned(),
+            };
+            report_progress(pass, BackupReason::BackingUp, &message).await?;
             Ok(Followed::Runs)
         }
         JobOutcome::Waits(why) => {
             // A pod takes a moment to begin: what it goes through is not worth a write each.
-            if Timestamp::now().duration_since(pass.started_at()) > USUAL_WAIT {
+            let created = job.as_ref().and_then(ResourceExt::creation_timestamp);
+            let since = created.map_or(pass.started_at(), |created| created.0);
+            if Timestamp::now().duration_since(since) > USUAL_WAIT {
                 report_progress(pass, BackupReason::BackingUp, &why).await?;
             }
             Ok(Followed::Runs)
+        }
+    }
+}
+
+/// What follows from a failure: a transient one is retried a few times, as long as nothing was noted for a commit
+/// and somebody wants the backup.
+async fn fail_or_try_again(
+    pass: &mut Pass<'_>,
+    failure: Failure,
+    failed_at: Option<Timestamp>,
+) -> Result<Followed, Blocked> {
+    let now = Timestamp::now();
+    let made = pass.attempts();
+    let decision = retry::decide(&Attempts {
+        failure: &failure,
+        failed_at: failed_at.unwrap_or(now),
+        made,
+        started_at: pass.started_at(),
+        limits: pass.limits(),
+        now,
+    });
+    if decision == Decision::Never || pass.status().and_then(commit::noted).is_some() {
+        let failure = retry::explain(failure, made);
+        return Ok(Followed::Failed(held_up::explain(pass, failure)));
+    }
+    match decision {
+        Decision::At(due) if failed_at.is_some() => {
+            let message = retry::message(&failure, made, due);
+            report_progress(pass, BackupReason::BackingUp, &message).await?;
+            Ok(Followed::Runs)
+        }
+        Decision::Never | Decision::At(_) | Decision::Now => {
+            tracing::info!(
+                attempt = made,
+                reason = failure.message,
+                "a transient failure: starting another attempt"
+            );
+            Ok(Followed::Passing(failure))
         }
     }
 }
@@ -101,14 +142,15 @@ async fn work(pass: &Pass<'_>) -> Result<(Option<Job>, Option<Pod>), Error> {
     Ok((job, work.pod(&uid)))
 }
 
-fn outcome_of(
+/// All that can be seen of the Job.
+fn observe<'a>(
     pass: &Pass<'_>,
-    job: Option<&Job>,
-    pod: Option<&Pod>,
-    refused: Option<&str>,
-) -> JobOutcome {
+    job: Option<&'a Job>,
+    pod: Option<&'a Pod>,
+    refused: Option<&'a str>,
+) -> Observation<'a> {
     let remembered = pass.context.remembered.progress(&pass.uid());
-    outcome::decide(&Observation {
+    Observation {
         job,
         pod,
         refused,
@@ -117,31 +159,6 @@ fn outcome_of(
         looked_at: pass.context.remembered.log_read(&pass.uid()),
         limits: pass.limits(),
         now: Timestamp::now(),
-    })
-}
-
-/// Why a Job has no pod: the Job's controller says so in Events alone.
-async fn refused(pass: &Pass<'_>, job: &Job) -> Option<String> {
-    let created = job.creation_timestamp()?.0;
-    if Timestamp::now().duration_since(created) < POD_GRACE {
-        return None;
-    }
-    // A team may write Events.
-    let events: Api<Readable<Event>> = pass.beside();
-    let selector = format!(
-        "involvedObject.uid={},reason=FailedCreate",
-        job.uid().unwrap_or_default()
-    );
-    let newest = ListParams::default().fields(&selector).limit(EVENTS);
-    match events.list(&newest).await {
-        Ok(list) => {
-            let said = list.items.into_iter().filter_map(|event| event.0.ok());
-            pod_creation::newest(said.collect(), Timestamp::now())
-        }
-        Err(error) => {
-            tracing::debug!(%error, "cannot read the Events of a Job");
-            None
-        }
     }
 }
 

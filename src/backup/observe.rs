@@ -15,7 +15,7 @@ use crate::provider::Assessment;
 use crate::store::Committed;
 
 /// What was seen of a Backup, and what the acts of its pass found out since: that is not looked for again.
-pub struct Observation {
+pub(super) struct Observation {
     /// The object is being deleted.
     pub deleting: bool,
     /// Its Database is being deleted, and it is not that deletion's final backup.
@@ -36,7 +36,7 @@ pub struct Observation {
 
 /// How far the work on a backup is, with what is known of it.
 #[derive(Debug)]
-pub enum Found {
+pub(super) enum Found {
     /// Nothing is known to run.
     NotRunning,
     /// This Job was created for it; its UID.
@@ -45,13 +45,15 @@ pub enum Found {
     Reported(Done, Option<Failure>),
     /// This is in the store, whole and checked, with its manifest.
     Committed(Committed),
+    /// The Job failed with this transient error.
+    Passing(Failure),
     /// It cannot become a backup any more.
     Failed(Failure),
 }
 
 impl Observation {
     /// What a decision needs.
-    pub const fn facts(&self) -> Facts {
+    pub(super) const fn facts(&self) -> Facts {
         Facts {
             deleting: self.deleting,
             turn: self.ready.is_some(),
@@ -61,6 +63,7 @@ impl Observation {
                 Found::Running(_) => Work::Running,
                 Found::Reported(_, _) => Work::Reported,
                 Found::Committed(_) => Work::Committed,
+                Found::Passing(_) => Work::Passing,
                 Found::Failed(_) => Work::Failed,
             },
             cleaned: self.cleaned,
@@ -68,13 +71,13 @@ impl Observation {
     }
 
     /// Whether the backup is to end, whatever its Job does.
-    pub const fn is_ending(&self) -> bool {
+    pub(super) const fn is_ending(&self) -> bool {
         self.deleting || self.cancelled
     }
 }
 
 /// Observes a Backup. Client required; server and store where they decide what follows.
-pub async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
+pub(super) async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
     let mut seen = Observation {
         deleting: pass.is_deleting(),
         cancelled: false,

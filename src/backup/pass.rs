@@ -13,7 +13,7 @@ use crate::job::time_limit::TimeLimits;
 use crate::store::Destination;
 
 /// A Backup in the course of a pass.
-pub type Pass<'a> = controller::Pass<'a, Backup>;
+pub(super) type Pass<'a> = controller::Pass<'a, Backup>;
 
 impl Reports for Backup {
     const MANAGER: &'static str = "db-operator-backup";
@@ -25,6 +25,10 @@ impl Reports for Backup {
 
     fn reported(status: &mut BackupStatus) -> (&mut Vec<Condition>, &mut Option<i64>) {
         (&mut status.conditions, &mut status.observed_generation)
+    }
+
+    fn has_ended(status: &BackupStatus) -> Option<bool> {
+        Some(status.state.is_some_and(BackupState::is_terminal))
     }
 }
 
@@ -53,6 +57,12 @@ impl Pass<'_> {
     pub(super) fn started_at(&self) -> Timestamp {
         let begun = self.status().and_then(|status| status.started_at);
         begun.unwrap_or_else(Timestamp::now)
+    }
+
+    /// How many Jobs were started for it, the one of now among them.
+    pub(super) fn attempts(&self) -> i32 {
+        let attempts = self.status().and_then(|status| status.attempts);
+        attempts.unwrap_or(1)
     }
 
     /// When one of the figures of its progress last grew, as it was persisted.

@@ -11,20 +11,22 @@ use super::prerequisites::{self, Prerequisites};
 use super::{Pass, slot, start};
 use crate::api::{BackupReason, Database, DatabaseState};
 use crate::controller::Error;
-use crate::provider::Assessment;
+use crate::provider::{Assessment, Inventory};
 use crate::queue::line_of_database::{first_in_line, is_older, waits};
 use crate::queue::slots::Candidate;
 
 /// What a backup that may begin now needs.
-pub struct Ready {
+pub(super) struct Ready {
     /// All that it needs from outside.
     pub prerequisites: Arc<Prerequisites>,
     /// The slot that it needs.
     pub wants: Candidate,
+    /// What comes with the database.
+    pub inventory: Inventory,
 }
 
 /// Why a backup does not begin.
-pub struct Waits {
+pub(super) struct Waits {
     /// What it waits for.
     pub blocked: Blocked,
     /// The instance that could not be asked.
@@ -43,27 +45,27 @@ impl From<Blocked> for Waits {
     }
 }
 
-/// What the backup needs, and how large it will be, if it may begin now; or what it waits for. Its slot is taken last, when
+/// What the backup needs, what comes with its database and how large it will be, if it may begin now; or what it waits for. Its slot is taken last, when
 /// it begins: none is held while something else is waited for (a lock, a connection, a server that does not answer).
-pub async fn look(pass: &Pass<'_>) -> Result<(Ready, Assessment), Waits> {
-    let ready = ready(pass).await?;
+pub(super) async fn look(pass: &Pass<'_>) -> Result<(Ready, Assessment), Waits> {
+    let mut ready = ready(pass).await?;
     slot::check_free(pass, &ready.wants).map_err(|blocked| Waits {
         blocked,
         instance: None,
         obstructed: false,
     })?;
-    let assessment = start::assess(&ready.prerequisites)
-        .await
-        .map_err(|blocked| Waits {
-            instance: Some(ready.wants.instance.clone()),
-            ..Waits::from(blocked)
-        })?;
+    let found = start::look_inside(&ready.prerequisites).await;
+    let (assessment, inventory) = found.map_err(|blocked| Waits {
+        instance: Some(ready.wants.instance.clone()),
+        ..Waits::from(blocked)
+    })?;
+    ready.inventory = inventory;
     Ok((ready, assessment))
 }
 
 /// Remembers what was seen of a Backup that has not begun: others do not wait for one that something else than a slot keeps
 /// from starting, and an instance that could not be asked is looked at.
-pub fn note(pass: &Pass<'_>, seen: &Observation) {
+pub(super) fn note(pass: &Pass<'_>, seen: &Observation) {
     let remembered = &pass.context.remembered;
     match (&seen.ready, &seen.waits) {
         (None, None) => {}
@@ -92,6 +94,7 @@ async fn ready(pass: &Pass<'_>) -> Result<Ready, Blocked> {
     Ok(Ready {
         prerequisites,
         wants,
+        inventory: Inventory::default(),
     })
 }
 
@@ -134,7 +137,7 @@ fn may_be_named(pass: &Pass<'_>, kind: BackupKind) -> bool {
 }
 
 /// Whether it may be next: no other backup of its Database waits longer (one may be active), or it was named already.
-pub fn may_be_next(pass: &Pass<'_>) -> bool {
+pub(super) fn may_be_next(pass: &Pass<'_>) -> bool {
     database_ref::shows_named(pass.context, &pass.object) || is_first(pass)
 }
 

@@ -6,29 +6,38 @@ use crate::api::BackupReason;
 use crate::api::destination::S3;
 
 /// What is assumed of the size of a compressed dump: half of what was dumped. Rows compress better, images do not.
-const COMPRESSION: u64 = 2;
+const COMPRESSION_RATIO: u64 = 2;
 
 /// What is expected before the dump begins.
-pub struct Plan {
+pub(super) struct Plan {
     /// Bytes of the dump, as the catalog tells. Zero: nobody knows.
     pub dumped: u64,
     /// Sizes of the object's parts.
     pub schedule: PartSizes,
+    /// The database has views that refer to something that is gone.
+    pub has_broken_views: bool,
+    /// Events that not every dump tool gets past.
+    pub endless_events: Vec<String>,
 }
 
 impl Plan {
     /// For a dump of about so many bytes to this store.
-    pub fn of(dumped: u64, store: &S3) -> Result<Self, Blocked> {
+    pub(super) fn of(dumped: u64, store: &S3) -> Result<Self, Blocked> {
         let max_parts = u32::try_from(store.max_parts).unwrap_or(1);
-        let schedule = PartSizes::plan(dumped / COMPRESSION, max_parts, store.equal_parts)
+        let schedule = PartSizes::plan(dumped / COMPRESSION_RATIO, max_parts, store.equal_parts)
             .map_err(|error| Blocked::new(BackupReason::TooLarge, error.to_string()))?;
-        Ok(Self { dumped, schedule })
+        Ok(Self {
+            dumped,
+            schedule,
+            has_broken_views: false,
+            endless_events: Vec::new(),
+        })
     }
 
     /// How many parts there will be, as far as anybody knows.
-    pub fn parts(&self) -> Option<u32> {
+    pub(super) fn parts(&self) -> Option<u32> {
         (self.dumped > 0)
-            .then(|| self.schedule.parts(self.dumped / COMPRESSION))
+            .then(|| self.schedule.parts(self.dumped / COMPRESSION_RATIO))
             .flatten()
     }
 }

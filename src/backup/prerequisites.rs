@@ -11,6 +11,7 @@ use kube::{Api, ResourceExt};
 
 use super::Pass;
 use super::blocked::Blocked;
+use super::contents::{self, Kept};
 use super::database_ref::{self, BackupKind};
 use super::plan::Plan;
 use super::server_version::ServerVersion;
@@ -18,19 +19,20 @@ use super::transition::Begun;
 use crate::agent::protocol::task::{Flavour, Source, Task, signed_within};
 use crate::api::backup::Source as SourceStatus;
 use crate::api::backup::Upload;
+use crate::api::destination::BackupJob;
+use crate::api::job_pod::TOOL_MEMORY;
 use crate::api::references::ConfigMapKeyRef;
 use crate::api::{Backup, BackupReason, Database, DatabaseInstance};
 use crate::blocking::compute;
 use crate::controller::Error;
 use crate::job::time_limit::TimeLimits;
-use crate::job::{self, JobError, Order};
-use crate::provider::{self, Names};
-use crate::server::{Server, names, permission, resolve};
+use crate::job::{self, JobError, Order, Owner};
+use crate::provider::{Inventory, Names};
+use crate::server::tenancy::Tenancy;
+use crate::server::{Server, names};
 use crate::store;
 use crate::store::Destination;
 
-/// What the dump tool may need, in bytes: it holds single rows, and the catalog of a large schema.
-const TOOL_MEMORY: u64 = 256 * 1024 * 1024;
 /// Parts that are uploaded at the same time.
 const UPLOADS: u32 = 4;
 /// Of zstd: a lower one is no faster and stores a quarter more, a higher one is slower and hardly stores less
@@ -38,7 +40,7 @@ const UPLOADS: u32 = 4;
 const COMPRESSION_LEVEL: i32 = 1;
 
 /// All that a backup needs from outside.
-pub struct Prerequisites {
+pub(super) struct Prerequisites {
     /// What is backed up.
     pub database: Database,
     /// Its SQL names.
@@ -54,27 +56,23 @@ pub struct Prerequisites {
 }
 
 /// Gathers all that a backup of this Database needs, or says what is missing. Client required.
-pub async fn gather(
+pub(super) async fn gather(
     pass: &Pass<'_>,
     database: Database,
     kind: BackupKind,
 ) -> Result<Arc<Prerequisites>, Blocked> {
     let context = pass.context;
     let name = database.spec.instance_ref.name.clone();
-    let entry = context.instances.get(&name);
-    let entry = resolve::find(&name, entry.as_ref())?;
-    let namespace = database.namespace().unwrap_or_default();
-    let allowed = permission::is_allowed(
+    let tenancy = Tenancy::read(
+        &context.instances,
         &context.client,
         &context.failure_log,
-        &entry.object,
-        &namespace,
+        &name,
+        &database.namespace().unwrap_or_default(),
     )
     .await?;
-    let claim = database.status.as_ref().and_then(|s| s.claim.as_ref());
-    let holder = claim.map(|claim| claim.server_identity.as_str());
-    let server = resolve::resolve(&name, entry, &namespace, allowed, holder)?;
-    let Some(settings) = &entry.object.spec.backup else {
+    let (instance, server) = tenancy.server_for(database.holder())?;
+    let Some(settings) = &instance.spec.backup else {
         let message = format!(
             "the instance {name} has no spec.backup: the platform team says there where backups go"
         );
@@ -108,7 +106,7 @@ pub async fn gather(
         server,
         destination,
         kind,
-        instance: Arc::clone(&entry.object),
+        instance: Arc::clone(&instance),
         template,
         operator_image,
     }))
@@ -133,21 +131,25 @@ async fn read_template(pass: &Pass<'_>, reference: &ConfigMapKeyRef) -> Result<S
 
 impl Prerequisites {
     /// Which dump tool.
-    pub fn flavour(&self) -> Flavour {
-        match self.server.flavour() {
-            provider::Flavour::Postgresql => Flavour::Postgresql,
-            provider::Flavour::Mysql => Flavour::Mysql,
-            provider::Flavour::Mariadb => Flavour::Mariadb,
-        }
+    pub(super) fn flavour(&self) -> Flavour {
+        self.server.flavour()
     }
 
     /// What is persisted of a backup that begins now.
-    pub fn begun(&self, pass: &Pass<'_>, started: Timestamp) -> Begun {
-        let upload = self.upload(pass, started);
+    pub(super) fn begun(&self, pass: &Pass<'_>, started: Timestamp, inventory: Inventory) -> Begun {
+        let warnings = contents::merged(&inventory.warnings, &[]);
+        let mut upload = self.upload(pass, started);
+        let kept = Kept {
+            series: self.server.version().series.clone(),
+            user: self.names.role.to_string(),
+            contents: inventory,
+        };
+        upload.inventory = kept.write();
         Begun {
             destination: self.destination.store.destination(&upload.key),
             upload,
             source: self.source(),
+            warnings,
         }
     }
 
@@ -172,6 +174,7 @@ impl Prerequisites {
             job_uid: None,
             parts: None,
             parts_digest: None,
+            inventory: None,
         }
     }
 
@@ -190,7 +193,7 @@ impl Prerequisites {
     }
 
     /// What object metadata tells of it.
-    pub fn metadata(&self, pass: &Pass<'_>) -> BTreeMap<String, String> {
+    pub(super) fn metadata(&self, pass: &Pass<'_>) -> BTreeMap<String, String> {
         let pairs = [
             (store::UID_METADATA, pass.uid()),
             (
@@ -208,7 +211,7 @@ impl Prerequisites {
     }
 
     /// What the pod is asked to do.
-    pub fn task(&self, pass: &Pass<'_>, plan: &Plan) -> Task {
+    pub(super) fn task(&self, pass: &Pass<'_>, plan: &Plan) -> Task {
         let spec = &self.instance.spec;
         let stall = self.limits(&pass.object).stall.time;
         let seconds = |time: SignedDuration| u64::try_from(time.as_secs()).unwrap_or_default();
@@ -229,24 +232,37 @@ impl Prerequisites {
             compression_level: COMPRESSION_LEVEL,
             stall_seconds: seconds(stall),
             sign_seconds: seconds(signed_within(stall)),
+            has_broken_views: plan.has_broken_views,
+            endless_events: plan.endless_events.clone(),
         }
     }
 
     /// Memory that the pod needs with these parts, in bytes.
-    pub fn memory(plan: &Plan) -> u64 {
-        TOOL_MEMORY + plan.schedule.memory(UPLOADS)
+    pub(super) fn memory(&self, plan: &Plan) -> u64 {
+        self.tool_memory() + plan.schedule.memory(UPLOADS)
+    }
+
+    /// Memory of it that is the dump tool's, in bytes.
+    fn tool_memory(&self) -> u64 {
+        let settings = self.settings();
+        settings.map_or(TOOL_MEMORY, BackupJob::effective_tool_memory)
     }
 
     /// A template that is broken is known before anything is begun.
-    pub async fn check_template(self: &Arc<Self>, pass: &Pass<'_>) -> Result<(), Blocked> {
-        self.job(pass, TOOL_MEMORY).await.map(|_| ())
+    pub(super) async fn check_template(self: &Arc<Self>, pass: &Pass<'_>) -> Result<(), Blocked> {
+        self.job(pass, self.tool_memory()).await.map(|_| ())
     }
 
     /// The Job. Its template is somebody else's, and may be long.
-    pub async fn job(self: &Arc<Self>, pass: &Pass<'_>, memory_bytes: u64) -> Result<Job, Blocked> {
+    pub(super) async fn job(
+        self: &Arc<Self>,
+        pass: &Pass<'_>,
+        memory_bytes: u64,
+    ) -> Result<Job, Blocked> {
         let (prerequisites, backup) = (Arc::clone(self), pass.object.clone());
         let keep_seconds = pass.context.keep_seconds;
-        compute(move || prerequisites.build(&backup, memory_bytes, keep_seconds))
+        let now = Timestamp::now();
+        compute(move || prerequisites.build(&backup, memory_bytes, keep_seconds, now))
             .await
             .map_err(|error| Blocked::new(BackupReason::InvalidTemplate, error.to_string()))
     }
@@ -256,16 +272,15 @@ impl Prerequisites {
         backup: &Backup,
         memory_bytes: u64,
         keep_seconds: u32,
+        now: Timestamp,
     ) -> Result<Job, JobError> {
+        let limits = self.limits(backup);
+        let started_at = backup.status.as_ref().and_then(|status| status.started_at);
         let spec = &self.instance.spec;
-        let image = spec
-            .backup
-            .as_ref()
-            .and_then(|backup| backup.job.as_ref())
-            .and_then(|job| job.image.as_deref());
         let version = self.server.version();
+        let owner = Owner::of_backup(backup);
         let order = Order {
-            backup,
+            owner: &owner,
             database_name: self.names.database.as_str(),
             user: self.names.role.as_str(),
             flavour: self.flavour(),
@@ -274,17 +289,19 @@ impl Prerequisites {
             host: &spec.host,
             port: self.port(),
             tls: spec.tls.mode.as_str(),
-            destination: backup
+            location: backup
                 .status
                 .as_ref()
                 .and_then(|status| status.destination.as_deref())
                 .unwrap_or_default(),
-            image,
             operator_image: &self.operator_image,
             credentials_secret: &database_ref::credentials(backup, self.kind),
-            limits: self.limits(backup),
+            limits,
+            time_left: time_left(limits.deadline.time, started_at, now),
             memory_bytes,
+            jobs: 1,
             keep_seconds,
+            settings: self.settings(),
             template: self.template.as_deref(),
         };
         job::build(&order)
@@ -295,7 +312,38 @@ impl Prerequisites {
         TimeLimits::of(backup, self.instance.spec.backup.as_ref())
     }
 
+    /// What the instance sets of Jobs.
+    fn settings(&self) -> Option<&BackupJob> {
+        self.instance.spec.backup.as_ref()?.job.as_ref()
+    }
+
     fn port(&self) -> u16 {
         u16::try_from(self.instance.spec.effective_port()).unwrap_or_default()
+    }
+}
+
+/// What is left of a deadline that runs from the backup's start: a second attempt has less of it than the first.
+fn time_left(
+    deadline: SignedDuration,
+    started_at: Option<Timestamp>,
+    now: Timestamp,
+) -> SignedDuration {
+    let gone = started_at.map_or(SignedDuration::ZERO, |at| now.duration_since(at));
+    deadline.saturating_sub(gone.max(SignedDuration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_runs_from_the_start_of_the_backup() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let deadline = SignedDuration::from_secs(3_600);
+        let left = |started_at, now| time_left(deadline, started_at, at(now)).as_secs();
+        assert_eq!(left(None, 5_000), 3_600);
+        assert_eq!(left(Some(at(1_000)), 1_000), 3_600);
+        assert_eq!(left(Some(at(1_000)), 1_150), 3_450);
+        assert_eq!(left(Some(at(1_000)), 900), 3_600, "a clock that went back");
     }
 }

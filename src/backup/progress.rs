@@ -7,14 +7,15 @@ use jiff::Timestamp;
 
 use super::Pass;
 use crate::agent::protocol::progress::Progress;
+use crate::job::Kind;
 use crate::job::objects::Pod;
 use crate::job::progress::{Log, read_log};
 
 /// The store is asked for parts no more often, where the log does not tell.
-const ASK_STORE: Duration = Duration::from_secs(10);
+const STORE_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Notes how far the dump in this pod is. What cannot be seen now is seen at the next look: nothing fails here.
-pub async fn look(pass: &Pass<'_>, pod: &Pod) {
+pub(super) async fn look(pass: &Pass<'_>, pod: &Pod) {
     let remembered = &pass.context.remembered;
     let uid = pass.uid();
     let seen = match from_log(pass, pod).await {
@@ -35,7 +36,7 @@ async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
     if !remembered.may_read_logs(&namespace, Instant::now()) {
         return None;
     }
-    match read_log(&pass.beside(), pod).await {
+    match read_log(&pass.beside(), pod, Kind::Backup).await {
         Log::Read(progress) => progress,
         Log::Unreadable => None,
         Log::Forbidden => {
@@ -53,7 +54,7 @@ async fn from_log(pass: &Pass<'_>, pod: &Pod) -> Option<Progress> {
 /// What the store received.
 async fn from_store(pass: &Pass<'_>) -> Option<Progress> {
     let remembered = &pass.context.remembered;
-    if !remembered.may_ask_for_parts(&pass.uid(), Instant::now(), ASK_STORE) {
+    if !remembered.may_ask_for_parts(&pass.uid(), Instant::now(), STORE_POLL_INTERVAL) {
         return None;
     }
     let upload = pass.upload().ok()?;

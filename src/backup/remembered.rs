@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::held_up::HeldUp;
 use crate::agent::protocol::progress::Progress;
 use crate::api::{Backup, BackupState};
+use crate::controller::revisit;
 
 /// What a pass over a Backup is about. What else it writes into its own status is no reason for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,24 @@ impl About {
             state: backup.state(),
             deleting: backup.metadata.deletion_timestamp.is_some(),
         }
+    }
+
+    /// Whether the backup runs.
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        self.state.is_some_and(|state| !state.is_terminal())
+    }
+
+    /// Whether the backup has ended.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        self.state.is_some_and(BackupState::is_terminal)
+    }
+}
+
+impl revisit::About for About {
+    fn is_deleting(&self) -> bool {
+        self.deleting
     }
 }
 
@@ -46,6 +66,8 @@ struct Seen {
     /// When the pod's own figures were last seen.
     log_read: Option<Timestamp>,
     parts_asked: Option<Instant>,
+    /// Who holds up its dump.
+    held_up: Option<HeldUp>,
     /// The Job that this process created for it and that its status does not know yet.
     made: Option<Made>,
 }
@@ -60,7 +82,7 @@ pub struct Made {
 }
 
 /// How long a log that was forbidden is not asked for.
-const FORBIDDEN: Duration = Duration::from_mins(5);
+const FORBIDDEN_REST: Duration = Duration::from_mins(5);
 
 impl Remembered {
     /// Whether a Backup's state, or whether it is being deleted, is not what was shown last.
@@ -131,6 +153,18 @@ impl Remembered {
         self.lock().get(uid).and_then(|seen| seen.log_read)
     }
 
+    /// Notes who holds up its dump, or that nobody does.
+    pub fn held_up(&self, uid: &str, by: Option<HeldUp>) {
+        if let Some(seen) = self.lock().get_mut(uid) {
+            seen.held_up = by;
+        }
+    }
+
+    /// Who holds up its dump, as it was found last.
+    pub fn who_holds_up(&self, uid: &str) -> Option<HeldUp> {
+        self.lock().get(uid).and_then(|seen| seen.held_up.clone())
+    }
+
     /// Whether a store may be asked for parts again: it costs a request a thousand parts.
     pub fn may_ask_for_parts(&self, uid: &str, now: Instant, every: Duration) -> bool {
         let mut backups = self.lock();
@@ -154,7 +188,7 @@ impl Remembered {
     pub fn logs_are_forbidden(&self, namespace: &str, now: Instant) -> bool {
         let mut forbidden = self.forbidden();
         forbidden
-            .insert(namespace.to_owned(), now + FORBIDDEN)
+            .insert(namespace.to_owned(), now + FORBIDDEN_REST)
             .is_none()
     }
 
@@ -270,7 +304,8 @@ mod tests {
         assert!(remembered.may_read_logs("a", now));
         assert!(remembered.logs_are_forbidden("a", now));
         assert!(
-            !remembered.may_read_logs("a", now) && remembered.may_read_logs("a", now + FORBIDDEN)
+            !remembered.may_read_logs("a", now)
+                && remembered.may_read_logs("a", now + FORBIDDEN_REST)
         );
         assert!(!remembered.logs_are_forbidden("a", now));
         assert!(remembered.may_read_logs("b", now), "granted by namespace");

@@ -7,7 +7,7 @@ use crate::store;
 
 /// Kind and version of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ServerVersion {
+pub(super) struct ServerVersion {
     /// Which dump tool it needs.
     pub flavour: Flavour,
     /// Its version, as the server says it.
@@ -17,7 +17,7 @@ pub struct ServerVersion {
 impl ServerVersion {
     /// Reads it from a status. Where that does not say the kind, the object's key does.
     #[must_use]
-    pub fn read(text: &str, key: &str) -> Self {
+    pub(super) fn read(text: &str, key: &str) -> Self {
         let (kind, version) = text.split_once(' ').unwrap_or_default();
         let all = [Flavour::Postgresql, Flavour::Mysql, Flavour::Mariadb];
         let named = all.into_iter().find(|flavour| flavour.name() == kind);

@@ -10,7 +10,7 @@ use crate::job::secret;
 use crate::job::signed_parts::{self, Lack, Range};
 
 /// Signs requests for parts of the backup's upload. Nothing is sent.
-pub async fn sign(pass: &Pass<'_>, upload_id: &str, range: Range) -> Result<Batch, Blocked> {
+pub(super) async fn sign(pass: &Pass<'_>, upload_id: &str, range: Range) -> Result<Batch, Blocked> {
     pass.check_leadership()?;
     let valid_for = signed_parts::valid_for(pass.started_at(), pass.deadline(), Timestamp::now());
     let destination = pass.destination().await?;
@@ -22,7 +22,7 @@ pub async fn sign(pass: &Pass<'_>, upload_id: &str, range: Range) -> Result<Batc
 }
 
 /// Signs what comes next, or anew what ends soon.
-pub async fn keep_ahead(pass: &Pass<'_>, job: &Job) -> Result<(), Blocked> {
+pub(super) async fn keep_ahead(pass: &Pass<'_>, job: &Job) -> Result<(), Blocked> {
     let context = pass.context;
     let uid = pass.uid();
     if context.windows.get(&uid).is_none() {

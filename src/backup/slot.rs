@@ -11,17 +11,17 @@ use crate::queue::slot_order::Neighbours;
 use crate::queue::slots::{Candidate, Limits, Slots};
 
 /// Whether there is a slot for a backup that may begin now; none is taken.
-pub fn check_free(pass: &Pass<'_>, wants: &Candidate) -> Result<(), Blocked> {
+pub(super) fn check_free(pass: &Pass<'_>, wants: &Candidate) -> Result<(), Blocked> {
     ask(pass, wants, Slots::is_free)
 }
 
 /// Takes the slot of a backup that begins.
-pub fn take(pass: &Pass<'_>, wants: &Candidate) -> Result<(), Blocked> {
+pub(super) fn take(pass: &Pass<'_>, wants: &Candidate) -> Result<(), Blocked> {
     ask(pass, wants, Slots::take)
 }
 
 /// Takes a slot for a backup that has begun and handed its own back.
-pub fn take_again(pass: &Pass<'_>, database: &Database) -> Result<(), Blocked> {
+pub(super) fn take_again(pass: &Pass<'_>, database: &Database) -> Result<(), Blocked> {
     if !pass.context.slots.must_wait(&pass.uid()) {
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub fn take_again(pass: &Pass<'_>, database: &Database) -> Result<(), Blocked> {
 }
 
 /// What a backup of this Database asks for.
-pub fn candidate(backup: &Backup, database: &Database) -> Candidate {
+pub(super) fn candidate(backup: &Backup, database: &Database) -> Candidate {
     Candidate {
         instance: database.spec.instance_ref.name.clone(),
         ..of(backup)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use super::blocked::{Blocked, not_written};
@@ -18,16 +19,17 @@ use crate::agent::protocol::signed_parts::SignedParts;
 use crate::api::BackupReason;
 use crate::controller::Acted;
 use crate::job::outcome::Failure;
-use crate::job::{secret, signed_parts};
-use crate::provider::Assessment;
+use crate::job::{Owner, secret, signed_parts};
+use crate::provider::{Assessment, Inventory};
+use crate::server::ServerError;
 
 /// How much of what may not be read a message names.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 /// How long a look waits for another pass over the same database.
-const ALONE_WITHIN: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Brings the Job about. What only a person can mend ends the backup here: nothing runs yet.
-pub async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<BackupReason> {
+pub(super) async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acted<BackupReason> {
     match start(pass, seen.assessment.take()).await {
         Ok(job_uid) => {
             seen.found = Found::Running(job_uid);
@@ -64,9 +66,11 @@ async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Result<St
         None => assess(&prerequisites).await?,
     };
     check_readable(&assessment)?;
-    // One that could not start before handed its place back.
+    // One that could not start before handed its slot back.
     slot::take_again(pass, &prerequisites.database)?;
-    let plan = Plan::of(assessment.bytes, &prerequisites.destination.s3)?;
+    let mut plan = Plan::of(assessment.bytes, &prerequisites.destination.s3)?;
+    plan.has_broken_views = assessment.has_broken_views;
+    plan.endless_events = assessment.endless_events;
 
     let (remembered, uid) = (&pass.context.remembered, pass.uid());
     let job = match remembered.job(&uid) {
@@ -74,7 +78,7 @@ async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Result<St
         Some(made) => OurJob::Made(made.uid),
         None => {
             // A template that is broken is known before anything is begun.
-            let job = prerequisites.job(pass, Prerequisites::memory(&plan));
+            let job = prerequisites.job(pass, prerequisites.memory(&plan));
             OurJob::ToBeMade(Box::new(job.await?))
         }
     };
@@ -99,9 +103,14 @@ async fn start(pass: &mut Pass<'_>, assessment: Option<Assessment>) -> Result<St
         has_secret,
     };
     remembered.made(&uid, made(false));
-    secret::write(&pass.beside(), &pass.object, &job_uid, data)
-        .await
-        .map_err(not_written)?;
+    secret::write(
+        &pass.beside(),
+        &Owner::of_backup(&pass.object),
+        &job_uid,
+        data,
+    )
+    .await
+    .map_err(not_written)?;
     remembered.made(&uid, made(true));
     let windows = &pass.context.windows;
     windows.put(&uid, window, plan.schedule.max_parts);
@@ -116,19 +125,48 @@ enum OurJob {
     ToBeMade(Box<Job>),
 }
 
-/// How large the dump will be, and what it would lack.
-pub async fn assess(prerequisites: &Prerequisites) -> Result<Assessment, Blocked> {
-    let alone = timeout(
-        ALONE_WITHIN,
-        prerequisites.server.alone(&prerequisites.names),
-    );
-    let Ok(_alone) = alone.await else {
-        let message = "the Database is worked on at this moment";
-        return Err(Blocked::new(BackupReason::WaitingForDatabase, message));
-    };
+/// How large the dump will be, what would make it fail, and what it will not contain.
+pub(super) async fn look_inside(
+    prerequisites: &Prerequisites,
+) -> Result<(Assessment, Inventory), Blocked> {
+    let _alone = alone(prerequisites).await?;
+    let (server, names) = (&prerequisites.server, &prerequisites.names);
+    let assessed = server.ask("assess", |provider| provider.assess(names));
+    let assessment = assessed.await?;
+    let taken = server.ask("take_inventory", |provider| provider.take_inventory(names));
+    Ok((assessment, or_unknown(taken.await)?))
+}
+
+/// How large the dump will be, and what would make it fail.
+async fn assess(prerequisites: &Prerequisites) -> Result<Assessment, Blocked> {
+    let _alone = alone(prerequisites).await?;
     let server = &prerequisites.server;
     let assessed = server.ask("assess", |provider| provider.assess(&prerequisites.names));
     Ok(assessed.await?)
+}
+
+async fn alone(prerequisites: &Prerequisites) -> Result<OwnedMutexGuard<()>, Blocked> {
+    let alone = prerequisites.server.alone(&prerequisites.names);
+    timeout(LOCK_TIMEOUT, alone).await.map_err(|_| {
+        let message = "the Database is worked on at this moment";
+        Blocked::new(BackupReason::WaitingForDatabase, message)
+    })
+}
+
+/// A database that cannot be looked at, be it for its size, is backed up nevertheless, and says so.
+fn or_unknown(taken: Result<Inventory, ServerError>) -> Result<Inventory, Blocked> {
+    let error = match taken {
+        Ok(inventory) => return Ok(inventory),
+        Err(error) => error,
+    };
+    match error.provider() {
+        Some(cause) if !cause.is_server_down() && !cause.ends_process() => {
+            tracing::warn!(%error, "cannot look at what comes with the database");
+            Ok(Inventory::unknown(&cause.to_string()))
+        }
+        // Whatever is asked next fails as well.
+        Some(_) | None => Err(error.into()),
+    }
 }
 
 /// A dump that would lack something is not begun.
@@ -139,10 +177,10 @@ fn check_readable(assessment: &Assessment) -> Result<(), Blocked> {
     let named: Vec<String> = assessment
         .unreadable
         .iter()
-        .take(NAMED)
+        .take(MAX_NAMED)
         .map(|lack| format!("{}: {}", lack.needed_for, lack.grant))
         .collect();
-    let more = assessment.unreadable.len().saturating_sub(NAMED);
+    let more = assessment.unreadable.len().saturating_sub(MAX_NAMED);
     let rest = if more > 0 {
         format!("; and {more} more")
     } else {
@@ -177,10 +215,14 @@ async fn begin(pass: &mut Pass<'_>, prerequisites: &Prerequisites) -> Result<Str
         return Ok(upload_id);
     }
     pass.check_leadership()?;
-    let begun = pass
-        .destination()
-        .await?
-        .store
+    let store = pass.destination().await?.store;
+    if pass.attempts() > 1 {
+        // What the former Job uploaded is of no use. What is left now is aborted at the end.
+        if let Err(error) = store.abort_all(&upload.key).await {
+            tracing::debug!(%error, "cannot abort the upload of the former attempt yet");
+        }
+    }
+    let begun = store
         .begin(
             &upload.key,
             &prerequisites.metadata(pass),
@@ -213,6 +255,8 @@ mod tests {
         let mut assessment = Assessment {
             bytes: 0,
             unreadable: Vec::new(),
+            has_broken_views: false,
+            endless_events: Vec::new(),
         };
         assert!(check_readable(&assessment).is_ok());
         assessment.unreadable = (0..12).map(lack).collect();

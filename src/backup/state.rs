@@ -1,8 +1,9 @@
-//! The life of a `Backup` as pure functions: [`next`] says what follows, [`act`] what a state asks to be done.
+//! The life of a `Backup` as a pure function: [`next`] says what follows from a state and what was observed.
 //!
 //! Built like [`crate::database::state`], which explains the rules; `doc/state.dot` shows both.
 
 pub use crate::api::BackupState as State;
+use crate::controller;
 
 /// What has been seen of a Backup: only what a decision needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,6 +35,8 @@ pub enum Work {
     Reported,
     /// The object is in the store, whole and checked, with its manifest.
     Committed,
+    /// Its Job failed with a transient error, and is to be followed by another one.
+    Passing,
     /// It cannot become a backup any more, for whichever reason.
     Failed,
 }
@@ -56,6 +59,8 @@ pub enum Cause {
     JobRuns,
     /// The object is in the store, whole and checked.
     Committed,
+    /// The Job failed with a transient error.
+    TriedAgain,
     /// The work failed.
     WorkFailed,
     /// Its Database was deleted.
@@ -74,6 +79,7 @@ impl Cause {
             Self::Turn => "its turn",
             Self::JobRuns => "the Job runs",
             Self::Committed => "committed, checked",
+            Self::TriedAgain => "a transient failure, retried",
             Self::WorkFailed => "the work failed",
             Self::DatabaseDeleted => "Database deleted",
             Self::Cancelled => "deleted while it ran",
@@ -82,9 +88,18 @@ impl Cause {
     }
 }
 
+/// What a pass does next.
+pub type Next = controller::Next<Step, Act>;
+
+/// What follows.
+#[must_use]
+pub fn next(at: Option<State>, facts: &Facts) -> Next {
+    Next::of(step(at, facts), act(at, facts))
+}
+
 /// The step that follows, if one does.
 #[must_use]
-pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
+pub fn step(at: Option<State>, facts: &Facts) -> Option<Step> {
     match at {
         None => {
             if facts.deleting {
@@ -97,13 +112,14 @@ pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
         }
         Some(State::Starting) => failure(*facts).or_else(|| match facts.work {
             Work::Running | Work::Committed => to(State::BackingUp, Cause::JobRuns),
-            Work::NotRunning | Work::Reported | Work::Failed => None,
+            Work::NotRunning | Work::Reported | Work::Passing | Work::Failed => None,
         }),
         Some(State::BackingUp) => match facts.work {
             // What is in the store is there, whatever else happened since.
             Work::Committed => to(State::Completed, Cause::Committed),
             // It may be in the store: whether it is, is found out first.
             Work::Reported => None,
+            Work::Passing => failure(*facts).or_else(|| to(State::Starting, Cause::TriedAgain)),
             Work::NotRunning | Work::Running | Work::Failed => failure(*facts),
         },
         Some(State::Completed | State::Failed) => {
@@ -118,7 +134,7 @@ pub fn next(at: Option<State>, facts: &Facts) -> Option<Step> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "next() reads better without a Some around each step"
+    reason = "step() reads better without a Some around each step"
 )]
 const fn to(state: State, because: Cause) -> Option<Step> {
     Some(Step {
@@ -129,7 +145,7 @@ const fn to(state: State, because: Cause) -> Option<Step> {
 
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "next() reads better without a Some around each step"
+    reason = "step() reads better without a Some around each step"
 )]
 const fn gone(because: Cause) -> Option<Step> {
     Some(Step { to: None, because })
@@ -150,8 +166,6 @@ fn failure(facts: Facts) -> Option<Step> {
 /// What a state asks to be done, again at each pass, until another state follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Act {
-    /// Nothing but to look on.
-    Watch,
     /// Begin the upload, sign the first parts, create the Job.
     Start,
     /// Follow the Job's progress, and sign further parts.
@@ -164,24 +178,26 @@ pub enum Act {
     Release,
 }
 
-/// What a state asks for.
+/// What a state asks for, if anything.
 #[must_use]
-pub fn act(at: Option<State>, facts: &Facts) -> Act {
-    match at {
-        None => Act::Watch,
-        Some(State::Starting) => Act::Start,
-        Some(State::BackingUp) => match facts.work {
+pub fn act(at: Option<State>, facts: &Facts) -> Option<Act> {
+    let act = match at? {
+        State::Starting => Act::Start,
+        State::BackingUp => match facts.work {
             Work::Reported => Act::Commit,
-            Work::NotRunning | Work::Running | Work::Committed | Work::Failed => Act::Follow,
+            Work::NotRunning | Work::Running | Work::Committed | Work::Passing | Work::Failed => {
+                Act::Follow
+            }
         },
-        Some(State::Completed | State::Failed) => {
+        State::Completed | State::Failed => {
             if facts.cleaned {
                 Act::Release
             } else {
                 Act::CleanUp
             }
         }
-    }
+    };
+    Some(act)
 }
 
 #[cfg(test)]

@@ -6,16 +6,17 @@ use super::*;
 use crate::api::DeletionPolicy;
 use crate::database::state as database;
 
-const WORK: [Work; 5] = [
+const WORK: [Work; 6] = [
     Work::NotRunning,
     Work::Running,
     Work::Reported,
     Work::Committed,
+    Work::Passing,
     Work::Failed,
 ];
 
 /// Everything that can be seen.
-pub fn everything() -> Vec<Facts> {
+pub(crate) fn everything() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..16_u8 {
         let bit = |n: u8| bits & (1 << n) != 0;
@@ -33,15 +34,15 @@ pub fn everything() -> Vec<Facts> {
 }
 
 /// No state yet, and all states.
-pub fn states() -> impl Iterator<Item = Option<State>> {
+pub(crate) fn states() -> impl Iterator<Item = Option<State>> {
     std::iter::once(None).chain(State::ALL.map(Some))
 }
 
 /// All edges that some observation leads along.
-pub fn edges() -> BTreeSet<(Option<State>, Step)> {
+pub(crate) fn edges() -> BTreeSet<(Option<State>, Step)> {
     let facts = everything();
     states()
-        .flat_map(|at| facts.iter().filter_map(move |s| Some((at, next(at, s)?))))
+        .flat_map(|at| facts.iter().filter_map(move |s| Some((at, step(at, s)?))))
         .collect()
 }
 
@@ -55,6 +56,7 @@ fn the_edges_are_those_of_the_design_and_no_others() {
         (Some(Starting), Some(Failed)),
         (Some(BackingUp), Some(Completed)),
         (Some(BackingUp), Some(Failed)),
+        (Some(BackingUp), Some(Starting)),
         (Some(Completed), None),
         (Some(Failed), None),
     ]);
@@ -69,8 +71,11 @@ fn the_edges_are_those_of_the_design_and_no_others() {
 fn an_end_is_an_end() {
     for at in State::ALL.into_iter().filter(|s| s.is_terminal()) {
         for facts in &everything() {
-            assert!(next(Some(at), facts).is_none_or(|step| step.to.is_none()));
-            assert!(matches!(act(Some(at), facts), Act::CleanUp | Act::Release));
+            assert!(step(Some(at), facts).is_none_or(|step| step.to.is_none()));
+            assert!(matches!(
+                act(Some(at), facts),
+                Some(Act::CleanUp | Act::Release)
+            ));
         }
     }
 }
@@ -79,13 +84,13 @@ fn an_end_is_an_end() {
 fn completed_means_committed_and_nothing_else_does() {
     for at in states() {
         for facts in &everything() {
-            if next(at, facts).and_then(|s| s.to) == Some(State::Completed) {
+            if step(at, facts).and_then(|s| s.to) == Some(State::Completed) {
                 assert_eq!(facts.work, Work::Committed);
             }
         }
     }
     for facts in everything().iter().filter(|s| s.work == Work::Committed) {
-        let step = next(Some(State::BackingUp), facts).unwrap();
+        let step = step(Some(State::BackingUp), facts).unwrap();
         assert_eq!(
             step.to,
             Some(State::Completed),
@@ -98,8 +103,8 @@ fn completed_means_committed_and_nothing_else_does() {
 fn what_was_reported_is_committed_before_anything_else_follows() {
     let at = Some(State::BackingUp);
     for facts in everything().iter().filter(|s| s.work == Work::Reported) {
-        assert_eq!(next(at, facts), None, "{facts:?}");
-        assert_eq!(act(at, facts), Act::Commit, "{facts:?}");
+        assert_eq!(step(at, facts), None, "{facts:?}");
+        assert_eq!(next(at, facts), Next::Act(Act::Commit), "{facts:?}");
     }
 }
 
@@ -107,7 +112,7 @@ fn what_was_reported_is_committed_before_anything_else_follows() {
 fn a_backup_that_runs_is_cancelled_with_its_database_or_itself() {
     for at in [State::Starting, State::BackingUp] {
         for facts in everything().iter().filter(|s| s.work == Work::Running) {
-            let step = next(Some(at), facts);
+            let step = step(Some(at), facts);
             let expected = if facts.deleting {
                 Some(Cause::Cancelled)
             } else if facts.cancelled {
@@ -122,9 +127,19 @@ fn a_backup_that_runs_is_cancelled_with_its_database_or_itself() {
 }
 
 #[test]
+fn only_what_passes_is_tried_again_unless_nobody_wants_it_any_more() {
+    let at = Some(State::BackingUp);
+    for facts in &everything() {
+        let again = step(at, facts).is_some_and(|step| step.because == Cause::TriedAgain);
+        let wanted = !facts.deleting && !facts.cancelled;
+        assert_eq!(again, facts.work == Work::Passing && wanted, "{facts:?}");
+    }
+}
+
+#[test]
 fn it_begins_only_in_its_turn() {
     for facts in &everything() {
-        let begins = next(None, facts).and_then(|s| s.to) == Some(State::Starting);
+        let begins = step(None, facts).and_then(|s| s.to) == Some(State::Starting);
         assert_eq!(begins, facts.turn && !facts.cancelled && !facts.deleting);
     }
 }
@@ -133,10 +148,10 @@ fn it_begins_only_in_its_turn() {
 fn the_finalizer_goes_only_when_nothing_is_left() {
     for at in states() {
         for facts in everything().iter().filter(|s| !s.cleaned) {
-            assert_ne!(act(at, facts), Act::Release);
+            assert_ne!(act(at, facts), Some(Act::Release));
             if at.is_some() {
                 assert!(
-                    next(at, facts).is_none_or(|s| s.to.is_some()),
+                    step(at, facts).is_none_or(|s| s.to.is_some()),
                     "{at:?} {facts:?}"
                 );
             }
@@ -263,7 +278,7 @@ impl World {
                     cleaned: true,
                 };
                 let mut world = self;
-                world.backups[which] = next(self.backups[which], &facts)?.to;
+                world.backups[which] = step(self.backups[which], &facts)?.to;
                 Some(world)
             })
             .collect()

@@ -17,21 +17,21 @@ use crate::store::{self, GRACE};
 use crate::watch::{read, until_read};
 
 /// How long after its start a process sweeps first: the instances were looked at by then.
-const FIRST: Duration = Duration::from_secs(60);
+const FIRST_DELAY: Duration = Duration::from_secs(60);
 /// How often it sweeps.
-const EVERY: Duration = Duration::from_mins(15);
+const INTERVAL: Duration = Duration::from_mins(15);
 /// What one store may take.
-const LIMIT: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Sweeps until `stop`.
-pub async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let mut rest = FIRST;
+pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let mut rest = FIRST_DELAY;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(backoff::spread_evenly(rest, rand::random())) => {}
         }
-        rest = EVERY;
+        rest = INTERVAL;
         tokio::select! {
             () = stop.cancelled() => return,
             () = sweep_all(&context) => {}
@@ -60,7 +60,7 @@ async fn sweep_all(context: &Context) {
         if instance.spec.suspend || swept.contains(&place) || !context.leadership.is_held() {
             continue;
         }
-        match timeout(LIMIT, sweep_one(context, instance, settings)).await {
+        match timeout(TIMEOUT, sweep_one(context, instance, settings)).await {
             // Another instance of the same bucket may have better keys.
             Ok(Swept::No) => {}
             Ok(Swept::Yes) => {

@@ -4,16 +4,18 @@ use jiff::Timestamp;
 
 use super::observe::Found;
 use super::state::Cause;
-use crate::api::backup::{Source, Upload};
+use crate::api::backup::{Progress, Source, Upload, size};
 use crate::api::{BackupReason, BackupState, BackupStatus, Reason};
 use crate::job::outcome::Failure;
 use crate::store::Committed;
 
 /// The state that a Backup enters, with what is persisted of it.
 #[derive(Debug)]
-pub enum Entering {
+pub(super) enum Entering {
     /// Its turn has come, and this is what it needs.
     Starting(Option<Box<Begun>>),
+    /// The Job failed with this transient error: another one begins anew.
+    StartingAgain(Failure),
     /// From here on this Job counts: its UID is persisted, and no other one of its name is believed.
     BackingUp {
         /// The Job's name.
@@ -29,17 +31,23 @@ pub enum Entering {
 
 /// All that a start needs, persisted before anything is begun: the key above all.
 #[derive(Debug)]
-pub struct Begun {
+pub(super) struct Begun {
     /// Where the backup goes, for people.
     pub destination: String,
     /// The upload, which is not begun yet.
     pub upload: Upload,
     /// What is backed up.
     pub source: Source,
+    /// What the backup will not contain.
+    pub warnings: Vec<String>,
 }
 
 /// The status of a Backup that enters a state, with the same conditions. `now` is in whole seconds.
-pub fn status(mut status: BackupStatus, entering: &Entering, now: Timestamp) -> BackupStatus {
+pub(super) fn status(
+    mut status: BackupStatus,
+    entering: &Entering,
+    now: Timestamp,
+) -> BackupStatus {
     match entering {
         Entering::Starting(begun) => {
             status.state = Some(BackupState::Starting);
@@ -48,6 +56,18 @@ pub fn status(mut status: BackupStatus, entering: &Entering, now: Timestamp) -> 
                 status.destination = Some(begun.destination.clone());
                 status.upload = Some(begun.upload.clone());
                 status.source = Some(begun.source.clone());
+                status.warnings.clone_from(&begun.warnings);
+            }
+        }
+        Entering::StartingAgain(_) => {
+            status.state = Some(BackupState::Starting);
+            status.attempts = Some(status.attempts.unwrap_or(1).saturating_add(1));
+            status.progress = None;
+            // Neither that Job nor what it uploaded counts.
+            if let Some(upload) = &mut status.upload {
+                upload.upload_id = None;
+                upload.job_name = None;
+                upload.job_uid = None;
             }
         }
         Entering::BackingUp { job_name, job_uid } => {
@@ -60,12 +80,22 @@ pub fn status(mut status: BackupStatus, entering: &Entering, now: Timestamp) -> 
         Entering::Completed(committed) => {
             status.state = Some(BackupState::Completed);
             end(&mut status, now);
-            status.progress.get_or_insert_default().percent = Some(100);
+            let progress = status.progress.take().unwrap_or_default();
+            status.progress = Some(
+                Progress {
+                    percent: Some(100),
+                    ..progress
+                }
+                .for_people(),
+            );
             if let Some(committed) = committed {
                 status.stored_bytes = i64::try_from(committed.bytes).ok();
+                status.size = status.stored_bytes.map(size);
                 if let Some(upload) = &mut status.upload {
                     upload.parts = i32::try_from(committed.parts).ok();
                     upload.parts_digest = None;
+                    // The manifest has it.
+                    upload.inventory = None;
                 }
             }
         }
@@ -76,9 +106,11 @@ pub fn status(mut status: BackupStatus, entering: &Entering, now: Timestamp) -> 
             // What was noted for a commit that did not come about is not true of anything.
             status.stored_bytes = None;
             status.sha256 = None;
+            status.totals = None;
             if let Some(upload) = &mut status.upload {
                 upload.parts = None;
                 upload.parts_digest = None;
+                upload.inventory = None;
             }
             if failure.tool_version.is_some() {
                 status.tool_version.clone_from(&failure.tool_version);
@@ -96,7 +128,7 @@ fn end(status: &mut BackupStatus, now: Timestamp) {
 }
 
 /// Why a backup fails: what was found, or else what it was cancelled by.
-pub fn failure(because: Cause, found: &Found) -> Failure {
+pub(super) fn failure(because: Cause, found: &Found) -> Failure {
     if let Found::Failed(failure) = found {
         return failure.clone();
     }
@@ -105,6 +137,7 @@ pub fn failure(because: Cause, found: &Found) -> Failure {
         Cause::Turn
         | Cause::JobRuns
         | Cause::Committed
+        | Cause::TriedAgain
         | Cause::WorkFailed
         | Cause::Cancelled
         | Cause::ObjectDeleted => BackupReason::Cancelled,
@@ -125,8 +158,10 @@ mod tests {
     fn reported() -> BackupStatus {
         serde_json::from_value(json!({
             "state": "BACKING_UP", "startedAt": at(1_000), "storedBytes": 7, "dumpedBytes": 9, "sha256": "s",
+            "totals": {"tables": 2, "rows": 5, "digest": "d", "hasTables": true},
             "toolVersion": "pg_dump 17",
-            "upload": {"bucket": "b", "key": "k", "uploadId": "u", "parts": 1, "partsDigest": "d"},
+            "upload": {"bucket": "b", "key": "k", "uploadId": "u", "parts": 1, "partsDigest": "d", "inventory": "{}"},
+            "warnings": ["w"],
         }))
         .unwrap()
     }
@@ -144,6 +179,7 @@ mod tests {
                 "instance": "i", "database": "d", "serverVersion": "MySQL 9.7", "databaseUid": "u",
             }))
             .unwrap(),
+            warnings: vec!["w".to_owned()],
         };
         let starting = Entering::Starting(Some(Box::new(begun)));
         let started = status(BackupStatus::default(), &starting, at(1_000));
@@ -151,6 +187,7 @@ mod tests {
         assert_eq!(text["state"], "STARTING");
         assert_eq!(text["startedAt"], json!(at(1_000)));
         assert_eq!(text["upload"], json!({"bucket": "b", "key": "k"}));
+        assert_eq!(text["warnings"], json!(["w"]));
         let running = Entering::BackingUp {
             job_name: "backup-u".to_owned(),
             job_uid: Some("j".to_owned()),
@@ -159,6 +196,28 @@ mod tests {
         assert_eq!(text["state"], "BACKING_UP");
         assert_eq!(text["upload"]["jobUid"], "j");
         assert_eq!(text["startedAt"], json!(at(1_000)));
+    }
+
+    #[test]
+    fn another_attempt_begins_anew_within_the_same_time() {
+        let mut running = reported();
+        let upload = running.upload.as_mut().unwrap();
+        upload.job_uid = Some("j".to_owned());
+        upload.parts = None;
+        running.progress = Some(Progress::default());
+        let failure = Failure::new(BackupReason::DumpFailed, "m");
+        for (now, attempts) in [(1_060, 2), (1_070, 3)] {
+            running = status(running, &Entering::StartingAgain(failure.clone()), at(now));
+            let text = shown(&running);
+            assert_eq!(text["state"], "STARTING");
+            assert_eq!(text["attempts"], attempts);
+            assert_eq!(text["startedAt"], json!(at(1_000)));
+            assert_eq!(text["upload"]["key"], "k");
+            for gone in ["uploadId", "jobUid", "jobName"] {
+                assert_eq!(text["upload"].get(gone), None, "{gone}");
+            }
+            assert_eq!(text.get("progress"), None);
+        }
     }
 
     #[test]
@@ -172,7 +231,10 @@ mod tests {
         assert_eq!(text["progress"]["percent"], 100);
         assert_eq!(text["upload"]["parts"], 2);
         assert_eq!(text["upload"].get("partsDigest"), None);
+        assert_eq!(text["upload"].get("inventory"), None);
+        assert_eq!(text["warnings"], json!(["w"]));
         assert_eq!(text["sha256"], "s");
+        assert_eq!(text["totals"]["rows"], 5);
     }
 
     #[test]
@@ -185,7 +247,7 @@ mod tests {
         assert_eq!(text["durationSeconds"], 0);
         assert_eq!(text["failure"]["reason"], "UploadMismatch");
         assert_eq!(text["toolVersion"], "pg_dump 17");
-        for field in ["storedBytes", "sha256"] {
+        for field in ["storedBytes", "sha256", "totals"] {
             assert_eq!(text.get(field), None, "{field}");
         }
         assert_eq!(text["upload"].get("parts"), None);

@@ -1,28 +1,46 @@
-//! Who is woken by a Backup: its Database, and the Backups that wait.
+//! Who is woken by a Backup: its Database, the Backups that wait, and the Restores that wait for this one.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use kube::runtime::reflector::ObjectRef;
+use kube::ResourceExt;
 
 use super::{Context, database_ref};
-use crate::api::Backup;
+use crate::api::{Backup, BackupState, Restore};
 use crate::client::lenient::Readable;
-use crate::queue::line_of_database::{is_older, waits};
+use crate::queue::line_of_database::{is_older, restore_waits, waits};
 
-/// Has the Database of a Backup looked at.
-pub fn database(context: &Context, backup: &Backup) {
-    let key = ObjectRef::new(&backup.spec.database_ref.name)
-        .within(&backup.database_namespace().unwrap_or_default());
-    let known = context.cache.databases.get(&key);
-    if let Some(database) = known {
+/// Has the Database of a Backup looked at. A Backup that may not name a Database does not wake it either.
+pub(super) fn database(context: &Context, backup: &Backup) {
+    if let Some(database) = database_ref::cached(context, backup) {
         context.triggers.databases.send(&database);
     }
 }
 
+/// Has the Restores looked at that wait for this Backup to end. They restore mostly into another Database than its own, which
+/// does not wake them.
+pub(super) fn restores(context: &Context, backup: &Backup) {
+    if !backup.state().is_some_and(BackupState::is_terminal) {
+        return;
+    }
+    for guarded in context.cache.restores.state() {
+        if guarded.0.as_ref().is_ok_and(|it| waits_for(it, backup)) {
+            context.triggers.restores.send(&guarded);
+        }
+    }
+}
+
+/// Whether a Restore has not begun, and is to bring back this Backup.
+fn waits_for(restore: &Restore, backup: &Backup) -> bool {
+    let reference = restore.spec.source.backup_ref.as_ref();
+    restore_waits(restore)
+        && restore.metadata.namespace == backup.metadata.namespace
+        && reference.is_some_and(|reference| reference.name == backup.name_any())
+}
+
 /// A slot is free, or another backup of a Database is next: whoever may begin looks. Those behind have nothing to look for.
-pub fn waiting(context: &Context) {
+pub(super) fn waiting(context: &Context) {
     let all = context.cache.backups.state();
     let named = all.iter().map(AsRef::as_ref).filter(|guarded| {
         let backup = guarded.0.as_ref();
@@ -34,7 +52,7 @@ pub fn waiting(context: &Context) {
 }
 
 /// Has those that wait looked at whenever an instance may be used again.
-pub async fn waiting_when_told(context: Arc<Context>) -> Infallible {
+pub(super) async fn waiting_when_told(context: Arc<Context>) -> Infallible {
     loop {
         context.triggers.waiting_backups.notified().await;
         waiting(&context);
@@ -67,7 +85,6 @@ fn first_of_each(all: &[Arc<Readable<Backup>>]) -> impl Iterator<Item = &Readabl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::ResourceExt;
     use serde_json::{Value, json};
 
     fn backup(name: &str, database: &Value, created: &str, state: &Value) -> Value {
@@ -75,6 +92,33 @@ mod tests {
             "metadata": {"name": name, "namespace": "n", "creationTimestamp": created},
             "spec": {"databaseRef": database}, "status": {"state": state},
         })
+    }
+
+    #[test]
+    fn a_backup_that_ended_wakes_the_restores_that_wait_for_it() {
+        let backup: Backup = serde_json::from_value(backup(
+            "nightly",
+            &json!({"name": "orders"}),
+            "2026-01-01T00:00:00Z",
+            &json!("COMPLETED"),
+        ))
+        .unwrap();
+        let waits = |namespace: &str, source: Value, state: Value| {
+            let restore: Restore = serde_json::from_value(json!({
+                "metadata": {"name": "back", "namespace": namespace},
+                // Into another Database than the one that was backed up.
+                "spec": {"source": source, "databaseRef": {"name": "copy"}}, "status": {"state": state},
+            }))
+            .unwrap();
+            waits_for(&restore, &backup)
+        };
+        let of = |name: &str| json!({"backupRef": {"name": name}});
+        assert!(waits("n", of("nightly"), Value::Null));
+        assert!(!waits("n", of("nightly"), json!("LOADING")));
+        assert!(!waits("n", of("other"), Value::Null));
+        assert!(!waits("m", of("nightly"), Value::Null));
+        let latest = json!({"latest": {"database": {"name": "orders"}}});
+        assert!(!waits("n", latest, Value::Null));
     }
 
     #[test]

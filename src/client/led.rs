@@ -20,7 +20,7 @@ pub struct NotLeading;
 pub(super) struct LedLayer(Leadership);
 
 impl LedLayer {
-    pub fn new(leadership: Leadership) -> Self {
+    pub(super) fn new(leadership: Leadership) -> Self {
         Self(leadership)
     }
 }

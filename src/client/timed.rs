@@ -18,7 +18,7 @@ pub(super) struct TimedLayer {
 }
 
 impl TimedLayer {
-    pub fn new(limit: Duration, metrics: Metrics) -> Self {
+    pub(super) fn new(limit: Duration, metrics: Metrics) -> Self {
         Self { limit, metrics }
     }
 }

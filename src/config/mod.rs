@@ -40,8 +40,7 @@ pub struct Config {
     #[arg(long, env = "DB_OPERATOR_RESYNC", default_value = "5m", value_name = "TIME", value_parser = duration)]
     pub resync: Duration,
 
-    /// How often the contents of each database, and passwords that cannot be read back, are
-    /// checked.
+    /// How often the contents of each database are checked by the administrator.
     #[arg(long, env = "DB_OPERATOR_DEEP_RESYNC", default_value = "6h", value_name = "TIME", value_parser = duration)]
     pub deep_resync: Duration,
 

@@ -20,7 +20,7 @@ Generated from `src/config`: change it there.
 
 const END: &str = "
 `db-operator crds` prints the CustomResourceDefinitions. `db-operator dump` and `db-operator install` run in backup pods and are not meant to
-be called by hand. `db-operator --version` prints the version.
+be called by hand. `db-operator rewrite-dump` makes a dump of MySQL or MariaDB loadable [under another name or by another user](../how-to/restore.md). `db-operator --version` prints the version.
 ";
 
 fn page() -> String {

@@ -6,7 +6,7 @@ use kube::Resource;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::Error;
-use crate::api::{Backup, Database, DatabaseInstance};
+use crate::api::{Backup, Database, DatabaseInstance, Restore};
 use crate::client::lenient::Readable;
 use crate::metrics::figures::Figures;
 use crate::watch::read;
@@ -19,6 +19,8 @@ pub struct Cache {
     pub databases: Store<Readable<Database>>,
     /// Every Backup.
     pub backups: Store<Readable<Backup>>,
+    /// Every Restore.
+    pub restores: Store<Readable<Restore>>,
 }
 
 impl Cache {
@@ -57,15 +59,17 @@ impl Cache {
     /// What the objects add up to, for the metrics.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let (instances, databases, backups) = (
+        let (instances, databases, backups, restores) = (
             self.instances.state(),
             self.databases.state(),
             self.backups.state(),
+            self.restores.state(),
         );
         Figures::of(
             readable(&instances),
             readable(&databases),
             readable(&backups),
+            readable(&restores),
         )
     }
 }

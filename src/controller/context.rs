@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
 use super::trigger::Triggers;
+use super::written::Written;
 use crate::backoff::{self, Failures};
 use crate::leader::Leadership;
 use crate::metrics::{Metrics, Snapshot};
@@ -59,6 +60,8 @@ pub struct Context {
     pub queues: Queues,
     /// How often each object failed in a row.
     pub failures: Arc<Failures>,
+    /// What this process last wrote of each object.
+    pub written: Written,
     /// Where failures of objects are written.
     pub failure_log: FailureLog,
 

@@ -87,11 +87,15 @@ impl Error {
         }
     }
 
-    /// Whether somebody's lock or session was in the way, and a place was held for nothing meanwhile.
+    /// Whether somebody's lock or session was in the way, and a slot was held for nothing meanwhile.
     #[must_use]
     pub fn has_waited(&self) -> bool {
         match self {
-            Self::Server(error) => matches!(error.provider(), Some(ProviderError::Busy { .. })),
+            // Also where it was inside one database: its owner's sessions hold locks there.
+            Self::Server(error) => matches!(
+                error.provider().map(ProviderError::cause),
+                Some(ProviderError::Busy { .. })
+            ),
             Self::Blocked { .. } => true,
             Self::Api(_)
             | Self::Store(_)
@@ -129,5 +133,31 @@ impl Error {
             | Self::LoginFailed { .. }
             | Self::Blocked { .. } => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_inside_a_database_was_waited_for_like_any_other() {
+        let failed = |source| {
+            Error::from(ServerError::Failed {
+                instance: "main".to_owned(),
+                source,
+            })
+        };
+        let busy = ProviderError::Busy {
+            doing: "create the schema \"audit\"".to_owned(),
+            detail: "no lock was granted in time".to_owned(),
+        };
+        assert!(failed(busy.clone()).has_waited());
+        assert!(failed(busy.in_database("orders")).has_waited());
+        let unexpected = ProviderError::Unexpected {
+            doing: "connect".to_owned(),
+            detail: "could not access file \"nope\"".to_owned(),
+        };
+        assert!(!failed(unexpected.in_database("orders")).has_waited());
     }
 }

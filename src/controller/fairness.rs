@@ -1,4 +1,4 @@
-//! Whose turn it is among the namespaces: a pass over an object of a shared kind needs a place.
+//! Whose turn it is among the namespaces: a pass over an object of a shared kind needs a slot.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,47 +8,50 @@ use kube::runtime::controller::Action;
 
 use super::{Error, Reconcile};
 use crate::queue::caller::Caller;
-use crate::queue::turns::Key as Waiting;
-use crate::queue::turns::{Place, Want};
+use crate::queue::pass_queue::Key as Waiting;
+use crate::queue::pass_queue::{PassSlot, Want};
 
-/// A place for a pass over this object has to be waited for. Nothing else is done about it meanwhile.
-pub struct Waits;
+/// A slot for a pass over this object has to be waited for. Nothing else is done about it meanwhile.
+pub(super) struct Waits;
 
-/// The place that an object was called to.
-pub fn called<K: Reconcile>(context: &K::Context, object: &impl ResourceExt) -> Option<Place> {
-    K::turns(&context.queues)?.come(&waiting(object.namespace(), &object.name_any()))
+/// The slot that an object was called to.
+pub(super) fn called<K: Reconcile>(
+    context: &K::Context,
+    object: &impl ResourceExt,
+) -> Option<PassSlot> {
+    K::queue(&context.queues)?.accept(&waiting(object.namespace(), &object.name_any()))
 }
 
-pub fn waiting(namespace: Option<String>, name: &str) -> Waiting {
+pub(super) fn waiting(namespace: Option<String>, name: &str) -> Waiting {
     Waiting {
         namespace: namespace.unwrap_or_default().into(),
         name: name.into(),
     }
 }
 
-/// The right to begin a pass; no place is needed where nobody shares them.
-pub fn turn<K: Reconcile>(
+/// The right to begin a pass; no slot is needed where namespaces share none.
+pub(super) fn slot<K: Reconcile>(
     object: &K,
     context: &K::Context,
-    called: Option<Place>,
-) -> Result<Option<Place>, Waits> {
-    let Some(turns) = K::turns(&context.queues) else {
+    called: Option<PassSlot>,
+) -> Result<Option<PassSlot>, Waits> {
+    let Some(queue) = K::queue(&context.queues) else {
         return Ok(None);
     };
     if called.is_some() {
         return Ok(called);
     }
     let key = waiting(object.namespace(), &object.name_any());
-    turns.ask(&key, object.want(context)).map(Some).ok_or(Waits)
+    queue.ask(&key, object.want(context)).map(Some).ok_or(Waits)
 }
 
-/// One pass, at its place and for its namespace. In memory of its own: what waits needs none.
-pub async fn pass<K: Reconcile>(
+/// One pass, in its slot and for its namespace. In memory of its own: what waits needs none.
+pub(super) async fn pass<K: Reconcile>(
     object: &K,
     context: &K::Context,
-    place: Option<Place>,
+    slot: Option<PassSlot>,
 ) -> Result<Action, Error> {
-    let Some(_place) = place else {
+    let Some(_slot) = slot else {
         return Box::pin(object.reconcile(context)).await;
     };
     let Want {

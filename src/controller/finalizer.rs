@@ -51,24 +51,24 @@ pub fn is_lost(meta: &ObjectMeta, begun: bool) -> bool {
     begun && meta.deletion_timestamp.is_none() && add_patch(meta).is_some()
 }
 
-/// Takes the finalizer off. That the object is gone already is success. Where its list of finalizers changed since it
-/// was read, that is an [`ApiError::Changed`]: a retry has a newer copy then.
-pub async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), ApiError>
+/// Takes the finalizer off. Returns the object as it is now; `None` if it had none, or is gone already, which is success.
+/// Where its list of finalizers changed since it was read, that is an [`ApiError::Changed`]: a retry has a newer copy then.
+pub async fn remove<K>(api: &Api<K>, object: &K) -> Result<Option<Readable<K>>, ApiError>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     const DOING: &str = "remove the finalizer";
     let Some(patch) = remove_patch(object.meta()) else {
-        return Ok(());
+        return Ok(None);
     };
     removed(send(api, &object.name_any(), patch, DOING).await, DOING)
 }
 
 /// What an answer to a removal means.
-fn removed<K>(answer: Result<K, ApiError>, doing: &'static str) -> Result<(), ApiError> {
+fn removed<T>(answer: Result<T, ApiError>, doing: &'static str) -> Result<Option<T>, ApiError> {
     match answer {
-        Ok(_) => Ok(()),
-        Err(error) if error.code() == Some(404) => Ok(()),
+        Ok(now) => Ok(Some(now)),
+        Err(error) if error.code() == Some(404) => Ok(None),
         // A test in the patch failed: the list moved, or this is another object of that name.
         Err(error) if error.code() == Some(422) => Err(ApiError::Changed { doing }),
         Err(error) => Err(error),

@@ -4,21 +4,25 @@
 //! | file | its one job |
 //! |---|---|
 //! | `run.rs` | runs the controller of a kind |
-//! | `fairness.rs` | whose turn it is among the namespaces |
+//! | `fairness.rs` | whose turn it is among the namespaces, and the slots for their passes |
 //! | `context.rs`, `cache.rs` | what every reconcile has at hand; the objects of all kinds |
 //! | `trigger.rs` | wakes the controllers of the kinds |
 //! | `error.rs`, `blocked.rs` | how a reconcile fails; why a pass could not do what it was about |
 //! | `pass.rs`, `outcome.rs` | one pass over an object: what it has at hand, how it persists and reports; how it ends |
-//! | `revisit.rs` | when an object is looked at again |
+//! | `revisit.rs`, `allowance.rs` | when an object is looked at again; how often its owner may ask for that (pure) |
+//! | `written.rs` | what this process wrote and the cache does not show yet |
 //! | `status.rs`, `finalizer.rs`, `events.rs` | how a status, a finalizer and an Event are written |
 //! | `watchdog.rs` | how long a reconcile holds a thread |
 
+mod allowance;
 mod blocked;
 pub mod cache;
 mod context;
 pub mod error;
 pub mod events;
 mod fairness;
+#[cfg(test)]
+pub(crate) mod fakes;
 pub mod finalizer;
 mod outcome;
 mod pass;
@@ -27,6 +31,7 @@ mod run;
 pub mod status;
 pub mod trigger;
 pub mod watchdog;
+pub mod written;
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -37,11 +42,11 @@ use serde::de::DeserializeOwned;
 
 use crate::backoff::Key;
 use crate::queue::Queues;
-use crate::queue::turns::{Turns, Want};
+use crate::queue::pass_queue::{PassQueue, Want};
 pub use blocked::Blocked;
 pub use context::Context;
 pub use error::Error;
-pub use outcome::{Acted, Outcome};
+pub use outcome::{Acted, Next, Outcome};
 pub use pass::{Pass, Reports};
 pub use run::{run, watching};
 
@@ -61,9 +66,9 @@ pub trait Reconcile:
         None
     }
 
-    /// Where passes wait for their turn; `None` for a kind that namespaces do not share.
+    /// Where passes wait for their slots; `None` for a kind that namespaces do not share.
     #[must_use]
-    fn turns(_queues: &Queues) -> Option<&Turns> {
+    fn queue(_queues: &Queues) -> Option<&PassQueue> {
         None
     }
 

@@ -36,6 +36,29 @@ impl Outcome {
     }
 }
 
+/// What a pass does next, for a kind with persisted states.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next<Step, Act> {
+    /// It persists the state that follows.
+    Step(Step),
+    /// It does what the state asks for.
+    Act(Act),
+    /// It ends: the state asks for nothing.
+    Rest,
+}
+
+impl<Step, Act> Next<Step, Act> {
+    /// A step comes before what the state asks for.
+    #[must_use]
+    pub fn of(step: Option<Step>, act: Option<Act>) -> Self {
+        match (step, act) {
+            (Some(step), _) => Self::Step(step),
+            (None, Some(act)) => Self::Act(act),
+            (None, None) => Self::Rest,
+        }
+    }
+}
+
 /// How an act of a pass ended.
 #[derive(Debug)]
 pub enum Acted<R> {

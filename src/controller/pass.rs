@@ -1,9 +1,11 @@
 //! One pass over an object of any kind: what it has at hand, and how it writes what it found. What only one kind knows of
 //! itself is in that kind's `pass.rs`.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
-use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
+use kube::core::{NamespaceResourceScope, ObjectMeta};
 use kube::runtime::events::EventType;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -26,6 +28,12 @@ pub trait Reports:
 
     /// The part of a status that a report writes: the conditions, and the generation that they are about.
     fn reported(status: &mut Self::Status) -> (&mut Vec<Condition>, &mut Option<i64>);
+
+    /// Whether an object with this status has ended; `None` for a kind that has no end.
+    #[must_use]
+    fn has_ended(_: &Self::Status) -> Option<bool> {
+        None
+    }
 }
 
 /// An object in the course of a pass. `Opened` is what a kind opens once and holds, such as the object's instance.
@@ -87,6 +95,7 @@ impl<'a, K: Reports, Opened> Pass<'a, K, Opened> {
         let written = status::write(&api, K::MANAGER, &self.object, &next, When::Unchanged).await?;
         if let Some(written) = written {
             self.object = written;
+            self.note_written(self.object.meta());
         }
         Ok(())
     }
@@ -94,6 +103,8 @@ impl<'a, K: Reports, Opened> Pass<'a, K, Opened> {
     /// Persists a status with what its conditions say; nothing is written where nothing changed.
     pub async fn report(&mut self, mut next: K::Status, report: &Report) -> Result<(), Error> {
         let generation = self.object.meta().generation;
+        let ended = K::has_ended(&next);
+        let report = ended.map_or_else(|| report.clone(), |it| report.clone().finished(it));
         let (conditions, observed) = K::reported(&mut next);
         *observed = generation;
         report.record(conditions, generation, Timestamp::now());
@@ -110,6 +121,7 @@ impl<'a, K: Reports, Opened> Pass<'a, K, Opened> {
     pub async fn add_finalizer(&mut self) -> Result<(), Error> {
         let api = self.object.api(&self.context.client);
         self.object = finalizer::add(&api, &self.object).await?;
+        self.note_written(self.object.meta());
         Ok(())
     }
 
@@ -121,9 +133,20 @@ impl<'a, K: Reports, Opened> Pass<'a, K, Opened> {
         Ok(())
     }
 
-    /// Lets the object go.
+    /// Takes the finalizer off. An object that is being deleted goes with it.
     pub async fn remove_finalizer(&self) -> Result<(), Error> {
         let api = self.object.api(&self.context.client);
-        Ok(finalizer::remove(&api, &self.object).await?)
+        let now = finalizer::remove(&api, &self.object).await?;
+        if self.is_deleting() {
+            let written = &self.context.written;
+            written.let_go(&self.uid(), Instant::now());
+        } else if let Some(now) = now {
+            self.note_written(now.meta());
+        }
+        Ok(())
+    }
+
+    fn note_written(&self, meta: &ObjectMeta) {
+        self.context.written.note(meta, Instant::now());
     }
 }

@@ -29,10 +29,10 @@ pub fn watching<K: Reconcile>(watches: &Watches, queues: &Queues) -> Controller<
         .applied_objects();
     let controller = Controller::for_stream(objects, store);
     let config = controller::Config::default();
-    match K::turns(queues) {
+    match K::queue(queues) {
         // Nobody waits in here: whose turn it is, is decided there.
-        Some(turns) => controller.with_config(config.concurrency(0)).reconcile_on(
-            turns
+        Some(queue) => controller.with_config(config.concurrency(0)).reconcile_on(
+            queue
                 .calls()
                 .map(|called| ObjectRef::new(&called.name).within(&called.namespace)),
         ),
@@ -88,7 +88,7 @@ async fn reconcile_one<K: Reconcile>(
     let metrics = context.metrics.clone();
     let log = span.clone();
     let pass = async {
-        // Whoever was called and does not need its place gives it to the next.
+        // Whoever was called and does not need its slot gives it to the next.
         let called = fairness::called::<K>(&context, guarded.as_ref());
         let Some(object) = guarded.ok() else {
             // Its watch has said so.
@@ -97,12 +97,16 @@ async fn reconcile_one<K: Reconcile>(
         let started = Instant::now();
         let key = key::<K>(guarded.as_ref());
         let too_soon = || context.failures.rest(&key, started).map(Action::requeue);
-        let (result, looked) = match object.not_yet(&context).or_else(too_soon) {
+        // What the cache does not show yet announces itself.
+        let old = context.written.wait(object.meta(), started);
+        let old = old.map(Action::requeue);
+        let not_yet = old.or_else(|| object.not_yet(&context));
+        let (result, looked) = match not_yet.or_else(too_soon) {
             Some(action) => (Ok(action), false),
-            None => match fairness::turn::<K>(object, &context, called) {
+            None => match fairness::slot::<K>(object, &context, called) {
                 // The call that follows is a reconcile of its own.
                 Err(Waits) => (Ok(Action::await_change()), false),
-                Ok(place) => (fairness::pass::<K>(object, &context, place).await, true),
+                Ok(slot) => (fairness::pass::<K>(object, &context, slot).await, true),
             },
         };
         let failure = result.as_ref().err().map(Error::reason);
@@ -152,7 +156,7 @@ fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, contex
             context.failures.forget(&key);
             context.failure_log.forget(&key);
             let gone = fairness::waiting(object.namespace.clone(), &object.name);
-            drop(K::turns(&context.queues).and_then(|turns| turns.come(&gone)));
+            drop(K::queue(&context.queues).and_then(|queue| queue.accept(&gone)));
         }
         controller::Error::ReconcilerFailed(error, object) => {
             context
@@ -165,5 +169,91 @@ fn report<K: Reconcile>(error: &controller::Error<Error, watcher::Error>, contex
         controller::Error::RunnerError(error) => {
             tracing::warn!(kind = K::KIND, %error, "the queue failed, trying again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use kube::Resource as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::DatabaseInstance;
+    use crate::controller::Context;
+    use crate::controller::fakes::{Asked, Objects, api_server, context};
+
+    fn instance(version: &str) -> Readable<DatabaseInstance> {
+        let object = json!({
+            "metadata": {"name": "main", "uid": "i", "resourceVersion": version, "finalizers": [crate::api::FINALIZER]},
+            "spec": {"provider": "postgresql", "host": "db", "adminSecretRef": {"name": "admin"},
+                     "allowedNamespaces": {"all": true}},
+        });
+        Readable(Ok(
+            serde_json::from_value::<DatabaseInstance>(object).unwrap()
+        ))
+    }
+
+    fn cluster(asked: &Asked, objects: BTreeMap<String, Value>) -> Arc<Context> {
+        Arc::new(context(api_server(asked, objects), Objects::default()))
+    }
+
+    #[tokio::test]
+    async fn no_pass_begins_on_a_copy_that_is_older_than_what_this_process_wrote() {
+        let asked = Asked::default();
+        let context = cluster(&asked, BTreeMap::new());
+        let written = instance("7");
+        context.written.note(written.meta(), Instant::now());
+        let reconcile = |version| {
+            let (object, context) = (Arc::new(instance(version)), Arc::clone(&context));
+            reconcile_one::<DatabaseInstance>(object, Arc::new(context))
+        };
+        // The cache is behind: nothing is done, and nothing is wrong.
+        let action = reconcile("5").await.unwrap();
+        assert_ne!(action, Action::await_change());
+        assert_eq!(asked.count(), 0);
+        let key = key::<DatabaseInstance>(&written);
+        assert_eq!(context.failures.count(&key), 0);
+        // It has caught up: the pass reads what it needs.
+        let _ = reconcile("7").await;
+        assert_ne!(asked.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_pass_writes_is_waited_for() {
+        let written = |version: &str| {
+            let mut object = serde_json::to_value(instance("5").0.unwrap()).unwrap();
+            object["metadata"]["resourceVersion"] = json!(version);
+            object
+        };
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            // A finalizer, then a status.
+            let version = if request.uri().path().ends_with("/status") {
+                "7"
+            } else {
+                "6"
+            };
+            let body = kube::client::Body::from(written(version).to_string().into_bytes());
+            std::future::ready(http::Response::builder().body(body))
+        });
+        let client = kube::Client::new(service, "operator");
+        let context = Arc::new(context(client, Objects::default()));
+        let mut object = instance("5").0.unwrap();
+        object.finalizers_mut().clear();
+        let mut pass = crate::controller::Pass::begin(&context, &object, ());
+        let waits = |version| {
+            let shown = instance(version);
+            context.written.wait(shown.meta(), Instant::now())
+        };
+        assert_eq!(waits("5"), None::<Duration>);
+        pass.add_finalizer().await.unwrap();
+        assert!(waits("5").is_some());
+        let mut next = pass.next_status();
+        next.version = Some("17.6".to_owned());
+        pass.persist(next).await.unwrap();
+        assert!(waits("6").is_some());
+        assert_eq!(waits("7"), None);
     }
 }

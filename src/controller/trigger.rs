@@ -9,7 +9,7 @@ use kube::runtime::reflector::{Lookup, ObjectRef};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::api::{Backup, Database, DatabaseInstance};
+use crate::api::{Backup, Database, DatabaseInstance, Restore};
 use crate::client::lenient::Readable;
 use crate::provider::Survey;
 use crate::server::Server;
@@ -26,6 +26,10 @@ pub struct Triggers {
     pub backups: Trigger<Backup>,
     /// Backups that wait may be able to begin: each that may be next is looked at.
     pub waiting_backups: Notify,
+    /// Restores to look at now.
+    pub restores: Trigger<Restore>,
+    /// Restores that wait may be able to begin: each is looked at.
+    pub waiting_restores: Notify,
     /// Servers whose databases were just looked at, all at once.
     pub surveys: Messages<Surveyed>,
 }

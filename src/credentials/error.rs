@@ -47,3 +47,15 @@ pub enum CredentialsError {
         exists: bool,
     },
 }
+
+impl CredentialsError {
+    /// Whether the Secret stays as it is because of this, and works as before if it did.
+    #[must_use]
+    pub fn leaves_the_secret(&self) -> bool {
+        match self {
+            Self::Template(_) | Self::Immutable { .. } => true,
+            Self::NotWritten { source, exists } => *exists && source.is_refusal(),
+            Self::Api(_) | Self::Foreign { .. } | Self::Password { .. } => false,
+        }
+    }
+}

@@ -39,6 +39,38 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The Secret as it stands, where it cannot become what is asked for; `None` if there is none to keep, or it does not say
+    /// how to log in, which `connection` does once the password is known. `known` is the one that a login last worked with.
+    /// Client required.
+    pub async fn kept(
+        secrets: &Api<Secret>,
+        database: &Database,
+        flavour: Flavour,
+        known: Option<&Credentials>,
+        connection: impl FnOnce(SecretString) -> Connection,
+    ) -> Result<Option<Self>, CredentialsError> {
+        let Found::Usable(secret) = secret::read(secrets, database).await? else {
+            return Ok(None);
+        };
+        let Ok(Ok(password)) = secret::password(Some(&secret), flavour) else {
+            return Ok(None);
+        };
+        let wanted = keys::fixed_keys(&connection(password.clone()));
+        let is_right = |(key, value): (&String, &String)| {
+            secret.value(key).as_deref() == Some(value.as_bytes())
+        };
+        if !wanted.iter().all(is_right) {
+            return Ok(None);
+        }
+        let version = version(&secret.metadata);
+        Ok(Some(Self {
+            changed: known != Some(&version),
+            version,
+            password,
+            missing: None,
+        }))
+    }
+
     /// The password was generated in this pass: the server cannot know it.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

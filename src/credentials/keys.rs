@@ -33,11 +33,15 @@ pub struct Connection {
     pub sslmode: String,
     /// The server's certificate authority in PEM, where the instance names one.
     pub ca: Option<String>,
+    /// The version that the server reports. For templates only.
+    pub version: String,
+    /// Further hosts of the server, by the names that the instance gives them. For templates only.
+    pub hosts: BTreeMap<String, String>,
 }
 
 /// The `type` of servicebinding.io: the protocol.
 #[must_use]
-pub fn binding_type(engine: Flavour) -> &'static str {
+pub(crate) fn binding_type(engine: Flavour) -> &'static str {
     match engine {
         Flavour::Postgresql => "postgresql",
         Flavour::Mysql | Flavour::Mariadb => "mysql",
@@ -54,12 +58,12 @@ fn binding_provider(engine: Flavour) -> &'static str {
 }
 
 /// Every key of the Secret, the team's own included. Fails when one of the team's templates does.
-pub fn render(
+pub(crate) fn render(
     connection: &Connection,
     templates: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, SecretError> {
     let fixed = fixed_keys(connection);
-    let values = template_values(&fixed);
+    let values = template_values(connection, &fixed);
     let mut keys = BTreeMap::new();
     let mut length = 0;
     for (key, text) in templates {
@@ -102,7 +106,7 @@ pub enum SecretError {
     },
 }
 
-fn fixed_keys(connection: &Connection) -> BTreeMap<String, String> {
+pub(super) fn fixed_keys(connection: &Connection) -> BTreeMap<String, String> {
     let mut keys = BTreeMap::from([
         ("host", connection.host.clone()),
         ("port", connection.port.to_string()),
@@ -124,7 +128,7 @@ fn fixed_keys(connection: &Connection) -> BTreeMap<String, String> {
 }
 
 /// The names a template can use. `ca.crt` would be read as a path, so it is `ca` here, and always there.
-fn template_values(fixed: &BTreeMap<String, String>) -> Value {
+fn template_values(connection: &Connection, fixed: &BTreeMap<String, String>) -> Value {
     let mut values: Map<String, Value> = fixed
         .iter()
         .filter(|(key, _)| *key != "ca.crt")
@@ -134,6 +138,13 @@ fn template_values(fixed: &BTreeMap<String, String>) -> Value {
         "ca".into(),
         fixed.get("ca.crt").cloned().unwrap_or_default().into(),
     );
+    values.insert("version".into(), connection.version.as_str().into());
+    let hosts: Map<String, Value> = connection
+        .hosts
+        .iter()
+        .map(|(name, host)| (name.clone(), host.as_str().into()))
+        .collect();
+    values.insert("hosts".into(), hosts.into());
     values.into()
 }
 
@@ -213,6 +224,8 @@ mod tests {
             password: "p@ss/w:rd%#?&=+ \"\\é".to_owned().into(),
             sslmode: "verify-full".into(),
             ca: Some("-----BEGIN CERTIFICATE-----".into()),
+            version: "17.6".into(),
+            hosts: BTreeMap::from([("reader".to_owned(), "replica.example".to_owned())]),
         }
     }
 
@@ -292,6 +305,23 @@ mod tests {
                 "{key}"
             );
         }
+    }
+
+    #[test]
+    fn templates_know_the_version_and_the_named_hosts() {
+        let connection = connection(Flavour::Postgresql);
+        let own = |template: &str| {
+            let own = BTreeMap::from([("OWN".to_owned(), template.to_owned())]);
+            render(&connection, &own)
+        };
+        let keys = own("{{version}} {{hosts.reader}}").unwrap();
+        assert_eq!(keys["OWN"], "17.6 replica.example");
+        assert!(!keys.contains_key("version"), "they are for templates only");
+        let error = own("{{hosts.writer}}").unwrap_err().to_string();
+        assert!(
+            error.contains("'hosts.writer'") && error.contains("hosts.reader, jdbc-url"),
+            "{error}"
+        );
     }
 
     #[test]

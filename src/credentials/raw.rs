@@ -23,7 +23,7 @@ use crate::client::ApiError;
 /// A Secret as it is stored.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct RawSecret {
+pub(crate) struct RawSecret {
     /// Its metadata.
     pub metadata: Metadata,
     /// Its type, which never changes.
@@ -37,7 +37,7 @@ pub struct RawSecret {
 /// What its metadata say, as far as anybody asks here.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// Its UID.
     pub uid: Option<String>,
     /// Its version.
@@ -87,7 +87,7 @@ struct MetadataFields {
 
 /// Where a Secret has texts by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// Its data.
     Data,
     /// Its labels.
@@ -99,7 +99,7 @@ pub enum Part {
 impl RawSecret {
     /// How many bytes a value has, without looking at them.
     #[must_use]
-    pub fn length(&self, key: &str) -> Option<usize> {
+    pub(crate) fn length(&self, key: &str) -> Option<usize> {
         let text = self.encoded(key)?;
         let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
         Some((text.len() / 4 * 3).saturating_sub(padding))
@@ -107,7 +107,7 @@ impl RawSecret {
 
     /// A value. The API server stores nothing that is not base64.
     #[must_use]
-    pub fn value(&self, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn value(&self, key: &str) -> Option<Vec<u8>> {
         BASE64_STANDARD.decode(self.encoded(key)?).ok()
     }
 
@@ -118,7 +118,7 @@ impl RawSecret {
     /// Whether it has all that is wanted, and nothing that `manager` wrote and is not wanted any more. What else is in it
     /// is somebody else's, and would not go away by writing.
     #[must_use]
-    pub fn holds(&self, wanted: &Secret, manager: &str) -> bool {
+    pub(crate) fn holds(&self, wanted: &Secret, manager: &str) -> bool {
         let empty = BTreeMap::new();
         let data = wanted
             .data
@@ -179,7 +179,7 @@ fn is_wanted(wanted: &Secret, part: Part, key: &str) -> bool {
 }
 
 /// Reads a Secret; `None` if it is absent.
-pub async fn read(
+pub(crate) async fn read(
     api: &Api<Secret>,
     name: &str,
     doing: &'static str,
@@ -193,7 +193,7 @@ pub async fn read(
 }
 
 /// Applies a Secret, and says which version it has now.
-pub async fn apply(
+pub(crate) async fn apply(
     api: &Api<Secret>,
     wanted: &Secret,
     params: &PatchParams,

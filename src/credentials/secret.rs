@@ -24,7 +24,7 @@ const MANAGER: &str = "db-operator-secret";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "db-operator");
 
 /// The Secret that has a Database's name.
-pub enum Found {
+pub(crate) enum Found {
     /// It does not exist.
     Absent,
     /// It is the Database's own, or labelled to become that. It may lack a password.
@@ -57,7 +57,7 @@ impl Missing {
 }
 
 /// Reads the Secret of a Database.
-pub async fn read(api: &Api<Secret>, database: &Database) -> Result<Found, ApiError> {
+pub(crate) async fn read(api: &Api<Secret>, database: &Database) -> Result<Found, ApiError> {
     let secret = raw::read(api, &database.name_any(), "read the Secret").await?;
     Ok(whose(secret, database))
 }
@@ -82,7 +82,7 @@ fn whose(secret: Option<RawSecret>, database: &Database) -> Found {
 }
 
 /// The password in a Secret; or why it is missing or cannot be used. Its length is checked first.
-pub fn password(
+pub(crate) fn password(
     secret: Option<&RawSecret>,
     flavour: Flavour,
 ) -> Result<Result<SecretString, Missing>, Unusable> {
@@ -102,7 +102,7 @@ pub fn password(
 }
 
 /// Writes a Secret, if it does not hold all that already. Returns which version it has.
-pub async fn apply(
+pub(crate) async fn apply(
     api: &Api<Secret>,
     wanted: &Secret,
     current: Option<RawSecret>,
@@ -121,12 +121,12 @@ pub async fn apply(
 }
 
 /// Whether a Secret would have to change and never can.
-pub fn is_fixed(current: &RawSecret, wanted: &Secret) -> bool {
+pub(crate) fn is_fixed(current: &RawSecret, wanted: &Secret) -> bool {
     current.immutable == Some(true) && !current.holds(wanted, MANAGER)
 }
 
 /// The Secret of a Database as it should be.
-pub fn wanted(
+pub(crate) fn wanted(
     database: &Database,
     engine: Flavour,
     keys: BTreeMap<String, String>,
@@ -178,12 +178,12 @@ fn is_of(owner: &OwnerReference, database: &Database) -> bool {
 }
 
 /// The type of a Secret with these keys.
-pub fn secret_type(engine: Flavour) -> String {
+pub(crate) fn secret_type(engine: Flavour) -> String {
     format!("servicebinding.io/{}", keys::binding_type(engine))
 }
 
 /// Keys as a Secret holds them.
-pub fn data(keys: BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
+pub(crate) fn data(keys: BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
     keys.into_iter()
         .map(|(key, value)| (key, ByteString(value.into_bytes())))
         .collect()

@@ -1,4 +1,4 @@
-//! The Backups of a Database: which one is current, and what became of it. Reads only.
+//! The Backups of a Database: which one is current, and what became of it. None begins while a Restore has its turn. Reads only.
 //!
 //! The cache of Backups may be behind what their controller wrote. A pass runs again when the cache has something else
 //! ([`Fingerprint`]); what it lacks is read from the API server before it counts as gone.
@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
+use super::restores;
 use super::state::BackupSeen;
 use super::view::View;
 use crate::api::{Backup, BackupState, Database, DatabaseState};
@@ -16,6 +17,7 @@ use crate::client::lenient::Readable;
 use crate::controller::Error;
 use crate::controller::cache::Cache;
 use crate::queue::line_of_database::first_in_line;
+use crate::queue::turns::Turns;
 
 /// How often the cache is asked whether a Backup that a Database waits for changed or vanished. Nothing announces a Backup
 /// that was deleted before it began.
@@ -42,14 +44,21 @@ impl BackupFacts {
 /// What a pass over a Database depends on of its Backups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
+    restores: restores::Fingerprint,
     current: Option<BackupFacts>,
     final_backup: Option<BackupFacts>,
 }
 
 /// What a pass over this Database would depend on now, as the cache has it. `home` is the operator's own namespace.
-pub fn fingerprint(cache: &Cache, home: &str, database: &Database) -> Fingerprint {
+pub(super) fn fingerprint(
+    cache: &Cache,
+    turns: &Turns,
+    home: &str,
+    database: &Database,
+) -> Fingerprint {
     let facts = |backup: Option<Backup>| backup.as_ref().map(BackupFacts::of);
     Fingerprint {
+        restores: restores::fingerprint(cache, turns, database),
         current: facts(match current_of(database) {
             Current::None => None,
             Current::First => first_cached(&cache.backups.state(), home, database),
@@ -63,11 +72,11 @@ pub fn fingerprint(cache: &Cache, home: &str, database: &Database) -> Fingerprin
 }
 
 /// How long a Database may rest, given how long it could without its Backups.
-pub fn rest(database: &Database, rest: Duration) -> Duration {
+pub(super) fn rest(database: &Database, rest: Duration) -> Duration {
     let waits = match current_of(database) {
         Current::None | Current::First => awaited(database).is_some(),
         Current::Named { .. } => true,
-    };
+    } || restores::has_turn(database);
     if waits { rest.min(LOOK) } else { rest }
 }
 
@@ -116,7 +125,7 @@ fn awaited(database: &Database) -> Option<&str> {
 }
 
 /// The Backup that a pass is about: the one that the status names, or else the first in line.
-pub async fn current(view: &View<'_>) -> Result<Option<Backup>, Error> {
+pub(super) async fn current(view: &View<'_>) -> Result<Option<Backup>, Error> {
     match current_of(view.database()) {
         Current::None => Ok(None),
         Current::First => first(view).await,
@@ -125,7 +134,7 @@ pub async fn current(view: &View<'_>) -> Result<Option<Backup>, Error> {
 }
 
 /// The Backup that `status.finalBackup` names, as it is now.
-pub async fn final_backup(view: &View<'_>) -> Result<Option<Backup>, Error> {
+pub(super) async fn final_backup(view: &View<'_>) -> Result<Option<Backup>, Error> {
     let (database, home) = (view.database(), view.home());
     let Some(name) = awaited(database) else {
         return Ok(None);
@@ -135,7 +144,7 @@ pub async fn final_backup(view: &View<'_>) -> Result<Option<Backup>, Error> {
 }
 
 /// What a decision needs to know of a Backup. One that is deleted before it began never begins.
-pub fn seen(backup: Option<&Backup>) -> BackupSeen {
+pub(super) fn seen(backup: Option<&Backup>) -> BackupSeen {
     let Some(backup) = backup else {
         return BackupSeen::None;
     };
@@ -151,6 +160,9 @@ pub fn seen(backup: Option<&Backup>) -> BackupSeen {
 /// The first in line. It is read once more: the cache may still have one that is done, and naming it costs writes.
 async fn first(view: &View<'_>) -> Result<Option<Backup>, Error> {
     let database = view.database();
+    if restores::has_turn(database) {
+        return Ok(None);
+    }
     let Some(backup) = first_cached(&view.cached_backups(), view.home(), database) else {
         return Ok(None);
     };
@@ -177,13 +189,13 @@ fn first_cached(
 }
 
 /// A Backup as the cache has it.
-pub fn cached(cache: &Cache, namespace: &str, name: &str) -> Option<Backup> {
+pub(super) fn cached(cache: &Cache, namespace: &str, name: &str) -> Option<Backup> {
     let key = ObjectRef::new(name).within(namespace);
     cache.backups.get(&key)?.0.as_ref().ok().cloned()
 }
 
 /// Whether a Backup is of this Database. `home` is the operator's own namespace.
-pub fn is_of(backup: &Backup, database: &Database, home: &str) -> bool {
+pub(super) fn is_of(backup: &Backup, database: &Database, home: &str) -> bool {
     let meta = &database.metadata;
     let key = meta.namespace.as_deref().zip(meta.name.as_deref());
     key.is_some() && backup.database_key(home) == key

@@ -8,7 +8,7 @@ use crate::provider::ProviderError;
 use crate::server::ServerError;
 
 /// Why a pass over a Database could not do what it was about.
-pub type Blocked = controller::Blocked<DatabaseReason>;
+pub(super) type Blocked = controller::Blocked<DatabaseReason>;
 
 impl From<Error> for Blocked {
     fn from(error: Error) -> Self {
@@ -31,6 +31,7 @@ impl From<ServerError> for Blocked {
             Some(
                 ProviderError::Unreachable { .. }
                 | ProviderError::Tls { .. }
+                | ProviderError::TlsRequired { .. }
                 | ProviderError::LoginRefused { .. }
                 | ProviderError::TooManyConnections { .. }
                 | ProviderError::ReadOnly { .. }

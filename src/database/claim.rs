@@ -4,6 +4,7 @@ use kube::ResourceExt;
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
+use super::concerns::refuse_other_options;
 use super::pass::Pass;
 use crate::api::{AdoptionPolicy, DatabaseInstance, DatabaseReason, RECREATE_REQUESTED_AT};
 use crate::provider::claim::{self, Acquisition, Adoptable, Decision, Request};
@@ -11,7 +12,7 @@ use crate::provider::{Claim, Desired, Observed, Origin};
 use crate::server::Server;
 
 /// Claims the names for this object, or says whose they are.
-pub async fn claim_names(
+pub(super) async fn claim_names(
     pass: &Pass<'_>,
     instance: &DatabaseInstance,
     server: &Server,
@@ -28,9 +29,9 @@ pub async fn claim_names(
     let request = Request {
         names,
         claimant: &pass.claimant(),
-        uid: &pass.database.uid().unwrap_or_default(),
+        uid: &pass.object.uid().unwrap_or_default(),
         take_over_from: &instance.spec.take_over_claims_from,
-        adopts: pass.database.spec.adoption_policy == AdoptionPolicy::IfUnclaimed,
+        adopts: pass.object.spec.adoption_policy == AdoptionPolicy::IfUnclaimed,
         adoptable: adoptable.map(|entry| Adoptable { drop: entry.drop }),
     };
     match claim::decide(&request, observed) {
@@ -46,6 +47,7 @@ pub async fn claim_names(
             if was_there && observed.database.is_none() && !recreate {
                 return Err(missing(desired));
             }
+            refuse_other_options(desired, observed)?;
             server
                 .ask("claim", |provider| {
                     provider.write_claim(&claim, standing.as_ref())
@@ -82,6 +84,11 @@ fn acquired(
     former: Option<&Claim>,
 ) -> Option<(&'static str, String)> {
     let database = &desired.names.database;
+    let template = if desired.postgresql.template.is_some() {
+        "; spec.postgresql.template has no effect on a database that exists"
+    } else {
+        ""
+    };
     let former = former
         .map(|claim| format!(" (it was of {})", claim.claimant))
         .unwrap_or_default();
@@ -89,16 +96,17 @@ fn acquired(
         Acquisition::Create => None,
         Acquisition::TakeBack => Some((
             "TakenBack",
-            format!("database {database} was kept for this object and continues"),
+            format!("database {database} was kept for this object and continues{template}"),
         )),
         Acquisition::TakeOver => Some((
             "TakenOver",
-            format!("database {database} continues here{former}"),
+            format!("database {database} continues here{former}{template}"),
         )),
         Acquisition::Adopt => Some((
             "Adopted",
             format!(
-                "database {database} with user {} was adopted{former}: its data is untouched, the user's password is new",
+                "database {database} with user {} was adopted{former}: its data is untouched, the user's password is \
+                 new{template}",
                 desired.names.role
             ),
         )),
@@ -106,7 +114,7 @@ fn acquired(
 }
 
 /// Someone dropped the database, and it is not made again unless that was asked for.
-pub fn missing(desired: &Desired) -> Blocked {
+pub(super) fn missing(desired: &Desired) -> Blocked {
     let message = format!(
         "someone dropped the database {}: restore it, or ask for an empty one with the annotation {RECREATE_REQUESTED_AT}",
         desired.names.database

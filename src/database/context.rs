@@ -3,14 +3,17 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::revisit::Revisits;
+use super::remembered::{About, Remembered};
 use crate::controller;
+use crate::controller::revisit::Revisit;
 
 /// What every pass over a Database can use: what all kinds share, and what only this kind needs.
 pub struct Context {
     shared: Arc<controller::Context>,
-    /// What is remembered of each Database between its passes.
-    pub revisits: Revisits,
+    /// When each Database is looked at again.
+    pub revisit: Revisit<About>,
+    /// What was seen of each Database.
+    pub remembered: Remembered,
 }
 
 impl Context {
@@ -19,7 +22,8 @@ impl Context {
     pub fn new(shared: Arc<controller::Context>) -> Self {
         Self {
             shared,
-            revisits: Revisits::default(),
+            revisit: Revisit::default(),
+            remembered: Remembered::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
 use super::drift::own_claim;
+use super::former;
 use super::pass::Pass;
 use crate::api::DatabaseReason;
 use crate::api::database::DeletionEffect;
@@ -12,20 +13,20 @@ use crate::provider::{Claim, Names, Origin, ProviderError, Removal, Removed};
 use crate::server::{Server, ServerError, names};
 
 /// Does what was decided about the deletion. Succeeds when it is done, also if it was done before.
-pub async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
-    let Ok(names) = names(&pass.database) else {
+pub(super) async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Blocked> {
+    let Ok(names) = names(&pass.object) else {
         // Nothing was ever made under an invalid name.
         return Ok(());
     };
     if pass.view().made_nothing() {
-        let instance = &pass.database.spec.instance_ref.name;
+        let instance = &pass.object.spec.instance_ref.name;
         let note = format!("there is no DatabaseInstance {instance}, and nothing was made on one");
         pass.record_event(EventType::Normal, "NothingDropped", note)
             .await;
         return Ok(());
     }
     // A namespace that has lost its permission changes nothing on the server, whatever was decided before.
-    let forbidden = pass.tenancy.is_forbidden();
+    let forbidden = pass.tenancy().is_forbidden();
     match effect {
         DeletionEffect::Drop if !forbidden => drop(pass, &names).await,
         DeletionEffect::Keep | DeletionEffect::Drop => keep(pass, &names).await,
@@ -34,7 +35,7 @@ pub async fn delete(pass: &Pass<'_>, effect: DeletionEffect) -> Result<(), Block
 
 /// `Retain` waits for no server: what is kept is found again by its claim, released or not.
 async fn keep(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
-    let unreleased = match pass.tenancy.server() {
+    let unreleased = match pass.tenancy().server() {
         Ok(server) => match release(pass, server, names).await {
             Ok(()) => None,
             Err(error) if error.provider().is_some_and(ProviderError::ends_process) => {
@@ -116,6 +117,9 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
         ..claim.clone()
     }
     .removal(&observed);
+    if removal.database {
+        former::drop_formers(pass, &server).await?;
+    }
     if let Some(left) = remove(&server, &removal).await? {
         // The claim is kept, released, so that no other Database gets the name of a user that others depend on. Nothing is left
         // of the database: it is made anew if the object comes back.
@@ -145,7 +149,7 @@ async fn drop(pass: &Pass<'_>, names: &Names) -> Result<(), Blocked> {
 }
 
 /// Takes a claim away that nothing is left of.
-pub async fn forget(server: &Server, claim: &Claim) -> Result<(), ServerError> {
+pub(super) async fn forget(server: &Server, claim: &Claim) -> Result<(), ServerError> {
     server
         .ask("forget", |provider| provider.forget_claim(claim))
         .await

@@ -1,15 +1,15 @@
 //! How a server differs from what a Database asks for: pure, from what the catalog says.
 
-use kube::ResourceExt;
-
+use super::{concerns, spec};
 use crate::api::conditions::STALLED;
 use crate::api::{Database, DatabaseReason, DatabaseState, Reason};
-use crate::provider::{Claim, Claimant, Names, Observed, Survey};
+use crate::provider::{Claim, Claimant, MysqlSettings, Names, Observed, Survey};
+pub(super) use crate::server::desired::claimant;
 use crate::server::{Server, names};
 
 /// Whether a survey gives reason to look at a Database on its own. If it cannot tell, it does.
 #[must_use]
-pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> bool {
+pub(super) fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> bool {
     if !is_watched(database) {
         return false;
     }
@@ -17,14 +17,24 @@ pub fn is_suspected(database: &Database, survey: &Survey, cluster_id: &str) -> b
         return true;
     };
     let observed = survey.of(&names);
-    is_exposed(&observed) != is_told_exposed(database)
+    // A block for another engine than the server's is told, and asks for nothing.
+    let facts = observed.database.as_ref();
+    let text = if facts.is_none_or(|facts| facts.options.is_none()) {
+        spec::mysql_settings(&database.spec)
+    } else {
+        MysqlSettings::default()
+    };
+    is_settled(database) && to_tell(database, &names, &observed) != told(database)
         || !is_ours(&observed, &names, &claimant(database, cluster_id))
-        || !differences(&names, connection_limit(database), &observed).is_empty()
+        || !differences(&names, connection_limit(database), &text, &observed).is_empty()
 }
 
 /// Whether a Database is in a state in which differences are put back. Each of the others looks for itself, or has nothing
 /// to compare yet, or no more.
 fn is_watched(database: &Database) -> bool {
+    if database.spec.suspend {
+        return false;
+    }
     match database.state() {
         Some(
             DatabaseState::Created
@@ -47,7 +57,7 @@ fn is_watched(database: &Database) -> bool {
 
 /// Whether someone changed the password of a Database's user on the server.
 #[must_use]
-pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
+pub(super) fn has_password_moved(database: &Database, survey: &Survey, server: &Server) -> bool {
     let Ok(names) = names(database) else {
         return false;
     };
@@ -56,36 +66,46 @@ pub fn has_password_moved(database: &Database, survey: &Survey, server: &Server)
         && server.has_password_moved(&names.role, now.and_then(|role| role.password))
 }
 
-/// Whether others get at the database by rights that the operator did not give, and so does not take back.
-fn is_exposed(observed: &Observed) -> bool {
-    let database = observed.database.as_ref();
-    database.is_some_and(|database| !database.exposures.is_empty())
-}
-
-/// Whether the conditions say so.
-fn is_told_exposed(database: &Database) -> bool {
-    let status = database.status.as_ref();
-    status.is_some_and(|status| {
-        let mut conditions = status.conditions.iter();
-        conditions.any(|c| c.type_ == STALLED && c.reason == DatabaseReason::Exposed.as_str())
-    })
-}
-
-/// In whose name this object's claims are made.
-#[must_use]
-pub fn claimant(database: &Database, cluster_id: &str) -> Claimant {
-    Claimant {
-        cluster_id: cluster_id.to_owned(),
-        namespace: database.namespace().unwrap_or_default(),
-        name: database.name_any(),
+/// What the conditions should say, by a survey: a setting that forbids the user to write comes first, for the database is
+/// not ready by it.
+fn to_tell(database: &Database, names: &Names, observed: &Observed) -> Option<DatabaseReason> {
+    let facts = observed.database.as_ref();
+    if facts.is_some_and(|facts| !facts.read_only.is_empty()) {
+        return Some(DatabaseReason::ReadOnly);
     }
+    let wanted = spec::creation_options(database);
+    concerns::notice(names, &wanted, observed).map(|(reason, _)| reason)
+}
+
+/// Whether all that is asked for was done: otherwise the conditions say what is not, and each pass looks anew.
+fn is_settled(database: &Database) -> bool {
+    let settled = database
+        .status
+        .as_ref()
+        .and_then(|status| status.settled_generation);
+    settled.is_some() && settled == database.metadata.generation
+}
+
+/// Which of these reasons the conditions have.
+fn told(database: &Database) -> Option<DatabaseReason> {
+    let conditions = &database.status.as_ref()?.conditions;
+    let stalled = conditions.iter().find(|c| c.type_ == STALLED)?;
+    [
+        DatabaseReason::ReadOnly,
+        DatabaseReason::InTheWay,
+        DatabaseReason::Exposed,
+        DatabaseReason::OptionsDiffer,
+    ]
+    .into_iter()
+    .find(|reason| reason.as_str() == stalled.reason)
 }
 
 /// What is different on the server, one sentence each; empty where all is as it should be.
 #[must_use]
-pub fn differences(
+pub(super) fn differences(
     names: &Names,
     connection_limit: Option<u32>,
+    text: &MysqlSettings,
     observed: &Observed,
 ) -> Vec<String> {
     let mut differences = Vec::new();
@@ -116,6 +136,12 @@ pub fn differences(
                     names.database
                 ));
             }
+            if !text.are(&database.character_set, &database.collation) {
+                differences.push(format!(
+                    "the default character set of {} is {} ({})",
+                    names.database, database.character_set, database.collation
+                ));
+            }
             differences.extend(database.deviations.iter().cloned());
         }
     }
@@ -124,7 +150,7 @@ pub fn differences(
 
 /// The claim of this claimant on these names, if there is one.
 #[must_use]
-pub fn own_claim<'a>(
+pub(super) fn own_claim<'a>(
     claimant: &Claimant,
     names: &Names,
     observed: &'a Observed,
@@ -140,7 +166,7 @@ fn is_ours(observed: &Observed, names: &Names, claimant: &Claimant) -> bool {
 
 /// The limit that a Database asks for.
 #[must_use]
-pub fn connection_limit(database: &Database) -> Option<u32> {
+pub(super) fn connection_limit(database: &Database) -> Option<u32> {
     database
         .spec
         .connection_limit
@@ -170,6 +196,8 @@ mod tests {
                 owner: Some("owner".into()),
                 deviations: Vec::new(),
                 exposures: Vec::new(),
+                read_only: Vec::new(),
+                options: None,
                 character_set: "UTF8".into(),
                 collation: "C".into(),
                 ours: Ours::Unknown,
@@ -180,6 +208,8 @@ mod tests {
                 powers: Vec::new(),
                 alterable: true,
                 deviations: Vec::new(),
+                hindrances: Vec::new(),
+                may_be_blocked: false,
                 ours: Ours::Unknown,
                 password: None,
             }),
@@ -187,38 +217,76 @@ mod tests {
     }
 
     #[test]
-    fn an_exposure_is_news_until_it_is_told_and_when_it_is_gone() {
+    fn what_a_person_has_to_know_is_news_until_it_is_told_and_when_it_is_gone() {
         use crate::api::Report;
-        let mut database = Database::new(
-            "orders",
-            serde_json::from_value(serde_json::json!({
-                "instanceRef": {"name": "main"}
-            }))
-            .unwrap(),
-        );
+        use crate::provider::CreationOptions;
+        let spec = serde_json::json!({
+            "instanceRef": {"name": "main"}, "postgresql": {"encoding": "LATIN1"}
+        });
+        let database = Database::new("orders", serde_json::from_value(spec).unwrap());
+        let of = |observed: &Observed| to_tell(&database, &names(), observed);
+        let said = |reason| {
+            let mut database = database.clone();
+            let status = database.status.get_or_insert_default();
+            Report::new(reason, "why")
+                .while_ready(DatabaseReason::Created, "")
+                .record(&mut status.conditions, Some(1), jiff::Timestamp::UNIX_EPOCH);
+            told(&database)
+        };
         let mut observed = healthy();
-        assert_eq!(is_exposed(&observed), is_told_exposed(&database));
-        observed.database.as_mut().unwrap().exposures = vec!["everybody".into()];
-        assert_ne!(is_exposed(&observed), is_told_exposed(&database));
-        let status = database.status.get_or_insert_default();
-        Report::new(DatabaseReason::Exposed, "everybody")
-            .while_ready(DatabaseReason::Created, "")
-            .record(&mut status.conditions, Some(1), jiff::Timestamp::UNIX_EPOCH);
-        assert_eq!(is_exposed(&observed), is_told_exposed(&database));
-        assert_ne!(is_exposed(&healthy()), is_told_exposed(&database));
+        assert_eq!((of(&observed), told(&database)), (None, None));
+        // From the least to the most urgent.
+        observed.database.as_mut().unwrap().options = Some(CreationOptions {
+            encoding: "UTF8".into(),
+            locale_provider: "libc".into(),
+            collate: "C".into(),
+            ctype: "C".into(),
+            provider_locale: None,
+        });
+        assert_eq!(of(&observed), said(DatabaseReason::OptionsDiffer));
+        observed.database.as_mut().unwrap().exposures = vec!["everybody".into(), "bi".into()];
+        assert_eq!(of(&observed), said(DatabaseReason::Exposed));
+        observed.role.as_mut().unwrap().hindrances = vec!["another account".into()];
+        assert_eq!(of(&observed), said(DatabaseReason::InTheWay));
+        observed.database.as_mut().unwrap().read_only = vec!["read-only".into()];
+        assert_eq!(of(&observed), said(DatabaseReason::ReadOnly));
+        assert_ne!(of(&healthy()), said(DatabaseReason::ReadOnly));
+        // What is not found on the server is none of these.
+        assert_eq!(said(DatabaseReason::NoBackupDestination), None);
+    }
+
+    #[test]
+    fn a_character_set_that_was_asked_for_is_compared() {
+        let text = |character_set: &str| MysqlSettings {
+            character_set: Some(character_set.to_owned()),
+            collation: None,
+        };
+        let mut observed = healthy();
+        observed.database.as_mut().unwrap().character_set = "utf8mb4".into();
+        let differences = |text: &MysqlSettings| differences(&names(), Some(5), text, &observed);
+        assert_eq!(differences(&text("utf8mb4")), [""; 0]);
+        assert_eq!(
+            differences(&text("latin1")),
+            ["the default character set of orders is utf8mb4 (C)"]
+        );
     }
 
     #[test]
     fn what_is_as_it_should_be_does_not_differ() {
         assert_eq!(
-            differences(&names(), Some(5), &healthy()),
+            differences(&names(), Some(5), &MysqlSettings::default(), &healthy()),
             Vec::<String>::new()
         );
     }
 
     #[test]
     fn every_difference_is_named() {
-        let nothing = differences(&names(), None, &Observed::default());
+        let nothing = differences(
+            &names(),
+            None,
+            &MysqlSettings::default(),
+            &Observed::default(),
+        );
         assert_eq!(
             nothing,
             [
@@ -235,7 +303,7 @@ mod tests {
         role.can_login = false;
         role.deviations = vec!["owner may create databases".into()];
         assert_eq!(
-            differences(&names(), None, &observed),
+            differences(&names(), None, &MysqlSettings::default(), &observed),
             [
                 "the user owner may not log in",
                 "the connection limit of owner is 5, not unlimited",

@@ -11,7 +11,7 @@ use crate::controller::Error;
 use crate::server::names;
 
 /// What was seen, and the Backups that it was seen of.
-pub struct Observation {
+pub(super) struct Observation {
     /// What a decision needs.
     pub facts: Facts,
     /// The Backup that the status names, or else the first in line.
@@ -21,7 +21,7 @@ pub struct Observation {
 }
 
 /// Observes a Database.
-pub async fn observe(view: &View<'_>) -> Result<Observation, Error> {
+pub(super) async fn observe(view: &View<'_>) -> Result<Observation, Error> {
     let database = view.database();
     let deleting = database.metadata.deletion_timestamp.is_some();
     let may_drop = view
@@ -61,7 +61,7 @@ pub async fn observe(view: &View<'_>) -> Result<Observation, Error> {
 
 impl Observation {
     /// Observes again what depends on the status: to be called after each step.
-    pub async fn follow(&mut self, view: &View<'_>) -> Result<(), Error> {
+    pub(super) async fn follow(&mut self, view: &View<'_>) -> Result<(), Error> {
         let status = view.status();
         let completed = status
             .and_then(|status| status.final_backup.as_ref())
@@ -95,3 +95,7 @@ async fn existence(view: &View<'_>) -> Existence {
         None => Existence::Unknown,
     }
 }
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;

@@ -6,19 +6,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 
 use super::blocked::Blocked;
 use super::claim::{claim_names, missing};
+use super::concerns::{Notice, refuse_other_options};
+use super::login::{self, Need};
 use super::pass::Pass;
-use super::{delete, drift, spec};
+use super::remembered::Looked;
+use super::schedule::Begun;
+use super::wanted::wanted;
+use super::{concerns, delete, drift, former, secret};
+use crate::api::RECREATE_REQUESTED_AT;
 use crate::api::database::Claim as ClaimStatus;
 use crate::api::database::{Binding, DatabaseStatus};
-use crate::api::{DatabaseReason, RECREATE_REQUESTED_AT};
-use crate::controller::Error;
-use crate::credentials::{self, Generated, Stored};
-use crate::provider::{Change, Desired, Login, Observed, Origin};
+use crate::credentials::{self, Stored};
+use crate::provider::{Change, Claim, Desired, Observed, Origin};
 use crate::server::{Server, ServerError};
 
 /// How thoroughly a pass looks.
@@ -30,6 +35,9 @@ struct Depth {
     asked: bool,
     /// What lives inside the database is checked, and a login: after a change, on request, and on the slow schedule.
     deep: bool,
+    /// It is to be proved that the user can log in. Where the server shows what it stores of a password, that is proof
+    /// enough; elsewhere it logs in, at each resync.
+    proof: bool,
     /// How old the view of the server may be; `None` for one of this moment.
     since: Option<Instant>,
 }
@@ -40,78 +48,74 @@ struct Provisioned {
     next: DatabaseStatus,
     /// Something about the server was changed.
     changed: bool,
-    /// How others get at the database, one sentence each.
-    exposures: Vec<String>,
+    /// What a person has to know about it.
+    notice: Option<Notice>,
+    /// The same of what is inside it, as the last look there found it.
+    inside: Option<Notice>,
+    /// That its user can log in was found out.
+    proved: bool,
 }
 
 /// What came of the act `Maintain`.
-pub struct Maintained {
+pub(super) struct Maintained {
     /// The status that follows, without state and conditions.
     pub next: DatabaseStatus,
-    /// How others get at the database, one sentence each.
-    pub exposures: Vec<String>,
-    /// What lives inside the database was checked, too.
-    pub deep: bool,
-    /// The server was asked or changed for this Database alone.
-    pub anew: bool,
+    /// What a person has to know about it.
+    pub notice: Option<Notice>,
+    /// How the pass looked at the server.
+    pub looked: Looked,
 }
 
 /// Makes everything. Returns the status that follows, without state and conditions.
-pub async fn create(pass: &Pass<'_>) -> Result<DatabaseStatus, Blocked> {
+pub(super) async fn create(pass: &Pass<'_>) -> Result<DatabaseStatus, Blocked> {
     let depth = Depth {
         create: true,
         asked: true,
         deep: true,
+        proof: true,
         since: None,
     };
-    Ok(provision(pass, depth).await?.next)
+    Ok(provision(pass, depth, None).await?.next)
 }
 
-/// Looks for differences and puts them back. `deep`: the slow schedule asks for a look inside; `settled`: when the server
-/// was last asked or changed for this Database.
-pub async fn maintain(
-    pass: &Pass<'_>,
-    deep: bool,
-    settled: Option<Instant>,
-) -> Result<Maintained, Blocked> {
+/// Looks for differences and puts them back, as thoroughly as is due.
+pub(super) async fn maintain(pass: &Pass<'_>, due: &Begun) -> Result<Maintained, Blocked> {
     let asked = pass.is_asked();
-    let deep = deep || asked;
+    let deep = due.deep || asked;
     // A survey from before our own last change would be of another time, and one that was not repeated is too old.
     let oldest = Instant::now().checked_sub(pass.context.resync * 2);
-    let since = if asked { None } else { settled.max(oldest) };
+    let since = if asked { None } else { due.settled.max(oldest) };
     let depth = Depth {
         create: false,
         asked,
         deep,
+        proof: due.proof,
         since,
     };
-    let provisioned = provision(pass, depth).await?;
+    let provisioned = provision(pass, depth, due.inside.clone()).await?;
     Ok(Maintained {
         next: provisioned.next,
-        exposures: provisioned.exposures,
-        deep,
-        anew: provisioned.changed || since.is_none(),
+        notice: provisioned.notice,
+        looked: Looked {
+            deep,
+            anew: provisioned.changed || since.is_none(),
+            proved: provisioned.proved,
+            inside: provisioned.inside,
+        },
     })
 }
 
-/// Makes or repairs Secret, user and database.
-async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked> {
+/// Makes or repairs Secret, user and database. `known` is what the last look inside found that a person has to know.
+async fn provision(
+    pass: &Pass<'_>,
+    depth: Depth,
+    known: Option<Notice>,
+) -> Result<Provisioned, Blocked> {
     let (instance, server) = pass.server()?;
-    let desired = spec::desired(&pass.database, &instance.spec)
-        .map_err(|error| Blocked::new(DatabaseReason::Unsupported, error.to_string()))?;
-    if depth.create || depth.asked {
-        server
-            .ask("validate", |provider| provider.validate(&desired))
-            .await?;
-    }
+    let ask = depth.create || depth.asked;
+    let (desired, refused) = wanted(pass, &instance, &server, depth.create, ask).await?;
     // What cannot be written is said before anything is claimed or made.
-    let generated = Generated::prepare(
-        &pass.secrets(),
-        &pass.database,
-        server.flavour(),
-        |password| spec::connection(&pass.database, &instance, &server, password),
-    )
-    .await?;
+    let prepared = secret::prepare(pass, &instance, &server, depth.create).await?;
     let _alone = server.alone(&desired.names).await;
     let observed = server.observe(&desired.names, depth.since).await?;
     let recreate = pass.requested(RECREATE_REQUESTED_AT).cloned();
@@ -125,17 +129,24 @@ async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked
         recreate.is_some(),
     )
     .await?;
+    if depth.create {
+        refuse_other_options(&desired, &observed)?;
+    }
     let may_make = depth.create || recreate.is_some();
-    if observed.database.is_none() && !may_make {
-        return Err(missing(&desired));
+    if observed.database.is_none() {
+        if !may_make {
+            return Err(missing(&desired));
+        }
+        if let Some((reason, sentence)) = &refused {
+            return Err(Blocked::new(*reason, sentence));
+        }
     }
 
     // The Secret comes first, then the role follows it.
-    let known = pass.status().and_then(|status| status.credentials.as_ref());
-    let stored = match generated.store(&pass.secrets(), known).await {
+    let (stored, kept) = match secret::store(pass, &instance, &server, depth.create, prepared).await
+    {
         Ok(stored) => stored,
-        Err(error) => {
-            let blocked = Blocked::from(error);
+        Err(blocked) => {
             // It may stay so for ever: names that nothing was made of are left to others meanwhile.
             if blocked.retry.is_none() && claim.is_of_nothing(&observed) {
                 delete::forget(&server, &claim).await?;
@@ -143,11 +154,13 @@ async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked
             return Err(blocked);
         }
     };
+    let undone = kept.or(refused);
     let role = &desired.names.role;
     let password = observed.role.as_ref().and_then(|role| role.password);
     let moved = server.has_password_moved(role, password);
     let unfinished = claim.is_unfinished();
-    let changes = match_server(&server, &desired, &observed, &stored, depth, unfinished).await?;
+    let mut changes =
+        match_server(&server, &desired, &observed, &stored, depth, unfinished).await?;
     if let Some(missing) = stored.missing.filter(|_| observed.role.is_some()) {
         // Someone may still use the old one.
         let note = format!("{}: user {role} has a new password", missing.sentence());
@@ -158,20 +171,92 @@ async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked
         deep: depth.deep || moved,
         ..depth
     };
-    let follows = log_in(pass, &server, &desired, &stored, checks).await?;
+    let is_shown = shows_logins(&observed);
+    let changed = stored.is_fresh() || stored.changed;
+    let need = login::need(
+        checks.create || checks.deep || changed,
+        depth.proof && !is_shown,
+    );
+    let extent = concerns::extent(&desired, &observed, &claim);
+    let found = login::log_in(pass, &server, &desired, &stored, need, extent).await?;
+    let follows = found.reset;
     if moved && !stored.is_fresh() && !follows {
         // Stored anew, and the same.
         server.note_password(role, None);
     }
+    // Whatever is in its way there, the user follows the Secret.
+    let differs = found.inside.as_ref().is_some_and(|inside| inside.differs);
+    let contents = match_contents(&server, &desired, &observed, depth, differs).await;
+    if let Ok(contents) = &contents {
+        changes.extend(contents.iter().cloned());
+    }
     record_changes(pass, depth, &changes).await;
+    // What nobody can use is said before what cannot be made as it is wanted.
+    concerns::refuse_read_only(&observed)?;
+    let seen = found.inside.map(|inside| inside.inaccessible);
+    let may_ask = checks.deep && contents.is_ok();
+    let seen = concerns::look(&server, &desired, extent, seen, may_ask).await?;
+    let inside = match seen {
+        Some(seen) => concerns::usable(&desired, extent, &seen)?,
+        None => known,
+    };
+    contents?;
     let touched =
         !changes.is_empty() || stored.is_fresh() || follows || !observed.claims.contains(&claim);
 
-    let mut next = pass.status().cloned().unwrap_or_default();
+    let mut next = found_status(pass, &server, &desired, &stored, claim);
+    next.settled_generation = (pass.object.metadata.generation).filter(|_| undone.is_none());
+    drop_orphan(pass, &server, &mut next).await;
+    if let Some(value) = recreate {
+        next.handled.insert(RECREATE_REQUESTED_AT.to_owned(), value);
+    }
+    Ok(Provisioned {
+        next,
+        changed: touched,
+        notice: undone
+            .or_else(|| concerns::notice(&desired.names, &desired.postgresql, &observed))
+            .or_else(|| inside.clone()),
+        inside,
+        proved: need != Need::None || is_shown,
+    })
+}
+
+/// Drops a former database that no Restore keeps any more.
+async fn drop_orphan(pass: &Pass<'_>, server: &Arc<Server>, next: &mut DatabaseStatus) {
+    match former::drop_orphan(pass, server, Timestamp::now()).await {
+        Ok(dropped) => {
+            if dropped {
+                // A Restore that replaced it waits until its own is noted.
+                next.former = former::kept(&pass.context.cache, &pass.object);
+            }
+        }
+        // It takes room, and nothing away from the database.
+        Err(blocked) => tracing::warn!(
+            reason = blocked.message,
+            "a former database is left for now"
+        ),
+    }
+}
+
+/// Whether the server shows whether its user can log in: what it stores of the password, and whom wrong ones have blocked.
+/// Elsewhere, only a login does.
+fn shows_logins(observed: &Observed) -> bool {
+    let role = observed.role.as_ref();
+    role.is_some_and(|role| role.password.is_some() && !role.may_be_blocked)
+}
+
+/// What the status says of what was found or made.
+fn found_status(
+    pass: &Pass<'_>,
+    server: &Server,
+    desired: &Desired,
+    stored: &Stored,
+    claim: Claim,
+) -> DatabaseStatus {
+    let mut next = pass.next_status();
     next.binding = Some(Binding {
-        name: pass.database.name_any(),
+        name: pass.object.name_any(),
     });
-    next.settled_generation = pass.database.metadata.generation;
     next.name = Some(desired.names.database.to_string());
     next.user = Some(desired.names.role.to_string());
     next.credentials = Some(stored.credentials());
@@ -182,17 +267,7 @@ async fn provision(pass: &Pass<'_>, depth: Depth) -> Result<Provisioned, Blocked
         created_user: claim.role != Origin::Adopted,
         drop_adopted: claim.drop_adopted,
     });
-    if let Some(value) = recreate {
-        next.handled.insert(RECREATE_REQUESTED_AT.to_owned(), value);
-    }
-    Ok(Provisioned {
-        next,
-        changed: touched,
-        exposures: observed
-            .database
-            .map(|database| database.exposures)
-            .unwrap_or_default(),
-    })
+    next
 }
 
 /// Makes user and database as they should be. Server required.
@@ -204,7 +279,12 @@ async fn match_server(
     depth: Depth,
     unfinished: bool,
 ) -> Result<Vec<Change>, ServerError> {
-    let differences = drift::differences(&desired.names, desired.connection_limit, observed);
+    let differences = drift::differences(
+        &desired.names,
+        desired.connection_limit,
+        &desired.mysql,
+        observed,
+    );
     let verifier = if stored.is_fresh() || observed.role.is_none() {
         Some(credentials::verifier(server, &stored.password).await)
     } else {
@@ -231,65 +311,25 @@ async fn match_server(
                 .await?,
         );
     }
-    if depth.create || depth.deep || observed.database.is_none() {
-        changes.extend(
-            server
-                .ask("ensure_contents", |provider| {
-                    provider.ensure_contents(desired)
-                })
-                .await?,
-        );
-    }
     Ok(changes)
 }
 
-/// `CREATED` is said only of a Secret that a login worked with. A password that the server does not have is set once;
-/// says whether that was so.
-async fn log_in(
-    pass: &Pass<'_>,
+/// Makes what is inside the database as it should be. `differs`: its user saw that something is not. Server required.
+async fn match_contents(
     server: &Arc<Server>,
     desired: &Desired,
-    stored: &Stored,
+    observed: &Observed,
     depth: Depth,
-) -> Result<bool, Blocked> {
-    if !(depth.create || depth.deep || stored.is_fresh() || stored.changed) {
-        return Ok(false);
+    differs: bool,
+) -> Result<Vec<Change>, ServerError> {
+    if !(depth.create || depth.deep || differs || observed.database.is_none()) {
+        return Ok(Vec::new());
     }
-    let names = &desired.names;
-    let login = || server.ask("login", |provider| provider.login(names, &stored.password));
-    let mut answer = login().await?;
-    let refused = matches!(answer, Login::Refused(_));
-    if refused {
-        let verifier = credentials::verifier(server, &stored.password).await;
-        server
-            .ask("ensure_role", |provider| {
-                provider.ensure_role(desired, Some(&verifier))
-            })
-            .await?;
-        server.note_password(&names.role, Some(&verifier));
-        pass.record_event(
-            EventType::Normal,
-            "PasswordSet",
-            format!("the password of user {} follows the Secret", names.role),
-        )
-        .await;
-        answer = login().await?;
-    }
-    match answer {
-        Login::Accepted | Login::AtConnectionLimit => Ok(refused),
-        // Trying again does not change it.
-        Login::Unusable(detail) => Err(Blocked::new(
-            DatabaseReason::PasswordUnusable,
-            format!("the password in the Secret cannot be used: {detail}"),
-        )),
-        Login::Refused(detail) | Login::NoDatabase(detail) => Err(Blocked::retried(
-            DatabaseReason::LoginFailed,
-            format!("logging in as {} does not work: {detail}", names.role),
-            Error::LoginFailed {
-                user: names.role.to_string(),
-            },
-        )),
-    }
+    server
+        .ask("ensure_contents", |provider| {
+            provider.ensure_contents(desired)
+        })
+        .await
 }
 
 async fn record_changes(pass: &Pass<'_>, depth: Depth, changes: &[Change]) {

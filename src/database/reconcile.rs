@@ -1,7 +1,6 @@
-//! The loop of a Database: takes every step that follows, and does what the last state asks for.
+//! The loop of a pass over a Database: observe, then take every step that follows, and do what the last state asks for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,16 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::final_backup::{self, Requested};
 use super::observe::{Observation, observe};
-use super::pass::Pass;
+use super::pass::{self, Pass};
+use super::remembered::Looked;
 use super::schedule::{self, Begun};
 use super::state::{self, Act, Cause, Next, Step};
 use super::transition::{self, Known};
-use super::{Blocked, Context, delete, provision, status, wake};
-use crate::api::{Database, DatabaseState, FINALIZER};
+use super::{Context, delete, provision, restores, status, wake};
+use crate::api::{Database, DatabaseReason, DatabaseState};
 use crate::client::lenient::Readable;
-use crate::controller::{self, Error, Reconcile, finalizer};
+use crate::controller::{self, Acted, Error, Outcome, Reconcile};
 use crate::queue::Queues;
-use crate::queue::turns::{Turns, Want};
+use crate::queue::pass_queue::{PassQueue, Want};
 
 /// Looks after all databases until `stop`.
 pub async fn run(
@@ -44,7 +44,7 @@ impl Reconcile for Database {
         schedule::not_yet(context, self)
     }
 
-    fn turns(queues: &Queues) -> Option<&Turns> {
+    fn queue(queues: &Queues) -> Option<&PassQueue> {
         Some(&queues.databases)
     }
 
@@ -57,80 +57,171 @@ impl Reconcile for Database {
     }
 
     async fn reconcile(&self, context: &Context) -> Result<Action, Error> {
-        let begun = schedule::begin(context, self);
-        let result = reconcile(context, self, &begun).await;
+        let mut begun = schedule::begin(context, self);
+        let result = reconcile(context, self, &mut begun).await;
         schedule::end(context, self, begun, result)
     }
 }
 
-/// How a pass ended.
-pub enum Outcome {
-    /// All is as it should be, or waits for something that announces itself.
-    Settled {
-        /// What lives inside the database was checked, too.
-        deep: bool,
-        /// The server was asked or changed for this Database alone.
-        anew: bool,
-    },
-    /// Only a change from outside can help.
-    Stalled,
-    /// It goes on after this time.
-    Later(Duration),
-    /// The object is gone.
-    Gone,
-}
-
-/// What came of an act.
-enum Acted {
-    /// It is done, and `seen` says so: another state follows.
-    Done,
-    /// The pass ends.
-    Ends(Outcome),
-    /// It could not be done.
-    Blocked(Blocked),
-}
-
+/// One pass: takes every step that follows, and does what the last state asks for.
 async fn reconcile(
     context: &Context,
     database: &Database,
-    begun: &Begun,
+    begun: &mut Begun,
 ) -> Result<Outcome, Error> {
-    let mut pass = Pass::begin(context, database).await?;
-    if finalizer::is_lost(&database.metadata, database.state().is_some()) {
-        pass.add_finalizer().await?;
-    }
+    let tenancy = pass::tenancy(context, database).await?;
+    let mut pass = Pass::begin(context, database, tenancy);
+    pass.restore_finalizer(database.state().is_some()).await?;
+    note_restores(&mut pass, begun).await?;
     let mut seen = observe(&pass.view()).await?;
     loop {
-        match state::next(pass.state(), &seen.facts) {
-            Next::Step(step) => {
-                let Some(to) = step.to else {
-                    release(&pass, step.because).await?;
-                    return Ok(Outcome::Gone);
-                };
-                persist(&mut pass, to, step, &seen).await?;
-                seen.follow(&pass.view()).await?;
-                if seen.facts.usable {
-                    // It was just made, and a login worked.
-                    return Ok(Outcome::Settled {
-                        deep: true,
-                        anew: true,
-                    });
-                }
-            }
-            Next::Act(act) => match perform(act, &mut pass, &mut seen, begun).await? {
-                Acted::Done => {}
-                Acted::Ends(outcome) => return Ok(outcome),
-                Acted::Blocked(blocked) => return status::stop(&mut pass, blocked).await,
-            },
-            Next::Rest => {
-                status::rest(&mut pass).await?;
-                return Ok(Outcome::Settled {
-                    deep: false,
-                    anew: true,
-                });
-            }
+        let acted = match state::next(pass.state(), &seen.facts) {
+            Next::Step(step) => persist(&mut pass, step, &mut seen, begun).await?,
+            Next::Act(act) => perform(&mut pass, act, &mut seen, begun).await?,
+            Next::Rest => Acted::Ends(status::rest(&mut pass).await?),
+        };
+        match acted {
+            Acted::Done => {}
+            Acted::Blocked(why) => return status::stop(&mut pass, why).await,
+            Acted::Ends(outcome) => return Ok(outcome),
         }
     }
+}
+
+/// Notes whose turn it is among the Restores, what became of the last one, and the database that it replaced.
+async fn note_restores(pass: &mut Pass<'_>, begun: &mut Begun) -> Result<(), Error> {
+    if pass.state().is_none() {
+        return Ok(());
+    }
+    let context = pass.context;
+    let next = restores::noted(&pass.view(), &context.queues.turns, &context.cache).await?;
+    if pass.status() == Some(&next) {
+        return Ok(());
+    }
+    let had_turn = restores::has_turn(&pass.object);
+    pass.persist(next).await?;
+    // What it left is looked at as if it were new.
+    begun.deep |= had_turn && !restores::has_turn(&pass.object);
+    Ok(())
+}
+
+/// Does what a state asks for; what it finds is noted in `seen`, and how it looked at the server in `begun`.
+async fn perform(
+    pass: &mut Pass<'_>,
+    act: Act,
+    seen: &mut Observation,
+    begun: &mut Begun,
+) -> Result<Acted<DatabaseReason>, Error> {
+    Ok(match act {
+        Act::Create if let Some(blocked) = restores::left_before(pass) => Acted::Blocked(blocked),
+        Act::Create => match provision::create(pass).await {
+            Ok(next) => {
+                // The step that follows persists this with the state.
+                pass.object.status = Some(next);
+                seen.facts.usable = true;
+                begun.looked = Looked {
+                    deep: true,
+                    proved: true,
+                    ..Looked::default()
+                };
+                Acted::Done
+            }
+            Err(blocked) => Acted::Blocked(blocked),
+        },
+        Act::Maintain if status::is_held(pass) => {
+            status::held(pass).await?;
+            Acted::Ends(Outcome::Waits)
+        }
+        Act::Maintain => match provision::maintain(pass, begun).await {
+            Ok(maintained) => {
+                status::settle(pass, maintained.next, maintained.notice).await?;
+                begun.looked = maintained.looked;
+                begun.maintained = true;
+                Acted::Ends(Outcome::Waits)
+            }
+            Err(blocked) => Acted::Blocked(blocked),
+        },
+        Act::RequestFinalBackup if let Some(blocked) = restores::in_the_way(pass, None) => {
+            Acted::Blocked(blocked)
+        }
+        Act::Delete(effect) if let Some(blocked) = restores::in_the_way(pass, Some(effect)) => {
+            Acted::Blocked(blocked)
+        }
+        Act::RequestFinalBackup => match final_backup::request(pass, seen).await {
+            Ok(requested) => {
+                status::final_backup(pass, &requested).await?;
+                Acted::Ends(match requested {
+                    Requested::Waits => Outcome::Waits,
+                    Requested::Later(rest) => Outcome::Again(rest),
+                })
+            }
+            Err(blocked) => Acted::Blocked(blocked),
+        },
+        Act::Delete(effect) => {
+            final_backup::tidy(pass).await?;
+            match delete::delete(pass, effect).await {
+                Ok(()) => {
+                    seen.facts.deleted = true;
+                    Acted::Done
+                }
+                Err(blocked) => Acted::Blocked(blocked),
+            }
+        }
+    })
+}
+
+/// Persists the state that follows, with all that belongs to it, and observes what depends on it.
+async fn persist(
+    pass: &mut Pass<'_>,
+    step: Step,
+    seen: &mut Observation,
+    begun: &mut Begun,
+) -> Result<Acted<DatabaseReason>, Error> {
+    let Some(to) = step.to else {
+        release(pass, step.because).await?;
+        return Ok(Acted::Ends(Outcome::Over));
+    };
+    if to == DatabaseState::Creating {
+        pass.add_finalizer().await?;
+    }
+    tracing::info!(
+        state = to.as_str(),
+        because = step.because.as_str(),
+        "state"
+    );
+    enter(pass, to, step, seen).await?;
+    if to == DatabaseState::Created {
+        // A Restore that waits for longer than the next backup comes before it.
+        note_restores(pass, begun).await?;
+    }
+    seen.follow(&pass.view()).await?;
+    if seen.facts.usable {
+        // It was just made, and a login worked.
+        return Ok(Acted::Ends(Outcome::Waits));
+    }
+    Ok(Acted::Done)
+}
+
+async fn enter(
+    pass: &mut Pass<'_>,
+    to: DatabaseState,
+    step: Step,
+    seen: &Observation,
+) -> Result<(), Error> {
+    let known = Known {
+        database: &pass.object,
+        policy: seen.facts.policy,
+        backup: seen.backup.as_ref(),
+        now: Timestamp::now(),
+        spread: rand::random(),
+    };
+    let next = transition::status(pass.next_status(), to, step, &known);
+    match status::entering(pass, &next, seen) {
+        Some(report) => pass.report(next, &report).await?,
+        None => pass.persist(next).await?,
+    }
+    status::record_step(pass, step).await;
+    Ok(())
 }
 
 /// Lets the object go.
@@ -141,95 +232,7 @@ async fn release(pass: &Pass<'_>, because: Cause) -> Result<(), Error> {
         // An object that is released has to go now.
         tracing::warn!(%error, "something of the final backup is left in the operator's namespace");
     }
-    finalizer::remove(&pass.api(), &pass.database).await?;
-    wake::rivals(pass.context, &pass.database);
+    pass.remove_finalizer().await?;
+    wake::rivals(pass.context, &pass.object);
     Ok(())
-}
-
-/// Persists the state that follows.
-async fn persist(
-    pass: &mut Pass<'_>,
-    to: DatabaseState,
-    step: Step,
-    seen: &Observation,
-) -> Result<(), Error> {
-    let mut finalizers = pass.database.finalizers().iter();
-    if to == DatabaseState::Creating && !finalizers.any(|name| name == FINALIZER) {
-        pass.add_finalizer().await?;
-    }
-    tracing::info!(
-        state = to.as_str(),
-        because = step.because.as_str(),
-        "state"
-    );
-    let known = Known {
-        database: &pass.database,
-        policy: seen.facts.policy,
-        backup: seen.backup.as_ref(),
-        now: Timestamp::now(),
-        spread: rand::random(),
-    };
-    let before = pass.status().cloned().unwrap_or_default();
-    let mut next = transition::status(before, to, step, &known);
-    let report = status::entering(pass, &next, seen);
-    if let Some(report) = &report {
-        next.observed_generation = pass.database.metadata.generation;
-        report.record(&mut next.conditions, next.observed_generation, known.now);
-    }
-    pass.persist(next).await?;
-    status::record_step(pass, step).await;
-    Ok(())
-}
-
-/// Does what a state asks for.
-async fn perform(
-    act: Act,
-    pass: &mut Pass<'_>,
-    seen: &mut Observation,
-    begun: &Begun,
-) -> Result<Acted, Error> {
-    match act {
-        Act::Create => Ok(match provision::create(pass).await {
-            Ok(next) => {
-                // The step that follows persists this with the state.
-                pass.database.status = Some(next);
-                seen.facts.usable = true;
-                Acted::Done
-            }
-            Err(blocked) => Acted::Blocked(blocked),
-        }),
-        Act::Maintain => match provision::maintain(pass, begun.deep, begun.settled).await {
-            Ok(maintained) => {
-                status::settle(pass, maintained.next, &maintained.exposures).await?;
-                Ok(Acted::Ends(Outcome::Settled {
-                    deep: maintained.deep,
-                    anew: maintained.anew,
-                }))
-            }
-            Err(blocked) => Ok(Acted::Blocked(blocked)),
-        },
-        Act::RequestFinalBackup => match final_backup::request(pass, seen).await {
-            Ok(requested) => {
-                status::final_backup(pass, &requested).await?;
-                Ok(Acted::Ends(match requested {
-                    Requested::Waits => Outcome::Settled {
-                        deep: false,
-                        anew: true,
-                    },
-                    Requested::Later(rest) => Outcome::Later(rest),
-                }))
-            }
-            Err(blocked) => Ok(Acted::Blocked(blocked)),
-        },
-        Act::Delete(effect) => {
-            final_backup::tidy(pass).await?;
-            Ok(match delete::delete(pass, effect).await {
-                Ok(()) => {
-                    seen.facts.deleted = true;
-                    Acted::Done
-                }
-                Err(blocked) => Acted::Blocked(blocked),
-            })
-        }
-    }
 }

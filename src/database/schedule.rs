@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use super::reconcile::Outcome;
-use super::revisit::{About, Note};
+use super::concerns::{self, Notice};
+use super::remembered::{About, Due, Looked};
 use super::wake::{self, ForBackups};
 use super::{Context, backups};
 use crate::api::{Database, DatabaseState};
 use crate::backoff;
-use crate::controller::{self, Error};
+use crate::controller::{self, Error, Outcome, revisit};
 
 /// How soon a Database is looked at again whose instance this process has not looked at yet.
 const UNSEEN_REST: Duration = Duration::from_secs(1);
@@ -22,30 +22,26 @@ const UNSEEN_REST: Duration = Duration::from_secs(1);
 const LOCK_WAIT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_mins(1);
 
 /// When to look again, if no pass is due now.
-pub fn not_yet(context: &Context, database: &Database) -> Option<Action> {
+pub(super) fn not_yet(context: &Context, database: &Database) -> Option<Action> {
     let uid = database.uid().unwrap_or_default();
-    let revisits = &context.revisits;
-    if let Some(rest) = revisits.gone(&uid, Instant::now()) {
-        return Some(Action::requeue(rest));
-    }
-    if revisits.is_news(&uid, ForBackups::of(database)) {
+    if context.remembered.is_news(&uid, ForBackups::of(database)) {
+        // Its Backups read the same cache.
         wake::backups(context, database);
     }
     if context.is_unseen(&database.spec.instance_ref.name) {
         // Its databases have to wait for it.
         return Some(Action::requeue(UNSEEN_REST));
     }
-    let now = Instant::now();
-    let deleting = database.metadata.deletion_timestamp.is_some();
-    if let Some(wait) = revisits.lock_wait(&uid, deleting, now) {
+    let (about, now) = (about(context, database), Instant::now());
+    if let Some(wait) = context.revisit.locked_out(&uid, &about, now) {
         return Some(Action::requeue(wait));
     }
-    let rest = revisits.rest(&uid, &about(context, database), now)?;
+    let rest = context.revisit.rest(&uid, &about, now)?;
     Some(Action::requeue(backups::rest(database, rest)))
 }
 
 /// Whether someone waits for what a pass does: a new Database, a changed spec, a deletion.
-pub fn is_urgent(database: &Database) -> bool {
+pub(super) fn is_urgent(database: &Database) -> bool {
     let status = database.status.as_ref();
     database.metadata.deletion_timestamp.is_some()
         || matches!(database.state(), None | Some(DatabaseState::Creating))
@@ -53,77 +49,96 @@ pub fn is_urgent(database: &Database) -> bool {
 }
 
 /// A pass that has begun. What is remembered of it is what was so when it began.
-pub struct Begun {
-    uid: String,
-    at: Instant,
-    invalidations: u64,
-    about: About,
+pub(super) struct Begun {
+    pass: revisit::Begun<About>,
     /// What lives inside the database is to be checked, too.
     pub deep: bool,
+    /// It is to be proved that the user can log in.
+    pub proof: bool,
+    /// What the last look inside found that a person has to know.
+    pub inside: Option<Notice>,
     /// When the server was last asked or changed for this Database.
     pub settled: Option<Instant>,
+    /// How the pass looked at the server. Counts only if the pass does not fail.
+    pub looked: Looked,
+    /// The act `Maintain` was done, and nothing was in its way.
+    pub maintained: bool,
 }
 
 /// To be called before a pass looks at anything.
-pub fn begin(context: &Context, database: &Database) -> Begun {
-    let uid = database.uid().unwrap_or_default();
-    let revisits = &context.revisits;
-    let at = Instant::now();
+pub(super) fn begin(context: &Context, database: &Database) -> Begun {
+    let (uid, now) = (database.uid().unwrap_or_default(), Instant::now());
+    let proof_due = context.remembered.proof_due(&uid);
+    let told = concerns::inside_told(database);
     Begun {
-        at,
-        invalidations: revisits.invalidations(&uid),
-        about: about(context, database),
-        deep: revisits.is_deep_due(&uid, at),
-        settled: revisits.settled(&uid),
-        uid,
+        pass: (context.revisit).begin(&uid, about(context, database), now),
+        deep: context.remembered.is_deep_due(&uid, now),
+        // What is told of the inside by a former process stays told if it is still so: this one has to know at once.
+        proof: proof_due.map_or_else(|| told.is_some(), |due| now >= due),
+        inside: if proof_due.is_some() {
+            context.remembered.inside(&uid)
+        } else {
+            told
+        },
+        settled: context.remembered.settled(&uid),
+        looked: Looked::default(),
+        maintained: false,
     }
 }
 
 /// Remembers how a pass ended, and says when the next is due.
-pub fn end(
+pub(super) fn end(
     context: &Context,
     database: &Database,
     begun: Begun,
     result: Result<Outcome, Error>,
 ) -> Result<Action, Error> {
-    let now = begun.at;
+    let (uid, now) = (begun.pass.uid().to_owned(), Instant::now());
     let resync = backoff::spread_evenly(context.resync, rand::random());
-    let (rest, looked_deep, anew) = match &result {
-        Ok(Outcome::Gone) => {
-            context.revisits.let_go(&begun.uid, now);
-            wake::backups(context, database);
-            return Ok(Action::await_change());
-        }
-        Ok(Outcome::Settled { deep, anew }) => (resync, *deep, *anew),
-        Ok(Outcome::Stalled) => (resync, false, true),
-        Ok(Outcome::Later(rest)) => (*rest, false, true),
-        Err(_) => (rest_after_failure(context, database), false, true),
+    let rest = match &result {
+        Ok(outcome) => outcome.rest(resync),
+        Err(_) => Some(rest_after_failure(context, database)),
     };
-    let lock_wait = match &result {
-        Err(error) if error.has_waited() => lock_wait(context, database),
-        Ok(_) | Err(_) => Duration::ZERO,
+    let (maintained, proved) = (begun.maintained, begun.looked.proved);
+    let Some(rest) = rest else {
+        context.revisit.forget(&uid);
+        context.remembered.forget(&uid);
+        wake::backups(context, database);
+        return Ok(Action::await_change());
     };
-    let next_deep = now + context.deep_resync;
-    // A process that just began does not look deeply at everything at once.
-    let first_deep = now + context.deep_resync.mul_f64(rand::random());
-    let note = Note {
-        about: begun.about,
-        invalidations: begun.invalidations,
-        rest,
-        deep_due: looked_deep.then_some(next_deep),
-        first_deep,
-        anew,
-        oldest: now.checked_sub(context.resync * 2).unwrap_or(now),
-        lock_wait,
-    };
-    context.revisits.note(&begun.uid, note, Instant::now());
+    let looked = result
+        .as_ref()
+        .map_or_else(|_| Looked::default(), |_| begun.looked);
+    let due = due(context, begun.pass.at);
+    context.remembered.note(&uid, looked, &due, now);
+    // A pass that something else woke does not put off the next login.
+    let proof_due = (context.remembered.proof_due(&uid)).filter(|_| maintained && !proved);
+    let rest = proof_due.map_or(rest, |due| rest.min(due.saturating_duration_since(now)));
+    context.revisit.note(begun.pass, now + rest, now);
+    if result.as_ref().is_err_and(Error::has_waited) {
+        let until = now + lock_wait(context, database);
+        context.revisit.lock_out(&uid, until);
+    }
     result.map(|_| Action::requeue(backups::rest(database, rest)))
+}
+
+fn due(context: &Context, began: Instant) -> Due {
+    Due {
+        next_deep: began + context.deep_resync,
+        // A process that just began does not look deeply at everything at once.
+        first_deep: began + context.deep_resync.mul_f64(rand::random()),
+        // A little before the pass of the next resync, which comes up to a tenth earlier or later.
+        next_proof: began + context.resync.mul_f64(0.85),
+        first_proof: began + context.resync.mul_f64(rand::random()),
+        oldest: began.checked_sub(context.resync * 2).unwrap_or(began),
+    }
 }
 
 /// What a pass would be about now.
 fn about(context: &Context, database: &Database) -> About {
     let instance = context.instances.get(&database.spec.instance_ref.name);
-    let backups = backups::fingerprint(&context.cache, &context.namespace, database);
+    let turns = &context.queues.turns;
+    let backups = backups::fingerprint(&context.cache, turns, &context.namespace, database);
     About::of(database, instance.as_ref(), backups)
 }
 

@@ -2,14 +2,15 @@
 
 use secrecy::SecretString;
 
-use crate::api::{Database, DatabaseInstance, DatabaseInstanceSpec};
+use crate::api::database::DatabaseSpec;
+use crate::api::instance::Provider;
+use crate::api::{Database, DatabaseInstance};
 use crate::credentials::Connection;
-use crate::provider::ident::InvalidName;
-use crate::provider::{Desired, Extension, MysqlSettings, PostgresqlSettings, SqlName};
-use crate::server::{Server, names};
+use crate::server::Server;
+pub(super) use crate::server::desired::{creation_options, desired, mysql_settings};
 
 /// Everything that is needed to use the database, with this password.
-pub fn connection(
+pub(super) fn connection(
     database: &Database,
     instance: &DatabaseInstance,
     server: &Server,
@@ -25,47 +26,68 @@ pub fn connection(
         password,
         sslmode: spec.tls.mode.as_str().to_owned(),
         ca: server.ca().map(str::to_owned),
+        version: server.version().full.clone(),
+        hosts: spec.hosts.clone(),
     }
 }
 
-/// All that a Database asks for on this instance.
-pub fn desired(
-    database: &Database,
-    instance: &DatabaseInstanceSpec,
-) -> Result<Desired, InvalidName> {
-    let spec = &database.spec;
-    let postgresql = spec.postgresql.clone().unwrap_or_default();
-    let mysql = spec.mysql.clone().unwrap_or_default();
-    let extensions = postgresql.extensions.into_iter().map(|extension| {
-        Ok(Extension {
-            name: SqlName::new(extension.name)?,
-            schema: None,
-            version: None,
-        })
-    });
-    Ok(Desired {
-        names: names(database)?,
-        connection_limit: spec
-            .connection_limit
-            .and_then(|limit| u32::try_from(limit).ok()),
-        postgresql: PostgresqlSettings {
-            encoding: postgresql.encoding,
-            locale: postgresql.locale,
-            extensions: extensions.collect::<Result<_, _>>()?,
-            schemas: postgresql
-                .schemas
-                .into_iter()
-                .map(|schema| SqlName::new(schema.name))
-                .collect::<Result<_, _>>()?,
-            allowed_extensions: instance
-                .postgresql
-                .clone()
-                .unwrap_or_default()
-                .allowed_extensions,
-        },
-        mysql: MysqlSettings {
-            character_set: mysql.character_set,
-            collation: mysql.collation,
-        },
-    })
+/// Says so if a Database has settings for another engine than its instance is of: a spec cannot refer to its instance,
+/// so no rule of the definition can refuse that.
+#[must_use]
+pub(super) fn foreign_block(database: &DatabaseSpec, provider: Provider) -> Option<String> {
+    let instance = &database.instance_ref.name;
+    let sentence = |block: &str, of: &str, engine: &str, own: &str| {
+        format!(
+            "spec.{block} is for databases on {of}, and the server of instance {instance} is {engine}: remove it, and \
+             set what you need in spec.{own}"
+        )
+    };
+    let (postgresql, mysql) = ("PostgreSQL", "MySQL and MariaDB");
+    match provider {
+        Provider::Postgresql if database.mysql.is_some() => {
+            Some(sentence("mysql", mysql, postgresql, "postgresql"))
+        }
+        Provider::Mysql if database.postgresql.is_some() => Some(sentence(
+            "postgresql",
+            postgresql,
+            "MySQL or MariaDB",
+            "mysql",
+        )),
+        Provider::Postgresql | Provider::Mysql => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_block_is_for_one_engine_only() {
+        let database = |block: &str| -> DatabaseSpec {
+            let mut spec = json!({"instanceRef": {"name": "main"}});
+            if !block.is_empty() {
+                spec[block] = json!({});
+            }
+            serde_json::from_value(spec).unwrap()
+        };
+        for (block, provider, foreign) in [
+            ("", Provider::Mysql, false),
+            ("", Provider::Postgresql, false),
+            ("mysql", Provider::Mysql, false),
+            ("mysql", Provider::Postgresql, true),
+            ("postgresql", Provider::Postgresql, false),
+            ("postgresql", Provider::Mysql, true),
+        ] {
+            let sentence = foreign_block(&database(block), provider);
+            assert_eq!(sentence.is_some(), foreign, "{block}: {sentence:?}");
+            if let Some(sentence) = sentence {
+                assert!(
+                    sentence.starts_with(&format!("spec.{block} ")),
+                    "{sentence}"
+                );
+                assert!(sentence.contains("instance main"), "{sentence}");
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@
 pub use crate::api::DatabaseState as State;
 use crate::api::DeletionPolicy;
 use crate::api::database::DeletionEffect;
+use crate::controller;
 
 /// What was observed of a Database: only what a decision needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,24 +165,12 @@ pub const fn deletion_effect(policy: DeletionPolicy) -> DeletionEffect {
 }
 
 /// What a pass does next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Next {
-    /// It persists the state that follows.
-    Step(Step),
-    /// It does what the state asks for.
-    Act(Act),
-    /// It ends: the state asks for nothing.
-    Rest,
-}
+pub type Next = controller::Next<Step, Act>;
 
 /// What follows.
 #[must_use]
 pub fn next(at: Option<State>, facts: &Facts) -> Next {
-    match (step(at, facts), act(at, facts)) {
-        (Some(step), _) => Next::Step(step),
-        (None, Some(act)) => Next::Act(act),
-        (None, None) => Next::Rest,
-    }
+    Next::of(step(at, facts), act(at, facts))
 }
 
 /// The step that follows, if one does.

@@ -21,7 +21,7 @@ const EFFECTS: [Option<DeletionEffect>; 3] =
     [None, Some(DeletionEffect::Keep), Some(DeletionEffect::Drop)];
 
 /// Everything that can be seen.
-pub fn everything() -> Vec<Facts> {
+pub(crate) fn everything() -> Vec<Facts> {
     let mut all = Vec::new();
     for bits in 0..32_u8 {
         let bit = |n: u8| bits & (1 << n) != 0;
@@ -52,12 +52,12 @@ pub fn everything() -> Vec<Facts> {
 }
 
 /// No state yet, and all states.
-pub fn states() -> impl Iterator<Item = Option<State>> {
+pub(crate) fn states() -> impl Iterator<Item = Option<State>> {
     std::iter::once(None).chain(State::ALL.map(Some))
 }
 
 /// All edges that some observation leads along.
-pub fn edges() -> BTreeSet<(Option<State>, Step)> {
+pub(crate) fn edges() -> BTreeSet<(Option<State>, Step)> {
     let facts = everything();
     states()
         .flat_map(|at| facts.iter().filter_map(move |s| Some((at, step(at, s)?))))

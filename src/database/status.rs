@@ -4,19 +4,26 @@ use kube::runtime::events::EventType;
 
 use super::backups::cached;
 use super::blocked::Blocked;
+use super::concerns::Notice;
 use super::final_backup::{self, Requested};
 use super::observe::Observation;
 use super::pass::Pass;
-use super::reconcile::Outcome;
+use super::restores;
 use super::state::{Cause, Step};
-use crate::api::conditions::{READY, STALLED};
+use crate::api::conditions::{READY, STALLED, is_true};
 use crate::api::database::DatabaseStatus;
-use crate::api::{Condition, DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report};
-use crate::controller::Error;
+use crate::api::{
+    Condition, ConditionStatus, DatabaseReason, DatabaseState, DeletionPolicy, Reason, Report,
+};
+use crate::controller::{Error, Outcome};
 
 /// What the conditions say when a state is entered with this status; the act of that state may say more. `None` if they
 /// stay as they are: a backup changes nothing about a Database.
-pub fn entering(pass: &Pass<'_>, next: &DatabaseStatus, seen: &Observation) -> Option<Report> {
+pub(super) fn entering(
+    pass: &Pass<'_>,
+    next: &DatabaseStatus,
+    seen: &Observation,
+) -> Option<Report> {
     let reason = match next.state? {
         DatabaseState::Creating => DatabaseReason::Creating,
         DatabaseState::Created if pass.state() == Some(DatabaseState::Creating) => {
@@ -32,12 +39,7 @@ pub fn entering(pass: &Pass<'_>, next: &DatabaseStatus, seen: &Observation) -> O
             let asked_for = next.final_backup.as_ref()?;
             let home = &pass.context.namespace;
             let failed = seen.final_backup.as_ref();
-            return Some(final_backup::report(
-                &pass.database,
-                asked_for,
-                home,
-                failed,
-            ));
+            return Some(final_backup::report(&pass.object, asked_for, home, failed));
         }
         DatabaseState::DeletionRequested
         | DatabaseState::DeletionInProgress
@@ -47,8 +49,8 @@ pub fn entering(pass: &Pass<'_>, next: &DatabaseStatus, seen: &Observation) -> O
 }
 
 /// Events of steps that a person would look for.
-pub async fn record_step(pass: &Pass<'_>, step: Step) {
-    let name = pass.database.sql_name();
+pub(super) async fn record_step(pass: &Pass<'_>, step: Step) {
+    let name = pass.object.sql_name();
     match (step.to, step.because) {
         (Some(DatabaseState::DeletionRequested), Cause::NothingToBackUp) => {
             let note =
@@ -85,13 +87,13 @@ fn message_of_ready(pass: &Pass<'_>) -> Option<String> {
 }
 
 /// Says what the final backup waits for.
-pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<(), Error> {
-    let next = pass.status().cloned().unwrap_or_default();
+pub(super) async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<(), Error> {
+    let next = pass.next_status();
     let Some(mut asked_for) = next.final_backup.clone() else {
         return Ok(());
     };
     let home = pass.context.namespace.clone();
-    let former = pass.database.final_backup_name(asked_for.attempt - 1);
+    let former = pass.object.final_backup_name(asked_for.attempt - 1);
     let failed = cached(&pass.context.cache, &home, &former);
     match requested {
         // Why the previous one failed was said when it was noted, and can no longer be read.
@@ -99,26 +101,55 @@ pub async fn final_backup(pass: &mut Pass<'_>, requested: &Requested) -> Result<
         Requested::Later(_) => {}
         Requested::Waits => asked_for.retry_at = None,
     }
-    let report = final_backup::report(&pass.database, &asked_for, &home, failed.as_ref());
+    let report = final_backup::report(&pass.object, &asked_for, &home, failed.as_ref());
     pass.conclude(next, &report).await
 }
 
+/// Whether a Restore is at work on the database itself: nothing else alters it meanwhile.
+pub(super) fn is_held(pass: &Pass<'_>) -> bool {
+    let entry = pass.tenancy().entry();
+    entry.is_some_and(|entry| restores::holds(&pass.object, entry.object.spec.provider))
+        || restores::is_being_undone(&pass.context.cache, &pass.object)
+}
+
+/// What the conditions say meanwhile.
+pub(super) async fn held(pass: &mut Pass<'_>) -> Result<(), Error> {
+    if !restores::is_under_way(&pass.object) {
+        return Ok(());
+    }
+    let reason = DatabaseReason::Restoring;
+    let next = pass.next_status();
+    pass.report(next, &Report::new(reason, reason.meaning()))
+        .await
+}
+
 /// What a pass says of a state that asks for nothing.
-pub async fn rest(pass: &mut Pass<'_>) -> Result<(), Error> {
+pub(super) async fn rest(pass: &mut Pass<'_>) -> Result<Outcome, Error> {
     if pass.state() == Some(DatabaseState::BackupBeforeDeleteInProgress) {
-        return final_backup(pass, &Requested::Waits).await;
-    }
-    if pass.database.spec.suspend && pass.state().is_some_and(is_established) {
-        let next = pass.status().cloned().unwrap_or_default();
+        final_backup(pass, &Requested::Waits).await?;
+    } else if pass.object.spec.suspend && pass.state().is_some_and(is_established) {
+        let next = pass.next_status();
         let reason = DatabaseReason::Suspended;
-        let report = Report::new(reason, reason.meaning());
-        return pass.conclude(next, &report).await;
+        // What could not be used before is not repaired now: what it needs stays as it was said.
+        let report = match why_not_ready(&next.conditions) {
+            Some((reason, message)) => Report::new(reason, message),
+            None => Report::new(reason, reason.meaning()),
+        };
+        pass.conclude(next, &report).await?;
     }
-    Ok(())
+    Ok(Outcome::Waits)
+}
+
+/// Why a database cannot be used, by its conditions.
+fn why_not_ready(conditions: &[Condition]) -> Option<(DatabaseReason, String)> {
+    let ready = conditions.iter().find(|c| c.type_ == READY)?;
+    let mut reasons = DatabaseReason::ALL.iter().copied();
+    let reason = reasons.find(|reason| reason.as_str() == ready.reason)?;
+    (ready.status == ConditionStatus::False).then(|| (reason, ready.message.clone()))
 }
 
 /// What the conditions say of a database that can be used.
-pub fn usable(pass: &Pass<'_>) -> Report {
+pub(super) fn usable(pass: &Pass<'_>) -> Report {
     let created = Report::new(DatabaseReason::Created, DatabaseReason::Created.meaning());
     match missing_destination(pass) {
         Some(message) => Report::new(DatabaseReason::NoBackupDestination, message)
@@ -127,50 +158,52 @@ pub fn usable(pass: &Pass<'_>) -> Report {
     }
 }
 
-/// Ends a pass over a database that can be used. `exposures` says how others get at it.
-pub async fn settle(
+/// Ends a pass over a database that can be used, whatever a person has to know about it.
+pub(super) async fn settle(
     pass: &mut Pass<'_>,
     next: DatabaseStatus,
-    exposures: &[String],
+    notice: Option<Notice>,
 ) -> Result<(), Error> {
-    let Some(first) = exposures.first() else {
+    let Some((reason, message)) = notice else {
         let report = usable(pass);
         return pass.conclude(next, &report).await;
     };
     let before = next.conditions.clone();
-    let message = match exposures.len() - 1 {
-        0 => first.clone(),
-        more => format!("{first} (and {more} more)"),
-    };
-    let report = Report::new(DatabaseReason::Exposed, message)
+    let report = Report::new(reason, message)
         .while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
-    pass.conclude(next, &report).await?;
+    if next.settled_generation.is_some() {
+        pass.conclude(next, &report).await?;
+    } else {
+        pass.report(next, &report).await?;
+    }
     record_blocked(pass, &before).await;
     Ok(())
 }
 
 /// What is missing for a final backup. It is said when the policy is written, not when the object is deleted.
 fn missing_destination(pass: &Pass<'_>) -> Option<String> {
-    let instance = pass.tenancy.entry()?;
-    let wanted = pass.database.spec.deletion_policy == DeletionPolicy::BackupBeforeDelete;
+    let instance = pass.tenancy().entry()?;
+    let wanted = pass.object.spec.deletion_policy == DeletionPolicy::BackupBeforeDelete;
     (wanted && instance.object.spec.backup.is_none()).then(|| {
         format!(
             "deletionPolicy is BackupBeforeDelete, and the instance {} has no spec.backup: a deletion would wait for it",
-            pass.database.spec.instance_ref.name
+            pass.object.spec.instance_ref.name
         )
     })
 }
 
 /// Ends a pass that could not do all that it was about, and says why.
-pub async fn stop(pass: &mut Pass<'_>, blocked: Blocked) -> Result<Outcome, Error> {
+pub(super) async fn stop(pass: &mut Pass<'_>, blocked: Blocked) -> Result<Outcome, Error> {
     if let Some(Error::Server(error)) = blocked.retry.as_deref() {
         pass.context
-            .note_failure(&pass.database.spec.instance_ref.name, error);
+            .note_failure(&pass.object.spec.instance_ref.name, error);
     }
-    let mut next = pass.status().cloned().unwrap_or_default();
+    let mut next = pass.next_status();
     let mut report = Report::new(blocked.reason, blocked.message);
     let established = next.state.is_some_and(is_established);
-    if established && leaves_usable(blocked.reason) && !blocked.breaks {
+    // What could not be used before cannot be used because something else is in the way now.
+    let worked = is_true(&next.conditions, READY);
+    if established && worked && leaves_usable(blocked.reason) && !blocked.breaks {
         report = report.while_ready(DatabaseReason::Created, DatabaseReason::Created.meaning());
     }
     // An outage is reported once, by the instance: hundreds of databases on it do not write it down, too.
@@ -184,12 +217,12 @@ pub async fn stop(pass: &mut Pass<'_>, blocked: Blocked) -> Result<Outcome, Erro
     }
     match blocked.retry {
         Some(error) => Err(*error),
-        None => Ok(Outcome::Stalled),
+        None => Ok(Outcome::Waits),
     }
 }
 
 /// Whether there is a database that can be used.
-pub fn is_established(state: DatabaseState) -> bool {
+pub(super) fn is_established(state: DatabaseState) -> bool {
     matches!(
         state,
         DatabaseState::Created
@@ -211,6 +244,7 @@ fn leaves_usable(reason: DatabaseReason) -> bool {
             | DatabaseReason::Unsupported
             | DatabaseReason::MissingPrivileges
             | DatabaseReason::InTheWay
+            | DatabaseReason::OptionsDiffer
             | DatabaseReason::ServerError
             | DatabaseReason::DatabaseError
     )

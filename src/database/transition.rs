@@ -9,7 +9,7 @@ use crate::api::database::{ActiveBackup, DatabaseStatus, LastBackup};
 use crate::api::{Backup, Database, DatabaseState, DeletionPolicy};
 
 /// What the status depends on beside the step.
-pub struct Known<'a> {
+pub(super) struct Known<'a> {
     /// The object.
     pub database: &'a Database,
     /// What a deletion does: see [`state::effective_policy`].
@@ -23,7 +23,7 @@ pub struct Known<'a> {
 }
 
 /// The status that follows from a step to `to`, with the same conditions.
-pub fn status(
+pub(super) fn status(
     mut status: DatabaseStatus,
     to: DatabaseState,
     step: Step,

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use kube::{Api, ResourceExt};
 
 use super::backups::cached;
-use super::{Context, drift};
+use super::{Context, drift, restores};
 use crate::api::database::DatabaseStatus;
-use crate::api::{Backup, Database};
+use crate::api::{Backup, Database, Restore};
 use crate::client::lenient::Readable;
 use crate::controller::Error;
 use crate::provider::{Claimant, Names, Observed};
 use crate::server::tenancy::Tenancy;
 
 /// A Database, what is known of it, and ways to read more. Its fields are private, because a client can write, too.
-pub struct View<'a> {
+pub(super) struct View<'a> {
     context: &'a Context,
     database: &'a Database,
     tenancy: &'a Tenancy,
@@ -22,7 +22,7 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// What may be read for this Database.
-    pub fn new(context: &'a Context, database: &'a Database, tenancy: &'a Tenancy) -> Self {
+    pub(super) fn new(context: &'a Context, database: &'a Database, tenancy: &'a Tenancy) -> Self {
         Self {
             context,
             database,
@@ -31,33 +31,33 @@ impl<'a> View<'a> {
     }
 
     /// The object.
-    pub fn database(&self) -> &'a Database {
+    pub(super) fn database(&self) -> &'a Database {
         self.database
     }
 
     /// Its status, if it has one.
-    pub fn status(&self) -> Option<&'a DatabaseStatus> {
+    pub(super) fn status(&self) -> Option<&'a DatabaseStatus> {
         self.database.status.as_ref()
     }
 
     /// Its namespace.
-    pub fn namespace(&self) -> String {
+    pub(super) fn namespace(&self) -> String {
         self.database.namespace().unwrap_or_default()
     }
 
     /// The operator's own namespace, where final backups are made.
-    pub fn home(&self) -> &'a str {
+    pub(super) fn home(&self) -> &'a str {
         &self.context.namespace
     }
 
     /// Whether its instance is known and does not accept its namespace.
-    pub fn is_forbidden(&self) -> bool {
+    pub(super) fn is_forbidden(&self) -> bool {
         self.tenancy.is_forbidden()
     }
 
     /// Whether nothing can have been made for this object anywhere: its instance does not exist, and no claim is known.
     /// (An instance that was used cannot go while a Database refers to it.)
-    pub fn made_nothing(&self) -> bool {
+    pub(super) fn made_nothing(&self) -> bool {
         let name = &self.database.spec.instance_ref.name;
         self.tenancy.entry().is_none()
             && self.status().is_none_or(|status| status.claim.is_none())
@@ -65,23 +65,44 @@ impl<'a> View<'a> {
     }
 
     /// In whose name its claims are made.
-    pub fn claimant(&self) -> Claimant {
+    pub(super) fn claimant(&self) -> Claimant {
         drift::claimant(self.database, &self.context.cluster_id)
     }
 
     /// What stands on its server under these names; `None` if the server could not be asked. Server required.
-    pub async fn on_server(&self, names: &Names) -> Option<Observed> {
-        let (_, server) = self.tenancy.server_for(holder(self.database)).ok()?;
+    pub(super) async fn on_server(&self, names: &Names) -> Option<Observed> {
+        let (_, server) = self.tenancy.server_for(self.database.holder()).ok()?;
         server.observe(names, None).await.ok()
     }
 
     /// Every Backup, as the cache has it.
-    pub fn cached_backups(&self) -> Vec<Arc<Readable<Backup>>> {
+    pub(super) fn cached_backups(&self) -> Vec<Arc<Readable<Backup>>> {
         self.context.cache.backups.state()
     }
 
+    /// A Restore of this UID beside the Database, as the cache has it or else as it is now; `None` if it is absent. Client
+    /// required then.
+    pub(super) async fn find_restore(
+        &self,
+        name: &str,
+        uid: &str,
+    ) -> Result<Option<Restore>, Error> {
+        let same = |restore: &Restore| restore.metadata.uid.as_deref() == Some(uid);
+        let cache = &self.context.cache;
+        if let Some(found) = restores::cached(cache, self.database, name).filter(same) {
+            return Ok(Some(found));
+        }
+        let api: Api<Restore> = Api::namespaced(self.context.client.clone(), &self.namespace());
+        let found = api.get_opt(name).await;
+        Ok(found.map_err(Error::api("read the Restore"))?.filter(same))
+    }
+
     /// A Backup as it is now. Client required.
-    pub async fn read_backup(&self, namespace: &str, name: &str) -> Result<Option<Backup>, Error> {
+    pub(super) async fn read_backup(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Backup>, Error> {
         let api: Api<Backup> = Api::namespaced(self.context.client.clone(), namespace);
         api.get_opt(name)
             .await
@@ -89,7 +110,7 @@ impl<'a> View<'a> {
     }
 
     /// A Backup, as the cache has it or else as it is now; `None` if it is absent, or has another UID than this.
-    pub async fn find_backup(
+    pub(super) async fn find_backup(
         &self,
         namespace: &str,
         name: &str,
@@ -101,10 +122,4 @@ impl<'a> View<'a> {
         }
         Ok(self.read_backup(namespace, name).await?.filter(same))
     }
-}
-
-/// The identity of the server that holds a Database, if one does.
-pub fn holder(database: &Database) -> Option<&str> {
-    let claim = database.status.as_ref()?.claim.as_ref()?;
-    Some(&claim.server_identity)
 }

@@ -11,19 +11,19 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
 
 use super::backups::is_of;
-use super::{Context, drift};
-use crate::api::{BackupState, Database, DatabaseState};
+use super::{Context, drift, restores};
+use crate::api::{BackupState, Database, DatabaseState, RestoreState};
 use crate::client::lenient::Readable;
 
 /// Adds to a controller what wakes it: the rest of the process, and the labels of namespaces.
-pub fn add_triggers(
+pub(super) fn add_triggers(
     controller: Controller<Readable<Database>>,
     context: &Arc<Context>,
 ) -> Controller<Readable<Database>> {
     let known = Arc::clone(context);
     let triggers = context.triggers.databases.stream().inspect(move |object| {
         let uid = object.extra.uid.as_deref().unwrap_or_default();
-        known.revisits.invalidate(uid);
+        known.revisit.invalidate(uid);
     });
     let every = watcher::Config::default();
     let namespaces = context
@@ -39,7 +39,7 @@ pub fn add_triggers(
 }
 
 /// Wakes the Databases that differ from what a survey of their server found. Goes on for as long as the process leads.
-pub async fn compare(context: Arc<Context>) {
+pub(super) async fn compare(context: Arc<Context>) {
     let mut surveys = context.triggers.surveys.stream();
     // The context holds the other end: this goes on for as long as the controller runs.
     while let Some(surveyed) = surveys.next().await {
@@ -67,7 +67,7 @@ fn selected_by_label(context: &Context, namespace: &str) -> Vec<ObjectRef<Readab
     selected
         .map(|guarded| {
             let uid = guarded.uid().unwrap_or_default();
-            context.revisits.invalidate(&uid);
+            context.revisit.invalidate(&uid);
             ObjectRef::from_obj(guarded.as_ref())
         })
         .collect()
@@ -82,7 +82,7 @@ fn is_selected_by_label(context: &Context, database: &Database) -> bool {
 
 /// Wakes others that may have waited for the names of a Database that is gone, also on another instance that leads to the
 /// same server.
-pub fn rivals(context: &Context, gone: &Database) {
+pub(super) fn rivals(context: &Context, gone: &Database) {
     for other in context.cache.all_databases().unwrap_or_default() {
         let Ok(rival) = &other.0 else { continue };
         if is_rival(rival, gone) {
@@ -97,7 +97,7 @@ fn is_rival(other: &Database, of: &Database) -> bool {
         && (other.sql_name() == of.sql_name() || other.sql_user() == of.sql_user())
 }
 
-/// What the Backups of a Database depend on of it.
+/// What the Backups and Restores of a Database depend on of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForBackups {
     state: Option<DatabaseState>,
@@ -105,10 +105,12 @@ pub struct ForBackups {
     suspended: bool,
     backup: Option<String>,
     final_backup: Option<String>,
+    restore: Option<String>,
+    former: Option<String>,
 }
 
 impl Default for ForBackups {
-    /// A Database that no Backup has to hear of.
+    /// A Database that no Backup and no Restore has to hear of.
     fn default() -> Self {
         Self {
             state: Some(DatabaseState::Created),
@@ -116,12 +118,14 @@ impl Default for ForBackups {
             suspended: false,
             backup: None,
             final_backup: None,
+            restore: None,
+            former: None,
         }
     }
 }
 
 impl ForBackups {
-    /// What the Backups of this Database depend on now.
+    /// What they depend on now.
     pub fn of(database: &Database) -> Self {
         let status = database.status.as_ref();
         Self {
@@ -134,13 +138,19 @@ impl ForBackups {
             final_backup: status
                 .and_then(|status| status.final_backup.as_ref())
                 .map(|last| last.name.clone()),
+            restore: status
+                .and_then(|status| status.restore.as_ref())
+                .map(|named| named.uid.clone()),
+            former: status
+                .and_then(|status| status.former.as_ref())
+                .map(|former| former.restore_uid.clone()),
         }
     }
 }
 
-/// Wakes all Backups of a Database that have not ended. To be called when the cache of Databases has what changed: a
+/// Wakes all Backups and Restores of a Database that have not ended. To be called when the cache of Databases has what changed: a
 /// Backup that is woken before would not find it there.
-pub fn backups(context: &Context, database: &Database) {
+pub(super) fn backups(context: &Context, database: &Database) {
     for guarded in context.cache.backups.state() {
         let Ok(backup) = &guarded.0 else { continue };
         let ended = backup.state().is_some_and(BackupState::is_terminal);
@@ -148,11 +158,23 @@ pub fn backups(context: &Context, database: &Database) {
             context.triggers.backups.send(&guarded);
         }
     }
+    for guarded in context.cache.restores.state() {
+        let Ok(restore) = &guarded.0 else { continue };
+        // One that has ended hears of it for the database that it replaced, or for what it is still removing.
+        let keeps = (restore.status.as_ref())
+            .and_then(|status| status.target.as_ref())
+            .is_some_and(|target| target.former.is_some());
+        let ended = restore.state().is_some_and(RestoreState::is_terminal);
+        let hears = !ended || keeps || restore.is_unclean();
+        if hears && restores::is_of(restore, database) {
+            context.triggers.restores.send(&guarded);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::revisit::Revisits;
+    use super::super::remembered::Remembered;
     use super::*;
     use serde_json::{Value, json};
 
@@ -186,11 +208,11 @@ mod tests {
 
     #[test]
     fn backups_hear_of_what_is_new_to_them_and_only_of_that() {
-        let revisits = Revisits::default();
+        let remembered = Remembered::default();
         let spec = json!({"instanceRef": {"name": "main"}});
         let news = |status: Value| {
             let now = ForBackups::of(&database("orders", &spec, &status));
-            revisits.is_news("u1", now)
+            remembered.is_news("u1", now)
         };
         let named =
             |uid: &str| json!({"state": "BACKUP_REQUESTED", "backup": {"name": "b", "uid": uid}});
@@ -203,7 +225,7 @@ mod tests {
         assert!(!news(json!({"state": "CREATED", "observedGeneration": 2})));
         let mut suspended = database("orders", &spec, &json!({"state": "CREATED"}));
         suspended.spec.suspend = true;
-        assert!(revisits.is_news("u1", ForBackups::of(&suspended)));
+        assert!(remembered.is_news("u1", ForBackups::of(&suspended)));
         assert!(news(json!({"state": "CREATED"})));
     }
 }

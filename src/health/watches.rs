@@ -33,22 +33,22 @@ struct Failing {
 
 impl Watches {
     /// One more begins; it has read nothing yet.
-    pub fn begin(&mut self, kind: &'static str) {
+    pub(super) fn begin(&mut self, kind: &'static str) {
         self.0.insert(kind, Watch::default());
     }
 
     /// All objects were read once.
-    pub fn read(&mut self, kind: &'static str) {
+    pub(super) fn read(&mut self, kind: &'static str) {
         self.0.entry(kind).or_default().read = true;
     }
 
     /// Records an event of a watch.
-    pub fn works(&mut self, kind: &'static str) {
+    pub(super) fn works(&mut self, kind: &'static str) {
         self.0.entry(kind).or_default().failing = None;
     }
 
     /// Notes a failure. How many there were since the last one that was worth a word, this one included, if it is.
-    pub fn failed(&mut self, kind: &'static str, why: String, now: Instant) -> Option<u64> {
+    pub(super) fn failed(&mut self, kind: &'static str, why: String, now: Instant) -> Option<u64> {
         let watch = self.0.entry(kind).or_default();
         let before = watch.failing.take().filter(|before| before.lasts(now));
         watch.failing = Some(Failing {
@@ -68,14 +68,14 @@ impl Watches {
     }
 
     /// Each watch, and whether it fails now.
-    pub fn failing(&self, now: Instant) -> Vec<(&'static str, bool)> {
+    pub(super) fn failing(&self, now: Instant) -> Vec<(&'static str, bool)> {
         let all = self.0.iter();
         all.map(|(kind, watch)| (*kind, watch.failing(now).is_some()))
             .collect()
     }
 
     /// Whether the process can work, as far as it depends on watches; or why not.
-    pub fn ready(&self, now: Instant) -> Result<(), String> {
+    pub(super) fn ready(&self, now: Instant) -> Result<(), String> {
         let unread: Vec<_> = self
             .0
             .iter()

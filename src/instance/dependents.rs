@@ -13,7 +13,7 @@ const NAMED: usize = 5;
 
 /// What may refer to an instance, each as `namespace/name`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Dependents {
+pub(super) struct Dependents {
     /// Databases that refer to it.
     known: Vec<String>,
     /// Databases that cannot be read, and may refer to it.
@@ -25,7 +25,7 @@ impl Dependents {
     ///
     /// One that cannot be read may have a database on the server, so it keeps the instance that it names, and no other. (The
     /// API server stores no Database that names none.)
-    pub fn of(instance: &str, databases: &[Arc<Readable<Database>>]) -> Self {
+    pub(super) fn of(instance: &str, databases: &[Arc<Readable<Database>>]) -> Self {
         let mut dependents = Self::default();
         for guarded in databases {
             let list = match &guarded.0 {
@@ -48,17 +48,17 @@ impl Dependents {
     }
 
     /// How many refer to it for certain.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.known.len()
     }
 
     /// Whether nothing keeps it.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.known.is_empty() && self.unreadable.is_empty()
     }
 
     /// What the conditions of an instance say that is being deleted, and is kept by these.
-    pub fn finding(&self) -> Finding {
+    pub(super) fn finding(&self) -> Finding {
         let message = if self.known.is_empty() {
             format!(
                 "{} Database(s) that may refer to it cannot be read: {}; it is deleted when they are gone or can be read (their \

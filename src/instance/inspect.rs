@@ -22,7 +22,7 @@ use crate::server::{self, Server, ServerError};
 
 /// Asks the server, and notes what it said in `seen`. The first inspection of a server makes the operator's own database
 /// there. Server required.
-pub async fn inspect(pass: &Pass<'_>, seen: &mut Observation) {
+pub(super) async fn inspect(pass: &Pass<'_>, seen: &mut Observation) {
     seen.facts.asked = true;
     if let observe::Way::Complete(access) = &seen.way {
         let access = Access::clone(access);
@@ -42,9 +42,9 @@ async fn ask(
     let connections = &context.connections;
     let ca = access.ca.clone();
     let (provider, breaker) = connections.open(&name, access, context.fence()).await;
-    let (fingerprint, now) = (SpecFingerprint::of(&pass.instance), Instant::now());
-    let acknowledged = transition::acknowledged(&pass.instance);
-    let mut status = pass.status();
+    let (fingerprint, now) = (SpecFingerprint::of(&pass.object), Instant::now());
+    let acknowledged = transition::acknowledged(&pass.object);
+    let mut status = pass.next_status();
     provider.expect(transition::expected(acknowledged, &status));
     match question(&name, provider.as_ref(), &breaker, &context.metrics).await {
         Ok(found) => {

@@ -1,9 +1,9 @@
-//! The loop of an instance: reach its server, inspect it, and tell the databases.
+//! The loop of a pass over an instance: observe, then do what follows, report, and tell the databases.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::runtime::controller::{Action, Controller};
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +11,12 @@ use super::inspect::inspect;
 use super::observe::{Observation, observe};
 use super::pass::Pass;
 use super::release::release;
-use super::state::{self, Basis, Next};
+use super::state::{self, Act, Basis, Next};
 use super::transition::{self, Conclusion};
-use crate::api::{DatabaseInstance, InstanceReason};
+use crate::api::{DatabaseInstance, InstanceReason, Report};
 use crate::backoff;
 use crate::client::lenient::Readable;
-use crate::controller::{self, Context, Error, Reconcile};
+use crate::controller::{self, Acted, Context, Error, Outcome, Reconcile};
 use crate::server::registry::{Availability, Entry};
 
 /// How often the Secrets are read and the Databases counted again.
@@ -44,35 +44,63 @@ impl Reconcile for DatabaseInstance {
     type Context = Arc<Context>;
 
     async fn reconcile(&self, context: &Arc<Context>) -> Result<Action, Error> {
-        let mut pass = Pass::begin(context, self);
-        let Some(mut seen) = observe(&pass).await? else {
-            return Ok(Action::requeue(UNREAD_REST));
+        let outcome = reconcile(context, self).await?;
+        Ok(outcome.action(context.resync))
+    }
+}
+
+/// One pass: does what follows from what was observed, until nothing does.
+async fn reconcile(context: &Arc<Context>, instance: &DatabaseInstance) -> Result<Outcome, Error> {
+    let mut pass = Pass::begin(context, instance, ());
+    let Some(mut seen) = observe(&pass.view()).await? else {
+        return Ok(Outcome::Again(UNREAD_REST));
+    };
+    loop {
+        let acted = match state::next(&seen.facts) {
+            Next::Act(act) => perform(&mut pass, act, &mut seen).await?,
+            Next::Rest(basis) => Acted::Ends(conclude(&mut pass, &seen, basis).await?),
         };
-        loop {
-            match state::next(&seen.facts) {
-                Next::Release => {
-                    release(&pass).await?;
-                    return Ok(Action::await_change());
-                }
-                Next::AddFinalizer => {
-                    pass.add_finalizer().await?;
-                    seen.facts.finalizer = true;
-                }
-                Next::Inspect => inspect(&pass, &mut seen).await,
-                Next::Rest(basis) => return conclude(&mut pass, &seen, basis).await,
-            }
+        match acted {
+            Acted::Done => {}
+            // What is in the way of an instance is what its conditions say of the server.
+            Acted::Blocked(never) => match never.reason {},
+            Acted::Ends(outcome) => return Ok(outcome),
         }
     }
 }
 
-/// Ends a pass: writes the status, and tells the databases what concerns them.
-async fn conclude(pass: &mut Pass<'_>, seen: &Observation, basis: Basis) -> Result<Action, Error> {
+/// Does what follows; what it finds is noted in `seen`.
+async fn perform(
+    pass: &mut Pass<'_>,
+    act: Act,
+    seen: &mut Observation,
+) -> Result<Acted<Infallible>, Error> {
+    match act {
+        Act::AddFinalizer => {
+            pass.add_finalizer().await?;
+            seen.facts.finalizer = true;
+            Ok(Acted::Done)
+        }
+        Act::Inspect => {
+            inspect(pass, seen).await;
+            Ok(Acted::Done)
+        }
+        Act::Release => {
+            release(pass).await?;
+            Ok(Acted::Ends(Outcome::Over))
+        }
+    }
+}
+
+/// Ends a pass: reports, and tells the databases what concerns them.
+async fn conclude(pass: &mut Pass<'_>, seen: &Observation, basis: Basis) -> Result<Outcome, Error> {
     let context = pass.context;
-    let now = Timestamp::now();
-    let conclusion = transition::conclude(&pass.instance, &context.cluster_id, seen, basis, now);
-    pass.report(&conclusion.status).await?;
+    let conclusion = transition::conclude(&pass.object, &context.cluster_id, seen, basis);
+    let (reason, message) = conclusion.finding.clone();
+    let report = Report::new(reason, message);
+    pass.report(conclusion.status.clone(), &report).await?;
     publish(pass, availability(seen, &conclusion));
-    let again = match conclusion.finding.0 {
+    let again = match reason {
         InstanceReason::Connected | InstanceReason::Suspended => REFRESH.min(context.resync),
         InstanceReason::Checking
         | InstanceReason::Unreachable
@@ -85,11 +113,14 @@ async fn conclude(pass: &mut Pass<'_>, seen: &Observation, basis: Basis) -> Resu
         | InstanceReason::TlsRequired
         | InstanceReason::UnsupportedVersion
         | InstanceReason::MissingPrivileges
+        | InstanceReason::UnsuitableSettings
         | InstanceReason::IdentityChanged
         | InstanceReason::ClaimsUnusable => SOON,
     };
-    let again = backoff::spread_evenly(again, rand::random());
-    Ok(Action::requeue(again))
+    Ok(Outcome::Again(backoff::spread_evenly(
+        again,
+        rand::random(),
+    )))
 }
 
 /// Whether databases may use the server.
@@ -110,7 +141,7 @@ fn availability(seen: &Observation, conclusion: &Conclusion) -> Availability {
 fn publish(pass: &Pass<'_>, availability: Availability) {
     let (context, name) = (pass.context, pass.name());
     let entry = Entry {
-        object: Arc::new(pass.instance.clone()),
+        object: Arc::new(pass.object.clone()),
         availability,
     };
     if context.instances.put(&name, entry) {
@@ -118,5 +149,6 @@ fn publish(pass: &Pass<'_>, availability: Availability) {
             context.triggers.databases.send(&database);
         }
         context.triggers.waiting_backups.notify_one();
+        context.triggers.waiting_restores.notify_one();
     }
 }

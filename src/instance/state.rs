@@ -8,7 +8,7 @@
     clippy::struct_excessive_bools,
     reason = "independent facts, each with its name"
 )]
-pub struct Facts {
+pub(super) struct Facts {
     /// The object is being deleted.
     pub deleting: bool,
     /// Databases refer to it, or may.
@@ -31,20 +31,27 @@ pub struct Facts {
 
 /// What a pass does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Next {
-    /// Nothing refers to the object that is being deleted: it goes.
-    Release,
-    /// The finalizer is put on, before anything can depend on the object.
-    AddFinalizer,
-    /// The server is asked.
-    Inspect,
-    /// The pass ends; the status says what this is based on.
+pub(super) enum Next {
+    /// It does this.
+    Act(Act),
+    /// It ends; the status says what this is based on.
     Rest(Basis),
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Act {
+    /// Put the finalizer on, before anything can depend on the object.
+    AddFinalizer,
+    /// Ask the server.
+    Inspect,
+    /// Let the object go: it is being deleted, and nothing refers to it.
+    Release,
 }
 
 /// What the status at the end of a pass is based on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Basis {
+pub(super) enum Basis {
     /// The server is left alone.
     Suspended,
     /// There is no way to the server.
@@ -59,12 +66,12 @@ pub enum Basis {
 
 /// What follows.
 #[must_use]
-pub const fn next(facts: &Facts) -> Next {
+pub(super) const fn next(facts: &Facts) -> Next {
     if facts.deleting && !facts.in_use {
-        return Next::Release;
+        return Next::Act(Act::Release);
     }
     if !facts.deleting && !facts.finalizer {
-        return Next::AddFinalizer;
+        return Next::Act(Act::AddFinalizer);
     }
     if facts.suspended {
         return Next::Rest(Basis::Suspended);
@@ -81,7 +88,7 @@ pub const fn next(facts: &Facts) -> Next {
     if facts.refused {
         return Next::Rest(Basis::Refused);
     }
-    Next::Inspect
+    Next::Act(Act::Inspect)
 }
 
 #[cfg(test)]
@@ -109,14 +116,14 @@ mod tests {
     #[test]
     fn only_an_instance_that_is_deleted_and_not_in_use_goes() {
         for facts in everything() {
-            let goes = next(&facts) == Next::Release;
+            let goes = next(&facts) == Next::Act(Act::Release);
             assert_eq!(goes, facts.deleting && !facts.in_use, "{facts:?}");
         }
     }
 
     #[test]
     fn no_server_is_asked_without_the_finalizer_or_against_the_spec() {
-        for facts in everything().filter(|facts| next(facts) == Next::Inspect) {
+        for facts in everything().filter(|facts| next(facts) == Next::Act(Act::Inspect)) {
             assert!(facts.finalizer || facts.deleting, "{facts:?}");
             assert!(!facts.suspended && facts.reachable, "{facts:?}");
             assert!(!facts.refused, "{facts:?}");
@@ -130,15 +137,18 @@ mod tests {
             let mut questions = 0;
             for _ in 0..4 {
                 match next(&facts) {
-                    Next::Release | Next::Rest(_) => break,
-                    Next::AddFinalizer => facts.finalizer = true,
-                    Next::Inspect => {
+                    Next::Act(Act::Release) | Next::Rest(_) => break,
+                    Next::Act(Act::AddFinalizer) => facts.finalizer = true,
+                    Next::Act(Act::Inspect) => {
                         facts.asked = true;
                         questions += 1;
                     }
                 }
             }
-            assert!(matches!(next(&facts), Next::Release | Next::Rest(_)));
+            assert!(matches!(
+                next(&facts),
+                Next::Act(Act::Release) | Next::Rest(_)
+            ));
             assert!(questions <= 1, "{facts:?}");
         }
     }

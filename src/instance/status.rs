@@ -6,21 +6,21 @@ use crate::server::Finding;
 
 /// What the conditions say while the server is left alone.
 #[must_use]
-pub fn suspended() -> Finding {
+pub(super) fn suspended() -> Finding {
     let message = "spec.suspend is true: nothing is looked at or changed on this server".to_owned();
     (InstanceReason::Suspended, message)
 }
 
 /// What they say before the server has been asked for the first time.
 #[must_use]
-pub fn unasked() -> Finding {
+pub(super) fn unasked() -> Finding {
     let message = "the server is being looked at".to_owned();
     (InstanceReason::Checking, message)
 }
 
 /// What they say of a server that answered the operator, but no longer answers for its databases.
 #[must_use]
-pub fn unreachable_for_databases() -> Finding {
+pub(super) fn unreachable_for_databases() -> Finding {
     let message =
         "its databases found that the server does not answer; it is asked again soon".to_owned();
     (InstanceReason::Unreachable, message)
@@ -28,7 +28,7 @@ pub fn unreachable_for_databases() -> Finding {
 
 /// What they say of a server that is the one that was expected.
 #[must_use]
-pub fn of_inspection(found: &Inspection) -> Finding {
+pub(super) fn of_inspection(found: &Inspection) -> Finding {
     if found.read_only {
         let message = format!(
             "{} {} is read-only: point spec.host at the primary",
@@ -45,6 +45,14 @@ pub fn of_inspection(found: &Inspection) -> Finding {
         );
         return (InstanceReason::MissingPrivileges, message);
     }
+    if let Some(first) = found.unsuitable.first() {
+        let more = match found.unsuitable.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more, all in status.unsuitableSettings)"),
+        };
+        let message = format!("{}; to change it, run: {}{more}", first.what, first.sql);
+        return (InstanceReason::UnsuitableSettings, message);
+    }
     let tls = found.tls.as_deref().unwrap_or("no TLS");
     let mut message = format!("{} {}, {tls}", found.flavour, found.version);
     if let Some(first) = found.warnings.first() {
@@ -60,7 +68,7 @@ pub fn of_inspection(found: &Inspection) -> Finding {
 
 /// What a failure to ask the server means.
 #[must_use]
-pub fn of_failure(error: &ProviderError) -> Finding {
+pub(super) fn of_failure(error: &ProviderError) -> Finding {
     let reason = match error {
         ProviderError::Unreachable { .. }
         | ProviderError::Timeout { .. }
@@ -72,6 +80,7 @@ pub fn of_failure(error: &ProviderError) -> Finding {
         | ProviderError::Superseded { .. }
         | ProviderError::NotLeading => InstanceReason::Unreachable,
         ProviderError::Tls { .. } => InstanceReason::TlsFailed,
+        ProviderError::TlsRequired { .. } => InstanceReason::TlsRequired,
         ProviderError::LoginRefused { .. } => InstanceReason::LoginFailed,
         ProviderError::TooManyConnections { .. } => InstanceReason::TooManyConnections,
         ProviderError::ReadOnly { .. } => InstanceReason::ReadOnly,

@@ -1,6 +1,5 @@
-//! The status that follows from what the server said: pure. The caller brings the time.
+//! The status that follows from what the server said, except the conditions: pure.
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::observe::{Observation, REQUESTS, Way};
@@ -9,15 +8,15 @@ use super::status;
 use crate::api::instance::{
     DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse, Warning,
 };
-use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, InstanceReason, Report};
+use crate::api::{ACKNOWLEDGE_IDENTITY, DatabaseInstance, InstanceReason};
 use crate::provider::{self, Expected, Inspection};
 use crate::server::Finding;
 use crate::server::connections::Answer;
 
 /// How a pass ends.
 #[derive(Debug)]
-pub struct Conclusion {
-    /// The status that is written.
+pub(super) struct Conclusion {
+    /// The status that is written, except the conditions.
     pub status: DatabaseInstanceStatus,
     /// What was found of the server, whether or not the conditions say that or why the object is kept.
     pub server: Finding,
@@ -27,12 +26,11 @@ pub struct Conclusion {
 
 /// The status that follows from an observation.
 #[must_use]
-pub fn conclude(
+pub(super) fn conclude(
     instance: &DatabaseInstance,
     cluster_id: &str,
     seen: &Observation,
     basis: Basis,
-    now: Timestamp,
 ) -> Conclusion {
     let mut next = instance.status.clone().unwrap_or_default();
     next.cluster_id = Some(cluster_id.to_owned());
@@ -44,10 +42,6 @@ pub fn conclude(
     } else {
         server.clone()
     };
-    let generation = instance.metadata.generation;
-    next.observed_generation = generation;
-    let (reason, message) = finding.clone();
-    Report::new(reason, message).record(&mut next.conditions, generation, now);
     Conclusion {
         status: next,
         server,
@@ -93,7 +87,7 @@ fn handled(instance: &DatabaseInstance, status: &mut DatabaseInstanceStatus) {
 
 /// The identity of the server that someone said is the right one.
 #[must_use]
-pub fn acknowledged(instance: &DatabaseInstance) -> Option<&str> {
+pub(super) fn acknowledged(instance: &DatabaseInstance) -> Option<&str> {
     let annotations = instance.metadata.annotations.as_ref();
     annotations?.get(ACKNOWLEDGE_IDENTITY).map(String::as_str)
 }
@@ -101,7 +95,7 @@ pub fn acknowledged(instance: &DatabaseInstance) -> Option<&str> {
 /// What is found of a server that was not asked, because its breaker is open: what it said `before`, unless that was
 /// that it works.
 #[must_use]
-pub fn paused(
+pub(super) fn paused(
     before: Option<&Answer>,
     acknowledged: Option<&str>,
     status: &DatabaseInstanceStatus,
@@ -124,7 +118,7 @@ pub fn paused(
 ///
 /// `acknowledged` is the value of the annotation [`ACKNOWLEDGE_IDENTITY`].
 #[must_use]
-pub fn inspected(
+pub(super) fn inspected(
     found: &Inspection,
     acknowledged: Option<&str>,
     status: &mut DatabaseInstanceStatus,
@@ -143,14 +137,8 @@ pub fn inspected(
             sql: missing.grant.clone(),
         })
         .collect();
-    status.warnings = found
-        .warnings
-        .iter()
-        .map(|warning| Warning {
-            what: warning.what.clone(),
-            sql: warning.sql.clone(),
-        })
-        .collect();
+    status.unsuitable_settings = found.unsuitable.iter().map(warning).collect();
+    status.warnings = found.warnings.iter().map(warning).collect();
     let moved = identity(
         found.identity.as_deref(),
         acknowledged,
@@ -161,7 +149,7 @@ pub fn inspected(
 
 /// The servers that may be worked on: the one that the status knows, and one that was acknowledged.
 #[must_use]
-pub fn expected(acknowledged: Option<&str>, status: &DatabaseInstanceStatus) -> Expected {
+pub(super) fn expected(acknowledged: Option<&str>, status: &DatabaseInstanceStatus) -> Expected {
     let known = status
         .identity
         .as_ref()
@@ -199,6 +187,14 @@ fn identity(
     }
 }
 
+fn warning(found: &provider::Warning) -> Warning {
+    Warning {
+        what: found.what.clone(),
+        sql: found.sql.clone(),
+    }
+}
+
+/// The engine, as the API names it: the only place that turns one enum into the other.
 fn flavour(flavour: provider::Flavour) -> Flavour {
     match flavour {
         provider::Flavour::Postgresql => Flavour::PostgreSql,

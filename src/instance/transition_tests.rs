@@ -11,6 +11,7 @@ fn found() -> Inspection {
         identity: Some("one".into()),
         read_only: false,
         missing: Vec::new(),
+        unsuitable: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -121,6 +122,32 @@ fn read_only_and_missing_privileges_stop_the_databases() {
     assert_eq!(status.missing_privileges.len(), 1);
 }
 
+#[test]
+fn a_setting_that_forbids_what_is_done_stops_the_databases_and_comes_with_its_statement() {
+    let mut status = DatabaseInstanceStatus::default();
+    let strict = provider::Warning {
+        what: "passwords are refused".into(),
+        sql: "SET GLOBAL strict_password_validation = OFF".into(),
+    };
+    let unsuitable = Inspection {
+        unsuitable: vec![strict.clone(), strict],
+        ..found()
+    };
+    let (reason, message) = inspected(&unsuitable, None, &mut status);
+    assert_eq!(reason, InstanceReason::UnsuitableSettings);
+    assert_eq!(
+        message,
+        "passwords are refused; to change it, run: SET GLOBAL strict_password_validation = OFF (and 1 more, all in \
+         status.unsuitableSettings)"
+    );
+    assert_eq!(status.unsuitable_settings.len(), 2);
+    assert_eq!(
+        inspected(&found(), None, &mut status).0,
+        InstanceReason::Connected
+    );
+    assert_eq!(status.unsuitable_settings, []);
+}
+
 fn instance(metadata: &serde_json::Value) -> DatabaseInstance {
     let mut object = serde_json::json!({
         "apiVersion": "db-operator.dev/v1alpha1", "kind": "DatabaseInstance",
@@ -188,9 +215,8 @@ fn requests_are_noted_by_the_pass_that_asked_the_server_and_by_no_other() {
         (failed, Basis::Asked, false),
     ] {
         let seen = observed(Some(answer));
-        let ended = conclude(&asks, "cluster", &seen, basis, Timestamp::UNIX_EPOCH);
+        let ended = conclude(&asks, "cluster", &seen, basis);
         assert_eq!(!ended.status.handled.is_empty(), noted, "{basis:?}");
-        assert_eq!(ended.status.observed_generation, Some(3));
         assert_eq!(ended.status.cluster_id.as_deref(), Some("cluster"));
     }
 }
@@ -199,10 +225,9 @@ fn requests_are_noted_by_the_pass_that_asked_the_server_and_by_no_other() {
 fn what_the_server_said_last_says_the_same_again() {
     let seen = observed(Some(Answer::Inspected(found())));
     let mut object = instance(&serde_json::json!({}));
-    let now = Timestamp::UNIX_EPOCH;
-    let asked = conclude(&object, "cluster", &seen, Basis::Asked, now);
+    let asked = conclude(&object, "cluster", &seen, Basis::Asked);
     object.status = Some(asked.status.clone());
-    let again = conclude(&object, "cluster", &seen, Basis::Known, now);
+    let again = conclude(&object, "cluster", &seen, Basis::Known);
     assert_eq!(again.status, asked.status);
     assert_eq!(again.finding.0, InstanceReason::Connected);
 }
@@ -212,7 +237,7 @@ fn an_instance_that_is_kept_says_by_what_and_its_server_stays_usable() {
     let mut seen = observed(Some(Answer::Inspected(found())));
     seen.facts.deleting = true;
     let object = instance(&serde_json::json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
-    let ended = conclude(&object, "c", &seen, Basis::Known, Timestamp::UNIX_EPOCH);
+    let ended = conclude(&object, "c", &seen, Basis::Known);
     assert_eq!(ended.finding.0, InstanceReason::InUse);
     assert_eq!(ended.server.0, InstanceReason::Connected);
 }

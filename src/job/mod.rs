@@ -4,23 +4,27 @@
 //!
 //! | file | its one job |
 //! |---|---|
+//! | `owner.rs` | the objects that have Jobs, and what their Jobs are called |
 //! | `values.rs` | the values that a template is given |
 //! | `parse.rs` | YAML → Job, with the line of what is wrong |
-//! | `enforce/` | what a template cannot change: of the Job and its pod, of the containers, of their rights, of what they see |
-//! | `secret.rs` | the Job's Secret: its task, and the window of signed parts |
+//! | `enforce/` | what a template cannot change: of the Job and its pod, of the containers, of their rights, of what they see; and what the instance sets |
+//! | `secret.rs` | the Job's Secret: its task, and what was signed for it: a window of parts, or an object to read |
 //! | `signed_parts.rs` | which signed parts a Job has, and when it needs others (pure) |
 //! | `time_limit.rs` | how long a Job may take, and which field says so (pure) |
 //! | `image.rs` | the operator's own image |
 //! | `watch.rs`, `objects.rs`, `ended_pods.rs` | the Jobs and pods as watches show them; what is kept of them; what pods said that are gone |
+//! | `manage.rs` | a Job is created, removed where it is in the way, or stopped |
 //! | `pod.rs`, `pod_creation.rs` | what a pod reports about itself; why a pod is missing (both pure) |
-//! | `progress.rs` | how far its dump is |
+//! | `progress.rs` | how far its dump or load is |
 //! | `outcome/` | what became of it (pure) |
 
 pub mod ended_pods;
 mod enforce;
 pub mod image;
+pub mod manage;
 pub mod objects;
 pub mod outcome;
+pub mod owner;
 mod parse;
 pub mod pod;
 pub mod pod_creation;
@@ -31,31 +35,42 @@ pub mod time_limit;
 mod values;
 pub mod watch;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
-use kube::ResourceExt;
 
 use crate::agent::protocol::task::Flavour;
-use crate::api::Backup;
+use crate::api::destination::BackupJob;
 use crate::template::{self, TemplateError};
 use time_limit::TimeLimits;
 
-/// The container that dumps; a template may add others.
-pub const CONTAINER: &str = "dump";
+pub use owner::{HasJobs, Kind, Owner, name};
 
 /// The templates that this operator brings along.
 const POSTGRESQL: &str = include_str!("../../templates/postgresql/backup.yaml.hbs");
 const MYSQL: &str = include_str!("../../templates/mysql/backup.yaml.hbs");
+const RESTORE_POSTGRESQL: &str = include_str!("../../templates/postgresql/restore.yaml.hbs");
+const RESTORE_MYSQL: &str = include_str!("../../templates/mysql/restore.yaml.hbs");
+
+/// Memory that our process and its files need beside a tool that loads, in bytes: 64 MiB for what waits between the store
+/// and the tool, and for the window of zstd; the rest for the table of contents, which is a file in memory.
+const BESIDE_LOADING: u64 = 96 * 1024 * 1024;
+
+/// Memory that the pod of a restore needs, in bytes, with so much of it for the tool.
+#[must_use]
+pub const fn restore_memory(tool: u64) -> u64 {
+    tool.saturating_add(BESIDE_LOADING)
+}
 
 /// Everything that a Job is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
     /// The object that asks for it, and owns it.
-    pub backup: &'a Backup,
+    pub owner: &'a Owner,
     /// The SQL database.
     pub database_name: &'a str,
-    /// The SQL user that the dump tool logs in as.
+    /// The SQL user that the tool logs in as.
     pub user: &'a str,
-    /// Which dump tool.
+    /// Which tool.
     pub flavour: Flavour,
     /// The number that the tool must not be older than: `17`, `11.8`, `9.7`.
     pub series: &'a str,
@@ -67,20 +82,24 @@ pub struct Order<'a> {
     pub port: u16,
     /// How the connection is protected, in libpq's words.
     pub tls: &'a str,
-    /// Where to, for people: `s3://bucket/key`.
-    pub destination: &'a str,
-    /// The image with the dump tool, where the instance names one; else [`default_image`].
-    pub image: Option<&'a str>,
+    /// The object that a backup goes to, or a restore comes from, for people: `s3://bucket/key`.
+    pub location: &'a str,
     /// The image that the operator itself runs.
     pub operator_image: &'a str,
-    /// The Secret with `username`, `password` and perhaps `ca.crt`, in the Backup's namespace.
+    /// The Secret with `username`, `password` and perhaps `ca.crt`, in the owner's namespace.
     pub credentials_secret: &'a str,
     /// How long it may take, and stand still.
     pub limits: TimeLimits,
-    /// The memory that the dump tool and our process need together, in bytes: the minimum memory limit of their container.
+    /// How long this Job may take: what is left of the deadline.
+    pub time_left: SignedDuration,
+    /// The memory that the tool and our process need together, in bytes: the minimum memory limit of their container.
     pub memory_bytes: u64,
+    /// How many indexes a restore builds at the same time.
+    pub jobs: u32,
     /// How long the Job stays when it is finished, in seconds.
     pub keep_seconds: u32,
+    /// What the instance sets of Jobs.
+    pub settings: Option<&'a BackupJob>,
     /// The platform team's template; `None`: the operator's own.
     pub template: Option<&'a str>,
 }
@@ -103,7 +122,7 @@ pub enum JobError {
         /// What is wrong with it.
         reason: String,
     },
-    /// It asks for something that a backup's pod cannot have, or lacks what it must have.
+    /// It asks for something that such a pod cannot have, or lacks what it must have.
     #[error(
         "the Job's template renders to a Job that is not accepted: line {line} (`{text}`), {path}: {reason}"
     )]
@@ -119,12 +138,6 @@ pub enum JobError {
     },
 }
 
-/// The name of the Job, and of the Secret with its task.
-#[must_use]
-pub fn name(backup: &Backup) -> String {
-    format!("backup-{}", backup.uid().unwrap_or_default())
-}
-
 /// The vendor's image with the tools of this series.
 #[must_use]
 pub fn default_image(flavour: Flavour, series: &str) -> String {
@@ -136,15 +149,22 @@ pub fn default_image(flavour: Flavour, series: &str) -> String {
     format!("docker.io/library/{repository}:{series}")
 }
 
-/// The Job of a backup.
+/// The Job of a backup or a restore.
 pub fn build(order: &Order<'_>) -> Result<Job, JobError> {
-    let template = order.template.unwrap_or(match order.flavour {
-        Flavour::Postgresql => POSTGRESQL,
-        Flavour::Mysql | Flavour::Mariadb => MYSQL,
-    });
+    let template = order.template.unwrap_or_else(|| own_template(order));
     let yaml = template::render_yaml(template, &values::values(order))?;
     let job = parse::job(&yaml)?;
     enforce::lay_over(job, order).map_err(|refusal| parse::locate(&yaml, refusal))
+}
+
+/// The template that this operator brings along.
+fn own_template(order: &Order<'_>) -> &'static str {
+    match (order.owner.kind, order.flavour) {
+        (Kind::Backup, Flavour::Postgresql) => POSTGRESQL,
+        (Kind::Backup, Flavour::Mysql | Flavour::Mariadb) => MYSQL,
+        (Kind::Restore, Flavour::Postgresql) => RESTORE_POSTGRESQL,
+        (Kind::Restore, Flavour::Mysql | Flavour::Mariadb) => RESTORE_MYSQL,
+    }
 }
 
 /// A field that is not accepted, before its line is known.

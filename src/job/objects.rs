@@ -1,9 +1,10 @@
 //! Jobs and pods as the operator caches them: only the fields that decisions depend on.
 //!
-//! A team may make Jobs and pods with the label of a backup, as large as the API server takes them. What is not here is
+//! A team may make Jobs and pods with the label of a backup or a restore, as large as the API server takes them. What is not here is
 //! skipped while an object is read, and every text and list has a limit, so that none of them is large in memory.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::{batch, core};
@@ -11,7 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
-use crate::api::BACKUP_LABEL;
+use super::pod::find_main;
+use crate::api::{BACKUP_LABEL, RESTORE_LABEL};
 
 /// Bytes of a text that are kept: a little more than a kubelet passes on of a termination message.
 const TEXT: usize = 4_200;
@@ -21,9 +23,12 @@ const ITEMS: usize = 32;
 /// A Job.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct Job {
-    /// Name, UID, times, the label of its Backup, its controller, finalizers.
+    /// Name, UID, times, the label of its owner, its controller, finalizers.
     #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
+    /// The memory limit of the container that dumps or loads, as Kubernetes writes it.
+    #[serde(default, rename = "spec", deserialize_with = "memory_limit")]
+    pub memory_limit: Option<String>,
     /// How far it is.
     pub status: Option<JobStatus>,
 }
@@ -39,7 +44,7 @@ pub struct JobStatus {
 /// A pod.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub struct Pod {
-    /// Name, UID, times, the label of its Backup, its controller.
+    /// Name, UID, times, the label of its owner, its controller.
     #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// How far it is.
@@ -148,6 +153,63 @@ pub struct Terminated {
     /// What it left as its last words.
     #[serde(default, deserialize_with = "text")]
     pub message: Option<String>,
+    /// When.
+    #[serde(default, deserialize_with = "time")]
+    pub finished_at: Option<Time>,
+}
+
+/// What is read of a Job's spec; nothing of it is kept but one amount.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    template: Option<Box<Template>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Template {
+    spec: Option<PodSpec>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PodSpec {
+    #[serde(deserialize_with = "items")]
+    containers: Option<Vec<Container>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    #[serde(deserialize_with = "word")]
+    name: String,
+    resources: Option<Resources>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resources {
+    limits: Option<Limits>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Limits {
+    #[serde(deserialize_with = "text")]
+    memory: Option<String>,
+}
+
+fn memory_limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let template = Option::<Spec>::deserialize(from)?.and_then(|spec| spec.template);
+    let containers = template.and_then(|template| template.spec?.containers);
+    let containers = containers.unwrap_or_default();
+    let main = find_main(|name| {
+        containers
+            .iter()
+            .position(|container| container.name == name)
+    });
+    let main = main.and_then(|index| containers.into_iter().nth(index));
+    Ok(main.and_then(|container| container.resources?.limits?.memory))
 }
 
 /// What is kept of the metadata.
@@ -168,16 +230,26 @@ struct Metadata {
     owner_references: Option<Vec<OwnerReference>>,
 }
 
-/// The one label that counts.
+/// The labels that count.
 #[derive(Deserialize)]
 struct Labels {
     #[serde(rename = "db-operator.dev/backup")]
     backup: Option<String>,
+    #[serde(rename = "db-operator.dev/restore")]
+    restore: Option<String>,
 }
 
 fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
     let read = Metadata::deserialize(from)?;
-    let label = read.labels.and_then(|labels| labels.backup);
+    let labels = read.labels.map(|labels| {
+        [
+            (BACKUP_LABEL, labels.backup),
+            (RESTORE_LABEL, labels.restore),
+        ]
+        .into_iter()
+        .filter_map(|(label, name)| Some((label.to_owned(), name?)))
+        .collect()
+    });
     let controllers = read.owner_references.map(|owners| {
         let controller = |owner: &OwnerReference| owner.controller == Some(true);
         let mut owners: Vec<_> = owners.into_iter().filter(controller).take(1).collect();
@@ -194,7 +266,7 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
         resource_version: read.resource_version,
         creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
-        labels: label.map(|name| [(BACKUP_LABEL.to_owned(), name)].into()),
+        labels: labels.filter(|labels: &BTreeMap<_, _>| !labels.is_empty()),
         finalizers: read.finalizers,
         owner_references: controllers,
         ..ObjectMeta::default()
@@ -322,6 +394,21 @@ mod tests {
         let status = pod.status.unwrap();
         assert_eq!(status.message.unwrap().len(), TEXT);
         assert_eq!(status.container_statuses.unwrap().len(), ITEMS);
+    }
+
+    #[test]
+    fn of_a_jobs_spec_one_limit_is_kept() {
+        let limit = |containers: serde_json::Value| {
+            let job = json!({"spec": {"completions": 1, "template": {"spec": {"containers": containers}}}});
+            let job: Job = serde_json::from_value(job).unwrap();
+            job.memory_limit
+        };
+        let container = |name: &str| json!({"name": name, "image": "i", "resources": {"limits": {"cpu": "1", "memory": "300Mi"}}});
+        assert_eq!(limit(json!([container("other")])), None);
+        assert_eq!(limit(json!([{"name": "dump"}])), None);
+        let all = json!([container("other"), container("dump")]);
+        assert_eq!(limit(all).as_deref(), Some("300Mi"));
+        assert_eq!(limit(json!(null)), None);
     }
 
     #[test]

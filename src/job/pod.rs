@@ -2,12 +2,16 @@
 
 use jiff::Timestamp;
 
+use super::Kind;
 use super::objects::{ContainerStatus, Pod, Terminated, Waiting};
 
-/// The container that runs the dump tool.
-pub const MAIN: &str = "dump";
+/// Finds the container that owns the tool, by its name. No template has both names in one pod for a restore, and in a
+/// backup's pod the first counts.
+pub(super) fn find_main<T>(find: impl Fn(&str) -> Option<T>) -> Option<T> {
+    find(Kind::Backup.container()).or_else(|| find(Kind::Restore.container()))
+}
 
-/// Whether the dump tool's container runs.
+/// Whether the tool's container runs.
 #[must_use]
 pub fn is_running(pod: &Pod) -> bool {
     main_container(pod).and_then(running_since).is_some()
@@ -47,7 +51,7 @@ pub(super) fn created<K: kube::Resource>(object: &K) -> Option<Timestamp> {
 }
 
 pub(super) fn main_container(pod: &Pod) -> Option<&ContainerStatus> {
-    main_containers(pod).find(|container| container.name == MAIN)
+    find_main(|name| main_containers(pod).find(|container| container.name == name))
 }
 
 pub(super) fn main_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {

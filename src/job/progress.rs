@@ -1,12 +1,14 @@
-//! The progress of a dump, from the log of its pod; and what the status says about it.
+//! The progress of a dump or a load, from the log of its pod; and what the status says about it.
+
+use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core;
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
+use super::Kind;
 use super::objects::Pod;
-use super::pod::MAIN;
 use crate::agent::protocol::progress::Progress;
 use crate::api::backup::Progress as ProgressStatus;
 
@@ -16,19 +18,19 @@ const TELL: SignedDuration = SignedDuration::from_secs(3);
 const TAIL: i64 = 30;
 
 /// What a pod's log says of progress.
-pub enum Log {
+pub enum Log<P = Progress> {
     /// It was read; the last line about progress, if there is one.
-    Read(Option<Progress>),
+    Read(Option<P>),
     /// The operator may not read it.
     Forbidden,
     /// It cannot be read now.
     Unreadable,
 }
 
-/// Reads the log of a backup's pod.
-pub async fn read_log(pods: &Api<core::v1::Pod>, pod: &Pod) -> Log {
+/// Reads the log of a backup's pod, or of a restore's.
+pub async fn read_log<P: FromStr>(pods: &Api<core::v1::Pod>, pod: &Pod, kind: Kind) -> Log<P> {
     let parameters = LogParams {
-        container: Some(MAIN.to_owned()),
+        container: Some(kind.container().to_owned()),
         tail_lines: Some(TAIL),
         ..LogParams::default()
     };
@@ -36,14 +38,14 @@ pub async fn read_log(pods: &Api<core::v1::Pod>, pod: &Pod) -> Log {
         Ok(log) => Log::Read(last_progress(&log)),
         Err(kube::Error::Api(status)) if status.code == 403 => Log::Forbidden,
         Err(error) => {
-            tracing::debug!(%error, "cannot read the log of a backup's pod");
+            tracing::debug!(%error, "cannot read the log of a Job's pod");
             Log::Unreadable
         }
     }
 }
 
 /// The last line about progress; each may have a time before it.
-fn last_progress(log: &str) -> Option<Progress> {
+fn last_progress<P: FromStr>(log: &str) -> Option<P> {
     let parse = |line: &str| {
         let after_time = line.split_once(' ').map_or("", |(_, rest)| rest);
         line.parse().or_else(|_| after_time.trim().parse()).ok()
@@ -76,7 +78,9 @@ pub fn shown(
         bytes_uploaded: bytes(seen.uploaded),
         bytes_per_second: bytes(seen.rate),
         last_advance: Some(at),
+        shown: None,
     }
+    .for_people()
 }
 
 #[cfg(test)]
@@ -103,7 +107,7 @@ mod tests {
         );
         assert_eq!(last_progress(&log), Some(line(20)));
         assert_eq!(last_progress(log.lines().nth(1).unwrap()), Some(line(10)));
-        assert_eq!(last_progress("nothing\n\n"), None);
+        assert_eq!(last_progress::<Progress>("nothing\n\n"), None);
     }
 
     #[test]

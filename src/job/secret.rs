@@ -1,4 +1,4 @@
-//! The Job's Secret: its task, and the window of signed parts that moves along.
+//! The Job's Secret: its task, and what was signed for it: a window of parts that moves along, or an object to read.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 
 use super::objects::Job;
-use super::{name, signed_parts};
+use super::{Owner, signed_parts};
+use crate::agent::protocol::restore::{self, RestoreTask, SignedObject};
 use crate::agent::protocol::signed_parts::SignedParts;
 use crate::agent::protocol::task::{Task, paths};
-use crate::api::{BACKUP_LABEL, Backup};
 use crate::client::ApiError;
 
 /// Writes the Job's Secret.
 const MANAGER: &str = "db-operator-backup";
 const DOING: &str = "write the Job's Secret";
 
-/// What the Secret holds: what the pod is asked to do, the signed parts that it begins with, and the store's certificate
-/// authority where it has one of its own.
+/// What a backup's Secret holds: what the pod is asked to do, the signed parts that it begins with, and the store's
+/// certificate authority where it has one of its own.
 pub fn data(
     task: &Task,
     window: &SignedParts,
@@ -30,10 +30,29 @@ pub fn data(
         (paths::TASK_KEY.to_owned(), encode(task)?),
         (paths::SIGNED_PARTS_KEY.to_owned(), encode(window)?),
     ]);
+    add_authority(&mut data, store_ca);
+    Ok(data)
+}
+
+/// What a restore's Secret holds: what the pod is asked to do, the signed request that reads the object, and the store's
+/// certificate authority where it has one of its own.
+pub fn restore_data(
+    task: &RestoreTask,
+    object: &SignedObject,
+    store_ca: Option<&[u8]>,
+) -> Result<BTreeMap<String, ByteString>, ApiError> {
+    let mut data = BTreeMap::from([
+        (restore::TASK_KEY.to_owned(), encode(task)?),
+        (restore::SIGNED_OBJECT_KEY.to_owned(), encode(object)?),
+    ]);
+    add_authority(&mut data, store_ca);
+    Ok(data)
+}
+
+fn add_authority(data: &mut BTreeMap<String, ByteString>, store_ca: Option<&[u8]>) {
     if let Some(ca) = store_ca {
         data.insert(paths::STORE_CA_KEY.to_owned(), ByteString(ca.to_vec()));
     }
-    Ok(data)
 }
 
 /// What the Job's Secret holds: its window, and the most parts that its store takes. `None` where it is gone, or where it
@@ -68,11 +87,29 @@ pub async fn write_window(
     job: &Job,
     window: &SignedParts,
 ) -> Result<(), ApiError> {
+    replace(secrets, job, paths::SIGNED_PARTS_KEY, encode(window)?).await
+}
+
+/// Replaces the request that reads the object in the Job's Secret.
+pub async fn write_object(
+    secrets: &Api<Secret>,
+    job: &Job,
+    object: &SignedObject,
+) -> Result<(), ApiError> {
+    replace(secrets, job, restore::SIGNED_OBJECT_KEY, encode(object)?).await
+}
+
+async fn replace(
+    secrets: &Api<Secret>,
+    job: &Job,
+    key: &str,
+    value: ByteString,
+) -> Result<(), ApiError> {
     let patch = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"ownerReferences": [owner(&job.name_any(), &job.uid().unwrap_or_default())]},
-        "data": {paths::SIGNED_PARTS_KEY: encode(window)?},
+        "data": {key: value},
     });
     // A merge creates nothing: a Secret that went with its Job does not come back.
     secrets
@@ -89,17 +126,17 @@ pub async fn write_window(
 /// Makes the Secret, which goes with the Job. What somebody put into one of that name beforehand is taken away.
 pub async fn write(
     secrets: &Api<Secret>,
-    backup: &Backup,
+    asker: &Owner,
     job_uid: &str,
     data: BTreeMap<String, ByteString>,
 ) -> Result<(), ApiError> {
-    let name = name(backup);
+    let name = asker.job_name();
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.clone()),
-            namespace: backup.namespace(),
+            namespace: asker.namespace.clone(),
             labels: Some(BTreeMap::from([
-                (BACKUP_LABEL.to_owned(), backup.name_any()),
+                (asker.kind.label().to_owned(), asker.name.clone()),
                 (
                     "app.kubernetes.io/managed-by".to_owned(),
                     "db-operator".to_owned(),

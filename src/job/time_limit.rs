@@ -1,18 +1,18 @@
-//! How long a backup may take, and how long it may stall: what it asks for, and what its instance allows. Pure.
+//! How long a backup or a restore may take, and how long it may stall: what it asks for, and what its instance allows. Pure.
 
 use std::fmt;
 
 use jiff::SignedDuration;
 
 use crate::api::Backup;
-use crate::api::destination::BackupDestination;
+use crate::api::destination::{BackupDestination, BackupJob};
 
-/// The limits of one backup.
+/// The limits of one backup or restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
     /// From its start to its end.
     pub deadline: TimeLimit,
-    /// Without anything dumped or uploaded.
+    /// Without anything dumped and uploaded, or fetched and loaded.
     pub stall: TimeLimit,
 }
 
@@ -44,6 +44,27 @@ impl TimeLimits {
                 (
                     job.effective_max_stall_seconds(),
                     "spec.backup.job.maxStallSeconds of the instance",
+                ),
+            ),
+        }
+    }
+
+    /// The lower of what a Restore asks for, in seconds, and what these settings of its instance allow.
+    #[must_use]
+    pub fn of_restore(deadline_seconds: i64, stall_seconds: i64, job: &BackupJob) -> Self {
+        Self {
+            deadline: lower(
+                (deadline_seconds, "spec.deadlineSeconds"),
+                (
+                    job.effective_max_deadline_seconds(),
+                    "spec.restore.job.maxDeadlineSeconds of the instance",
+                ),
+            ),
+            stall: lower(
+                (stall_seconds, "spec.stallSeconds"),
+                (
+                    job.effective_max_stall_seconds(),
+                    "spec.restore.job.maxStallSeconds of the instance",
                 ),
             ),
         }
@@ -113,6 +134,19 @@ mod tests {
         // Of equal ones the Backup's own.
         let equal = limits(&json!({"deadlineSeconds": 3600, "stallSeconds": 300}), &job);
         assert_eq!(equal.deadline.field, "spec.deadlineSeconds");
+    }
+
+    #[test]
+    fn a_restores_limits_are_named_by_their_own_fields() {
+        let job: BackupJob = serde_json::from_value(json!({"maxDeadlineSeconds": 3600})).unwrap();
+        let limits = TimeLimits::of_restore(7200, 60, &job);
+        assert_eq!(
+            (limits.deadline.to_string(), limits.stall.to_string()),
+            (
+                "spec.restore.job.maxDeadlineSeconds of the instance (3600 s)".to_owned(),
+                "spec.stallSeconds (60 s)".to_owned()
+            )
+        );
     }
 
     #[test]

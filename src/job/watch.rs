@@ -1,4 +1,4 @@
-//! Watches backup Jobs and their pods: a change triggers the Backup that they belong to.
+//! Watches the Jobs of a kind and their pods: a change triggers the object that they belong to.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,9 +10,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::ended_pods::EndedPods;
-use super::name;
 use super::objects::{Job, Pod, controller_uid};
-use crate::api::{BACKUP_LABEL, Backup};
+use super::owner::{HasJobs, Kind, is_name_of};
 use crate::client::ApiError;
 use crate::client::lenient::Readable;
 use crate::watch::{Watches, read, until_read};
@@ -21,7 +20,7 @@ use crate::watch::{Watches, read, until_read};
 /// moment, and a team decides how large its Jobs and pods are.
 const PAGE: u32 = 4;
 
-/// What was heard of the Jobs of backups.
+/// What was heard of the Jobs of a kind.
 #[derive(Default)]
 pub struct Work {
     jobs: OnceLock<Store<Job>>,
@@ -29,25 +28,36 @@ pub struct Work {
     ended_pods: EndedPods,
 }
 
-/// Has a controller of Backups woken by their Jobs and pods. `invalidate` hears the UID of each Backup that is woken.
-pub fn attach(
-    controller: Controller<Readable<Backup>>,
+/// What is asked of a kind here besides its Jobs.
+pub trait Owning:
+    HasJobs + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static
+{
+}
+
+impl<O> Owning for O where
+    O: HasJobs + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static
+{
+}
+
+/// Has a controller of a kind woken by its Jobs and pods. `invalidate` hears the UID of each object that is woken.
+pub fn attach<O: Owning>(
+    controller: Controller<Readable<O>>,
     watches: &Watches,
     work: &Arc<Work>,
     invalidate: impl Fn(&str) + Clone + Send + Sync + 'static,
-) -> Controller<Readable<Backup>> {
-    let backups = controller.store();
-    let (jobs, job_events) = watch::<Job>(watches, &backups, |_| {});
+) -> Controller<Readable<O>> {
+    let owners = controller.store();
+    let (jobs, job_events) = watch::<Job, O>(watches, &owners, |_| {});
     let listener = Arc::clone(work);
-    let (pods, pod_events) = watch::<Pod>(watches, &backups, move |event| {
+    let (pods, pod_events) = watch::<Pod, O>(watches, &owners, move |event| {
         listener.ended_pods.hear(event);
     });
     // Set once, before anything is read from them.
     let _ = work.jobs.set(jobs);
     let _ = work.pods.set(pods);
     let (by_job, by_pod) = (
-        woken(backups.clone(), invalidate.clone()),
-        woken(backups, invalidate),
+        woken(owners.clone(), invalidate.clone()),
+        woken(owners, invalidate),
     );
     controller
         .watches_stream(job_events, move |job: Job| by_job(&job.metadata))
@@ -56,25 +66,33 @@ pub fn attach(
 
 type Events<K> = std::pin::Pin<Box<dyn Stream<Item = Result<K, watcher::Error>> + Send>>;
 
-/// Work of a backup, as a watch shows it.
+/// Work of an object, as a watch shows it.
 trait Watched:
     Resource<DynamicType = ()> + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static
 {
-    /// The kind, as metrics and logs name it.
-    const KIND: &'static str;
+    /// What it is that does the work for this kind, as metrics and logs name it.
+    fn called(kind: Kind) -> &'static str;
 
-    /// Whether it may be the work of this Backup. Whether it is, only its UID says.
-    fn may_be_of(&self, backup: &Backup) -> bool;
+    /// Whether it may be the work of the object with this UID. Whether it is, only its own UID says.
+    fn may_be_of(&self, kind: Kind, uid: &str) -> bool;
 
     /// What is known of one that cannot be read.
     fn named(metadata: ObjectMeta) -> Self;
 }
 
 impl Watched for Job {
-    const KIND: &'static str = "Job";
+    fn called(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Backup => "Job",
+            Kind::Restore => "RestoreJob",
+        }
+    }
 
-    fn may_be_of(&self, backup: &Backup) -> bool {
-        self.metadata.name.as_deref() == Some(&name(backup))
+    fn may_be_of(&self, kind: Kind, uid: &str) -> bool {
+        self.metadata
+            .name
+            .as_deref()
+            .is_some_and(|name| is_name_of(kind, uid, name))
     }
 
     fn named(metadata: ObjectMeta) -> Self {
@@ -86,13 +104,17 @@ impl Watched for Job {
 }
 
 impl Watched for Pod {
-    const KIND: &'static str = "Pod";
+    fn called(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Backup => "Pod",
+            Kind::Restore => "RestorePod",
+        }
+    }
 
-    fn may_be_of(&self, backup: &Backup) -> bool {
-        let name = name(backup);
+    fn may_be_of(&self, kind: Kind, uid: &str) -> bool {
         self.owner_references()
             .iter()
-            .any(|owner| owner.kind == "Job" && owner.name == name)
+            .any(|owner| owner.kind == "Job" && is_name_of(kind, uid, &owner.name))
     }
 
     fn named(metadata: ObjectMeta) -> Self {
@@ -103,24 +125,25 @@ impl Watched for Pod {
     }
 }
 
-/// The objects of a kind that belong to a Backup, and the changes of what is kept of them.
-fn watch<K>(
+/// The Jobs or pods of a kind's objects, and the changes of what is kept of them.
+fn watch<K, O>(
     watches: &Watches,
-    backups: &Store<Readable<Backup>>,
+    owners: &Store<Readable<O>>,
     hear: impl Fn(&watcher::Event<K>) + Send + 'static,
 ) -> (Store<K>, Events<K>)
 where
     K: Watched + serde::de::DeserializeOwned,
+    O: Owning,
 {
     let (store, writer) = reflector::store();
     let labelled = watcher::Config::default()
-        .labels(BACKUP_LABEL)
+        .labels(O::KIND.label())
         .page_size(PAGE);
-    let source = watches.objects::<K>(K::KIND, labelled);
-    let (owners, backups) = (backups.clone(), backups.clone());
-    // What no Backup is known for is not kept: so they are known first.
+    let source = watches.objects::<K>(K::called(O::KIND), labelled);
+    let (owners, first) = (owners.clone(), owners.clone());
+    // What no owner is known for is not kept: so they are known first.
     let known = async move {
-        until_read(&backups).await;
+        until_read(&first).await;
         None
     };
     let seen = store.clone();
@@ -158,9 +181,9 @@ fn kept<K: Watched>(event: watcher::Event<Readable<K>>) -> Option<watcher::Event
     })
 }
 
-/// Whether an event is about the work of a Backup, and says anything new of it.
-fn concerns<K: Watched>(
-    backups: &Store<Readable<Backup>>,
+/// Whether an event is about the work of an object of the kind, and says anything new of it.
+fn concerns<K: Watched, O: Owning>(
+    owners: &Store<Readable<O>>,
     seen: &Store<K>,
     event: &watcher::Event<K>,
 ) -> bool {
@@ -175,26 +198,26 @@ fn concerns<K: Watched>(
     {
         return *known != *object;
     }
-    let backup = key_of(object.meta()).and_then(|key| backups.get(&key));
-    let backup = backup.as_ref().and_then(|guarded| guarded.ok());
-    backup.is_some_and(|backup| object.may_be_of(backup))
+    let owner = key_of(object.meta()).and_then(|key| owners.get(&key));
+    let owner = owner.as_ref().and_then(|guarded| guarded.ok());
+    owner.is_some_and(|owner| object.may_be_of(O::KIND, &owner.uid().unwrap_or_default()))
 }
 
-/// The Backup that an object is labelled with.
-fn key_of(object: &ObjectMeta) -> Option<ObjectRef<Readable<Backup>>> {
-    let name = object.labels.as_ref()?.get(BACKUP_LABEL)?;
+/// The object of the kind that a Job or pod is labelled with.
+fn key_of<O: Owning>(object: &ObjectMeta) -> Option<ObjectRef<Readable<O>>> {
+    let name = object.labels.as_ref()?.get(O::KIND.label())?;
     Some(ObjectRef::new(name).within(object.namespace.as_ref()?))
 }
 
-/// From an object to the Backup that it is labelled with, which `invalidate` hears of.
-fn woken(
-    backups: Store<Readable<Backup>>,
+/// From a Job or pod to the object that it is labelled with, which `invalidate` hears of.
+fn woken<O: Owning>(
+    owners: Store<Readable<O>>,
     invalidate: impl Fn(&str) + Send + Sync + 'static,
-) -> impl Fn(&ObjectMeta) -> Option<ObjectRef<Readable<Backup>>> + Send + Sync + 'static {
+) -> impl Fn(&ObjectMeta) -> Option<ObjectRef<Readable<O>>> + Send + Sync + 'static {
     move |object| {
         let key = key_of(object)?;
-        let backup = backups.get(&key)?;
-        invalidate(&backup.uid().unwrap_or_default());
+        let owner = owners.get(&key)?;
+        invalidate(&owner.uid().unwrap_or_default());
         Some(key)
     }
 }
@@ -288,22 +311,28 @@ mod tests {
     }
 
     #[test]
-    fn work_is_a_backups_by_the_name_that_ours_would_have() {
-        let backup: Backup = serde_json::from_value(serde_json::json!({
-            "metadata": {"name": "b", "namespace": "n", "uid": "u"}, "spec": {"databaseRef": {"name": "d"}},
-        }))
-        .unwrap();
+    fn work_is_an_objects_by_the_name_that_ours_would_have() {
         let job = |name: &str| -> Job {
             serde_json::from_value(serde_json::json!({"metadata": {"name": name}})).unwrap()
         };
-        assert!(job("backup-u").may_be_of(&backup));
-        assert!(!job("backup-v").may_be_of(&backup));
         let of = |kind: &str, name: &str| {
             let owner = serde_json::json!({"apiVersion": "batch/v1", "kind": kind, "name": name, "uid": "x",
                                            "controller": true});
-            pod("p", &owner).may_be_of(&backup)
+            pod("p", &owner)
         };
-        assert!(of("Job", "backup-u"));
-        assert!(!of("Job", "own") && !of("ReplicaSet", "backup-u"));
+        for (kind, noun) in [(Kind::Backup, "backup"), (Kind::Restore, "restore")] {
+            let is_job = |name: &str| job(&format!("{noun}-{name}")).may_be_of(kind, "u");
+            let is_pod = |of_kind: &str, name: &str| {
+                of(of_kind, &format!("{noun}-{name}")).may_be_of(kind, "u")
+            };
+            assert!(is_job("u") && !is_job("v"));
+            assert!(is_pod("Job", "u"));
+            // Of a further attempt, which the copy of the object may not know of yet.
+            assert!(is_pod("Job", "u-2") && is_job("u-2"));
+            assert!(!is_pod("Job", "u-x") && !is_pod("Job", "u2"));
+            assert!(!is_pod("ReplicaSet", "u"));
+            assert!(!of("Job", "own").may_be_of(kind, "u"));
+        }
+        assert!(!job("backup-u").may_be_of(Kind::Restore, "u"));
     }
 }

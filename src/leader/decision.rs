@@ -24,7 +24,7 @@ pub(super) struct Record {
 
 impl Record {
     /// Reads a Lease, whoever wrote it.
-    pub fn of(lease: &Lease) -> Self {
+    pub(super) fn of(lease: &Lease) -> Self {
         let spec = lease.spec.clone().unwrap_or_default();
         let complete = spec.holder_identity.is_some()
             && spec.renew_time.is_some()
@@ -87,12 +87,12 @@ struct Look {
 }
 
 impl Watched {
-    pub fn new(ttl: Duration) -> Self {
+    pub(super) fn new(ttl: Duration) -> Self {
         Self { ttl, last: None }
     }
 
     /// Decides about a lease that was seen at `now`, which is `wall` by the calendar.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         record: Option<&Record>,
         me: &str,

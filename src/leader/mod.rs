@@ -23,7 +23,8 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use kube_leader_election::{LeaseLock, LeaseLockParams, LeaseLockResult};
 use rand::RngExt;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 mod decision;
@@ -108,8 +109,8 @@ impl Elector {
         }
     }
 
-    /// Asks until this process leads.
-    async fn campaign(&mut self) {
+    /// Asks until this process leads, or, between two looks, until `ends` says so. Says whether it leads.
+    async fn campaign(&mut self, ends: &mut watch::Receiver<bool>) -> bool {
         let mut last_error = String::new();
         // What is granted after that is over by then.
         let limit = safe_part(self.settings.ttl);
@@ -118,7 +119,7 @@ impl Elector {
             match self.within(limit, Self::try_to_lead).await {
                 Ok(true) => {
                     tracing::info!(lease = %self.settings.name, identity = %self.settings.identity, "leading");
-                    return;
+                    return true;
                 }
                 Ok(false) => last_error.clear(),
                 Err(error @ LeaseError::LostRace) => tracing::debug!(%error, "not leading yet"),
@@ -131,12 +132,16 @@ impl Elector {
                     }
                 }
             }
-            sleep(jittered(LOOK)).await;
+            tokio::select! {
+                // That nobody is left who could say so is the caller's business.
+                Ok(_) = ends.wait_for(|ends| *ends) => return false,
+                () = sleep(jittered(LOOK)) => {}
+            }
         }
     }
 
-    /// Keeps the lease; returns, with the reason, only when it is lost.
-    async fn hold(&mut self) -> LostLease {
+    /// Keeps the lease; returns, with the reason, when it is lost, and without one between two renewals once `ends` says so.
+    async fn hold(&mut self, ends: &mut watch::Receiver<bool>) -> Option<LostLease> {
         let mut failure: Option<LeaseError> = None;
         let mut took = Duration::ZERO;
         loop {
@@ -144,9 +149,8 @@ impl Elector {
             let pause = pause(self.settings.renew, took, left, failure.is_some());
             tokio::select! {
                 biased;
-                () = sleep(left) => {
-                    return LostLease::Expired { failure };
-                }
+                () = sleep(left) => return Some(LostLease::Expired { failure }),
+                Ok(_) = ends.wait_for(|ends| *ends) => return None,
                 () = sleep(jittered(pause)) => {}
             }
             self.health.turned();
@@ -154,15 +158,13 @@ impl Elector {
             let began = Instant::now();
             let renewal = tokio::select! {
                 biased;
-                () = sleep(left) => {
-                    return LostLease::Expired { failure };
-                }
+                () = sleep(left) => return Some(LostLease::Expired { failure }),
                 renewal = self.within(patience(left), Self::keep) => renewal,
             };
             took = began.elapsed();
             match renewal {
                 Ok(()) => failure = None,
-                Err(LeaseError::HeldByAnother(holder)) => return LostLease::Taken { holder },
+                Err(LeaseError::HeldByAnother(holder)) => return Some(LostLease::Taken { holder }),
                 Err(error) => {
                     let (left, text) = (self.leadership.left(), error.to_string());
                     // Said once, not twice a second for as long as it lasts.
@@ -180,10 +182,13 @@ impl Elector {
         self.leadership.end();
     }
 
-    /// Gives the lease back, so that another process leads at once.
-    async fn step_down(&mut self) {
+    /// Gives the lease back until then, so that another process leads at once.
+    async fn step_down(&mut self, until: Instant) {
+        if !self.leadership.is_held() {
+            // The version that was read last may be another holder's.
+            self.precondition.expect(None);
+        }
         self.ends();
-        let until = Instant::now() + STEP_DOWN.min(self.settings.ttl);
         for _ in 0..3 {
             let left = until.saturating_duration_since(Instant::now());
             match self.within(left, Self::release).await {
@@ -273,23 +278,26 @@ impl Elector {
 
     /// Rewrites a lease that is no longer held so that the library can take it.
     async fn clear(&self, record: &Record) -> Result<Lease, LeaseError> {
-        let cleared = json!({ "spec": {
-            "holderIdentity": "",
-            "renewTime": "1970-01-01T00:00:00.000000Z",
-            "leaseDurationSeconds": 1,
-            "leaseTransitions": record.transitions,
-        }});
+        self.rewrite(json!({ "leaseTransitions": record.transitions }))
+            .await
+    }
+
+    /// Writes that nobody holds the lease, with these fields besides.
+    async fn rewrite(&self, mut spec: Value) -> Result<Lease, LeaseError> {
+        spec["holderIdentity"] = json!("");
+        spec["renewTime"] = json!("1970-01-01T00:00:00.000000Z");
+        spec["leaseDurationSeconds"] = json!(1);
         self.leases
             .patch(
                 &self.settings.name,
                 &PatchParams::apply(&self.settings.identity),
-                &Patch::Merge(cleared),
+                &Patch::Merge(json!({ "spec": spec })),
             )
             .await
             .map_err(from_kube)
     }
 
-    /// Releases the lease, provided that it has not changed since it was last read.
+    /// Releases the lease, provided that it has not changed since it was last read: in one request where its version is known.
     async fn release(&mut self) -> Result<(), LeaseError> {
         if !self.precondition.is_set() {
             let lease = self
@@ -302,14 +310,11 @@ impl Elector {
             }
             self.precondition.expect(lease.metadata.resource_version);
         }
-        match self.lock.step_down().await.map_err(from_library) {
-            // Or there is nothing to give back.
-            Ok(()) | Err(LeaseError::HeldByAnother(_)) => Ok(()),
-            Err(error) => {
-                self.precondition.expect(None);
-                Err(error)
-            }
+        let released = self.rewrite(json!({})).await;
+        if released.is_err() {
+            self.precondition.expect(None);
         }
+        released.map(|_| ())
     }
 
     /// Bounds a turn, however many requests it takes.

@@ -18,7 +18,7 @@ pub(super) struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
     /// Beats for as long as the runtime that this runs on has a thread for it.
-    pub async fn keep_beating(self) {
+    pub(super) async fn keep_beating(self) {
         loop {
             self.0.fetch_add(1, Ordering::Relaxed);
             sleep(BEAT).await;
@@ -26,7 +26,7 @@ impl Pulse {
     }
 
     /// Returns once there was no beat for longer than `limit`. To be run on another thread.
-    pub async fn stopped(&self, limit: Duration) {
+    pub(super) async fn stopped(&self, limit: Duration) {
         let every = BEAT.min(limit / 4);
         let mut silence = Silence::since(Instant::now(), every * 2);
         loop {

@@ -6,16 +6,16 @@
 use std::future::pending;
 use std::io;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use tokio::runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::pulse::Pulse;
-use super::{Elector, Leadership, LostLease, Precondition, Settings};
+use super::{Elector, Leadership, LostLease, Precondition, STEP_DOWN, Settings};
 use crate::health::Health;
 
 /// How long the rest of the process has to end once the lease is lost. What only a leader may do is refused at once.
@@ -166,41 +166,56 @@ async fn keep(work: Work, talk: Talk) {
     let _ = begun.send(Ok(()));
 
     let gives_way = settings.gives_way;
+    let may_take = STEP_DOWN.min(settings.ttl);
     let mut elector = Elector::new(client, precondition, settings, leadership, health);
-    let end = tokio::select! {
+    let (end, ends) = watch::channel(false);
+    let mut leading = Box::pin(lead(&mut elector, leads, &pulse, gives_way, ends));
+    let asked = tokio::select! {
         biased;
-        asked = &mut step_down => Err(asked),
-        end = lead(&mut elector, leads, &pulse, gives_way) => Ok(end),
-    };
-    elector.ends();
-    match end {
-        // A request that was on its way may have made this process the leader.
-        Err(Ok(done)) => {
-            elector.step_down().await;
-            let _ = done.send(());
+        asked = &mut step_down => asked,
+        end = &mut leading => {
+            drop(leading);
+            elector.ends();
+            if let Some(end) = end {
+                end_process(end, lost, step_down).await;
+            }
+            return;
         }
+    };
+    let Ok(done) = asked else {
         // The process ends in another way, and what it sent may still be on its way: the lease runs out by itself.
-        Err(Err(_)) => {}
-        Ok(end) => end_process(end, lost, step_down).await,
-    }
+        drop(leading);
+        elector.ends();
+        return;
+    };
+    let until = Instant::now() + may_take;
+    // The answer to a renewal that is on its way has the version of the lease that is given back. It is two requests: one
+    // more has to fit into what is left.
+    end.send_replace(true);
+    let _ = timeout(may_take * 2 / 3, leading).await;
+    elector.step_down(until).await;
+    let _ = done.send(());
 }
 
-/// Asks for the lease and keeps it, until it is lost.
+/// Asks for the lease and keeps it, until it is lost; without a reason once `ends` says so.
 async fn lead(
     elector: &mut Elector,
     leads: oneshot::Sender<()>,
     pulse: &Pulse,
     gives_way: Duration,
-) -> LostLease {
-    elector.campaign().await;
+    mut ends: watch::Receiver<bool>,
+) -> Option<LostLease> {
+    if !elector.campaign(&mut ends).await {
+        return None;
+    }
     if leads.send(()).is_err() {
         // Whoever asked for the lease is gone, which ends this.
         return pending().await;
     }
     tokio::select! {
         biased;
-        lost = elector.hold() => lost,
-        () = pulse.stopped(gives_way) => LostLease::Hangs { limit: gives_way },
+        end = elector.hold(&mut ends) => end,
+        () = pulse.stopped(gives_way) => Some(LostLease::Hangs { limit: gives_way }),
     }
 }
 

@@ -11,13 +11,14 @@ use kube::ResourceExt;
 use crate::api::conditions::{READY, RECONCILING, STALLED, is_true};
 use crate::api::{
     Backup, BackupReason, BackupState, Condition, Database, DatabaseInstance, DatabaseReason,
-    DatabaseState, InstanceReason, Reason,
+    DatabaseState, InstanceReason, Reason, Restore, RestoreReason, RestoreState,
 };
 
 /// The kinds, as metrics name them.
 const INSTANCE: &str = "DatabaseInstance";
 const DATABASE: &str = "Database";
 const BACKUP: &str = "Backup";
+const RESTORE: &str = "Restore";
 
 /// The state of an object that has none yet.
 pub const NO_STATE: &str = "NONE";
@@ -33,9 +34,11 @@ pub struct Figures {
     pub databases: BTreeMap<(String, &'static str), u64>,
     /// Backups by state.
     pub backups: BTreeMap<&'static str, u64>,
+    /// Restores by state.
+    pub restores: BTreeMap<&'static str, u64>,
     /// Objects in progress or being retried.
     pub reconciling: BTreeMap<Trouble, u64>,
-    /// Objects that need a person. (A failed Backup needs nothing; [`Figures::last_backups`] reports it.)
+    /// Objects that need a person. (A failed Backup or Restore has ended; [`Figures::last_backups`] reports the first.)
     pub stalled: BTreeMap<Trouble, u64>,
     /// Databases whose deletion waits for a final backup that has failed at least once, by instance.
     pub final_backups_failing: BTreeMap<String, u64>,
@@ -46,7 +49,7 @@ pub struct Figures {
 /// What a condition says, and about which kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trouble {
-    /// `Database`, `Backup` or `DatabaseInstance`.
+    /// `Database`, `Backup`, `Restore` or `DatabaseInstance`.
     pub kind: &'static str,
     /// The instance that the object is or refers to; empty if unknown.
     pub instance: String,
@@ -81,6 +84,7 @@ impl Figures {
         instances: impl Iterator<Item = &'a DatabaseInstance>,
         databases: impl Iterator<Item = &'a Database> + Clone,
         backups: impl Iterator<Item = &'a Backup>,
+        restores: impl Iterator<Item = &'a Restore>,
     ) -> Self {
         let mut figures = Self::default();
         instances.for_each(|instance| figures.add_instance(instance));
@@ -90,6 +94,7 @@ impl Figures {
             figures.add_backup(backup, &homes);
             note_failure(&mut failures, backup);
         }
+        restores.for_each(|restore| figures.add_restore(restore, &homes));
         databases.for_each(|database| figures.add_database(database, &failures));
         figures
     }
@@ -116,6 +121,23 @@ impl Figures {
         };
         let conditions = conditions(status.map(|status| &status.conditions));
         self.add_troubles::<BackupReason>(BACKUP, instance, conditions);
+    }
+
+    fn add_restore(&mut self, restore: &Restore, homes: &Homes<'_>) {
+        let state = restore.state().map_or(NO_STATE, RestoreState::as_str);
+        *self.restores.entry(state).or_default() += 1;
+        if restore.state().is_some_and(RestoreState::is_terminal) {
+            return;
+        }
+        let status = restore.status.as_ref();
+        let (namespace, name) = restore.database_key();
+        let home = homes.get(&(namespace.as_str(), name)).copied();
+        // Before its turn it has no target of its own.
+        let target = status.and_then(|status| status.target.as_ref());
+        let instance = target.map(|target| target.instance.as_str());
+        let conditions = conditions(status.map(|status| &status.conditions));
+        let instance = instance.or(home).unwrap_or_default();
+        self.add_troubles::<RestoreReason>(RESTORE, instance, conditions);
     }
 
     fn add_database(&mut self, database: &Database, failures: &Failures<'_>) {

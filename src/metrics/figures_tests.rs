@@ -37,6 +37,12 @@ fn backup(name: &str, status: &Value) -> Backup {
     )
 }
 
+fn restore(name: &str, status: &Value) -> Restore {
+    let source = json!({"backupRef": {"name": "b"}});
+    let spec = json!({"source": source, "databaseRef": {"name": "elsewhere"}});
+    object("Restore", name, &spec, status)
+}
+
 fn failed(at: &str, reason: &str) -> Value {
     json!({
         "state": "FAILED", "finishedAt": at, "failure": {"reason": reason, "message": "why"},
@@ -51,7 +57,8 @@ fn condition(type_: &str, status: &str, reason: &str) -> Value {
 }
 
 fn of(databases: &[Database], backups: &[Backup]) -> Figures {
-    Figures::of(std::iter::empty(), databases.iter(), backups.iter())
+    let none = std::iter::empty();
+    Figures::of(std::iter::empty(), databases.iter(), backups.iter(), none)
 }
 
 fn last_of(database: &Database, backups: &[Backup]) -> Option<LastBackups> {
@@ -92,7 +99,20 @@ fn objects_are_counted_by_state_instance_and_reason() {
         ),
         backup("failed", &failed("2026-01-02T00:00:00Z", "DumpFailed")),
     ];
-    let figures = Figures::of([instance].iter(), databases.iter(), backups.iter());
+    let restores = [
+        restore(
+            "waits",
+            &json!({"conditions": [condition("Reconciling", "True", "WaitingForTurn")]}),
+        ),
+        restore("done", &json!({"state": "COMPLETED"})),
+        restore("failed", &failed("2026-01-02T00:00:00Z", "LoadFailed")),
+    ];
+    let figures = Figures::of(
+        [instance].iter(),
+        databases.iter(),
+        backups.iter(),
+        restores.iter(),
+    );
 
     let main = |state| ("main".to_owned(), state);
     assert_eq!(figures.instances, [("main".to_owned(), false)].into());
@@ -109,6 +129,10 @@ fn objects_are_counted_by_state_instance_and_reason() {
         figures.backups,
         [("BACKING_UP", 1), ("FAILED", 1), (NO_STATE, 1)].into()
     );
+    assert_eq!(
+        figures.restores,
+        [("COMPLETED", 1), ("FAILED", 1), (NO_STATE, 1)].into()
+    );
     let trouble = |kind, instance: &str, reason| Trouble {
         kind,
         instance: instance.to_owned(),
@@ -120,6 +144,7 @@ fn objects_are_counted_by_state_instance_and_reason() {
             (trouble("DatabaseInstance", "main", "Unreachable"), 1),
             (trouble("Backup", "", "WaitingForTurn"), 1),
             (trouble("Backup", "main", "BackingUp"), 1),
+            (trouble("Restore", "", "WaitingForTurn"), 1),
         ]
         .into()
     );

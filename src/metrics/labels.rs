@@ -4,7 +4,7 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// Labels of backups that ended.
+/// Labels of backups, or of restores, that ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BackupLabels {
     /// `completed` or `failed`.
@@ -20,17 +20,24 @@ pub struct ResultLabels {
     pub result: &'static str,
 }
 
+/// Labels of a part of a restore.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PhaseLabels {
+    /// `prepare`, `load`, `index`, `check` or `switch`.
+    pub phase: &'static str,
+}
+
 /// Labels of what is counted for a kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabels {
-    /// `Database`, `Backup` or `DatabaseInstance`.
+    /// `Database`, `Backup`, `Restore` or `DatabaseInstance`.
     pub kind: &'static str,
 }
 
 /// Labels of a finished reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReconcileLabels {
-    /// `Database`, `Backup` or `DatabaseInstance`.
+    /// `Database`, `Backup`, `Restore` or `DatabaseInstance`.
     pub kind: &'static str,
     /// `ok` or `error`.
     pub result: &'static str,
@@ -39,7 +46,7 @@ pub struct ReconcileLabels {
 /// Labels of a failed reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReconcileErrorLabels {
-    /// `Database`, `Backup` or `DatabaseInstance`.
+    /// `Database`, `Backup`, `Restore` or `DatabaseInstance`.
     pub kind: &'static str,
     /// A stable CamelCase word.
     pub reason: &'static str,

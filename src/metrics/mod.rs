@@ -23,7 +23,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::api::{BackupReason, Outcome, Reason};
+use crate::api::{BackupReason, Outcome, Reason, RestoreReason};
 
 pub mod figures;
 pub mod labels;
@@ -31,6 +31,7 @@ mod objects;
 mod process;
 #[cfg(test)]
 mod reference;
+mod restores;
 
 use labels::{
     ApiLabels, BackupLabels, KindLabels, ReconcileErrorLabels, ReconcileLabels, ResultLabels,
@@ -38,6 +39,7 @@ use labels::{
 };
 use objects::Objects;
 pub use objects::{ServerConnections, Snapshot};
+pub use restores::{RestoreFigures, Restores};
 
 /// Every metric of the process. Cheap to clone: clones count together.
 #[derive(Clone, Debug)]
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub backup_seconds: Family<ResultLabels, Histogram, fn() -> Histogram>,
     /// Bytes that completed backups stored.
     pub backup_bytes: Counter,
+    /// What became of restores.
+    pub restores: Restores,
     objects: Objects,
     asked: Arc<Mutex<HashMap<String, Asked>>>,
     registry: Arc<Registry>,
@@ -158,6 +162,7 @@ impl Metrics {
             "Bytes that completed backups stored",
             backup_bytes.clone(),
         );
+        let restores = Restores::registered(registry);
         registry.register(
             "build",
             "The operator's version",
@@ -178,6 +183,7 @@ impl Metrics {
             backups,
             backup_seconds,
             backup_bytes,
+            restores,
             objects,
             asked: Arc::default(),
             registry: Arc::new(root),
@@ -186,13 +192,14 @@ impl Metrics {
         metrics
     }
 
-    /// A series that appears with its first backup has not increased, as Prometheus counts.
+    /// A series that appears with its first backup or restore has not increased, as Prometheus counts.
     fn begin_at_zero(&self) {
         for reason in BackupReason::ALL.iter().copied() {
             if reason.outcome() != Outcome::Reconciling {
                 let _ = self.backups.get_or_create(&ended(reason));
             }
         }
+        self.restores.begin_at_zero();
     }
 
     /// From now on, each scrape also counts the objects in the cluster: this process leads.
@@ -273,6 +280,11 @@ impl Metrics {
         self.backup_bytes.inc_by(bytes);
     }
 
+    /// Counts a restore that ended: why, and how long its parts took.
+    pub fn restored(&self, reason: RestoreReason, figures: RestoreFigures) {
+        self.restores.count(reason, figures);
+    }
+
     /// `/metrics`.
     pub fn router(&self) -> Router {
         let page = get(|State(metrics): State<Self>| async move { metrics.page() });
@@ -297,7 +309,7 @@ impl Metrics {
     }
 }
 
-fn ended(reason: BackupReason) -> BackupLabels {
+fn ended(reason: impl Reason) -> BackupLabels {
     let result = match reason.outcome() {
         Outcome::Ready => "completed",
         Outcome::Reconciling | Outcome::Stalled => "failed",
@@ -355,6 +367,13 @@ mod tests {
         metrics.polled("Database", Duration::from_millis(11));
         metrics.backed_up(BackupReason::Completed, 3, 70);
         metrics.backed_up(BackupReason::Evicted, 3, 0);
+        let figures = RestoreFigures {
+            load: Some(7),
+            downtime_millis: Some(500),
+            ..RestoreFigures::default()
+        };
+        metrics.restored(RestoreReason::Completed, figures);
+        metrics.restored(RestoreReason::LoadFailed, RestoreFigures::default());
         let text = metrics.clone().render().unwrap();
         for line in [
             "db_operator_leader 1",
@@ -368,6 +387,11 @@ mod tests {
             "db_operator_backups_total{result=\"failed\",reason=\"Evicted\"} 1",
             "db_operator_backups_total{result=\"failed\",reason=\"OutOfMemory\"} 0",
             "db_operator_backup_stored_bytes_total 70",
+            "db_operator_restores_total{result=\"completed\",reason=\"Completed\"} 1",
+            "db_operator_restores_total{result=\"failed\",reason=\"LoadFailed\"} 1",
+            "db_operator_restores_total{result=\"failed\",reason=\"CheckFailed\"} 0",
+            "db_operator_restore_seconds_sum{phase=\"load\"} 7",
+            "db_operator_restore_downtime_seconds_sum 0.5",
             "db_operator_build_info{version=\"",
             "process_resident_memory_bytes ",
             "process_cpu_seconds_total ",

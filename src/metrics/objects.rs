@@ -43,11 +43,11 @@ type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// Prints the leader's view of the cluster. Clones share it.
 #[derive(Clone, Default)]
-pub struct Objects(Arc<OnceLock<Source>>);
+pub(super) struct Objects(Arc<OnceLock<Source>>);
 
 impl Objects {
     /// Sets the source that is read at each scrape. Called once, when this process becomes the leader.
-    pub fn of(&self, source: impl Fn() -> Snapshot + Send + Sync + 'static) {
+    pub(super) fn of(&self, source: impl Fn() -> Snapshot + Send + Sync + 'static) {
         let _ = self.0.set(Box::new(source));
     }
 }
@@ -103,6 +103,15 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     )?;
     print(
         encoder,
+        "restore_objects",
+        "Restores by state, which is NONE while they wait to start",
+        figures
+            .restores
+            .iter()
+            .map(|(state, count)| ([("state", *state)], signed(*count))),
+    )?;
+    print(
+        encoder,
         "reconciling",
         "Objects in progress or being retried, by the reason of their condition Reconciling",
         troubles(&figures.reconciling),
@@ -110,7 +119,7 @@ fn print_figures(encoder: &mut DescriptorEncoder<'_>, figures: &Figures) -> fmt:
     print(
         encoder,
         "stalled",
-        "Objects that need a person, by the reason of their condition Stalled; a FAILED Backup has ended and is not counted",
+        "Objects that need a person, by the reason of their condition Stalled; a FAILED Backup or Restore has ended and is not counted",
         troubles(&figures.stalled),
     )?;
     print(

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 /// Prints the standard `process_*` metrics, without those that cannot be read.
 #[derive(Debug)]
-pub struct ProcessCollector;
+pub(super) struct ProcessCollector;
 
 /// What `/proc/self` says.
 #[derive(Debug, Default, PartialEq)]

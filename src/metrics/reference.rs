@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::labels::ApiLabels;
-use super::{Metrics, objects};
-use crate::api::BackupReason;
+use super::{Metrics, RestoreFigures, objects};
+use crate::api::{BackupReason, RestoreReason};
 use crate::testing::held_equal;
 
 const BEGINNING: &str = "# Metrics
@@ -32,6 +32,12 @@ fn scrape() -> String {
     metrics.reconciled("Database", took, Some("ApiServerRefused"));
     metrics.polled("Database", took);
     metrics.backed_up(BackupReason::Completed, 3, 70);
+    let figures = RestoreFigures {
+        load: Some(7),
+        downtime_millis: Some(500),
+        ..RestoreFigures::default()
+    };
+    metrics.restored(RestoreReason::Completed, figures);
     metrics.asked("main", "survey", took, Some("Timeout"));
     metrics
         .api_seconds

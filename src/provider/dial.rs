@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+use super::mysql_greeting;
 
 /// sqlx takes its end of the relay right away; after this time it has been given up.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
@@ -38,24 +40,48 @@ pub async fn postgresql(options: &PgConnectOptions) -> Result<PgConnection, sqlx
     // What libpq calls the socket in a directory, and sqlx after it.
     let name = format!("{directory}/.s.PGSQL.{port}");
     let through = options.clone().socket(abstract_path(&directory));
-    connect(far, &name, &through, options).await
+    connect(far.into(), &name, &through, options).await
 }
 
-/// Logs in to MySQL or MariaDB.
+/// Logs in to MySQL or MariaDB. Without TLS, a server that greets as MySQL is left before anything is sent to it: its
+/// authentication (`caching_sha2_password`) needs TLS, and MariaDB's does not.
 ///
 /// # Errors
 ///
-/// Those of [`sqlx::ConnectOptions::connect`].
+/// Those of [`sqlx::ConnectOptions::connect`], and [`sqlx::Error::Configuration`] for MySQL without TLS.
 pub async fn mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     let far = reach(options.get_host(), options.get_port()).await?;
+    let mut far = Far::from(far);
+    if matches!(options.get_ssl_mode(), MySqlSslMode::Disabled) {
+        far.heard = mysql_greeting::read(&mut far.stream).await?;
+        if mysql_greeting::is_of_mysql(&far.heard) {
+            return Err(sqlx::Error::Configuration("MySQL without TLS".into()));
+        }
+    }
     let name = fresh_name();
     let through = options.clone().socket(abstract_path(&name));
     connect(far, &name, &through, options).await
 }
 
+/// A connection to a server.
+struct Far {
+    stream: TcpStream,
+    /// What the server has said on it already, which sqlx has to hear.
+    heard: Vec<u8>,
+}
+
+impl From<TcpStream> for Far {
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            heard: Vec::new(),
+        }
+    }
+}
+
 /// Connects through a socket of this name and the connection `far`, or directly if that is impossible.
 async fn connect<O>(
-    far: TcpStream,
+    far: Far,
     name: &str,
     through: &O,
     directly: &O,
@@ -106,7 +132,7 @@ impl End {
 }
 
 /// Listens under a name, and joins the one connection that comes from this process `within` this time to the server.
-fn relay(name: &str, far: TcpStream, within: Duration) -> io::Result<End> {
+fn relay(name: &str, far: Far, within: Duration) -> io::Result<End> {
     let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
@@ -137,11 +163,12 @@ fn is_ours(peer: Option<i32>) -> bool {
 
 /// Copies in both directions until our side ends. The server's end is passed on, and sqlx may still write: after the
 /// server has answered its goodbye, it sends that of TLS.
-async fn carry(mut near: UnixStream, mut far: TcpStream, end: &End) {
+async fn carry(mut near: UnixStream, mut far: Far, end: &End) {
     let (mut from_near, mut to_near) = near.split();
-    let (mut from_far, mut to_far) = far.split();
+    let (mut from_far, mut to_far) = far.stream.split();
     // sqlx learns how either direction ended from the end itself.
     let hear = async {
+        let _ = to_near.write_all(&far.heard).await;
         let _ = tokio::io::copy(&mut from_far, &mut to_near).await;
         // Before sqlx can see it.
         end.0.store(true, Ordering::SeqCst);
@@ -169,7 +196,7 @@ mod tests {
         assert!(far.nodelay().unwrap(), "it sends at once");
         let (server, _) = listener.accept().await.unwrap();
         let name = fresh_name();
-        relay(&name, far, TAKEN_UP_WITHIN).unwrap();
+        relay(&name, far.into(), TAKEN_UP_WITHIN).unwrap();
         let near = UnixStream::connect(abstract_path(&name)).await;
         (server, near.unwrap())
     }
@@ -197,6 +224,40 @@ mod tests {
         near.write_all(b"goodbye").await.unwrap();
     }
 
+    /// A server with this greeting, after which it hangs up; and what comes of a login there without TLS.
+    async fn greeted(greeting: &'static [u8]) -> (sqlx::Error, Vec<u8>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut session, _) = listener.accept().await.unwrap();
+            session.write_all(greeting).await.unwrap();
+            let mut said = Vec::new();
+            let mut buffer = [0; 256];
+            let read = session.read(&mut buffer).await.unwrap_or_default();
+            said.extend_from_slice(&buffer[..read]);
+            said
+        });
+        let options = MySqlConnectOptions::new()
+            .host("127.0.0.1")
+            .port(port)
+            .username("orders")
+            .password("secret")
+            .ssl_mode(MySqlSslMode::Disabled);
+        let error = mysql(&options).await.err().unwrap();
+        (error, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn mysql_hears_nothing_without_tls_and_mariadb_does() {
+        let (error, heard) = greeted(mysql_greeting::tests::MYSQL).await;
+        assert!(matches!(error, sqlx::Error::Configuration(_)), "{error}");
+        assert!(heard.is_empty(), "{heard:?}");
+        let (error, heard) = greeted(mysql_greeting::tests::MARIADB).await;
+        assert!(!matches!(error, sqlx::Error::Configuration(_)), "{error}");
+        let user = b"orders";
+        assert!(heard.windows(user.len()).any(|part| part == user));
+    }
+
     #[tokio::test]
     async fn a_server_hears_that_we_left_and_what_we_said_before() {
         let (mut server, mut near) = joined().await;
@@ -213,7 +274,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let far = reach("127.0.0.1", port).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
-        relay(&fresh_name(), far, Duration::ZERO).unwrap();
+        relay(&fresh_name(), far.into(), Duration::ZERO).unwrap();
         assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
     }
 

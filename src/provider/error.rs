@@ -25,6 +25,16 @@ pub enum ProviderError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The server lets nobody log in without TLS, and `spec.tls.mode` disables it.
+    #[error(
+        "{server} takes no login without TLS: {detail}; set spec.tls.mode to verify-full, verify-ca or require"
+    )]
+    TlsRequired {
+        /// `host:port`.
+        server: String,
+        /// Why it does not.
+        detail: String,
+    },
     /// The server refused the administrator. After a rotation the Secret contains the new password: read it again.
     #[error(
         "{server} refused the administrator's login: {detail}; check the Secret in spec.adminSecretRef"
@@ -188,6 +198,7 @@ impl ProviderError {
                 source: Box::new(self),
             },
             Self::InDatabase { .. }
+            | Self::TlsRequired { .. }
             | Self::IdentityChanged { .. }
             | Self::AllInUse { .. }
             | Self::Superseded { .. }
@@ -227,6 +238,7 @@ impl ProviderError {
             | Self::InDatabase { .. } => true,
             Self::Superseded { .. }
             | Self::NotLeading
+            | Self::TlsRequired { .. }
             | Self::NotPermitted { .. }
             | Self::Unsupported(_)
             | Self::InTheWay(_) => false,
@@ -244,6 +256,7 @@ impl ProviderError {
             },
             Self::Unreachable { .. }
             | Self::Tls { .. }
+            | Self::TlsRequired { .. }
             | Self::LoginRefused { .. }
             | Self::TooManyConnections { .. }
             | Self::ReadOnly { .. }
@@ -283,6 +296,7 @@ impl ProviderError {
             },
             Self::Unreachable { .. } => "Unreachable",
             Self::Tls { .. } => "TlsFailed",
+            Self::TlsRequired { .. } => "TlsRequired",
             Self::LoginRefused { .. } => "LoginRefused",
             Self::TooManyConnections { .. } => "TooManyConnections",
             Self::ReadOnly { .. } => "ReadOnly",

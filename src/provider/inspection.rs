@@ -21,6 +21,9 @@ pub struct Inspection {
     pub read_only: bool,
     /// Privileges that the administrator lacks, each with the exact SQL that grants it.
     pub missing: Vec<MissingPrivilege>,
+    /// Settings of the server that forbid what is done here, each with the SQL that changes it. The server cannot be used
+    /// before that.
+    pub unsuitable: Vec<Warning>,
     /// What the platform team should know about the server although nothing depends on it, each with the SQL that fixes
     /// it.
     pub warnings: Vec<Warning>,
@@ -43,6 +46,11 @@ pub struct Assessment {
     /// What makes a dump by the database's own user fail, each with the SQL that fixes it. At most 20 entries, each for
     /// any number of objects of one kind in one schema.
     pub unreadable: Vec<MissingPrivilege>,
+    /// There are views that refer to something that is gone, which a dump of MySQL or MariaDB has to leave out.
+    pub has_broken_views: bool,
+    /// Events whose text has two semicolons in a row, which not every dump tool of MySQL and MariaDB gets past: their names, for people. At
+    /// most 20 entries.
+    pub endless_events: Vec<String>,
 }
 
 /// A privilege that is needed and missing.

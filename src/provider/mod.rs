@@ -12,10 +12,16 @@
 //! |---|---|
 //! | `open.rs` | how a server is reached, and which provider serves it |
 //! | `desired.rs` | what is asked for |
+//! | `creation_options.rs` | options of a PostgreSQL database that cannot be changed, and how they differ |
 //! | `observed.rs` | what exists on a server |
-//! | `inspection.rs` `flavour.rs` | what the server itself is |
-//! | `outcome.rs` | what came of a call |
+//! | `inspection.rs` | what the server itself is |
+//! | `inventory.rs` | what comes with a database beside its rows |
+//! | `lock_wait.rs` | who waits for whose lock |
+//! | `outcome.rs` `probe.rs` | what came of a call, and of a login that also looked around |
+//! | `restore.rs` | what a restore asks of a server |
 //! | `error.rs` | what can go wrong, and what to do about it |
+//! | `blame.rs` | whether a session that failed says something about the server |
+//! | `derived_name.rs` | the names of what a restore makes |
 //! | `ident.rs` | the only place that quotes identifiers and literals |
 //! | `password.rs` | which passwords can be used |
 //! | `verifier.rs` | the only place that turns a password into what a server stores |
@@ -25,45 +31,58 @@
 //! | `fence.rs` | what a paused former leader can no longer do |
 //! | `pool.rs` | few connections, each bounded in time |
 //! | `slots.rs` | who may open the next connection |
-//! | `dial.rs` | connecting without a delay that the driver adds |
+//! | `dial.rs` `mysql_greeting.rs` | connecting without a delay that the driver adds, and what MySQL and MariaDB say first |
 //! | `tls.rs` | how a connection is protected |
 //! | `postgresql/` `mysql/` | the two providers: the same file names for the same jobs |
 
+mod blame;
 pub mod claim;
+mod creation_options;
+mod derived_name;
 mod desired;
 pub mod dial;
 pub mod error;
 pub mod fence;
-mod flavour;
 pub mod ident;
 pub mod identity;
 mod inspection;
+pub mod inventory;
+mod lock_wait;
 mod mysql;
+mod mysql_greeting;
 mod observed;
 mod open;
 mod outcome;
 pub mod password;
 mod pool;
 mod postgresql;
+mod probe;
 pub mod reserved;
+pub mod restore;
 mod slots;
 pub mod tls;
 pub mod verifier;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+pub use crate::flavour::Flavour;
 pub use claim::{Claim, Claimant, Origin};
+pub use creation_options::{CreationOptions, LocaleProvider};
 pub use desired::{Desired, Extension, MysqlSettings, Names, PostgresqlSettings, Removal};
 pub use error::{ProviderError, Sign};
 pub use fence::Fence;
-pub use flavour::Flavour;
 pub use ident::SqlName;
 pub use identity::Expected;
 pub use inspection::{Assessment, Inspection, MissingPrivilege, Usage, Warning};
+pub use inventory::Inventory;
+pub use lock_wait::{Holder, LockWait};
 pub use observed::{DatabaseFacts, Fingerprint, Observed, Ours, RoleFacts, Survey};
 pub use open::{Engine, ServerConfig, Timeouts, open};
 pub use outcome::{Change, Login, Removed};
+pub use probe::{Extent, Inaccessible, Inside, Probe};
 pub use tls::{TlsConfig, TlsMode};
 pub use verifier::Verifier;
 
@@ -128,13 +147,99 @@ pub trait Provider: Send + Sync {
     /// from the administrator: everything that is named is true, but what is not named may still fail.
     async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError>;
 
+    /// Looks at what comes with the database beside its rows: what a dump of it does not contain, and what its own user
+    /// cannot make again. Only reads the catalog. Needs a session in that database, like [`Provider::assess`].
+    async fn take_inventory(&self, names: &Names) -> Result<Inventory, ProviderError>;
+
+    /// Which locks a backup waits for inside the database, and who holds them, as far as the server tells: on MySQL and
+    /// MariaDB, where a session has no name, any session of the database's own user. Changes nothing, and costs one statement while none waits. Bounded, and without any statement's text.
+    async fn lock_waits(&self, names: &Names) -> Result<Vec<LockWait>, ProviderError>;
+
+    /// Names what its own user may not read or write of what belongs to others in the database, each with the SQL that
+    /// changes it. Needs a session in that database. Nothing on a server where the privileges on a database are those on
+    /// all that is in it.
+    async fn inaccessible(
+        &self,
+        names: &Names,
+        extent: Extent,
+    ) -> Result<Inaccessible, ProviderError> {
+        let _ = (names, extent);
+        Ok(Inaccessible::default())
+    }
+
     /// Logs in over the network as the database's own user would, with these values alone.
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError>;
+
+    /// Logs in like [`Provider::login`], and asks in the same session what differs inside, and what
+    /// [`Provider::inaccessible`] answers: one connection and one statement, so that it can be repeated often. A user that
+    /// has no connection left, or whose settings keep it from an answer, has still logged in.
+    async fn probe(
+        &self,
+        desired: &Desired,
+        password: &SecretString,
+        extent: Extent,
+    ) -> Result<Probe, ProviderError> {
+        let _ = extent;
+        Ok(self.login(&desired.names, password).await?.into())
+    }
 
     /// Locks the role out, ends its sessions, drops the database and then the role, as far as `removal` says. Lock
     /// timeouts are short: [`Removed::Blocked`] names what is in the way, and the caller repeats the call. Objects of
     /// others that depend on the role do not block the removal: see [`Removed::LeftOver`].
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError>;
+
+    /// What the server remembers of a restore by this namespace and name that was done, also under one of the cluster ids
+    /// that are taken over. The UID does not matter: the same object applied again is to do nothing.
+    async fn restored(
+        &self,
+        restore: &restore::RestoreId,
+        take_over_from: &[String],
+    ) -> Result<Option<restore::Restored>, ProviderError>;
+
+    /// Looks at the target of a load: what is in it, and what would stand in the way. Changes nothing.
+    async fn look_at_target(
+        &self,
+        load: &restore::Load,
+    ) -> Result<restore::TargetFacts, ProviderError>;
+
+    /// Makes the place to load into, with all settings, privileges, limits and extensions of the target, and a login for
+    /// this load alone. What a former try of the same restore left is dropped first, and made anew. On MySQL and MariaDB the target's user is locked out, its
+    /// sessions are ended, and whatever a load that was broken off left in it is removed; what was in it before this
+    /// restore's first load never is.
+    async fn make_scratch(
+        &self,
+        load: &restore::Load,
+        verifier: &Verifier,
+    ) -> Result<restore::Scratch, ProviderError>;
+
+    /// Puts the loaded database in the place of the target, once: the claim, the databases' identities and this process's
+    /// epoch are checked in the same transaction, and the record of the restore is written in it. The target's user is let
+    /// in afterwards. A swap that was done already is `Done` again.
+    async fn swap(
+        &self,
+        load: &restore::Load,
+        scratch: &restore::Scratch,
+        most: Duration,
+    ) -> Result<restore::Swapped, ProviderError>;
+
+    /// Opens a target that a swap locked and did not come to change, as after a crash. Does nothing if it is open.
+    async fn reopen(&self, load: &restore::Load) -> Result<(), ProviderError>;
+
+    /// Swaps back to the former database, under the same checks; the one that it replaces is kept as the former one. Once
+    /// for each restore: one that was undone already is `Done` again.
+    async fn undo(
+        &self,
+        load: &restore::Load,
+        most: Duration,
+    ) -> Result<restore::Swapped, ProviderError>;
+
+    /// Drops what is left of a restore, under the same checks: the claim still belongs to the claimant and is unreleased, and
+    /// each database has the identity that was noted. A login that was made for the load goes in any case.
+    async fn drop_leftover(
+        &self,
+        load: &restore::Load,
+        which: restore::Leftover,
+    ) -> Result<restore::Ended, ProviderError>;
 
     /// Counts the connections that this process holds open. Asks no server.
     fn usage(&self) -> Usage;

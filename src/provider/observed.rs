@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Claim, Names};
+use super::{Claim, CreationOptions, Names};
 
 /// What exists on the server under two names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,11 @@ pub struct DatabaseFacts {
     /// Who else can access it, through rights that the operator neither granted nor revokes: one sentence each, with
     /// the fix.
     pub exposures: Vec<String>,
+    /// What keeps its user from writing although nothing differs from what the operator creates, and that the operator
+    /// does not change because its owner may have meant it: one sentence each, with the fix.
+    pub read_only: Vec<String>,
+    /// PostgreSQL: the options of its creation, which cannot be changed.
+    pub options: Option<CreationOptions>,
     /// Encoding (PostgreSQL) or default character set (MySQL).
     pub character_set: String,
     /// Collation.
@@ -58,6 +63,11 @@ pub struct RoleFacts {
     pub alterable: bool,
     /// Differences from what the operator creates, one sentence each.
     pub deviations: Vec<String>,
+    /// What keeps some clients from logging in as this role and is not the operator's to change: one sentence each, with
+    /// the fix.
+    pub hindrances: Vec<String>,
+    /// Wrong passwords, from anyone, may have blocked it, and the server does not tell: only a login shows it.
+    pub may_be_blocked: bool,
     /// Whether it is the one that the claim on its name describes, and not another one of that name.
     pub ours: Ours,
     /// A hash of what the server stores to check the password, so that a change is noticed. `None` where the

@@ -13,8 +13,15 @@ pub enum Login {
     AtConnectionLimit,
     /// The server refused the user or the password.
     Refused(String),
+    /// Wrong passwords, from anyone, have blocked the user: the server refuses the right one, too. Setting the password that it
+    /// has ends that.
+    Blocked(String),
+    /// The server lets this user in by no password: a rule of its own for who may log in from where, and how (`pg_hba.conf`).
+    Barred(String),
     /// The user and password work, but not for this database: it is missing, or the user has no privilege on it.
     NoDatabase(String),
+    /// The user and password work, and the server then ends the session before its first statement. Says why.
+    Ended(String),
     /// No client can log in with this password, whatever the server stores. Says why, without showing the password.
     Unusable(String),
 }

@@ -1,5 +1,6 @@
 //! The names that are never created, adopted or altered.
 
+use super::derived_name::Purpose;
 use super::{Names, ProviderError};
 
 /// Databases, schemas and users that belong to the servers themselves or to the operator. Compared without regard to
@@ -66,6 +67,16 @@ pub fn is_reserved(name: &str) -> bool {
     NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether this is what databases and users are called that restores make beside a tenant's. A new claim on such a name is
+/// refused; one that stands goes on.
+#[must_use]
+pub fn is_derived(name: &str) -> bool {
+    let name = name.to_lowercase();
+    Purpose::ALL
+        .iter()
+        .any(|purpose| name.contains(purpose.infix()))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -114,6 +125,16 @@ mod tests {
     fn the_administrator_is_reserved() {
         assert!(refusal(&names("orders", "boss"), "boss").is_some());
         assert!(refusal(&names("orders", "boss"), "boss@server").is_some());
+    }
+
+    #[test]
+    fn what_restores_make_is_told_by_its_name() {
+        for name in ["orders__r_0f1e2d3c", "x__WAS_y"] {
+            assert!(is_derived(name), "{name}");
+        }
+        for name in ["orders", "orders_r_1", "was_orders", "a__rest"] {
+            assert!(!is_derived(name), "{name}");
+        }
     }
 
     #[test]

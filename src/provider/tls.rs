@@ -3,7 +3,7 @@
 /// Like libpq's `sslmode`, without the modes that fall back to plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsMode {
-    /// Plaintext. Refused for MySQL, whose authentication needs TLS.
+    /// Plaintext. Refused for MySQL, whose authentication needs TLS, and not for MariaDB.
     Disable,
     /// Encrypted; the certificate is not verified.
     Require,

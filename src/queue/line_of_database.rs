@@ -1,6 +1,42 @@
-//! Which backup of one Database is next. Pure.
+//! Which backup or restore of one Database is next: one of them runs at a time. Pure.
 
-use crate::api::Backup;
+use crate::api::{Backup, Restore};
+
+/// The restore of one Database that is next: the oldest of those that `ask` for their turn, unless a backup waits longer,
+/// and none while a backup or another restore is active, or what one has left is not removed yet.
+#[must_use]
+pub fn first_restore<'a>(
+    restores: impl IntoIterator<Item = &'a Restore>,
+    asks: impl Fn(&str) -> bool,
+    backups: impl IntoIterator<Item = &'a Backup>,
+) -> Option<&'a Restore> {
+    let mut first: Option<&Restore> = None;
+    for restore in restores {
+        if restore.is_unfinished() {
+            return None;
+        }
+        let stands = restore_waits(restore) && restore.metadata.uid.as_deref().is_some_and(&asks);
+        if stands && first.is_none_or(|first| age_of_restore(restore) < age_of_restore(first)) {
+            first = Some(restore);
+        }
+    }
+    let first = first?;
+    let is_behind = backups.into_iter().any(|backup| {
+        backup.is_active() || (waits(backup) && age(backup) <= age_of_restore(first))
+    });
+    (!is_behind).then_some(first)
+}
+
+/// Whether a restore has not begun, and may begin.
+#[must_use]
+pub fn restore_waits(restore: &Restore) -> bool {
+    restore.state().is_none() && restore.metadata.deletion_timestamp.is_none()
+}
+
+fn age_of_restore(restore: &Restore) -> (Option<jiff::Timestamp>, Option<&str>) {
+    let created = restore.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    (created, restore.metadata.name.as_deref())
+}
 
 /// The backup of one Database that is next: the oldest that waits, and none while one is active.
 #[must_use]
@@ -77,5 +113,49 @@ mod tests {
         line.push(backup("runs", 30, Some(State::BackingUp)));
         assert_eq!(first(&line), None);
         assert_eq!(first(&[]), None);
+    }
+
+    fn restore(name: &str, second: i64, state: &str) -> Restore {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": name, "uid": name,
+                         "creationTimestamp": jiff::Timestamp::from_second(second).unwrap()},
+            "spec": {"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}},
+            "status": {"state": (!state.is_empty()).then_some(state)},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_restore_is_next_when_it_asks_and_nothing_older_waits_and_nothing_runs() {
+        let next = |restores: &[Restore], backups: &[Backup]| {
+            let asks = |uid: &str| uid != "silent";
+            let first = first_restore(restores, asks, backups);
+            first.and_then(|restore| restore.metadata.name.clone())
+        };
+        let mut restores = vec![
+            restore("silent", 1, ""),
+            restore("b", 10, ""),
+            restore("a", 10, ""),
+            restore("done", 1, "COMPLETED"),
+        ];
+        assert_eq!(next(&restores, &[]).as_deref(), Some("a"));
+        assert_eq!(
+            next(&restores, &[backup("younger", 11, None)]).as_deref(),
+            Some("a")
+        );
+        for in_the_way in [
+            backup("older", 9, None),
+            backup("runs", 90, Some(State::BackingUp)),
+        ] {
+            assert_eq!(next(&restores, &[in_the_way]), None);
+        }
+        let mut failed = restore("failed", 1, "FAILED");
+        failed.metadata.finalizers = Some(vec![crate::api::FINALIZER.to_owned()]);
+        restores.push(failed);
+        assert_eq!(next(&restores, &[]), None, "what it left goes first");
+        restores[4].metadata.finalizers = None;
+        assert_eq!(next(&restores, &[]).as_deref(), Some("a"));
+        restores.push(restore("runs", 90, "LOADING"));
+        assert_eq!(next(&restores, &[]), None);
     }
 }

@@ -12,7 +12,7 @@ fn next(
     line.take(pick).map(|(_, _, who)| who)
 }
 
-/// Everybody in their order, while there is a place for anybody.
+/// Everybody in their order, while there is a slot for anybody.
 fn drain(line: &mut Line<&'static str, u32>) -> Vec<u32> {
     std::iter::from_fn(|| next(line, |_, _| Fit::Now)).collect()
 }
@@ -86,9 +86,6 @@ fn others_do_not_go_first_for_ever() {
         assert_eq!(next(&mut line, fit), Some(who));
     }
     line.push(&tenant("one"), "one", false, 99);
-    assert!(
-        next(&mut line, fit).is_none(),
-        "it waits for a place by now"
-    );
+    assert!(next(&mut line, fit).is_none(), "it waits for a slot by now");
     assert_eq!(drain(&mut line), [0, 99]);
 }

@@ -5,12 +5,13 @@
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `line_of_database.rs` | which backup of one Database is next (pure) |
-//! | `slots.rs` | how many backups may run, and which of them have a slot |
+//! | `line_of_database.rs` | which backup or restore of one Database is next (pure) |
+//! | `turns.rs` | which restores ask for their turn |
+//! | `slots.rs` | how many backups, or restores, may run, and which of them have a slot |
 //! | `slot_order.rs` | which waiting backup gets the next slot (pure) |
 //! | `line.rs` | the order in which waiters are served (pure) |
 //! | `order.rs` | which object may be reconciled now (pure) |
-//! | `turns.rs` | the slots for one kind's passes, which are freed on drop |
+//! | `pass_queue.rs` | the queue for one kind's passes, and their slots, which are freed on drop |
 //! | `suspects.rs` | namespaces whose passes recently held a slot for long |
 //! | `caller.rs` | on whose behalf a connection is requested |
 //! | `keyed.rs` | one at a time for each key |
@@ -20,6 +21,7 @@ pub mod keyed;
 pub mod line;
 pub mod line_of_database;
 mod order;
+pub mod pass_queue;
 pub mod slot_order;
 pub mod slots;
 pub mod suspects;
@@ -27,6 +29,7 @@ pub mod turns;
 
 use std::sync::Arc;
 
+use pass_queue::PassQueue;
 use suspects::Suspects;
 use turns::Turns;
 
@@ -35,10 +38,14 @@ pub struct Queues {
     /// How many objects of one kind are reconciled at a time.
     pub concurrency: u16,
     /// Passes over Databases.
-    pub databases: Turns,
+    pub databases: PassQueue,
     /// Passes over Backups.
-    pub backups: Turns,
-    /// Namespaces whose passes, of either kind, recently held a slot for long.
+    pub backups: PassQueue,
+    /// Passes over Restores.
+    pub restores: PassQueue,
+    /// Restores that ask their Databases for their turn.
+    pub turns: Turns,
+    /// Namespaces whose passes, of any kind, recently held a slot for long.
     pub suspects: Arc<Suspects>,
 }
 
@@ -49,25 +56,27 @@ impl Queues {
         let suspects = Arc::new(Suspects::default());
         Self {
             concurrency,
-            databases: Turns::new(concurrency, Arc::clone(&suspects)),
-            backups: Turns::new(concurrency, Arc::clone(&suspects)),
+            databases: PassQueue::new(concurrency, Arc::clone(&suspects)),
+            backups: PassQueue::new(concurrency, Arc::clone(&suspects)),
+            restores: PassQueue::new(concurrency, Arc::clone(&suspects)),
+            turns: Turns::default(),
             suspects,
         }
     }
 }
 
-/// A namespace's share of `places` while others wait: a quarter.
+/// A namespace's share of `slots` while others wait: a quarter.
 #[must_use]
-pub const fn quarter(places: usize) -> usize {
-    at_least_one(places / 4)
+pub const fn quarter(slots: usize) -> usize {
+    at_least_one(slots / 4)
 }
 
-/// Half of `places`: the joint share of all namespaces that were found to hold a slot for long.
+/// Half of `slots`: the joint share of all namespaces that were found to hold a slot for long.
 #[must_use]
-pub const fn half(places: usize) -> usize {
-    at_least_one(places / 2)
+pub const fn half(slots: usize) -> usize {
+    at_least_one(slots / 2)
 }
 
-const fn at_least_one(places: usize) -> usize {
-    if places == 0 { 1 } else { places }
+const fn at_least_one(slots: usize) -> usize {
+    if slots == 0 { 1 } else { slots }
 }

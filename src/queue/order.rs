@@ -32,7 +32,7 @@ pub(super) struct Order {
     limits: Limits,
     line: Line<Arc<str>, Key>,
     waiting: HashMap<Key, Waiting>,
-    placed: HashMap<Key, Placed>,
+    holders: HashMap<Key, Holder>,
 }
 
 /// How many passes may run at a time.
@@ -50,7 +50,7 @@ struct Waiting {
 
 /// A running pass, or one whose object was called and has not started yet.
 #[derive(Debug)]
-struct Placed {
+struct Holder {
     tenant: Arc<str>,
     instance: Arc<str>,
     suspect: bool,
@@ -66,13 +66,13 @@ impl Order {
             limits,
             line: Line::default(),
             waiting: HashMap::new(),
-            placed: HashMap::new(),
+            holders: HashMap::new(),
         }
     }
 
     /// Makes an object wait for its turn, at most once. [`Self::call`] returns those whose turn has come.
     pub(super) fn wait(&mut self, key: &Key, want: Want) {
-        if self.placed.contains_key(key) {
+        if self.holders.contains_key(key) {
             return;
         }
         if let Some(known) = self.waiting.get(key) {
@@ -98,29 +98,29 @@ impl Order {
                 break;
             };
             self.waiting.remove(&key);
-            let placed = Placed {
+            let holder = Holder {
                 suspect: suspects(&instance, &tenant),
                 tenant,
                 instance,
                 called: true,
             };
-            self.placed.insert(key.clone(), placed);
+            self.holders.insert(key.clone(), holder);
             called.push(key);
         }
         called
     }
 
     /// Whether an object was called and had not started yet. From now on it is in progress.
-    pub(super) fn come(&mut self, key: &Key) -> bool {
-        match self.placed.get_mut(key) {
-            Some(placed) => std::mem::take(&mut placed.called),
+    pub(super) fn accept(&mut self, key: &Key) -> bool {
+        match self.holders.get_mut(key) {
+            Some(holder) => std::mem::take(&mut holder.called),
             None => false,
         }
     }
 
     /// Removes an object, wherever it is.
     pub(super) fn leave(&mut self, key: &Key) {
-        self.placed.remove(key);
+        self.holders.remove(key);
         if let Some(waiting) = self.waiting.remove(key) {
             self.line.remove(&waiting.want.tenant, waiting.ticket);
         }
@@ -128,7 +128,7 @@ impl Order {
 
     /// How many objects wait, and how many have a slot.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.waiting.len(), self.placed.len())
+        (self.waiting.len(), self.holders.len())
     }
 
     fn fit(&self, tenant: &Arc<str>, instance: &Arc<str>, suspects: IsSuspect<'_>) -> Fit {
@@ -136,28 +136,28 @@ impl Order {
             overall,
             per_instance,
         } = self.limits;
-        let count = |which: &dyn Fn(&Placed) -> bool| {
-            self.placed.values().filter(|placed| which(placed)).count()
+        let count = |which: &dyn Fn(&Holder) -> bool| {
+            self.holders.values().filter(|holder| which(holder)).count()
         };
-        let here = |placed: &Placed| placed.instance == *instance;
-        let own = |placed: &Placed| placed.tenant == *tenant;
-        let share = |places, others_wait| {
+        let here = |holder: &Holder| holder.instance == *instance;
+        let own = |holder: &Holder| holder.tenant == *tenant;
+        let share = |slots, others_wait| {
             if others_wait {
-                quarter(places)
+                quarter(slots)
             } else {
-                half(places)
+                half(slots)
             }
         };
         let others_wait = self.line.others_wait(tenant, |_| true);
         let others_wait_here = self.line.others_wait(tenant, |other| other == instance);
-        let has_room = self.placed.len() < overall
+        let has_room = self.holders.len() < overall
             && count(&here) < per_instance
             && count(&own) < share(overall, others_wait)
-            && count(&|placed| own(placed) && here(placed)) < share(per_instance, others_wait_here);
+            && count(&|holder| own(holder) && here(holder)) < share(per_instance, others_wait_here);
         let may = has_room
             && (!suspects(instance, tenant)
-                || (count(&|placed| placed.suspect) < half(overall)
-                    && count(&|placed| placed.suspect && here(placed)) < half(per_instance)));
+                || (count(&|holder| holder.suspect) < half(overall)
+                    && count(&|holder| holder.suspect && here(holder)) < half(per_instance)));
         // A full instance is no reason to let those of another wait.
         if may { Fit::Now } else { Fit::Barred }
     }

@@ -38,7 +38,7 @@ fn flood(order: &mut Order, tenant: &str, instance: &str, count: usize) -> Vec<K
 fn one_alone_leaves_half_free_for_whoever_comes() {
     let mut order = Order::new(LIMITS);
     assert_eq!(flood(&mut order, "flood", "x", 2000).len(), 8);
-    // Somebody new has a place at once, and so has another one.
+    // Somebody new has a slot at once, and so has another one.
     assert_eq!(flood(&mut order, "a", "x", 1), [key("a", 0)]);
     assert_eq!(flood(&mut order, "b", "x", 1), [key("b", 0)]);
     assert_eq!(flood(&mut order, "b", "y", 2).len(), 1, "0 is at work");
@@ -114,7 +114,7 @@ fn an_object_waits_once_and_comes_once() {
     }
     assert_eq!(order.call(&nobody), std::slice::from_ref(&one));
     assert!(order.call(&nobody).is_empty());
-    assert!(order.come(&one) && !order.come(&one));
+    assert!(order.accept(&one) && !order.accept(&one));
     order.leave(&one);
     assert_eq!(order.counts(), (0, 0));
 }
@@ -136,7 +136,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever comes and goes: the limits hold, nobody is forgotten, and places that are given back come to an end.
+    /// Whatever comes and goes: the limits hold, nobody is forgotten, and slots that are given back come to an end.
     #[test]
     fn limits_hold_and_everybody_comes(
         events in prop::collection::vec(event(), 0..400),
@@ -156,10 +156,10 @@ proptest! {
             }
             assert_eq!(order.counts(), (waits.len(), works.len()));
             assert!(works.len() <= overall);
-            for placed in order.placed.values() {
-                let here = order.placed.values().filter(|other| other.instance == placed.instance);
+            for holder in order.holders.values() {
+                let here = order.holders.values().filter(|other| other.instance == holder.instance);
                 assert!(here.count() <= limits.per_instance);
-                let own = order.placed.values().filter(|other| other.tenant == placed.tenant);
+                let own = order.holders.values().filter(|other| other.tenant == holder.tenant);
                 assert!(own.count() <= half(overall), "half is for others");
             }
             assert!(waits.is_empty() || !works.is_empty(), "nobody waits for nothing");

@@ -17,7 +17,7 @@ pub struct Limits {
     pub per_instance: usize,
 }
 
-/// A backup that has a place, or wants one.
+/// A backup that has a slot, or wants one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The Backup's UID.
@@ -40,7 +40,7 @@ pub struct Slots(Mutex<Given>);
 
 #[derive(Default)]
 struct Given {
-    /// Who has a place, by the Backup's UID.
+    /// Who has a slot, by the Backup's UID.
     held: HashMap<String, Held>,
     /// Backups that had one, could not start, and handed it back: their state alone would say that they have one.
     handed_back: HashSet<String>,
@@ -60,7 +60,7 @@ struct Held {
 const BEHIND: Duration = Duration::from_mins(1);
 
 impl Slots {
-    /// Whether there would be a place. `known` is what the cache shows.
+    /// Whether there would be a slot. `known` is what the cache shows.
     pub fn is_free(
         &self,
         wants: &Candidate,
@@ -71,7 +71,7 @@ impl Slots {
         self.lock().is_free(wants, known, limits, neighbours)
     }
 
-    /// Takes a place, if there is one. `known` is what the cache shows.
+    /// Takes a slot, if there is one. `known` is what the cache shows.
     pub fn take(
         &self,
         wants: &Candidate,
@@ -87,12 +87,12 @@ impl Slots {
         free
     }
 
-    /// Whether a Backup that has begun has no place: it handed it back.
+    /// Whether a Backup that has begun has no slot: it handed it back.
     pub fn must_wait(&self, uid: &str) -> bool {
         self.lock().handed_back.contains(uid)
     }
 
-    /// Gives a place back until the Backup takes one again: it has begun and cannot go on.
+    /// Gives a slot back until the Backup takes one again: it has begun and cannot go on.
     pub fn hand_back(&self, uid: &str) {
         let mut given = self.lock();
         given.held.remove(uid);
@@ -146,7 +146,7 @@ impl Given {
             })
             .collect();
         let is_shown = shown.contains(wants.uid.as_str());
-        // One that handed its place back is nobody whom others wait for, until it asks itself.
+        // One that handed its slot back is nobody whom others wait for, until it asks itself.
         known.retain(|c| c.uid == wants.uid || !self.handed_back.contains(&c.uid));
         for candidate in &mut known {
             candidate.active |= self.held.contains_key(&candidate.uid);
@@ -163,12 +163,12 @@ impl Given {
         self.count += 1;
         self.served.insert(wants.namespace.clone(), self.count);
         self.handed_back.remove(&wants.uid);
-        let place = Held {
+        let held = Held {
             namespace: wants.namespace.clone(),
             instance: wants.instance.clone(),
             since: Instant::now(),
         };
-        self.held.insert(wants.uid.clone(), place);
+        self.held.insert(wants.uid.clone(), held);
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn two_passes_cannot_take_the_last_place() {
+    fn two_passes_cannot_take_the_last_slot() {
         let slots = Slots::default();
         let (a, b) = (candidate("a", "team", 1), candidate("b", "team", 2));
         let known = || vec![a.clone(), b.clone()];

@@ -1,110 +1,51 @@
-//! The slots for one kind's passes. An object that has to wait is called by name when its turn comes, and holds nothing
-//! until then.
+//! Which Restores have all that they need but their Database's word that it is their turn.
+//!
+//! A Backup that waits stands in its Database's line in any case; a Restore only when it asks, since the backup that it
+//! brings back may still be in that line, or a bucket be out of reach. Nothing here survives a restart: whoever waits asks
+//! again.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::collections::HashSet;
 
-use futures::Stream;
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-pub use super::order::{Key, Want};
-use super::order::{Limits, Order};
-use super::suspects::Suspects;
-
-/// The slots, and the objects that wait for one.
-#[derive(Clone)]
-pub struct Turns(Arc<Shared>);
-
-struct Shared {
-    order: Mutex<Order>,
-    suspects: Arc<Suspects>,
-    calls: UnboundedSender<Key>,
-    called: Mutex<Option<UnboundedReceiver<Key>>>,
-}
-
-/// The right to reconcile an object, for as long as this lives. Dropping it lets the next object go.
-pub struct Place {
-    turns: Turns,
-    key: Key,
-}
+/// The Restores that ask for their turn, by UID.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashSet<String>>);
 
 impl Turns {
-    /// `concurrency` slots in total, half of them for one instance: a server that answers slowly does not hold up the
-    /// databases of the others.
+    /// A Restore asks for its turn; returns whether it did not before.
+    pub fn ask(&self, uid: &str) -> bool {
+        self.0.lock().insert(uid.to_owned())
+    }
+
+    /// A Restore has begun, waits for something else, or is gone.
+    pub fn withdraw(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
+
+    /// Whether a Restore asks for its turn.
     #[must_use]
-    pub fn new(concurrency: u16, suspects: Arc<Suspects>) -> Self {
-        let overall = usize::from(concurrency).max(1);
-        let limits = Limits {
-            overall,
-            per_instance: super::half(overall),
-        };
-        let (calls, called) = unbounded();
-        Self(Arc::new(Shared {
-            order: Mutex::new(Order::new(limits)),
-            suspects,
-            calls,
-            called: Mutex::new(Some(called)),
-        }))
+    pub fn asks(&self, uid: &str) -> bool {
+        self.0.lock().contains(uid)
     }
 
-    /// A slot, if it is this object's turn. Otherwise the object waits until it is called: see [`Self::calls`].
-    #[must_use]
-    pub fn ask(&self, key: &Key, want: Want) -> Option<Place> {
-        let called = self.change(|order| order.wait(key, want));
-        self.call(called.into_iter().filter(|other| other != key));
-        self.come(key)
-    }
-
-    /// The slot of an object that was called.
-    #[must_use]
-    pub fn come(&self, key: &Key) -> Option<Place> {
-        self.order().come(key).then(|| Place {
-            turns: self.clone(),
-            key: key.clone(),
-        })
-    }
-
-    /// The objects whose turn has come, as it comes. A controller reads this and reconciles them; empty for a second
-    /// reader. Some of them may have been reconciled in the meantime.
-    pub fn calls(&self) -> impl Stream<Item = Key> + Send + use<> {
-        let mut called = self.0.called.lock();
-        called.take().unwrap_or_else(|| unbounded().1)
-    }
-
-    /// How many objects wait, and how many passes have a slot.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        self.order().counts()
-    }
-
-    /// Changes the order and returns the objects whose turn has come.
-    fn change(&self, change: impl FnOnce(&mut Order)) -> Vec<Key> {
-        let now = Instant::now();
-        let mut order = self.order();
-        change(&mut order);
-        order.call(&|instance, tenant| self.0.suspects.has(instance, tenant, now))
-    }
-
-    fn call(&self, called: impl IntoIterator<Item = Key>) {
-        for key in called {
-            // Nobody listens only while the process ends.
-            let _ = self.0.calls.unbounded_send(key);
-        }
-    }
-
-    fn order(&self) -> MutexGuard<'_, Order> {
-        self.0.order.lock()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let called = self.turns.change(|order| order.leave(&self.key));
-        self.turns.call(called);
+    /// Forgets the Restores that are not among these.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.0.lock().retain(|uid| uids.contains(uid));
     }
 }
 
 #[cfg(test)]
-#[path = "turns_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_asks_until_it_has_begun_or_is_gone() {
+        let turns = Turns::default();
+        assert!(turns.ask("a") && !turns.ask("a") && turns.ask("b"));
+        turns.withdraw("a");
+        assert!(!turns.asks("a") && turns.asks("b"));
+        turns.keep_only(&HashSet::new());
+        assert!(!turns.asks("b"));
+    }
+}

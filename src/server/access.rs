@@ -24,7 +24,7 @@ pub struct Access {
 }
 
 /// Why there is no way to the server yet, in the words of the instance's conditions.
-pub struct Incomplete {
+pub(crate) struct Incomplete {
     /// The condition's reason.
     pub reason: InstanceReason,
     /// Its message.
@@ -32,7 +32,7 @@ pub struct Incomplete {
 }
 
 /// Reads what is needed to reach the server of `instance`; `namespace` is the operator's own.
-pub async fn read(
+pub(crate) async fn read(
     client: &Client,
     namespace: &str,
     instance: &DatabaseInstance,
@@ -89,13 +89,6 @@ fn assemble(
     versions: &str,
 ) -> Result<Access, Incomplete> {
     let spec = &instance.spec;
-    if spec.provider == Provider::Mysql && spec.tls.mode == TlsMode::Disable {
-        let reason = InstanceReason::TlsRequired;
-        return Err(Incomplete {
-            reason,
-            message: "set spec.tls.mode to require, verify-ca or verify-full".to_owned(),
-        });
-    }
     let maintenance = spec
         .maintenance_database()
         .unwrap_or_else(|| "mysql".to_owned());

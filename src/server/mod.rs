@@ -10,12 +10,15 @@
 //! | `permission.rs` | which namespaces may use an instance |
 //! | `resolve.rs` | from the name of an instance to its server, or why that may not be used (pure) |
 //! | `tenancy.rs` | an instance as one namespace may use it |
-//! | `names.rs` | the SQL names of a Database (pure) |
+//! | `names.rs`, `desired.rs` | the SQL names of a Database, and all that it asks for (pure) |
 //! | `registry.rs` | what is known of each instance, for the objects that live on it |
 
 pub(crate) mod access;
 pub(crate) mod breaker;
 pub(crate) mod connections;
+pub(crate) mod desired;
+#[cfg(test)]
+pub(crate) mod fakes;
 mod handle;
 mod names;
 pub(crate) mod permission;

@@ -10,7 +10,7 @@ use crate::client::ApiError;
 use crate::telemetry::failures::FailureLog;
 
 /// Whether an instance accepts Databases from a namespace. Client required where it selects namespaces by label.
-pub async fn is_allowed(
+pub(crate) async fn is_allowed(
     client: &Client,
     failure_log: &FailureLog,
     instance: &DatabaseInstance,

@@ -12,6 +12,9 @@ use crate::backoff;
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The longest wait where each look is a handshake that is broken off: MySQL blocks a host after `max_connect_errors` (100)
+/// of these.
+const LONGEST_BROKEN_OFF: Duration = Duration::from_hours(1);
 
 /// What someone changes in an instance to fix it. (Other Secrets are another access, and so another connection.)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ fn is_a_persons(reason: InstanceReason) -> bool {
 
 /// A server that was asked and refused.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub(crate) struct Refused {
     finding: Finding,
     fingerprint: SpecFingerprint,
     times: u32,
@@ -49,7 +52,7 @@ pub struct Refused {
 
 impl Refused {
     /// What is remembered of an answer after another one; nothing, where it goes away by itself or is none.
-    pub fn after(
+    pub(crate) fn after(
         before: Option<Self>,
         said: &Finding,
         fingerprint: SpecFingerprint,
@@ -61,17 +64,21 @@ impl Refused {
         }
         let before =
             before.filter(|before| before.fingerprint == fingerprint && before.finding.0 == said.0);
+        let longest = match said.0 {
+            InstanceReason::TlsRequired => LONGEST_BROKEN_OFF,
+            _ => LONGEST,
+        };
         let times = before.map_or(1, |before| before.times.saturating_add(1));
         Some(Self {
             finding: said.clone(),
             fingerprint,
             times,
-            until: now + backoff::delay_within(FIRST..=LONGEST, times, spread),
+            until: now + backoff::delay_within(FIRST..=longest, times, spread),
         })
     }
 
     /// The refusal, if nothing has changed since and it is too soon to ask again.
-    pub fn holds(&self, fingerprint: &SpecFingerprint, now: Instant) -> Option<Finding> {
+    pub(crate) fn holds(&self, fingerprint: &SpecFingerprint, now: Instant) -> Option<Finding> {
         (self.fingerprint == *fingerprint && now < self.until).then(|| self.finding.clone())
     }
 }

@@ -51,7 +51,7 @@ pub enum Unusable {
 }
 
 /// The instance, if it is known.
-pub fn find<'a>(instance: &str, entry: Option<&'a Entry>) -> Result<&'a Entry, Unusable> {
+pub(crate) fn find<'a>(instance: &str, entry: Option<&'a Entry>) -> Result<&'a Entry, Unusable> {
     entry.ok_or_else(|| Unusable::NotFound {
         instance: instance.to_owned(),
     })
@@ -59,7 +59,7 @@ pub fn find<'a>(instance: &str, entry: Option<&'a Entry>) -> Result<&'a Entry, U
 
 /// The server of an instance that accepts `namespace` (or does not: `allowed`), for a Database that is held by the server
 /// `holder`, if by any.
-pub fn resolve(
+pub(crate) fn resolve(
     instance: &str,
     entry: &Entry,
     namespace: &str,
@@ -88,7 +88,7 @@ pub fn resolve(
 }
 
 /// The server of an instance, whoever may use it.
-pub fn usable<'a>(instance: &str, entry: &'a Entry) -> Result<&'a Arc<Server>, Unusable> {
+pub(crate) fn usable<'a>(instance: &str, entry: &'a Entry) -> Result<&'a Arc<Server>, Unusable> {
     match &entry.availability {
         Availability::Usable(server) => Ok(server),
         Availability::Unusable { reason, message } => Err(Unusable::NotReady {

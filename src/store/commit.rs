@@ -199,6 +199,8 @@ mod tests {
             parts_digest: digest(parts),
             dumped_bytes: 0,
             tool_version: "pg_dump".to_owned(),
+            totals: None,
+            warnings: Vec::new(),
         }
     }
 

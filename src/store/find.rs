@@ -4,9 +4,6 @@ use super::commit::is_ours;
 use super::{Committed, Manifest, Store, StoreError};
 use crate::agent::protocol::result::Done;
 
-/// A manifest is shorter than this, in bytes.
-const LONGEST: usize = 64 * 1024;
-
 /// How far the commit of a backup has come.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CommitState {
@@ -36,7 +33,7 @@ pub async fn find_committed(
     let Some(object) = object.filter(|object| is_ours(object, done, uid)) else {
         return Ok(CommitState::Nothing);
     };
-    let text = store.get(&Manifest::key(key), LONGEST).await?;
+    let text = store.get(&Manifest::key(key), Manifest::LONGEST).await?;
     let manifest = text.and_then(|text| describes(&text, uid, done));
     Ok(match manifest {
         Some(manifest) => CommitState::Committed(Box::new(manifest)),
@@ -49,7 +46,7 @@ pub async fn find_committed(
 
 /// The manifest in this text, if it is one of this backup's object. Any other one is written again by a commit.
 fn describes(text: &[u8], uid: &str, done: &Done) -> Option<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(text).ok()?;
+    let manifest = Manifest::from_json(text).ok()?;
     let is_ours = manifest.backup.uid == uid
         && manifest.bytes == done.bytes
         && manifest.sha256 == done.sha256
@@ -59,9 +56,13 @@ fn describes(text: &[u8], uid: &str, done: &Done) -> Option<Manifest> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Restore;
     use super::super::manifest::tests::manifest;
     use super::super::tests::offline;
     use super::*;
+    use crate::agent::protocol::task::Flavour;
+    use crate::provider::inventory::{EXTENSION_DATA, Inventory};
+    use serde_json::json;
 
     const UID: &str = "0f1e2d3c";
 
@@ -74,6 +75,8 @@ mod tests {
             parts_digest: String::new(),
             dumped_bytes: manifest.dumped_bytes,
             tool_version: manifest.tool_version,
+            totals: manifest.totals,
+            warnings: Vec::new(),
         }
     }
 
@@ -98,6 +101,35 @@ mod tests {
         );
         assert_eq!(describes(&text[..text.len() / 2], UID, &done(5)), None);
         assert_eq!(describes(b"", UID, &done(5)), None);
+    }
+
+    #[test]
+    fn the_largest_manifest_is_short_enough_to_be_read() {
+        let mut large = manifest(5);
+        // As long as a status keeps them.
+        large.warnings = vec!["\u{10ffff}".repeat(300); 20];
+        let setting = json!({"of": "userInDatabase", "user": "u".repeat(80), "name": "n".repeat(80), "value": "v".repeat(200)});
+        let names = vec!["\"".repeat(80); 10];
+        let contents = json!({
+            "settings": vec![setting; 40],
+            "needsAdministrator": vec![json!({"kind": EXTENSION_DATA, "count": 10, "names": names}); 8],
+            "extensions": (0..40).map(|n| json!({
+                "name": format!("{n}{}", "e".repeat(60)), "version": "1", "schema": "s", "owned": false,
+            })).collect::<Vec<_>>(),
+        });
+        let contents: Inventory = serde_json::from_value(contents).unwrap();
+        let contents = contents.within(12 * 1024);
+        let restore = Restore::new(
+            Flavour::Postgresql,
+            &large.object,
+            None,
+            "d",
+            Some(&contents),
+        );
+        large.restore = restore;
+        large.contents = Some(contents);
+        let text = large.to_json().unwrap();
+        assert!(text.len() < Manifest::LONGEST, "{}", text.len());
     }
 
     #[tokio::test]

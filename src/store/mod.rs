@@ -3,12 +3,13 @@
 //! | file | what it is about |
 //! |---|---|
 //! | `destination.rs` | the store of each instance, opened with the Secrets that it names |
-//! | `key.rs` | where an object goes in the bucket |
+//! | `key.rs`, `object_key.rs` | where an object goes in the bucket; which keys a restore may read |
 //! | `multipart.rs` | uploads in parts: begin, list, complete, abort |
 //! | `objects.rs` | single objects |
 //! | `sign.rs`, `presign.rs` | signed requests for a backup pod, which has no keys |
 //! | `commit.rs` | from uploaded parts to an object that counts |
 //! | `find.rs` | what an earlier commit has left; changes nothing |
+//! | `backups.rs`, `restored.rs` | the backups that a restore finds; what the bucket remembers of restores |
 //! | `manifest.rs` | the manifest next to the object, to restore it without the cluster |
 //! | `sweep.rs` | uploads that were forgotten |
 //! | `keys.rs`, `client.rs`, `error.rs` | the keys, the limits, and what goes wrong |
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 
 use crate::api::destination::S3;
 
+mod backups;
 mod client;
 mod commit;
 mod destination;
@@ -30,18 +32,23 @@ mod key;
 mod keys;
 mod manifest;
 mod multipart;
+mod object_key;
 mod objects;
 mod presign;
+mod restored;
 mod sign;
 mod sweep;
 
+pub use backups::{FoundBackup, NoBackup};
 pub use commit::{CommitError, Committed, commit};
 pub use destination::{Destination, DestinationError, Destinations};
 pub use error::StoreError;
 pub use find::{CommitState, find_committed};
 pub use key::{cluster_prefix, extension, key};
 pub use keys::Keys;
-pub use manifest::{BackupId, Manifest, Restore, SourceServer};
+pub use manifest::{BackupId, Manifest, ManifestError, Restore, SourceServer};
+pub use object_key::{KeyRefusal, ObjectKey, Readable};
+pub use restored::RestoreNote;
 pub use sweep::{GRACE, Swept, sweep, unneeded};
 
 /// The name, in an object's metadata, of the UID of its Backup. It distinguishes our object from any other.

@@ -1,4 +1,4 @@
-//! Signed requests for the parts of one upload: what a backup pod gets instead of keys.
+//! Signed requests for the parts of one upload, or for one object: what a pod gets instead of keys.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::presign::Signer;
 use super::{Store, StoreError};
+use crate::agent::protocol::restore::SignedObject;
 use crate::agent::protocol::signed_parts::Batch;
 
 /// How long a signature may be valid at most.
@@ -96,6 +97,50 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Signs a request that reads one object, in any ranges, valid for at most a week. It is good for `GET` and this object
+    /// alone. Nothing is sent. `expires_at` as for [`Store::sign`].
+    pub async fn sign_object(
+        &self,
+        key: &str,
+        valid_for: Duration,
+    ) -> Result<SignedObject, StoreError> {
+        let keys = self.valid_keys().await?;
+        let valid_for = valid_for.min(LONGEST);
+        let start = SystemTime::now();
+        let config = PresigningConfig::builder()
+            .start_time(start)
+            .expires_in(valid_for)
+            .build()
+            .map_err(|error| StoreError::Unexpected(error.to_string()))?;
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.s3.bucket)
+            .key(key)
+            .customize()
+            .config_override(Builder::new().credentials_provider(keys.clone()))
+            .presigned(config)
+            .await
+            .map_err(|error| StoreError::from_sdk(&error))?;
+        no_headers(request.headers())?;
+        Ok(SignedObject {
+            url: request.uri().to_owned(),
+            expires_at: ends(start, valid_for, keys.expiry())?,
+        })
+    }
+}
+
+/// The pod sends the URL and nothing else: a header that has to go with it would be missing.
+fn no_headers<'a>(mut headers: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), StoreError> {
+    match headers.next() {
+        Some((name, _)) => Err(StoreError::Unexpected(format!(
+            "a signed request needs the header {name}"
+        ))),
+        None => Ok(()),
+    }
+}
+
 async fn presigned(
     client: &Client,
     keys: &Credentials,
@@ -118,12 +163,7 @@ async fn presigned(
         .presigned(config.clone())
         .await
         .map_err(|error| StoreError::from_sdk(&error))?;
-    // The pod sends the URL and a body: a header that has to go with them would be missing.
-    if let Some((name, _)) = request.headers().next() {
-        return Err(StoreError::Unexpected(format!(
-            "a signed request needs the header {name}"
-        )));
-    }
+    no_headers(request.headers())?;
     Ok(request.uri().to_owned())
 }
 
@@ -303,6 +343,31 @@ mod tests {
                 assert_ne!(other.sign(1), signer.sign(1));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_signed_object_is_read_by_its_url_alone() {
+        let store = offline(None).await;
+        let day = Duration::from_hours(24);
+        let signed = store.sign_object("a/b.dump.zst", day).await.unwrap();
+        assert!(
+            signed.url.contains("/backups/a/b.dump.zst?"),
+            "{}",
+            signed.url
+        );
+        // Any range may be asked for: that header is not part of the signature.
+        assert!(
+            signed.url.contains("X-Amz-SignedHeaders=host&"),
+            "{}",
+            signed.url
+        );
+        let left = signed
+            .expires_at
+            .duration_since(Timestamp::now())
+            .as_hours();
+        assert!((23..=24).contains(&left), "{left}");
+        let long = store.sign_object("k", LONGEST * 3).await.unwrap();
+        assert!(long.url.contains("X-Amz-Expires=604800"), "{}", long.url);
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
 //! Handlebars, in the only form this project uses it: strict, without HTML escapes, without partials, and bounded.
 //!
 //! A template is untrusted input. It gets a closed map of values and no way to look anything up; a name that is not
-//! in the map is an error that says so. Nesting and output are limited because the parser recurses. `yaml.rs` has the
-//! form for YAML, where values are data and cannot change what is around them.
+//! in the map is an error that says so, wherever it stands (`names.rs`). Nesting and output are limited because the
+//! parser recurses. `yaml.rs` has the form for YAML, where values are data and cannot change what is around them.
 
+mod names;
 mod yaml;
 
 use std::io;
@@ -66,6 +67,7 @@ pub enum TemplateError {
 pub fn render(template: &str, values: &Value) -> Result<String, TemplateError> {
     check_inclusion(template)?;
     let template = compile(template)?;
+    names::check(&template, values, names::START)?;
     let mut registry = registry();
     registry.register_helper("uriencode", Box::new(uriencode));
     // Values are plain texts: there is nothing in them to go to, or to look up.
@@ -144,10 +146,7 @@ fn explain(reason: &RenderErrorReason, values: &Value) -> TemplateError {
     match reason {
         RenderErrorReason::MissingVariable(name) => TemplateError::UnknownName {
             name: name.clone().unwrap_or_default(),
-            known: values
-                .as_object()
-                .map(|map| map.keys().cloned().collect::<Vec<_>>().join(", "))
-                .unwrap_or_default(),
+            known: names::known(values),
         },
         RenderErrorReason::IOError(_) => TemplateError::TooLong,
         other => TemplateError::Render(other.to_string()),

@@ -7,6 +7,7 @@ use handlebars::{
 };
 use serde_json::Value;
 
+use super::names::{self, Position, name};
 use super::{TemplateError, compile, finish, registry};
 
 /// Writes a value as JSON.
@@ -22,7 +23,7 @@ const LOGIC: [&str; 5] = ["eq", "ne", "and", "or", "not"];
 /// else is refused, with its line, before anything is rendered.
 pub fn render_yaml(template: &str, values: &Value) -> Result<String, TemplateError> {
     let template = compile(template)?;
-    check(&template, values)?;
+    check(&template, values, names::START)?;
     let mut registry = registry();
     registry.register_helper(
         JSON,
@@ -83,8 +84,8 @@ fn literal(value: &Value) -> String {
 }
 
 /// Looks at each tag, in order.
-fn check(template: &Template, values: &Value) -> Result<(), TemplateError> {
-    for (element, position) in template.elements.iter().zip(&template.mapping) {
+fn check(template: &Template, values: &Value, around: Position) -> Result<(), TemplateError> {
+    for (element, position) in names::located(template, around) {
         let refused = |reason| TemplateError::Syntax {
             line: position.0,
             column: position.1,
@@ -98,7 +99,7 @@ fn check(template: &Template, values: &Value) -> Result<(), TemplateError> {
             TemplateElement::HelperBlock(block) => {
                 check_block(block, values).map_err(refused)?;
                 for inner in block.template.iter().chain(&block.inverse) {
-                    check(inner, values)?;
+                    check(inner, values, position)?;
                 }
             }
             // Decorators and partials, and what may come.
@@ -169,26 +170,10 @@ fn check_operand(operand: &Parameter, values: &Value) -> Result<(), String> {
         // A subexpression, and what may come.
         _ => return Err("a name is expected here, not (…)".to_owned()),
     };
-    let known: Vec<&str> = values
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .collect();
     Err(format!(
         "unknown name '{name}': the names are {}",
-        known.join(", ")
+        names::known(values)
     ))
-}
-
-/// What stands first in a tag.
-fn name(parameter: &Parameter) -> &str {
-    match parameter {
-        Parameter::Name(name)
-        | Parameter::Path(Path::Relative((_, name)) | Path::Local((_, _, name))) => name,
-        // A literal or a subexpression, which name nothing, and what may come.
-        _ => "",
-    }
 }
 
 #[cfg(test)]
@@ -247,6 +232,14 @@ mod tests {
             ("{{#each this}}x{{/each}}", "no block 'each'"),
             ("{{#with image}}x{{/with}}", "no block 'with'"),
             ("{{#if imag}}x{{/if}}", "unknown name 'imag'"),
+            (
+                "{{#if image}}{{else if imag}}x{{/if}}",
+                "unknown name 'imag'",
+            ),
+            (
+                "{{#if image}}{{else if port}}{{imag}}{{/if}}",
+                "write {{json imag}}",
+            ),
             ("{{#if (gt imag 1)}}x{{/if}}", "no condition 'gt'"),
             ("{{#if (eq imag 1)}}x{{/if}}", "unknown name 'imag'"),
             ("{{#if false}}{{imag}}{{/if}}", "write {{json imag}}"),

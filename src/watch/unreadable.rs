@@ -23,7 +23,7 @@ const PERIOD: Duration = Duration::from_mins(1);
 
 /// All objects that cannot be read. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct UnreadableObjects(Arc<Mutex<Known>>);
+pub(super) struct UnreadableObjects(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -58,7 +58,7 @@ struct Said {
 impl UnreadableObjects {
     /// How many there are of each kind that is watched.
     #[must_use]
-    pub fn counts(&self) -> Vec<(&'static str, usize)> {
+    pub(super) fn counts(&self) -> Vec<(&'static str, usize)> {
         let known = self.lock();
         let kinds = known.kinds.iter();
         kinds
@@ -160,7 +160,7 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub fn new(known: UnreadableObjects, events: Events) -> Self {
+    pub(super) fn new(known: UnreadableObjects, events: Events) -> Self {
         Self {
             known,
             events: Some(events),
@@ -168,7 +168,7 @@ impl Telling {
     }
 
     /// Reports the objects that a watch could not read.
-    pub fn hear<K>(&self, kind: &'static str, event: &Event<Readable<K>>)
+    pub(super) fn hear<K>(&self, kind: &'static str, event: &Event<Readable<K>>)
     where
         K: Resource<DynamicType = ()>,
     {
@@ -221,7 +221,7 @@ impl Telling {
 #[cfg(test)]
 impl Telling {
     /// Says nothing to the cluster.
-    pub fn silent() -> Self {
+    pub(super) fn silent() -> Self {
         Self {
             known: UnreadableObjects::default(),
             events: None,

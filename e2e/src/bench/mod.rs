@@ -93,7 +93,7 @@ fn with_environment<F>(
     cache: &Cache,
     measure: impl AsyncFnOnce(&Environment) -> Result<F>,
 ) -> Result<F> {
-    let binary = crate::operator::build(cache)?;
+    let binary = crate::operator::measured(cache)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Error::trial("start the bench"))?;
     runtime.block_on(async {
         let environment = Environment::set(cluster, binary).await?;

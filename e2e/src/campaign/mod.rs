@@ -2,10 +2,10 @@
 //! and every time the same end as without it.
 //!
 //! In reading order:
-//! - [`plane`]: an API server of the campaign's own, so that no other operator sees its objects
+//! - [`control_plane`]: an API server of the campaign's own, so that no other operator sees its objects
 //! - [`server`]: the cluster's database servers, as the campaign looks at them past the operator
 //! - [`operator`]: the operator's process, which dies and is started again
-//! - [`bed`]: all of that, with proxies in between
+//! - [`fixture`]: all of that, with proxies in between
 //! - [`scenario`]: what the operator is asked to do
 //! - [`outcome`]: what is compared
 //! - [`run`](mod@run), [`slice`]: which faults, how many, and how it ended
@@ -13,19 +13,19 @@
 //! [`backups`] is `cargo xtask campaign backups`, and [`pauses`] is `cargo xtask campaign pauses`.
 
 pub mod backups;
-pub mod bed;
+pub mod control_plane;
+pub mod fixture;
 pub mod operator;
 pub mod outcome;
 pub mod pauses;
-pub mod plane;
 pub mod run;
 pub mod scenario;
 pub mod server;
 pub mod slice;
 
-pub use bed::Bed;
+pub use control_plane::ControlPlane;
+pub use fixture::Fixture;
 pub use operator::Operator;
-pub use plane::Plane;
 pub use run::{Options, Tally, run};
 pub use server::{Engine, Server};
 pub use slice::Slice;

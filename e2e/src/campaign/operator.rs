@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::plane::dying_with_us;
+use super::control_plane::dying_with_us;
 use crate::{Error, Result, clone_root, command};
 
 /// The namespace of the lease and of the administrators' Secrets.
@@ -153,7 +153,7 @@ impl Drop for Shared {
 }
 
 /// `DB_OPERATOR_BIN`, or the newest that cargo built in this checkout.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("DB_OPERATOR_BIN") {
         return Ok(path.into());
     }

@@ -5,20 +5,20 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::bed::{Bed, RIVALS, TRIALS, reason};
+use super::fixture::{Fixture, RIVALS, TRIALS, reason};
 use super::scenario::{self, NAME, Scenario};
 use super::server::{self, Engine, text};
 use crate::{Error, Result};
 
 /// Looks at everything: the object, its Secret, the server, and those who have nothing to do with it.
-pub async fn look(bed: &Bed, engine: Engine, scenario: Scenario) -> Result<Vec<String>> {
-    let mut lines = object(bed).await?;
-    lines.extend(secrets(bed).await?);
-    let server = bed.server(engine)?;
-    lines.extend(server.facts(&bed.prefix, &bed.prefix).await?);
-    lines.extend(others(bed, engine).await?);
+pub async fn look(fixture: &Fixture, engine: Engine, scenario: Scenario) -> Result<Vec<String>> {
+    let mut lines = object(fixture).await?;
+    lines.extend(secrets(fixture).await?);
+    let server = fixture.server(engine)?;
+    lines.extend(server.facts(&fixture.prefix, &fixture.prefix).await?);
+    lines.extend(others(fixture, engine).await?);
     if scenario != Scenario::Delete {
-        lines.push(login(bed, engine, scenario).await);
+        lines.push(login(fixture, engine, scenario).await);
     }
     Ok(lines)
 }
@@ -34,8 +34,8 @@ pub fn difference(expected: &[String], found: &[String]) -> String {
         .collect()
 }
 
-async fn object(bed: &Bed) -> Result<Vec<String>> {
-    let found = bed
+async fn object(fixture: &Fixture) -> Result<Vec<String>> {
+    let found = fixture
         .databases(TRIALS)
         .get_opt(NAME)
         .await
@@ -59,8 +59,8 @@ async fn object(bed: &Bed) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-async fn secrets(bed: &Bed) -> Result<Vec<String>> {
-    let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), TRIALS);
+async fn secrets(fixture: &Fixture) -> Result<Vec<String>> {
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), TRIALS);
     let all = secrets
         .list(&ListParams::default())
         .await
@@ -86,10 +86,12 @@ async fn secrets(bed: &Bed) -> Result<Vec<String>> {
 }
 
 /// The bystander's password works, and the rival is refused still.
-async fn others(bed: &Bed, engine: Engine) -> Result<Vec<String>> {
+async fn others(fixture: &Fixture, engine: Engine) -> Result<Vec<String>> {
     let name = engine.name();
-    let bystander = bed.log_in(engine, TRIALS, name, "SELECT 'unharmed'").await;
-    let rival = bed.databases(RIVALS).get_opt(name).await;
+    let bystander = fixture
+        .log_in(engine, TRIALS, name, "SELECT 'unharmed'")
+        .await;
+    let rival = fixture.databases(RIVALS).get_opt(name).await;
     let rival = rival.map_err(Error::trial("read the rival"))?;
     Ok(vec![
         format!("bystander {}", said(bystander)),
@@ -98,14 +100,14 @@ async fn others(bed: &Bed, engine: Engine) -> Result<Vec<String>> {
 }
 
 /// The password works, on the same data as before.
-async fn login(bed: &Bed, engine: Engine, scenario: Scenario) -> String {
+async fn login(fixture: &Fixture, engine: Engine, scenario: Scenario) -> String {
     let sql = match (scenario.keeps_data(), engine) {
         (false, _) => "SELECT 'works'",
         (true, Engine::Postgres) => "SELECT count(*)::text FROM kept",
         (true, Engine::Mariadb | Engine::Mysql) => "SELECT CAST(count(*) AS CHAR) FROM kept",
     };
-    let login = said(bed.log_in(engine, TRIALS, NAME, sql).await);
-    let secret = server::secret(&bed.client, TRIALS, NAME).await;
+    let login = said(fixture.log_in(engine, TRIALS, NAME, sql).await);
+    let secret = server::secret(&fixture.client, TRIALS, NAME).await;
     let secret = secret.ok().flatten().unwrap_or_default();
     let is_edited = text(&secret, "password") == scenario::edited_password();
     format!("login {login}, password edited: {is_edited}")

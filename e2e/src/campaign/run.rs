@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::bed::{Bed, LIMIT};
+use super::fixture::{Fixture, LIMIT};
 use super::scenario::{self, Scenario};
 use super::server::Engine;
 use super::slice::Slice;
@@ -58,7 +58,7 @@ impl fmt::Display for Tally {
 /// How many trials of one thing are run where the time is limited.
 const FEW: usize = 4;
 
-/// Runs the trials. What did not pass is in the tally; an error is of the test bed.
+/// Runs the trials. What did not pass is in the tally; an error is of the test fixture.
 pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
     let wanted = Wanted::new(options.only.as_deref());
     let mut things: Vec<(Engine, Scenario)> = Vec::new();
@@ -74,7 +74,7 @@ pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
         .filter(|engine| things.iter().any(|thing| thing.0 == *engine))
         .collect();
 
-    let bed = Bed::start(cluster, &engines).await?;
+    let fixture = Fixture::start(cluster, &engines).await?;
     let began = Instant::now();
     let mut tally = Tally::default();
     for (engine, scenario) in things {
@@ -84,19 +84,22 @@ pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
         {
             break;
         }
-        all_of(&bed, engine, scenario, options, &wanted, began, &mut tally).await?;
+        all_of(
+            &fixture, engine, scenario, options, &wanted, began, &mut tally,
+        )
+        .await?;
     }
     let failed = tally.plans != tally.passed;
     if failed {
-        say(&format!("logs: {}", bed.folder().display()));
+        say(&format!("logs: {}", fixture.folder().display()));
     }
-    bed.clear(failed).await?;
+    fixture.clear(failed).await?;
     Ok(tally)
 }
 
 /// All trials of one thing: first without a fault, to see the requests and the end.
 async fn all_of(
-    bed: &Bed,
+    fixture: &Fixture,
     engine: Engine,
     scenario: Scenario,
     options: &Options,
@@ -106,7 +109,7 @@ async fn all_of(
 ) -> Result<()> {
     let start = Instant::now();
     let thing = format!("{}/{}", engine.name(), scenario.name());
-    let (requests, expected) = undisturbed(bed, engine, scenario).await?;
+    let (requests, expected) = undisturbed(fixture, engine, scenario).await?;
     let mut plans = plans(requests.len(), options.errors);
     plans.sort_by_key(|plan| shuffled(options.seed, &format!("{thing}/{plan}")));
     if let Some(slice) = options.slice {
@@ -125,7 +128,7 @@ async fn all_of(
             break;
         }
         ran += 1;
-        match trial(bed, engine, scenario, plan, &expected).await {
+        match trial(fixture, engine, scenario, plan, &expected).await {
             Ok(reached) => {
                 passed += 1;
                 tally.unreached += usize::from(!reached);
@@ -135,14 +138,14 @@ async fn all_of(
                 let failure = format!("{thing}/{plan} ({request}): {error}");
                 say(&failure);
                 tally.failures.push(failure);
-                let _ = bed.faults.disarm();
-                bed.operator.ensure().or_else(|_| {
-                    bed.operator.kill();
-                    bed.operator.ensure()
+                let _ = fixture.faults.disarm();
+                fixture.operator.ensure().or_else(|_| {
+                    fixture.operator.kill();
+                    fixture.operator.ensure()
                 })?;
             }
         }
-        scenario::finish(bed).await?;
+        scenario::finish(fixture).await?;
     }
     say(&format!(
         "{thing}: {} requests, {ran} plans, {passed} passed ({} s)",
@@ -155,39 +158,39 @@ async fn all_of(
 }
 
 async fn undisturbed(
-    bed: &Bed,
+    fixture: &Fixture,
     engine: Engine,
     scenario: Scenario,
 ) -> Result<(Vec<String>, Vec<String>)> {
-    scenario.prepare(bed, engine).await?;
-    bed.faults.arm(None);
-    scenario.act(bed, engine).await?;
-    let requests = bed.faults.disarm();
-    let expected = outcome::look(bed, engine, scenario).await?;
-    scenario::finish(bed).await?;
+    scenario.prepare(fixture, engine).await?;
+    fixture.faults.arm(None);
+    scenario.act(fixture, engine).await?;
+    let requests = fixture.faults.disarm();
+    let expected = outcome::look(fixture, engine, scenario).await?;
+    scenario::finish(fixture).await?;
     Ok((requests, expected))
 }
 
 /// One trial: prepare, let it go wrong, wait for the same end. Says whether it went wrong.
 async fn trial(
-    bed: &Bed,
+    fixture: &Fixture,
     engine: Engine,
     scenario: Scenario,
     fault: Fault,
     expected: &[String],
 ) -> Result<bool> {
-    scenario.prepare(bed, engine).await?;
-    bed.faults.arm(Some(fault));
-    scenario.act(bed, engine).await?;
+    scenario.prepare(fixture, engine).await?;
+    fixture.faults.arm(Some(fault));
+    scenario.act(fixture, engine).await?;
     let mut found = Vec::new();
     let same = eventually("the same end", LIMIT, async || {
-        bed.operator.ensure()?;
-        found = outcome::look(bed, engine, scenario).await?;
+        fixture.operator.ensure()?;
+        found = outcome::look(fixture, engine, scenario).await?;
         Ok((found == expected).then_some(()))
     });
     let result = same.await;
-    let reached = bed.faults.happened();
-    let _ = bed.faults.disarm();
+    let reached = fixture.faults.happened();
+    let _ = fixture.faults.disarm();
     result.map(|()| reached).map_err(|error| match error {
         Error::Timeout { .. } => {
             Error::trial("it ended differently")(outcome::difference(expected, &found))

@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::bed::{Bed, TRIALS, is_created};
+use super::fixture::{Fixture, TRIALS, is_created};
 use super::server::Engine;
 use crate::{Error, Result};
 
@@ -60,15 +60,15 @@ impl Scenario {
     }
 
     /// Makes what is there before.
-    pub async fn prepare(self, bed: &Bed, engine: Engine) -> Result<()> {
+    pub async fn prepare(self, fixture: &Fixture, engine: Engine) -> Result<()> {
         match self {
             Self::Create => Ok(()),
-            Self::Follow | Self::Delete => make(bed, engine, "Delete").await,
-            Self::Adopt => prepare_adoption(bed, engine).await,
+            Self::Follow | Self::Delete => make(fixture, engine, "Delete").await,
+            Self::Adopt => prepare_adoption(fixture, engine).await,
             Self::RetainAndAgain => {
-                make(bed, engine, "Retain").await?;
+                make(fixture, engine, "Retain").await?;
                 for sql in KEPT {
-                    bed.log_in(engine, TRIALS, NAME, sql).await?;
+                    fixture.log_in(engine, TRIALS, NAME, sql).await?;
                 }
                 Ok(())
             }
@@ -76,22 +76,24 @@ impl Scenario {
     }
 
     /// Asks for it, and waits until it is done.
-    pub async fn act(self, bed: &Bed, engine: Engine) -> Result<()> {
+    pub async fn act(self, fixture: &Fixture, engine: Engine) -> Result<()> {
         match self {
-            Self::Create => make(bed, engine, "Delete").await,
-            Self::Follow => follow(bed).await,
+            Self::Create => make(fixture, engine, "Delete").await,
+            Self::Follow => follow(fixture).await,
             Self::Adopt => {
-                let spec = json!({"instanceRef": {"name": engine.name()}, "name": sql_name(bed),
+                let spec = json!({"instanceRef": {"name": engine.name()}, "name": sql_name(fixture),
                     "deletionPolicy": "Delete", "adoptionPolicy": "IfUnclaimed"});
-                bed.apply(TRIALS, NAME, spec).await?;
-                bed.until(TRIALS, NAME, "it is adopted", is_created).await?;
+                fixture.apply(TRIALS, NAME, spec).await?;
+                fixture
+                    .until(TRIALS, NAME, "it is adopted", is_created)
+                    .await?;
                 Ok(())
             }
             Self::RetainAndAgain => {
-                remove(bed).await?;
-                make(bed, engine, "Retain").await
+                remove(fixture).await?;
+                make(fixture, engine, "Retain").await
             }
-            Self::Delete => remove(bed).await,
+            Self::Delete => remove(fixture).await,
         }
     }
 }
@@ -101,40 +103,44 @@ const KEPT: [&str; 2] = ["CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (
 
 /// The SQL database on trial.
 #[must_use]
-pub fn sql_name(bed: &Bed) -> String {
-    format!("{}_trial", bed.prefix)
+pub fn sql_name(fixture: &Fixture) -> String {
+    format!("{}_trial", fixture.prefix)
 }
 
-async fn make(bed: &Bed, engine: Engine, policy: &str) -> Result<()> {
-    let spec = json!({"instanceRef": {"name": engine.name()}, "name": sql_name(bed), "deletionPolicy": policy,
+async fn make(fixture: &Fixture, engine: Engine, policy: &str) -> Result<()> {
+    let spec = json!({"instanceRef": {"name": engine.name()}, "name": sql_name(fixture), "deletionPolicy": policy,
         "connectionLimit": 5});
-    bed.apply(TRIALS, NAME, spec).await?;
-    bed.until(TRIALS, NAME, "it is created", is_created).await?;
+    fixture.apply(TRIALS, NAME, spec).await?;
+    fixture
+        .until(TRIALS, NAME, "it is created", is_created)
+        .await?;
     Ok(())
 }
 
 /// Deletes the object, waits until it is gone, and collects its Secret.
-async fn remove(bed: &Bed) -> Result<()> {
-    let databases = bed.databases(TRIALS);
+async fn remove(fixture: &Fixture) -> Result<()> {
+    let databases = fixture.databases(TRIALS);
     databases
         .delete(NAME, &DeleteParams::default())
         .await
         .map_err(Error::trial("delete the Database"))?;
-    bed.until(TRIALS, NAME, "it is gone", |found| found.is_none())
+    fixture
+        .until(TRIALS, NAME, "it is gone", |found| found.is_none())
         .await?;
-    bed.collect(TRIALS, NAME).await
+    fixture.collect(TRIALS, NAME).await
 }
 
-async fn follow(bed: &Bed) -> Result<()> {
+async fn follow(fixture: &Fixture) -> Result<()> {
     let params = PatchParams::default();
-    let secrets: Api<Secret> = Api::namespaced(bed.client.clone(), TRIALS);
+    let secrets: Api<Secret> = Api::namespaced(fixture.client.clone(), TRIALS);
     let edit = json!({"stringData": {"password": EDITED}});
     secrets
         .patch(NAME, &params, &Patch::Merge(edit))
         .await
         .map_err(Error::trial("edit the Secret"))?;
     let ask = json!({"metadata": {"annotations": {RECONCILE_REQUESTED_AT: "now"}}});
-    bed.databases(TRIALS)
+    fixture
+        .databases(TRIALS)
         .patch(NAME, &params, &Patch::Merge(ask))
         .await
         .map_err(Error::trial("ask for a look"))?;
@@ -143,13 +149,14 @@ async fn follow(bed: &Bed) -> Result<()> {
         is_created(database)
             && status.is_some_and(|status| status.handled.contains_key(RECONCILE_REQUESTED_AT))
     };
-    bed.until(TRIALS, NAME, "the edit is followed", followed)
+    fixture
+        .until(TRIALS, NAME, "the edit is followed", followed)
         .await?;
     Ok(())
 }
 
-async fn prepare_adoption(bed: &Bed, engine: Engine) -> Result<()> {
-    let (server, name) = (bed.server(engine)?, sql_name(bed));
+async fn prepare_adoption(fixture: &Fixture, engine: Engine) -> Result<()> {
+    let (server, name) = (fixture.server(engine)?, sql_name(fixture));
     let administrator = super::server::text(&server.admin, "username");
     let (statements, kept) = match engine {
         Engine::Postgres => (
@@ -181,14 +188,14 @@ async fn prepare_adoption(bed: &Bed, engine: Engine) -> Result<()> {
 }
 
 /// Leaves nothing: the Database goes with what is on the server, whatever its policy was.
-pub async fn finish(bed: &Bed) -> Result<()> {
-    let databases = bed.databases(TRIALS);
+pub async fn finish(fixture: &Fixture) -> Result<()> {
+    let databases = fixture.databases(TRIALS);
     let found = databases
         .get_opt(NAME)
         .await
         .map_err(Error::trial("read the Database"))?;
     let Some(database) = found else {
-        return bed.collect(TRIALS, NAME).await;
+        return fixture.collect(TRIALS, NAME).await;
     };
     if database.metadata.deletion_timestamp.is_none() {
         let policy = json!({"spec": {"deletionPolicy": "Delete"}});
@@ -201,7 +208,7 @@ pub async fn finish(bed: &Bed) -> Result<()> {
             .await
             .map_err(Error::trial("change the policy"))?;
     }
-    remove(bed).await
+    remove(fixture).await
 }
 
 /// What the edited Secret has to hold.

@@ -13,7 +13,7 @@ const PARENT: &str = "db-operator-e2e";
 
 /// The cgroups of one cluster.
 #[derive(Debug, Clone)]
-pub struct Cgroup {
+pub(super) struct Cgroup {
     name: String,
     /// The hierarchies with controllers, which the cluster is put into.
     trees: Vec<Tree>,
@@ -38,7 +38,7 @@ enum Kind {
 
 impl Cgroup {
     /// The cgroups of the cluster with this name, in whatever hierarchies the machine has; nothing happens yet.
-    pub fn new(name: &str) -> Result<Self> {
+    pub(super) fn new(name: &str) -> Result<Self> {
         let path = Path::new("/proc/self/mounts");
         let mounts = fs::read_to_string(path).map_err(Error::io("read", path))?;
         let (trees, unified) = trees(&mounts);
@@ -56,12 +56,12 @@ impl Cgroup {
 
     /// The path below every hierarchy's root, as the kubelet wants it.
     #[must_use]
-    pub fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("/{PARENT}/{}", self.name)
     }
 
     /// Makes them. It is fine if they are there.
-    pub fn create(&self) -> Result<()> {
+    pub(super) fn create(&self) -> Result<()> {
         for tree in &self.trees {
             let levels = [
                 PARENT.to_owned(),
@@ -82,7 +82,7 @@ impl Cgroup {
 
     /// The files that a process writes `0` to, to move itself into the cluster's own processes.
     #[must_use]
-    pub fn entrances(&self) -> Vec<PathBuf> {
+    pub(super) fn entrances(&self) -> Vec<PathBuf> {
         self.trees
             .iter()
             .map(|tree| {
@@ -96,7 +96,7 @@ impl Cgroup {
 
     /// What the whole cluster uses, in bytes, without the cache of files that nobody has used lately; none where nobody counts.
     #[must_use]
-    pub fn memory(&self) -> Option<u64> {
+    pub(super) fn memory(&self) -> Option<u64> {
         let tree = self
             .trees
             .iter()
@@ -118,7 +118,7 @@ impl Cgroup {
 
     /// All processes in them: the cluster's own and those of its pods, whatever else is known of them.
     #[must_use]
-    pub fn processes(&self) -> BTreeSet<i32> {
+    pub(super) fn processes(&self) -> BTreeSet<i32> {
         let mut processes = BTreeSet::new();
         for tree in &self.trees {
             collect_processes(&tree.root.join(PARENT).join(&self.name), &mut processes);
@@ -127,7 +127,7 @@ impl Cgroup {
     }
 
     /// Removes them once no process is left in them. It is fine if they are not there.
-    pub fn remove(&self) -> Result<()> {
+    pub(super) fn remove(&self) -> Result<()> {
         for tree in self.trees.iter().chain(&self.unified) {
             remove_tree(&tree.root.join(PARENT).join(&self.name))?;
             // Another cluster may still live there.

@@ -44,7 +44,7 @@ const CLIENTS: &[(&str, &str, &[&str])] = &[
 ];
 
 /// The configuration files, rendered: path below the state folder, and text.
-pub fn configuration(
+pub(super) fn configuration(
     cluster: &Cluster,
     cgroup: &str,
     images: &Path,
@@ -76,7 +76,7 @@ pub fn configuration(
 }
 
 /// Writes the configuration, and the certificates and kubeconfigs that are not there yet.
-pub fn write(cluster: &Cluster, configuration: &[(&'static str, String)]) -> Result<()> {
+pub(super) fn write(cluster: &Cluster, configuration: &[(&'static str, String)]) -> Result<()> {
     let state = cluster.state_dir();
     for folder in ["etc/cni", "logs", "run"] {
         let folder = state.join(folder);

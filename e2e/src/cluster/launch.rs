@@ -11,7 +11,7 @@ use crate::{Error, Result};
 const ENTER: &str = "for entrance in $0; do echo 0 >\"$entrance\" || exit; done";
 
 /// The command of the cluster's first process: a script that bash runs.
-pub fn first(cgroup: &Cgroup, script: &Path, log: &Path) -> Result<Command> {
+pub(super) fn first(cgroup: &Cgroup, script: &Path, log: &Path) -> Result<Command> {
     let output = File::options()
         .create(true)
         .append(true)
@@ -34,7 +34,12 @@ pub fn first(cgroup: &Cgroup, script: &Path, log: &Path) -> Result<Command> {
 /// A command that starts a program in the background, writes its pid to stdout, and ends: the first process of the
 /// namespace adopts the program. Were the starter to stay its parent, a dead program would wait for the starter to notice.
 #[must_use]
-pub fn background(cgroup: &Cgroup, program: &Path, arguments: &[String], log: &Path) -> Command {
+pub(super) fn background(
+    cgroup: &Cgroup,
+    program: &Path,
+    arguments: &[String],
+    log: &Path,
+) -> Command {
     let script =
         format!("{ENTER}; log=$1; shift; setsid \"$@\" </dev/null >>\"$log\" 2>&1 & echo $!");
     let folder = program.parent().map(Path::to_owned).unwrap_or_default();

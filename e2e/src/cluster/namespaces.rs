@@ -17,7 +17,7 @@ use super::process::Process;
 use crate::{Error, Result, command};
 
 /// The first process of new namespaces, which waits for its link to the machine.
-pub struct Init {
+pub(super) struct Init {
     child: Child,
     /// Its identity.
     pub process: Process,
@@ -25,7 +25,7 @@ pub struct Init {
 
 impl Init {
     /// Starts `program` as the first process of new namespaces. It ends by itself if this process does before [`Init::go`].
-    pub fn start(program: Command) -> Result<Self> {
+    pub(super) fn start(program: Command) -> Result<Self> {
         let mut program = program;
         program.stdin(Stdio::piped());
         let child = in_thread(move || {
@@ -44,7 +44,7 @@ impl Init {
     }
 
     /// Lets it go on, now that its link is there.
-    pub fn go(mut self) -> Result<()> {
+    pub(super) fn go(mut self) -> Result<()> {
         let line = self
             .child
             .stdin
@@ -59,7 +59,7 @@ impl Init {
 
 /// Runs a launcher ([`super::launch::background`]) in the namespaces of `init`, and returns what it launched: none if
 /// that has ended already.
-pub fn start_in(init: Process, mut launcher: Command) -> Result<Option<Process>> {
+pub(super) fn start_in(init: Process, mut launcher: Command) -> Result<Option<Process>> {
     let pid = in_thread(move || {
         let open = |name: &str| {
             let path = format!("/proc/{}/ns/{name}", init.pid);

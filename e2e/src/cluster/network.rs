@@ -13,7 +13,7 @@ use crate::{Error, Result, command};
 const GUARD_METRIC: &str = "4278198272";
 
 /// Fails with a sentence if the machine uses addresses of the cluster's block.
-pub fn require_free(settings: &Settings) -> Result<()> {
+pub(super) fn require_free(settings: &Settings) -> Result<()> {
     let routes = command::output(ip().args(["-4", "route", "show", "table", "all"]))?;
     let Some(route) = colliding_route(&routes, settings) else {
         return Ok(());
@@ -25,7 +25,7 @@ pub fn require_free(settings: &Settings) -> Result<()> {
 }
 
 /// Makes the link, with its other end named `eth0` in the network namespace of process `pid`, and the routes.
-pub fn connect(settings: &Settings, pid: i32) -> Result<()> {
+pub(super) fn connect(settings: &Settings, pid: i32) -> Result<()> {
     let (link, pid, block) = (settings.link(), pid.to_string(), settings.block.to_string());
     let host = format!("{}/30", settings.host_address());
     run(&[
@@ -53,7 +53,7 @@ pub fn connect(settings: &Settings, pid: i32) -> Result<()> {
 }
 
 /// Takes the link and the routes away. It is fine if they are not there.
-pub fn disconnect(settings: &Settings) -> Result<()> {
+pub(super) fn disconnect(settings: &Settings) -> Result<()> {
     let (link, block) = (settings.link(), settings.block.to_string());
     if std::path::Path::new("/sys/class/net").join(&link).exists() {
         // With its namespace, the kernel may be removing it at this moment.

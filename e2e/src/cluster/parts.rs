@@ -6,7 +6,7 @@ use super::Cluster;
 
 /// A program of the cluster that runs in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub(super) struct Part {
     /// Its name, which is also the program's.
     pub name: &'static str,
     /// Its command line without the program.
@@ -16,14 +16,14 @@ pub struct Part {
 impl Part {
     /// Where it writes what it has to say.
     #[must_use]
-    pub fn log(&self, cluster: &Cluster) -> PathBuf {
+    pub(super) fn log(&self, cluster: &Cluster) -> PathBuf {
         cluster.logs_dir().join(format!("{}.log", self.name))
     }
 }
 
 /// What all others need: several of those give up, or settle for less, if the API server is not there in time.
 #[must_use]
-pub fn base(cluster: &Cluster) -> Vec<Part> {
+pub(super) fn base(cluster: &Cluster) -> Vec<Part> {
     let state = cluster.state_dir().display();
     let settings = cluster.settings();
     let (address, services) = (settings.node_address(), settings.service_range());
@@ -62,7 +62,7 @@ pub fn base(cluster: &Cluster) -> Vec<Part> {
 
 /// All others.
 #[must_use]
-pub fn workers(cluster: &Cluster) -> Vec<Part> {
+pub(super) fn workers(cluster: &Cluster) -> Vec<Part> {
     let state = cluster.state_dir().display();
     let (node, address) = (cluster.node(), cluster.settings().node_address());
     vec![
@@ -98,7 +98,7 @@ pub fn workers(cluster: &Cluster) -> Vec<Part> {
 
 /// All parts of a cluster, in the order of their start.
 #[must_use]
-pub fn all(cluster: &Cluster) -> Vec<Part> {
+pub(super) fn all(cluster: &Cluster) -> Vec<Part> {
     [base(cluster), workers(cluster)].concat()
 }
 

@@ -13,12 +13,12 @@ use crate::cache::{Cache, Key};
 use crate::{Error, Result, command};
 
 /// The image's name.
-pub const NAME: &str = "db-operator.dev/pause:1";
+pub(super) const NAME: &str = "db-operator.dev/pause:1";
 
 const PROGRAM: &str = "/bin/busybox";
 
 /// The archive with the image, made if it is not in the cache.
-pub fn archive(cache: &Cache) -> Result<PathBuf> {
+pub(super) fn archive(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new().text("2").text(NAME).file(Path::new(PROGRAM))?;
     let folder = cache.built("image-pause", &key, build)?;
     Ok(folder.join("pause.tar"))

@@ -145,7 +145,7 @@ pub fn signing_key() -> Result<(String, String)> {
 }
 
 /// Writes a file that only its owner may read, in one step: it is there whole or not at all.
-pub fn write_private(path: &Path, content: &str) -> Result<()> {
+pub(super) fn write_private(path: &Path, content: &str) -> Result<()> {
     use std::io::Write;
     let unfinished = path.with_added_extension("new");
     let open = fs::OpenOptions::new()

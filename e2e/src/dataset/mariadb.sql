@@ -5,3 +5,9 @@ SELECT NEXT VALUE FOR numbers
 CREATE TABLE only_here (id UUID DEFAULT UUID() PRIMARY KEY, host INET6, taken INT)
 
 INSERT INTO only_here (id, host, taken) VALUES ('00000000-0000-0000-0000-000000000001', '::ffff:10.0.0.1', 1)
+
+CREATE TABLE numbered (id INT DEFAULT NEXT VALUE FOR numbers, twice INT DEFAULT (NEXT VALUE FOR numbers * 2), text VARCHAR(50) DEFAULT 'NEXT VALUE FOR numbers')
+
+INSERT INTO numbered () VALUES (), ()
+
+CREATE VIEW next_number AS SELECT LASTVAL(numbers) AS latest FROM numbered

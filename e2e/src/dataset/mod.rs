@@ -41,6 +41,24 @@ pub async fn fingerprint(session: &mut Session) -> Result<String, Error> {
     Ok(lines.join("\n"))
 }
 
+/// The rows of each table that has rows of its own, as the server counts them, in the order of a backup's figures.
+pub async fn rows(session: &mut Session) -> Result<Vec<(String, u64)>, Error> {
+    let counts = match session {
+        Session::Postgres(_) => postgresql::COUNTS,
+        Session::Mysql(_) => mysql::COUNTS,
+    };
+    let mut rows = Vec::new();
+    for line in session.column(counts).await? {
+        let (name, count) = line
+            .split_once('\x01')
+            .ok_or_else(|| Error::Protocol(line.clone()))?;
+        let count = value(session, count).await?;
+        let count = count.parse().map_err(|_| Error::Protocol(count))?;
+        rows.push((name.to_owned(), count));
+    }
+    Ok(rows)
+}
+
 /// Adds about `bytes` of rows, as a dump counts them, to a table `orders` like an application's: numbers, times, names,
 /// JSON, words, and tokens that no compression shortens. The server makes them itself, the same ones each time.
 pub async fn grow(session: &mut Session, bytes: u64) -> Result<(), Error> {

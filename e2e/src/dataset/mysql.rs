@@ -10,6 +10,12 @@ use crate::testing::Session;
 const TABLES: &str = "SELECT CONVERT(TABLE_NAME USING utf8mb4), CONVERT(TABLE_TYPE USING utf8mb4) \
     FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
 
+/// Schema, which is empty, and name of each table, and the query that counts its rows.
+pub(super) const COUNTS: &str = "SELECT CONVERT(CONCAT('.', TABLE_NAME, CHAR(1 USING utf8mb4), 'SELECT CAST(COUNT(*) AS CHAR) FROM `', \
+    REPLACE(TABLE_NAME, '`', '``'), '`', IF(TABLE_TYPE = 'SYSTEM VERSIONED', ' FOR SYSTEM_TIME ALL', '')) USING utf8mb4) \
+    FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+    ORDER BY CAST(CONVERT(TABLE_NAME USING utf8mb4) AS BINARY)";
+
 /// What SHOW CREATE takes, names, and which column of its answer is the definition.
 const DEFINED: [(&str, &str, usize); 4] = [
     (
@@ -37,7 +43,7 @@ const DEFINED: [(&str, &str, usize); 4] = [
 /// The order of triggers of one table and event, and the settings of routines, which their definitions do not say.
 const ASIDE: [&str; 2] = [
     "SELECT CONVERT(CONCAT('order of trigger ', TRIGGER_NAME, ': ', ACTION_ORDER, ' ', SQL_MODE) USING utf8mb4) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()",
-    "SELECT CONVERT(CONCAT('mode of routine ', ROUTINE_NAME, ': ', SQL_MODE, ' ', CHARACTER_SET_CLIENT) USING utf8mb4) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()",
+    "SELECT CONVERT(CONCAT('mode of routine ', ROUTINE_NAME, ': ', SQL_MODE, ' ', CHARACTER_SET_CLIENT, ' ', DATABASE_COLLATION) USING utf8mb4) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()",
 ];
 
 const ORDERS: &str = "CREATE TABLE IF NOT EXISTS orders (
@@ -156,7 +162,8 @@ async fn contents(session: &mut Session, table: &str) -> Result<String, Error> {
 /// What differs between a database and its copy under another name.
 struct Names {
     schema: String,
-    user: String,
+    /// In the quotes of each mode.
+    users: [String; 2],
 }
 
 impl Names {
@@ -168,14 +175,19 @@ impl Names {
                 "{}.",
                 mysql_identifier(&value(session, "SELECT DATABASE()").await?)
             ),
-            user: format!("{}@{}", mysql_identifier(user), mysql_identifier(host)),
+            users: [
+                format!("{}@{}", mysql_identifier(user), mysql_identifier(host)),
+                format!("\"{user}\"@\"{host}\""),
+            ],
         })
     }
 
     fn neutral(&self, definition: &str) -> String {
-        definition
-            .replace(&self.schema, "")
-            .replace(&self.user, "OWNER")
+        self.users
+            .iter()
+            .fold(definition.replace(&self.schema, ""), |text, user| {
+                text.replace(user, "OWNER")
+            })
     }
 }
 

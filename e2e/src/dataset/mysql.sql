@@ -98,3 +98,24 @@ CREATE VIEW happy AS SELECT id, twice(whole) AS twice, 'it''s' AS text FROM ever
 CREATE ALGORITHM = MERGE SQL SECURITY INVOKER VIEW `a ``view`` of views` AS SELECT h.id, e.hen FROM happy h JOIN eggs e ON e.id = h.id
 
 CREATE VIEW checked AS SELECT * FROM hens WHERE id > 0 WITH CASCADED CHECK OPTION
+
+SET SESSION sql_mode = 'ANSI_QUOTES'
+
+CREATE PROCEDURE "in ""ansi"" quotes"() SELECT "id", 'DEFINER=`x`@`%` "y"' FROM "hens"
+
+CREATE TRIGGER "hatches in quotes" AFTER DELETE ON "eggs" FOR EACH ROW SET @gone = OLD."id"
+
+SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'
+
+CREATE PROCEDURE backslash() SELECT '\', -- it's \
+  'CREATE DEFINER=`x`@`%` VIEW'';'
+
+SET SESSION sql_mode = DEFAULT
+
+ALTER DATABASE CHARACTER SET latin1
+
+CREATE FUNCTION made_in_latin1(text TEXT) RETURNS TEXT DETERMINISTIC NO SQL RETURN CONCAT(text, ' DEFINER=`x`@`%`')
+
+CREATE VIEW calls AS SELECT made_in_latin1('x') AS text, 'DEFINER=`x`@`%` it''s \\' AS literal
+
+ALTER DATABASE CHARACTER SET utf8mb4

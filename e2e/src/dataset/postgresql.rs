@@ -19,6 +19,13 @@ const CONTENTS: &str = "SELECT CASE WHEN relkind = 'S'
   WHERE n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
     AND (c.relkind IN ('r', 'S') OR c.relkind = 'm' AND c.relispopulated)";
 
+/// Schema and name of each table, and the query that counts its rows.
+pub(super) const COUNTS: &str = "SELECT format(E'%s.%s\\x01SELECT count(*)::text FROM ONLY %I.%I', n.nspname, c.relname, n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_') AND c.relkind = 'r' AND c.relpersistence <> 't'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+  ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+
 const LARGE_OBJECTS: &str =
     "SELECT format('large object %s: %s', oid, md5(lo_get(oid))) FROM pg_largeobject_metadata";
 

@@ -28,7 +28,7 @@ spec: {instanceRef: {name: postgres}, name: orders, deletionPolicy: Delete}
 YAML";
 
 /// From nothing to Databases in use.
-pub const MADE: [Step; 7] = [
+pub(super) const MADE: [Step; 7] = [
     Step(
         "A team commits Databases; here one on each server",
         "kubectl create namespace team-a --dry-run=client -o yaml | kubectl apply -f - && kubectl apply -k kustomize/samples/overlays/production",
@@ -55,7 +55,7 @@ pub const MADE: [Step; 7] = [
 ];
 
 /// The end of some of them, by their policies.
-pub const DELETED: [Step; 5] = [
+pub(super) const DELETED: [Step; 5] = [
     Step(
         "Deleting the rival touches nothing; invoices has the policy Delete, and is dropped",
         "kubectl delete database rival invoices -n team-a",

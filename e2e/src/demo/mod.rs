@@ -2,6 +2,7 @@
 
 mod backups;
 mod databases;
+mod restores;
 mod rows;
 mod transcript;
 
@@ -47,11 +48,14 @@ pub fn demo(cluster: &Cluster, cache: &Cache) -> Result<String> {
 
 /// What a team sees, from its first Database to its last backup.
 fn team(cluster: &Cluster) -> Result<String> {
+    transcript::run(cluster, restores::CLEARED)?;
     transcript::run(cluster, backups::CLEARED)?;
     let mut text = "\nWhat a team sees:\n".to_owned();
     text += &transcript::transcript(cluster, &databases::MADE)?;
     rows::fill(cluster)?;
     text += &transcript::transcript(cluster, &backups::MADE)?;
+    text += &transcript::transcript(cluster, &restores::MADE)?;
+    text += &transcript::transcript(cluster, &restores::UNDONE)?;
     text += &transcript::transcript(cluster, &databases::DELETED)?;
     Ok(text)
 }

@@ -17,7 +17,7 @@ const DATABASES: [&str; 3] = ["orders", "invoices", "wiki"];
 const BYTES: u64 = 100_000_000;
 
 /// Fills each Database that has no rows yet, as an application would: with the login of its Secret.
-pub fn fill(cluster: &Cluster) -> Result<()> {
+pub(super) fn fill(cluster: &Cluster) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

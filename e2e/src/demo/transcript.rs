@@ -6,10 +6,10 @@ use crate::cluster::Cluster;
 use crate::{Result, clone_root, command};
 
 /// Why something is run, and what: a line for a shell, or several. Without a why it goes on with the step before.
-pub struct Step(pub &'static str, pub &'static str);
+pub(super) struct Step(pub &'static str, pub &'static str);
 
 /// Runs the steps and returns them with their answers.
-pub fn transcript(cluster: &Cluster, steps: &[Step]) -> Result<String> {
+pub(super) fn transcript(cluster: &Cluster, steps: &[Step]) -> Result<String> {
     let mut text = String::new();
     for Step(why, line) in steps {
         let answer = run(cluster, line)?;
@@ -29,7 +29,7 @@ fn prompted((number, line): (usize, &str)) -> String {
 }
 
 /// Runs a line and returns its answer.
-pub fn run(cluster: &Cluster, line: &str) -> Result<String> {
+pub(super) fn run(cluster: &Cluster, line: &str) -> Result<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("sh");
     shell

@@ -24,21 +24,21 @@ const MMDEBSTRAP: [&str; 6] = [
 ];
 
 /// What the base is made from: a part of every image's key.
-pub fn base_key() -> Key {
+pub(super) fn base_key() -> Key {
     MMDEBSTRAP
         .iter()
         .fold(Key::new().text(SUITE), |key, option| key.text(option))
 }
 
 /// A builder of images whose storage holds the base image.
-pub struct Buildah<'a> {
+pub(super) struct Buildah<'a> {
     cache: &'a Cache,
     storage: PathBuf,
 }
 
 impl<'a> Buildah<'a> {
     /// The builder, with the base image made if it is not there.
-    pub fn open(cache: &'a Cache) -> Result<Self> {
+    pub(super) fn open(cache: &'a Cache) -> Result<Self> {
         let storage = cache.root().join("images");
         fs::create_dir_all(&storage).map_err(Error::io("create", &storage))?;
         let buildah = Self { cache, storage };
@@ -49,7 +49,13 @@ impl<'a> Buildah<'a> {
     }
 
     /// Builds `context/Containerfile` and writes the image to an OCI archive.
-    pub fn build(&self, name: &str, reference: &str, context: &Path, archive: &Path) -> Result<()> {
+    pub(super) fn build(
+        &self,
+        name: &str,
+        reference: &str,
+        context: &Path,
+        archive: &Path,
+    ) -> Result<()> {
         let mut build = self.command();
         build
             .args([

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::cache::Cache;
 use crate::sql_servers::{Certificates, Process, Scratch, free_port};
-use crate::{Error, Result, command, tools};
+use crate::{Error, Result, tools};
 
 /// Who may do everything. Tests look for the secret in what they print, so it is found only where it is.
 pub const ACCESS_KEY_ID: &str = "canary-access";
@@ -82,22 +82,8 @@ impl S3Server {
         let log = self.log_path();
         let mut process = Process::start(&self.program, &arguments, &log, Signal::SIGTERM)?;
         let port = self.port;
-        let ready = || {
-            if !process.is_running() {
-                return Err(Error::Failed {
-                    what: "versitygw".to_owned(),
-                    status: "it ended".to_owned(),
-                    tail: command::tail(&log),
-                });
-            }
-            Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())
-        };
-        command::wait_until(
-            "start versitygw",
-            Duration::from_secs(30),
-            Some(&log),
-            ready,
-        )?;
+        let ready = || Ok(TcpStream::connect(("127.0.0.1", port)).is_ok());
+        process.wait_until_ready("start versitygw", Duration::from_secs(30), &log, ready)?;
         self.process = Some(process);
         Ok(())
     }

@@ -22,13 +22,13 @@ const ADMINISTRATOR: &str = "dboperator_admin";
 type Data = BTreeMap<String, String>;
 
 /// The Secrets of one cluster, by namespace and name.
-pub struct Secrets(BTreeMap<(&'static str, String), Data>);
+pub(super) struct Secrets(BTreeMap<(&'static str, String), Data>);
 
 impl Secrets {
     /// The cluster's Secrets: as they are in the servers' namespace, or new where they are not.
     ///
     /// The servers' namespace is what counts, since their accounts were made from it: what the operator needs is a copy.
-    pub fn of(cluster: &Cluster) -> Result<Self> {
+    pub(super) fn of(cluster: &Cluster) -> Result<Self> {
         let existing = read(cluster)?;
         Self::complete(&existing, &cluster.ca()?)
     }
@@ -79,7 +79,7 @@ impl Secrets {
     }
 
     /// The Secrets as objects to apply.
-    pub fn objects(&self) -> Result<Vec<Value>> {
+    pub(super) fn objects(&self) -> Result<Vec<Value>> {
         self.0
             .iter()
             .map(|((namespace, name), data)| {
@@ -108,7 +108,7 @@ impl Secrets {
     }
 
     /// A key of each Secret in the servers' namespace whose name is wanted.
-    pub fn keys(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    pub(super) fn keys(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         self.0
             .iter()
             .filter(|((namespace, name), _)| *namespace == NAMESPACE && wanted(name))

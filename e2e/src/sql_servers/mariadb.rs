@@ -3,14 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::mysql::MysqlServer;
 use super::{Certificates, Process, Scratch, as_nobody, free_port};
-use crate::{Error, Result, command};
+use crate::cache::Cache;
+use crate::{Error, Result, command, host};
 
 /// Debian's server and the program that makes its data, and the script that keeps apt from starting services.
 const PROGRAM: &str = "/usr/sbin/mariadbd";
@@ -149,20 +149,9 @@ fn install() -> Result<()> {
         fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
             .map_err(Error::io("write", policy))?;
     }
-    let installed = command::output(
-        Command::new("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args([
-                "-o",
-                "DPkg::Lock::Timeout=120",
-                "install",
-                "--yes",
-                "--no-install-recommends",
-                "mariadb-server",
-            ]),
-    );
+    let installed = host::install(&Cache::open()?, &["mariadb-server"]);
     if made {
         fs::remove_file(policy).map_err(Error::io("remove", policy))?;
     }
-    installed.map(drop)
+    installed
 }

@@ -114,6 +114,26 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Waits until it is `ready`. That it ends before is an error at once, with the end of its log.
+    pub fn wait_until_ready(
+        &mut self,
+        what: &str,
+        within: Duration,
+        log: &Path,
+        mut ready: impl FnMut() -> Result<bool>,
+    ) -> Result<()> {
+        command::wait_until(what, within, Some(log), || {
+            if self.is_running() {
+                return ready();
+            }
+            Err(Error::Failed {
+                what: what.to_owned(),
+                status: "it ended".to_owned(),
+                tail: command::tail(log),
+            })
+        })
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Certificates, Process, Scratch, as_nobody, free_port};
 use crate::cache::{Cache, Key};
-use crate::{Error, Result, command};
+use crate::{Error, Result, command, host};
 
 /// The superuser of every server here.
 pub const SUPERUSER: &str = "super";
@@ -52,6 +52,11 @@ impl Postgresql {
     /// A new server of this series, ready for logins of [`SUPERUSER`]. To be called on a thread that lives as long as
     /// the server is needed.
     pub fn start(series: u32) -> Result<Self> {
+        Self::start_with(series, &[])
+    }
+
+    /// The same, with more arguments for initdb.
+    pub fn start_with(series: u32, initdb_arguments: &[&str]) -> Result<Self> {
         let scratch = Scratch::new(&format!("postgresql-{series}"))?;
         let programs = reachable(programs(series)?, &scratch)?;
         let certificates = Certificates::new()?;
@@ -71,7 +76,8 @@ impl Postgresql {
                 "scram-sha-256",
                 "--no-sync",
             ])
-            .args(["--encoding", "UTF8", "--locale", "C.UTF-8"]);
+            .args(["--encoding", "UTF8", "--locale", "C.UTF-8"])
+            .args(initdb_arguments);
         let log = scratch.path().join("initdb.log");
         command::run(&format!("initdb of PostgreSQL {series}"), &mut initdb, &log)?;
         let mut server = Self {
@@ -116,22 +122,15 @@ impl Postgresql {
             Signal::SIGINT,
         )?;
         let ready = || {
-            if !process.is_running() {
-                return Err(Error::Failed {
-                    what: "starting PostgreSQL".to_owned(),
-                    status: "it ended".to_owned(),
-                    tail: command::tail(&log),
-                });
-            }
             let text = fs::read(&log).map_err(Error::io("read", &log))?;
             let since = usize::try_from(before).map_or(text.len(), |before| before.min(text.len()));
             let said = String::from_utf8_lossy(&text[since..]);
             Ok(said.contains("database system is ready to accept connections"))
         };
-        command::wait_until(
+        process.wait_until_ready(
             "PostgreSQL accepts connections",
             Duration::from_mins(1),
-            Some(&log),
+            &log,
             ready,
         )?;
         self.process = Some(process);
@@ -258,23 +257,7 @@ fn debian() -> Result<PathBuf> {
         return Ok(folder);
     }
     let cache = Cache::open()?;
-    let install = |package: &str| {
-        let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
-        apt.args([
-            "-o",
-            "DPkg::Lock::Timeout=120",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            package,
-        ]);
-        command::run(
-            &format!("installing {package}"),
-            &mut apt,
-            &cache.log(package),
-        )
-    };
+    let install = |package: &str| host::install(&cache, &[package]);
     install("postgresql-common")?;
     let settings = Path::new("/etc/postgresql-common/createcluster.conf");
     let text = fs::read_to_string(settings).map_err(Error::io("read", settings))?;

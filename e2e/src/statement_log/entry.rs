@@ -2,7 +2,7 @@
 
 /// One thing that happened in one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The server's number of the session: a process id, or a connection's.
     pub(super) session: u64,
     pub(super) what: What,

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Fixture, NEXT_LOOK, Session, condition, eventually};
+use super::{Fixture, NEXT_LOOK, Session, condition, eventually, object_until};
 use crate::servers::OPERATOR_NAMESPACE;
 
 /// How long a backup of next to nothing may take on a busy machine: a pod has to be started for it.
@@ -56,16 +56,7 @@ impl Fixture {
         limit: Duration,
         wanted: impl Fn(&Backup) -> bool,
     ) -> Backup {
-        eventually(&format!("{name}: {what}"), limit, async || {
-            let found = self.backups().get(name).await;
-            let found = found.map_err(|error| error.to_string())?;
-            if wanted(&found) {
-                Ok(found)
-            } else {
-                Err(serde_json::to_string(&found.status).unwrap())
-            }
-        })
-        .await
+        object_until(&self.backups(), name, what, limit, wanted).await
     }
 
     /// Waits until a Backup ended, and sees that it is complete.

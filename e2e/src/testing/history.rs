@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{WatchEvent, WatchParams};
@@ -11,8 +12,15 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
+use super::eventually;
+
+/// How far a watch may lag behind.
+const LIMIT: Duration = Duration::from_secs(20);
+
 /// The versions of an object from the moment on that it was asked for.
 pub struct History<K> {
+    api: Api<K>,
+    name: String,
     seen: Arc<Mutex<Vec<K>>>,
     task: JoinHandle<()>,
 }
@@ -32,7 +40,7 @@ where
         let mut events = api.watch(&params, "0").await.unwrap().boxed();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
-        let api = api.clone();
+        let (watched, name) = (api.clone(), name.to_owned());
         let task = tokio::spawn(async move {
             let mut version = "0".to_owned();
             loop {
@@ -43,17 +51,39 @@ where
                     }
                 }
                 // The API server ends a watch after a few minutes.
-                events = api.watch(&params, &version).await.unwrap().boxed();
+                events = watched.watch(&params, &version).await.unwrap().boxed();
             }
         });
-        Self { seen, task }
+        Self {
+            api: api.clone(),
+            name,
+            seen,
+            task,
+        }
     }
 
-    /// What each version shows, without repetitions.
-    pub fn steps<T: PartialEq>(&self, of: impl Fn(&K) -> T) -> Vec<T> {
+    /// What each version until now shows, without repetitions.
+    pub async fn steps<T: PartialEq>(&self, of: impl Fn(&K) -> T) -> Vec<T> {
+        self.catch_up().await;
         let mut steps: Vec<T> = lock(&self.seen).iter().map(of).collect();
         steps.dedup();
         steps
+    }
+
+    /// Waits until the watch has shown what the object is now: it tells a little later than a request does.
+    async fn catch_up(&self) {
+        let Some(now) = self.api.get_opt(&self.name).await.unwrap() else {
+            return;
+        };
+        let newest = now.resource_version();
+        eventually("the watch shows the newest version", LIMIT, async || {
+            let seen = lock(&self.seen);
+            let is_seen = seen.iter().any(|it| it.resource_version() == newest);
+            is_seen
+                .then_some(())
+                .ok_or_else(|| format!("{} versions", seen.len()))
+        })
+        .await;
     }
 }
 

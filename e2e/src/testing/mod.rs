@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `fixture.rs` | a namespace of a test's own, on one server, that leaves nothing behind |
 //! | `objects.rs`, `instances.rs` | Databases, Secrets, Events, instances: written, read, waited for |
-//! | `backups.rs` | Backups, also those before a deletion |
+//! | `backups.rs`, `restores.rs` | Backups, also those before a deletion; Restores |
 //! | `bucket.rs`, `restore.rs` | what a backup left in the store, and bringing it back as the documentation says |
 //! | `history.rs` | everything that an object was, one version after the other |
 //! | `leader.rs` | the process that leads, and its end |
@@ -32,6 +32,7 @@ mod leader;
 mod objects;
 mod polls;
 mod restore;
+mod restores;
 mod server;
 mod session;
 mod tenant;
@@ -42,13 +43,18 @@ pub use fixture::{Fixture, catch, on_every_server, with_fixture};
 pub use history::History;
 pub use objects::{condition, is_ready, password};
 pub use polls::Polls;
-pub use restore::Into;
+pub use restore::{Into, RestoreEnded};
+pub use restores::RESTORED;
 pub use server::Server;
 pub use session::Session;
 
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use kube::{Client, Config};
+use kube::core::object::HasStatus;
+use kube::{Api, Client, Config};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// How long something may take that takes a moment on an idle machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -82,8 +88,29 @@ pub async fn eventually<T>(
     }
 }
 
+/// Waits until an object is as wanted, and returns it then; shows its status when it never is.
+pub async fn object_until<K>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    limit: Duration,
+    wanted: impl Fn(&K) -> bool,
+) -> K
+where
+    K: Clone + DeserializeOwned + Debug + HasStatus<Status: Serialize>,
+{
+    eventually(&format!("{name}: {what}"), limit, async || {
+        let found = api.get(name).await.map_err(|error| error.to_string())?;
+        if wanted(&found) {
+            return Ok(found);
+        }
+        Err(serde_json::to_string(&found.status()).unwrap_or_default())
+    })
+    .await
+}
+
 /// Looks for as long as `time` whether nothing changes what `look` sees.
-pub async fn unchanged<T: PartialEq + std::fmt::Debug>(
+pub async fn unchanged<T: PartialEq + Debug>(
     what: &str,
     time: Duration,
     mut look: impl AsyncFnMut() -> T,

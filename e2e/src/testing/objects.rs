@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Fixture, SOON, eventually};
+use super::{Fixture, SOON, eventually, object_until};
 
 /// The condition of this type, if it is there.
 #[must_use]
@@ -87,16 +87,7 @@ impl Fixture {
         limit: Duration,
         wanted: impl Fn(&Database) -> bool,
     ) -> Database {
-        eventually(&format!("{name}: {what}"), limit, async || {
-            let found = self.databases().get(name).await;
-            let found = found.map_err(|error| error.to_string())?;
-            if wanted(&found) {
-                Ok(found)
-            } else {
-                Err(serde_json::to_string(&found.status).unwrap())
-            }
-        })
-        .await
+        object_until(&self.databases(), name, what, limit, wanted).await
     }
 
     /// Waits until a Database is `CREATED` and ready, with nothing to complain about, for its spec as it is now.

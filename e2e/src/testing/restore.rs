@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -16,11 +16,22 @@ use crate::{clone_root, command};
 
 /// Whose database a backup is restored into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Into {
+pub enum Into<'a> {
     /// One of the same name and user as it was.
     ItsOwn,
-    /// Another one, of another user.
-    Another,
+    /// Another one, of another user. The SQL database that was dumped has this name.
+    Another(&'a str),
+}
+
+/// How the lines of the documentation ended.
+#[derive(Debug)]
+pub struct RestoreEnded {
+    /// All went well, or so they say.
+    pub succeeded: bool,
+    /// How long they took.
+    pub took: Duration,
+    /// Their messages.
+    pub said: String,
 }
 
 /// How long a pod may take to start on a busy machine.
@@ -28,7 +39,7 @@ const STARTED: Duration = Duration::from_mins(1);
 
 impl Fixture {
     /// Restores the bytes of an object into a Database, which is to be empty, as its user.
-    pub async fn restore(&self, object: &[u8], database: &str, into: Into) {
+    pub async fn restore(&self, object: &[u8], database: &str, into: Into<'_>) {
         let secret = self.secret(database).await;
         let pod = self.client_pod(database).await;
         let folder = std::env::temp_dir().join(format!("db-operator-{database}"));
@@ -36,9 +47,11 @@ impl Fixture {
         let (line, file) = documented(self.server, into);
         std::fs::write(folder.join(file), object).unwrap();
         let script = format!(
-            "{}\n{}",
+            "{}\n{}\n{}",
             forward(self.server, &self.namespace, &pod),
+            format_args!("db-operator() {{ '{}' \"$@\"; }}", binary().display()),
             line.replace("{database}", &secret["database"])
+                .replace("{user}", &secret["username"])
         );
         let uri = secret["uri"].clone();
         let at = folder.clone();
@@ -47,12 +60,48 @@ impl Fixture {
         done.unwrap().unwrap();
     }
 
+    /// Loads an object with the lines of the documentation that do so from a pod, and returns how they ended.
+    pub async fn restore_from_pod(&self, object: &[u8], database: &str) -> RestoreEnded {
+        let secret = self.secret(database).await;
+        let pod = self.client_pod(database).await;
+        let folder = std::env::temp_dir().join(format!("db-operator-{pod}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (lines, file) = documented_from_pod(self.server);
+        std::fs::write(folder.join(file), object).unwrap();
+        std::fs::write(folder.join("orders.list"), "").unwrap();
+        let kubectl = Cluster::main().kubectl();
+        let words = std::iter::once(kubectl.get_program()).chain(kubectl.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+        let lines = lines
+            .replace(
+                " POD -- ",
+                &format!(" --namespace {} {pod} -- ", self.namespace),
+            )
+            .replace(" wiki ", &format!(" {} ", secret["database"]));
+        let script = format!(
+            "kubectl() {{ command '{}' \"$@\"; }}\n{lines}",
+            words.join("' '")
+        );
+        let at = folder.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let output = bash(&script, &at).output().unwrap();
+            RestoreEnded {
+                succeeded: output.status.success(),
+                took: began.elapsed(),
+                said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }
+        });
+        let ended = ended.await;
+        std::fs::remove_dir_all(&folder).unwrap();
+        ended.unwrap()
+    }
+
     /// A pod with the vendor's client and, in its folder, what a Database's Secret holds. It goes with the namespace.
     async fn client_pod(&self, database: &str) -> String {
         let secret = self.secret(database).await;
         let name = format!("{database}-client");
-        let files =
-            json!({"client.cnf": options(self.server, &secret), "ca.crt": secret["ca.crt"]});
+        let files = json!({"client.cnf": options(self.server, &secret), "ca.crt": secret["ca.crt"], "uri": secret["uri"]});
         self.make_secret(&name, json!({}), files).await;
         let pod = json!({"metadata": {"name": name}, "spec": {
             "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
@@ -62,8 +111,11 @@ impl Fixture {
             "containers": [{
                 "name": "client", "image": image(self.server), "imagePullPolicy": "Never",
                 "command": ["sleep", "infinity"], "workingDir": "/client",
-                // The one thing that a URI cannot say without naming a file.
-                "env": [{"name": "PGSSLROOTCERT", "value": "/client/ca.crt"}],
+                "env": [
+                    {"name": "URI", "valueFrom": {"secretKeyRef": {"name": name, "key": "uri"}}},
+                    // The one thing that a URI cannot say without naming a file.
+                    {"name": "PGSSLROOTCERT", "value": "/client/ca.crt"},
+                ],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [{"name": "client", "mountPath": "/client"}],
             }],
@@ -122,18 +174,29 @@ fn options(server: Server, secret: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// The line that restores in one stream, of the page for people, and the file that it reads. The database's name is
-/// left open.
+/// The operator's binary, which rewrites dumps.
+fn binary() -> std::path::PathBuf {
+    crate::campaign::operator::binary().unwrap()
+}
+
+/// The lines that restore in one stream, of the page for people, and the file that they read. The names of the database
+/// and of its user are left open.
 fn documented(server: Server, into: Into) -> (String, String) {
     let page = clone_root().join("doc/how-to/restore.md");
     let page = std::fs::read_to_string(page).unwrap();
     let (client, name) = match (server, into) {
-        (Server::Postgres, Into::ItsOwn) => ("| pg_restore --no-owner --exit-on-error ", None),
-        (Server::Postgres, Into::Another) => ("| pg_restore --no-owner --no-privileges ", None),
+        (Server::Postgres, Into::ItsOwn) => (
+            "| pg_restore --use-list=orders.list --no-owner --no-tablespaces ",
+            None,
+        ),
+        (Server::Postgres, Into::Another(_)) => (
+            "| pg_restore --use-list=orders.list --no-owner --no-privileges ",
+            None,
+        ),
         (Server::Mariadb, Into::ItsOwn) => ("| mariadb ", Some(" invoices")),
-        (Server::Mariadb, Into::Another) => ("| mariadb ", Some(" invoices_copy")),
+        (Server::Mariadb, Into::Another(_)) => ("| mariadb ", Some(" invoices_copy")),
         (Server::Mysql, Into::ItsOwn) => ("| mysql ", Some(" wiki")),
-        (Server::Mysql, Into::Another) => ("| mysql ", Some(" wiki_copy")),
+        (Server::Mysql, Into::Another(_)) => ("| mysql ", Some(" wiki_copy")),
     };
     let line = page
         .lines()
@@ -141,11 +204,54 @@ fn documented(server: Server, into: Into) -> (String, String) {
         .find(|line| name.is_none_or(|name| line.ends_with(name)))
         .unwrap_or_else(|| panic!("doc/how-to/restore.md has no line with {client}, {name:?}"));
     let file = line.split(' ').nth(2).unwrap().to_owned();
-    let line = name.map_or_else(
+    let mut line = name.map_or_else(
         || line.to_owned(),
         |name| format!("{} {{database}}", line.strip_suffix(name).unwrap()),
     );
+    if let (Into::Another(from), Some(name)) = (into, name) {
+        let name = name.trim();
+        let shown = name.strip_suffix("_copy").unwrap();
+        for (shown, real) in [
+            (
+                format!("--from-database={shown} "),
+                format!("--from-database={from} "),
+            ),
+            (
+                format!("--to-database={name} "),
+                "--to-database={database} ".to_owned(),
+            ),
+            (format!("--user={name} "), "--user={user} ".to_owned()),
+        ] {
+            assert!(line.contains(&shown), "{line}: no {shown}");
+            line = line.replace(&shown, &real);
+        }
+    }
+    if server == Server::Postgres {
+        let listed =
+            |line: &&str| line.starts_with("LEFT_OUT=") || line.ends_with(" > orders.list");
+        let list: Vec<&str> = page.lines().filter(listed).collect();
+        assert_eq!(list.len(), 2, "doc/how-to/restore.md: {list:?}");
+        return (format!("{}\n{line}", list.join("\n")), file);
+    }
     (line, file)
+}
+
+/// The lines that load from a pod, of the page for people, and the file that they read.
+fn documented_from_pod(server: Server) -> (String, &'static str) {
+    let page = std::fs::read_to_string(clone_root().join("doc/how-to/restore.md")).unwrap();
+    let block = page.split_once("**From a pod.**").unwrap().1;
+    let block = block.split_once("```console\n").unwrap().1;
+    let block = block.split_once("```").unwrap().0;
+    let (of_mysql, of_postgresql) = block.split_once('\n').unwrap();
+    for lines in [of_mysql, of_postgresql] {
+        assert!(lines.contains(" | kubectl exec -i POD -- "), "{lines}");
+    }
+    match server {
+        Server::Postgres => (of_postgresql.to_owned(), "orders.dump.zst"),
+        Server::Mysql => (of_mysql.to_owned(), "wiki.sql.zst"),
+        // The page shows the line once for both.
+        Server::Mariadb => (of_mysql.replace("'mysql ", "'mariadb "), "wiki.sql.zst"),
+    }
 }
 
 /// The client in the pod, under its own name in a shell.
@@ -160,16 +266,26 @@ fn forward(server: Server, namespace: &str, pod: &str) -> String {
     };
     // A client that gives up leaves its input unread, and `kubectl exec` would wait for ever for somebody to read it.
     let patient = "\"$@\"; code=$?; cat > /dev/null; exit $code";
-    format!(
-        "{client}() {{ '{}' exec --stdin --namespace {namespace} {pod} -- sh -c '{patient}' sh {client} \"$@\"; }}",
+    let exec = format!(
+        "'{}' exec --stdin --namespace {namespace} {pod} --",
         words.join("' '")
+    );
+    // A list is a file beside the dump, and the client is in the pod.
+    let list = "case \"$*\" in --use-list=*)";
+    let sent = "sh -c 'cat > /tmp/orders.list' < orders.list ;; esac";
+    let arguments = "\"${@/#--use-list=*/--use-list=/tmp/orders.list}\"";
+    format!(
+        "{client}() {{ {list} {exec} {sent}; {exec} sh -c '{patient}' sh {client} {arguments}; }}"
     )
 }
 
 fn run(script: &str, folder: &Path, uri: &str) -> crate::Result<String> {
+    command::output(bash(script, folder).env("URI", uri))
+}
+
+fn bash(script: &str, folder: &Path) -> Command {
     let mut bash = Command::new("bash");
     bash.args(["-e", "-o", "pipefail", "-c", script])
-        .current_dir(folder)
-        .env("URI", uri);
-    command::output(&mut bash)
+        .current_dir(folder);
+    bash
 }

@@ -15,19 +15,15 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// One store starts at a time.
-static STARTING: Mutex<()> = Mutex::new(());
-
-pub const BUCKET: &str = "backups";
+pub(crate) const BUCKET: &str = "backups";
 
 /// How long a backup may take to come to an end that no clock of its own decides, while others run.
-pub const LIMIT: Duration = Duration::from_mins(3);
+pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 
 /// Runs cases at the same time, each to its end; then the first that failed fails the test.
-pub async fn all(cases: Vec<LocalBoxFuture<'_, ()>>) {
+pub(crate) async fn all(cases: Vec<LocalBoxFuture<'_, ()>>) {
     let results = join_all(cases.into_iter().map(catch)).await;
     for result in results {
         if let Err(panic) = result {
@@ -37,7 +33,7 @@ pub async fn all(cases: Vec<LocalBoxFuture<'_, ()>>) {
 }
 
 /// Waits for a process of this name in a pod. The cluster's node is this machine.
-pub async fn process(pod: &Pod, name: &str) -> Process {
+pub(crate) async fn process(pod: &Pod, name: &str) -> Process {
     let uid = pod.uid().unwrap();
     eventually(
         &format!("{name} runs in {}", pod.name_any()),
@@ -48,7 +44,7 @@ pub async fn process(pod: &Pod, name: &str) -> Process {
 }
 
 /// What the cases of one test share.
-pub struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     pub fixture: &'a Fixture,
     pub server: S3Server,
     keys: String,
@@ -56,17 +52,13 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// With an empty bucket. The store ends with the test's thread.
-    pub async fn new(fixture: &'a Fixture) -> Self {
+    pub(crate) async fn new(fixture: &'a Fixture) -> Self {
         Self::new_in(fixture, "keys").await
     }
 
     /// Another one of the same test.
-    pub async fn new_in(fixture: &'a Fixture, keys_name: &str) -> Self {
-        let server = {
-            // A program that was just written cannot be started while another thread starts something.
-            let _alone = STARTING.lock();
-            S3Server::start().unwrap()
-        };
+    pub(crate) async fn new_in(fixture: &'a Fixture, keys_name: &str) -> Self {
+        let server = S3Server::start().unwrap();
         server.make_bucket(BUCKET).unwrap();
         let keys = json!({
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY});
@@ -79,7 +71,13 @@ impl<'a> Ground<'a> {
     }
 
     /// A Database of about so many bytes. `job` and `s3` are merged into the instance's `spec.backup`.
-    pub async fn case<'g>(&'g self, name: &str, bytes: u64, job: Value, s3: Value) -> Case<'g> {
+    pub(crate) async fn case<'g>(
+        &'g self,
+        name: &str,
+        bytes: u64,
+        job: Value,
+        s3: Value,
+    ) -> Case<'g> {
         let proxy = StoreProxy::in_cluster(&self.server).await.unwrap();
         let backup = self.destination(&proxy, job, &s3);
         let instance = self
@@ -115,7 +113,7 @@ impl<'a> Ground<'a> {
     }
 
     /// The store, past all proxies.
-    pub async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Store {
         Store::open(StoreConfig {
             s3: self.server.s3(BUCKET).unwrap(),
             keys: Keys::Static {
@@ -131,7 +129,7 @@ impl<'a> Ground<'a> {
 }
 
 /// One thing that goes wrong.
-pub struct Case<'g> {
+pub(crate) struct Case<'g> {
     pub ground: &'g Ground<'g>,
     pub proxy: StoreProxy,
     pub instance: String,
@@ -141,14 +139,14 @@ pub struct Case<'g> {
 
 impl Case<'_> {
     /// A session of the Database's own user.
-    pub async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         let fixture = self.ground.fixture;
         let secret = fixture.secret(&self.database).await;
         Session::open(&fixture.client, &secret).await.unwrap()
     }
 
     /// Holds what a dump waits for, until the session ends.
-    pub async fn hold(&self) -> Session {
+    pub(crate) async fn hold(&self) -> Session {
         let lock = if self.ground.fixture.server.is_postgres() {
             "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"
         } else {
@@ -160,7 +158,7 @@ impl Case<'_> {
     }
 
     /// Asks for a backup that goes wrong. Returns its name.
-    pub async fn back_up(&self, limits: Value) -> String {
+    pub(crate) async fn back_up(&self, limits: Value) -> String {
         let name = format!("{}-bad", self.name);
         self.ground
             .fixture
@@ -169,7 +167,7 @@ impl Case<'_> {
     }
 
     /// Takes what made it go wrong from the instance's `spec.backup`.
-    pub async fn without_job(&self) {
+    pub(crate) async fn without_job(&self) {
         let change = json!({"backup": {"job": null}});
         let fixture = self.ground.fixture;
         fixture.patch_instance(&self.instance, change).await;
@@ -177,7 +175,7 @@ impl Case<'_> {
     }
 
     /// The next backup works, and everything is as if nothing had happened before.
-    pub async fn next_works(&self) {
+    pub(crate) async fn next_works(&self) {
         let name = format!("{}-good", self.name);
         let fixture = self.ground.fixture;
         let name = fixture.back_up(&name, &self.database, json!({})).await;
@@ -185,14 +183,14 @@ impl Case<'_> {
     }
 
     /// Waits until a backup is at its end.
-    pub async fn ended(&self, backup: &str) -> Backup {
+    pub(crate) async fn ended(&self, backup: &str) -> Backup {
         let ended = |found: &Backup| found.state().is_some_and(BackupState::is_terminal);
         let fixture = self.ground.fixture;
         fixture.backup_until(backup, "ended", LIMIT, ended).await
     }
 
     /// The pod of a backup, when it is there.
-    pub async fn pod(&self, backup: &str) -> Pod {
+    pub(crate) async fn pod(&self, backup: &str) -> Pod {
         let fixture = self.ground.fixture;
         let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let mine = ListParams::default().labels(&format!("{BACKUP_LABEL}={backup}"));
@@ -204,7 +202,7 @@ impl Case<'_> {
     }
 
     /// The Job of a backup that has begun.
-    pub async fn job(&self, backup: &Backup) -> Option<Job> {
+    pub(crate) async fn job(&self, backup: &Backup) -> Option<Job> {
         let fixture = self.ground.fixture;
         let jobs: Api<Job> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let name = db_operator::job::name(backup);
@@ -212,12 +210,12 @@ impl Case<'_> {
     }
 
     /// A backup as it is.
-    pub async fn read(&self, backup: &str) -> Backup {
+    pub(crate) async fn read(&self, backup: &str) -> Backup {
         self.ground.fixture.backups().get(backup).await.unwrap()
     }
 
     /// What the pod of a backup logged.
-    pub async fn log(&self, backup: &str) -> String {
+    pub(crate) async fn log(&self, backup: &str) -> String {
         let fixture = self.ground.fixture;
         let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
         let pod = self.pod(backup).await.name_any();

@@ -18,14 +18,14 @@ const TIDY: Duration = Duration::from_secs(45);
 
 impl Case<'_> {
     /// A backup fails for this reason, says these words, and leaves nothing.
-    pub async fn fails(&self, backup: &str, reason: &str, words: &[&str]) -> BackupStatus {
+    pub(crate) async fn fails(&self, backup: &str, reason: &str, words: &[&str]) -> BackupStatus {
         let status = self.failed(backup, reason, words).await;
         self.leaves_nothing(backup, &status).await;
         status
     }
 
     /// The part of [`Self::fails`] that is about the status.
-    pub async fn failed(&self, backup: &str, reason: &str, words: &[&str]) -> BackupStatus {
+    pub(crate) async fn failed(&self, backup: &str, reason: &str, words: &[&str]) -> BackupStatus {
         let found = self.ended(backup).await;
         let status = found.status.unwrap();
         let text = serde_json::to_string(&status).unwrap();
@@ -42,6 +42,12 @@ impl Case<'_> {
         );
         let ready = condition(&status.conditions, "Ready").expect("it says whether it is ready");
         assert_eq!(ready.status, ConditionStatus::False, "{text}");
+        let finished = condition(&status.conditions, "Finished").expect("it has ended");
+        assert_eq!(
+            (finished.status, &*finished.reason),
+            (ConditionStatus::True, reason),
+            "{text}"
+        );
         assert_eq!(
             (status.stored_bytes, &status.sha256),
             (None, &None),
@@ -53,7 +59,7 @@ impl Case<'_> {
     }
 
     /// Nothing is in the store, open or visible; nothing runs; the Database is at rest.
-    pub async fn leaves_nothing(&self, backup: &str, status: &BackupStatus) {
+    pub(crate) async fn leaves_nothing(&self, backup: &str, status: &BackupStatus) {
         self.no_upload(backup, status).await;
         if let Some(upload) = &status.upload {
             for key in [upload.key.clone(), Manifest::key(&upload.key)] {
@@ -100,7 +106,7 @@ impl Case<'_> {
     }
 
     /// A backup completes, and what the status says of the object is true.
-    pub async fn completes(&self, backup: &str) -> BackupStatus {
+    pub(crate) async fn completes(&self, backup: &str) -> BackupStatus {
         let found: Backup = self.ended(backup).await;
         let status = found.status.unwrap();
         let text = serde_json::to_string(&status).unwrap();

@@ -13,7 +13,7 @@ const MYSQL: &str = include_str!("../../../templates/mysql/backup.yaml.hbs");
 
 impl Ground<'_> {
     /// What an instance says of a tool that does this; `"$@"` are the vendor's tool's arguments. `tool` is that one.
-    pub async fn tool(&self, name: &str, tool: &str, does: &str) -> Value {
+    pub(crate) async fn tool(&self, name: &str, tool: &str, does: &str) -> Value {
         let fixture = self.fixture;
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = --version ]; then exec {tool} --version; fi\n{does}\n"
@@ -41,7 +41,7 @@ impl Ground<'_> {
     }
 
     /// What an instance says of the operator's own template with these words in the place of those.
-    pub async fn template(&self, name: &str, changes: &[(&str, &str)]) -> Value {
+    pub(crate) async fn template(&self, name: &str, changes: &[(&str, &str)]) -> Value {
         let fixture = self.fixture;
         let own = if fixture.server.is_postgres() {
             POSTGRESQL
@@ -73,7 +73,7 @@ async fn write(api: &Api<ConfigMap>, name: &str, key: &str, text: &str) {
 }
 
 /// Takes away the templates of a test, which are in the operator's namespace.
-pub async fn clear(fixture: &Fixture) {
+pub(crate) async fn clear(fixture: &Fixture) {
     let operators: Api<ConfigMap> =
         Api::namespaced(fixture.client.clone(), e2e::servers::OPERATOR_NAMESPACE);
     for config in operators

@@ -28,7 +28,7 @@ const VISIT: &str = "canary-of-a-visit";
 
 /// Where keys come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identity {
+pub(crate) enum Identity {
     Pod,
     Web,
     Instance,
@@ -37,7 +37,7 @@ pub enum Identity {
 type Given = Arc<Mutex<BTreeMap<Identity, u32>>>;
 
 /// Gives keys out, each time with another session token.
-pub struct Giver {
+pub(crate) struct Giver {
     address: SocketAddr,
     proof: PathBuf,
     given: Given,
@@ -45,7 +45,7 @@ pub struct Giver {
 }
 
 impl Giver {
-    pub async fn start(folder: &Path) -> Self {
+    pub(crate) async fn start(folder: &Path) -> Self {
         let proof = folder.join("proof");
         std::fs::write(&proof, PROOF).unwrap();
         let given = Given::default();
@@ -69,7 +69,7 @@ impl Giver {
     }
 
     /// What says in a process's environment whom to ask: what EKS sets in a pod. The last is there by itself on a node.
-    pub fn environment(&self, identity: Identity) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self, identity: Identity) -> Vec<(String, String)> {
         let here = format!("http://{}", self.address);
         let proof = self.proof.display().to_string();
         let set = match identity {
@@ -90,7 +90,7 @@ impl Giver {
     }
 
     /// How many were given out.
-    pub fn given(&self, identity: Identity) -> u32 {
+    pub(crate) fn given(&self, identity: Identity) -> u32 {
         let given = self.given.lock();
         given.get(&identity).copied().unwrap_or_default()
     }

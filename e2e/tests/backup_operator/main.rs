@@ -12,8 +12,8 @@ mod keys;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use db_operator::api::{BackupState, DatabaseInstance};
-use e2e::campaign::backups::bed::LIMIT;
-use e2e::campaign::backups::{Bed, Options, Store, trials};
+use e2e::campaign::backups::fixture::LIMIT;
+use e2e::campaign::backups::{Fixture, Options, Store, trials};
 use e2e::campaign::{Operator, eventually};
 use e2e::cluster::Cluster;
 use e2e::fault_proxy::StoreProxy;
@@ -29,30 +29,30 @@ use serde_json::json;
 async fn a_backup_survives_its_operator() {
     let folder = Scratch::new("keys").unwrap();
     let giver = Giver::start(folder.path()).await;
-    let bed = Bed::start(&Cluster::main(), giver.environment(Identity::Pod)).await;
-    let bed = bed.unwrap();
+    let fixture = Fixture::start(&Cluster::main(), giver.environment(Identity::Pod)).await;
+    let fixture = fixture.unwrap();
     let result = catch(async {
         let mut store = Store::default();
         Box::pin(a_part_of_the_campaign_that_changes_with_the_date(
-            &bed, &mut store,
+            &fixture, &mut store,
         ))
         .await;
-        Box::pin(another_leader(&bed, &mut store)).await;
-        Box::pin(no_api_server(&bed, &mut store)).await;
-        Box::pin(own_identity(&bed, &mut store, &giver)).await;
+        Box::pin(another_leader(&fixture, &mut store)).await;
+        Box::pin(no_api_server(&fixture, &mut store)).await;
+        Box::pin(own_identity(&fixture, &mut store, &giver)).await;
     })
     .await;
     if result.is_err() {
-        eprintln!("--- {}", bed.operator.log());
+        eprintln!("--- {}", fixture.operator.log());
     }
-    let cleared = bed.clear(false).await;
+    let cleared = fixture.clear(false).await;
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
     cleared.unwrap();
 }
 
-async fn a_part_of_the_campaign_that_changes_with_the_date(bed: &Bed, store: &mut Store) {
+async fn a_part_of_the_campaign_that_changes_with_the_date(fixture: &Fixture, store: &mut Store) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let days = now.as_secs() / 86_400;
     let options = Options {
@@ -62,34 +62,34 @@ async fn a_part_of_the_campaign_that_changes_with_the_date(bed: &Bed, store: &mu
         slice: None,
         budget: Some(Duration::from_secs(40)),
     };
-    let tally = trials(bed, &options, store).await.unwrap();
+    let tally = trials(fixture, &options, store).await.unwrap();
     assert!(tally.failures.is_empty(), "seed {days}: {tally}");
     assert!(tally.plans > 0, "{tally}");
     println!("seed {days}: {tally}");
 }
 
 /// A backup whose dump waits for a lock.
-async fn held(bed: &Bed, name: &str) -> Session {
-    let holder = bed.hold().await.unwrap();
-    bed.back_up(name).await.unwrap();
+async fn held(fixture: &Fixture, name: &str) -> Session {
+    let holder = fixture.hold().await.unwrap();
+    fixture.back_up(name).await.unwrap();
     let running = eventually("the backup runs", LIMIT, async || {
-        bed.operator.ensure()?;
-        let backup = bed.backups().get(name).await.unwrap();
+        fixture.operator.ensure()?;
+        let backup = fixture.backups().get(name).await.unwrap();
         Ok((backup.state() == Some(BackupState::BackingUp)).then_some(()))
     });
     running.await.unwrap();
     holder
 }
 
-async fn completes(bed: &Bed, store: &mut Store, name: &str) {
-    let backup = bed.ended(name).await.unwrap();
+async fn completes(fixture: &Fixture, store: &mut Store, name: &str) {
+    let backup = fixture.ended(name).await.unwrap();
     assert_eq!(
         backup.state(),
         Some(BackupState::Completed),
         "{:?}",
         backup.status
     );
-    store.check(bed, &backup).await.unwrap();
+    store.check(fixture, &backup).await.unwrap();
 }
 
 async fn leads(operator: &Operator) {
@@ -101,52 +101,55 @@ async fn leads(operator: &Operator) {
 }
 
 /// The leader dies, and another one that stood by finishes what it began.
-async fn another_leader(bed: &Bed, store: &mut Store) {
-    let second = bed.another("second", Vec::new());
+async fn another_leader(fixture: &Fixture, store: &mut Store) {
+    let second = fixture.another("second", Vec::new());
     second.ensure().unwrap();
-    let holder = held(bed, "leader").await;
-    bed.operator.kill();
+    let holder = held(fixture, "leader").await;
+    fixture.operator.kill();
     leads(&second).await;
     holder.close().await;
-    completes(bed, store, "leader").await;
+    completes(fixture, store, "leader").await;
     second.kill();
 }
 
 /// The dump ends while nobody can be asked or told.
-async fn no_api_server(bed: &Bed, store: &mut Store) {
-    let holder = held(bed, "away").await;
-    bed.way.cut();
+async fn no_api_server(fixture: &Fixture, store: &mut Store) {
+    let holder = held(fixture, "away").await;
+    fixture.way.cut();
     let back = Instant::now() + Duration::from_mins(1);
     holder.close().await;
     eventually("the operator ends", LIMIT, async || {
-        Ok(bed.operator.ended())
+        Ok(fixture.operator.ended())
     })
     .await
     .unwrap();
     tokio::time::sleep_until(back.into()).await;
-    bed.way.mend();
+    fixture.way.mend();
     // The kubelet would start it again.
-    bed.operator.kill();
-    completes(bed, store, "away").await;
+    fixture.operator.kill();
+    completes(fixture, store, "away").await;
 }
 
 /// A store for which the operator has no keys but those of where it runs.
-async fn own_identity(bed: &Bed, store: &mut Store, giver: &Giver) {
-    let proxy = StoreProxy::in_cluster(&bed.server).await.unwrap();
-    let instances: Api<DatabaseInstance> = Api::all(bed.client.clone());
+async fn own_identity(fixture: &Fixture, store: &mut Store, giver: &Giver) {
+    let proxy = StoreProxy::in_cluster(&fixture.server).await.unwrap();
+    let instances: Api<DatabaseInstance> = Api::all(fixture.client.clone());
     let own_identity = json!({"spec": {"backup": {"s3": {
         "endpoint": proxy.endpoint(), "credentialsSecretRef": null}}}});
     let as_is = PatchParams::default();
     let patch = Patch::Merge(own_identity);
-    instances.patch(&bed.name, &as_is, &patch).await.unwrap();
-    Box::pin(keys_that_end(bed, store, giver, &proxy)).await;
+    instances
+        .patch(&fixture.name, &as_is, &patch)
+        .await
+        .unwrap();
+    Box::pin(keys_that_end(fixture, store, giver, &proxy)).await;
     for identity in [Identity::Web, Identity::Instance] {
         let name = format!("{identity:?}").to_lowercase();
-        let operator = bed.another(&name, giver.environment(identity));
-        bed.operator.kill();
+        let operator = fixture.another(&name, giver.environment(identity));
+        fixture.operator.kill();
         leads(&operator).await;
-        bed.back_up(&name).await.unwrap();
-        completes(bed, store, &name).await;
+        fixture.back_up(&name).await.unwrap();
+        completes(fixture, store, &name).await;
         assert!(giver.given(identity) > 0, "{identity:?}");
         operator.kill();
     }
@@ -154,18 +157,18 @@ async fn own_identity(bed: &Bed, store: &mut Store, giver: &Giver) {
 
 /// The keys are temporary, and end while a dump waits: what the operator signed with them is refused by the store, and the
 /// pod goes on with what it signed with the next.
-async fn keys_that_end(bed: &Bed, store: &mut Store, giver: &Giver, proxy: &StoreProxy) {
-    let holder = held(bed, "keys").await;
+async fn keys_that_end(fixture: &Fixture, store: &mut Store, giver: &Giver, proxy: &StoreProxy) {
+    let holder = held(fixture, "keys").await;
     let given = giver.given(Identity::Pod);
     assert!(given > 0, "the keys are the giver's");
     proxy.expire_tokens();
     holder.close().await;
     eventually("a part is refused", LIMIT, async || {
-        bed.operator.ensure()?;
+        fixture.operator.ensure()?;
         Ok((proxy.refused() > 0).then_some(()))
     })
     .await
     .unwrap();
-    completes(bed, store, "keys").await;
+    completes(fixture, store, "keys").await;
     assert!(giver.given(Identity::Pod) > given, "others were asked for");
 }

@@ -2,11 +2,16 @@
 
 use std::str::FromStr;
 
+use db_operator::agent::contents::ContentsReader;
+use db_operator::agent::protocol::contents::Totals;
 use db_operator::agent::protocol::progress::Progress;
-use db_operator::api::{Backup, BackupState, Database, DatabaseState};
+use db_operator::api::backup::size;
+use db_operator::api::{Backup, BackupState, ConditionStatus, Database, DatabaseState};
 use db_operator::store::Manifest;
 use e2e::cluster::Cluster;
-use e2e::testing::{Bucket, Fixture, History, Into, Server, Session, is_ready, on_every_server};
+use e2e::testing::{
+    Bucket, Fixture, History, Into, Server, Session, condition, is_ready, on_every_server,
+};
 use e2e::{command, dataset};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -32,17 +37,19 @@ async fn what_was_backed_up_is_restored_to_an_equal_database() {
         let backup = fixture.back_up("nightly", &name, json!({})).await;
         let backup = fixture.completed(&backup).await;
         fixture.usable(&name).await;
-        it_went_through_its_states(&databases, &backups);
+        it_went_through_its_states(&databases, &backups).await;
         the_status_is_complete(fixture, &name, &backup);
         the_log_is_for_people(fixture, &backup).await;
         let object = the_store_has_it(fixture, &backup).await;
 
+        the_figures_are_the_servers(&mut original, &backup, &object).await;
         let expected = dataset::fingerprint(&mut original).await.unwrap();
         original.close().await;
+        let dumped = fixture.secret(&name).await["database"].clone();
         let copy = fixture
             .make_usable("copy", json!({"deletionPolicy": "Delete"}))
             .await;
-        let found = restored(fixture, &object, &copy, Into::Another).await;
+        let found = restored(fixture, &object, &copy, Into::Another(&dumped)).await;
         assert_equal(&without_grants(&expected), &without_grants(&found));
 
         fixture.delete(&name).await;
@@ -57,7 +64,7 @@ async fn what_was_backed_up_is_restored_to_an_equal_database() {
 }
 
 /// Restores an object into a Database, as its user. Returns its fingerprint.
-async fn restored(fixture: &Fixture, object: &[u8], database: &str, into: Into) -> String {
+async fn restored(fixture: &Fixture, object: &[u8], database: &str, into: Into<'_>) -> String {
     fixture.restore(object, database, into).await;
     let secret = fixture.secret(database).await;
     let mut session = Session::open(&fixture.client, &secret).await.unwrap();
@@ -81,9 +88,9 @@ fn without_grants(fingerprint: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn it_went_through_its_states(databases: &History<Database>, backups: &History<Backup>) {
+async fn it_went_through_its_states(databases: &History<Database>, backups: &History<Backup>) {
     assert_eq!(
-        backups.steps(Backup::state),
+        backups.steps(Backup::state).await,
         [
             None,
             Some(BackupState::Starting),
@@ -92,19 +99,23 @@ fn it_went_through_its_states(databases: &History<Database>, backups: &History<B
         ]
     );
     // Its key is known before anything is begun, and never another one.
-    let destinations = backups.steps(|backup| {
-        let status = backup.status.clone()?;
-        status.state?;
-        Some(status.destination.unwrap())
-    });
+    let destinations = backups
+        .steps(|backup| {
+            let status = backup.status.clone()?;
+            status.state?;
+            Some(status.destination.unwrap())
+        })
+        .await;
     assert_eq!(destinations.len(), 2, "{destinations:?}");
-    let uploaded = backups.steps(|backup| {
-        let progress = backup.status.clone()?.progress?;
-        Some((progress.bytes_dumped, progress.bytes_uploaded))
-    });
+    let uploaded = backups
+        .steps(|backup| {
+            let progress = backup.status.clone()?.progress?;
+            Some((progress.bytes_dumped, progress.bytes_uploaded))
+        })
+        .await;
     assert!(uploaded.is_sorted(), "{uploaded:?}");
     assert_eq!(
-        databases.steps(Database::state),
+        databases.steps(Database::state).await,
         [
             Some(DatabaseState::Created),
             Some(DatabaseState::BackupRequested),
@@ -113,7 +124,7 @@ fn it_went_through_its_states(databases: &History<Database>, backups: &History<B
             Some(DatabaseState::Created)
         ]
     );
-    assert_eq!(databases.steps(is_ready), [true]);
+    assert_eq!(databases.steps(is_ready).await, [true]);
 }
 
 fn the_status_is_complete(fixture: &Fixture, name: &str, backup: &Backup) {
@@ -141,6 +152,13 @@ fn the_status_is_complete(fixture: &Fixture, name: &str, backup: &Backup) {
     assert!(0 < stored && stored < dumped, "{stored} of {dumped}");
     let progress = status.progress.unwrap();
     assert_eq!(progress.percent, Some(100));
+    assert_eq!(progress.shown.as_deref(), Some("100%"));
+    assert_eq!(status.size, Some(size(stored)));
+    let finished = condition(&status.conditions, "Finished").unwrap();
+    assert_eq!(
+        (finished.status, &*finished.reason),
+        (ConditionStatus::True, "Completed")
+    );
     assert_eq!(progress.bytes_dumped, dumped);
     assert_eq!(progress.bytes_uploaded, stored);
     let (started, finished) = (status.started_at.unwrap(), status.finished_at.unwrap());
@@ -196,7 +214,7 @@ async fn the_store_has_it(fixture: &Fixture, backup: &Backup) -> Vec<u8> {
     let stored = status.stored_bytes.unwrap();
     assert_eq!(i64::try_from(object.len()).unwrap(), stored);
     let manifest = bucket.get(&manifest_key).await.unwrap();
-    let manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
+    let manifest = Manifest::from_json(&manifest).unwrap();
     assert_eq!(Some(manifest.object), status.destination);
     assert_eq!(manifest.sha256, sha256);
     assert_eq!(manifest.bytes, u64::try_from(object.len()).unwrap());
@@ -205,9 +223,32 @@ async fn the_store_has_it(fixture: &Fixture, backup: &Backup) -> Vec<u8> {
         u64::try_from(status.dumped_bytes.unwrap()).unwrap()
     );
     assert_eq!(Some(manifest.tool_version), status.tool_version);
+    let digest = status.totals.unwrap().digest;
+    assert_eq!(manifest.totals.unwrap().digest, digest);
     assert_eq!(manifest.backup.uid, Fixture::uid(backup));
     assert_eq!(manifest.source.instance, fixture.server.instance());
     object
+}
+
+/// What was counted is what the server counts.
+async fn the_figures_are_the_servers(session: &mut Session, backup: &Backup, object: &[u8]) {
+    let totals = backup.status.clone().unwrap().totals.unwrap();
+    let number = |number: i64| u64::try_from(number).unwrap();
+    let totals = Totals {
+        tables: number(totals.tables),
+        rows: number(totals.rows),
+        large_objects: number(totals.large_objects),
+        digest: totals.digest,
+        has_tables: totals.has_tables,
+    };
+    let mut reader = ContentsReader::new();
+    reader.observe(object);
+    let contents = reader.finish(&totals).unwrap().unwrap();
+    let figures = contents.tables.iter();
+    let figures = figures.map(|table| (format!("{}.{}", table.schema, table.name), table.rows));
+    let figures: Vec<(String, u64)> = figures.collect();
+    assert_eq!(figures, dataset::rows(session).await.unwrap());
+    assert!(figures.len() > 5, "{figures:?}");
 }
 
 fn assert_equal(original: &str, copy: &str) {

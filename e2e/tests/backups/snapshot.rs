@@ -66,12 +66,15 @@ async fn what_is_written_together_is_restored_together() {
         let [first, last] = count(&mut session).await;
         assert_eq!(first, last);
         session.close().await;
+        let dumped = fixture.secret(&name).await["database"].clone();
 
         let bucket = Bucket::open(&fixture.client).await;
         let key = backup.status.unwrap().upload.unwrap().key;
         let object = bucket.get(&key).await.unwrap();
         let copy = fixture.make_usable("copy", delete).await;
-        fixture.restore(&object, &copy, Into::Another).await;
+        fixture
+            .restore(&object, &copy, Into::Another(&dumped))
+            .await;
         let mut restored = open(fixture, &copy).await;
         let [restored_first, restored_last] = count(&mut restored).await;
         assert_eq!(restored_first, restored_last);

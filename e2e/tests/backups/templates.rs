@@ -61,9 +61,9 @@ async fn it_adds_a_sidecar_a_toleration_and_a_flag() {
         );
         let flag = "            - --no-tablespaces\n";
         let (before, added) = if fixture.server.is_postgres() {
-            ("            - --no-password\n", "--verbose")
+            ("            - --no-password\n", "--no-comments")
         } else {
-            (flag, "--verbose")
+            (flag, "--skip-add-locks")
         };
         let template = replace(
             &template,
@@ -86,14 +86,10 @@ async fn it_adds_a_sidecar_a_toleration_and_a_flag() {
         };
         assert_eq!(names(&pod["initContainers"]), ["install", "beside"]);
         assert_eq!(names(&pod["containers"]), ["dump"]);
-        // What it says goes to our log.
+        let arguments = pod["containers"][0]["command"].to_string();
+        assert!(arguments.contains(added), "{arguments}");
         let log = log(fixture, &job).await;
-        let said = if fixture.server.is_postgres() {
-            "pg_dump: "
-        } else {
-            "-- "
-        };
-        assert!(log.contains(said), "{log}");
+        assert!(log.contains("done: the store has"), "{log}");
     })
     .await;
 }

@@ -17,7 +17,7 @@ use crate::Rule;
 /// How long a removal may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-pub struct Scratch {
+pub(crate) struct Scratch {
     client: Client,
     namespace: String,
     /// Objects outside the namespace, or that something may hold: kind and name.
@@ -82,7 +82,7 @@ async fn remove(api: &Api<DynamicObject>, name: &str) {
 }
 
 impl Scratch {
-    pub async fn new(test: &str) -> Self {
+    pub(crate) async fn new(test: &str) -> Self {
         let client = Client::try_default()
             .await
             .expect("KUBECONFIG names a cluster that answers");
@@ -111,7 +111,7 @@ impl Scratch {
     }
 
     /// Creates an object, without keeping it.
-    pub async fn create(&self, kind: &str, object: &Value) -> Result<Value, Error> {
+    pub(crate) async fn create(&self, kind: &str, object: &Value) -> Result<Value, Error> {
         let params = PostParams {
             dry_run: true,
             ..PostParams::default()
@@ -129,7 +129,7 @@ impl Scratch {
     }
 
     /// Creates an object that stays until [`Self::remove`], in this state.
-    pub async fn keep(&self, kind: &str, object: &Value, state: Option<&str>) -> String {
+    pub(crate) async fn keep(&self, kind: &str, object: &Value, state: Option<&str>) -> String {
         let created = self
             .post(kind, object, &PostParams::default())
             .await
@@ -151,7 +151,7 @@ impl Scratch {
     }
 
     /// [`Self::change`], and again where the operator that runs here has moved the object from this state meanwhile.
-    pub async fn change_in(
+    pub(crate) async fn change_in(
         &self,
         kind: &str,
         name: &str,
@@ -171,7 +171,12 @@ impl Scratch {
     }
 
     /// Changes an object by a merge patch, without keeping the change.
-    pub async fn change(&self, kind: &str, name: &str, change: &Value) -> Result<Value, Error> {
+    pub(crate) async fn change(
+        &self,
+        kind: &str,
+        name: &str,
+        change: &Value,
+    ) -> Result<Value, Error> {
         let params = PatchParams {
             dry_run: true,
             ..PatchParams::default()
@@ -184,7 +189,7 @@ impl Scratch {
     }
 
     /// Applies a status as one of several writers.
-    pub async fn apply_status(
+    pub(crate) async fn apply_status(
         &self,
         kind: &str,
         name: &str,
@@ -203,7 +208,7 @@ impl Scratch {
     }
 
     /// Removes an object that was kept.
-    pub async fn remove(&self, kind: &str, name: &str) {
+    pub(crate) async fn remove(&self, kind: &str, name: &str) {
         remove(&self.api(kind), name).await;
         self.kept
             .lock()
@@ -211,13 +216,13 @@ impl Scratch {
     }
 
     /// Reads a path of the API.
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let request = Request::get(path).body(Vec::new()).unwrap();
         self.client.request(request).await.unwrap()
     }
 
     /// Reads a list as `kubectl get` does.
-    pub async fn table(&self, path: &str) -> Value {
+    pub(crate) async fn table(&self, path: &str) -> Value {
         let request = Request::get(path)
             .header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
             .body(Vec::new())
@@ -231,7 +236,7 @@ fn is_not_found<T>(result: &Result<T, Error>) -> bool {
 }
 
 /// The rules (and limits of the schema) that refused an object, from the API server's answer.
-pub fn refusal(kind: &str, error: &Error) -> Vec<Rule> {
+pub(crate) fn refusal(kind: &str, error: &Error) -> Vec<Rule> {
     let Error::Api(status) = error else {
         panic!("not an answer of the API server: {error}");
     };
@@ -299,7 +304,7 @@ fn without_value(message: &str) -> &str {
 }
 
 /// What the API server answered, for a person.
-pub fn said(error: &Error) -> String {
+pub(crate) fn said(error: &Error) -> String {
     match error {
         Error::Api(status) => status.message.clone(),
         other => other.to_string(),

@@ -1,11 +1,19 @@
 //! What stands on a server already: taken over with both sides' consent, and continued from a cluster that is gone.
 
+use std::time::Duration;
+
 use db_operator::api::RELEASE;
-use e2e::testing::{Fixture, Server, Session, on_every_server, password, with_fixture};
+use e2e::testing::{
+    Fixture, NEXT_LOOK, Server, Session, condition, on_every_server, password, unchanged,
+    with_fixture,
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
+
+/// Two resyncs of the overlay `development`.
+const TWO_RESYNCS: Duration = Duration::from_secs(45);
 
 /// Makes a database with a row in it and a user that owns it, as somebody did before there was an operator.
 async fn legacy(fixture: &Fixture, name: &str) -> String {
@@ -166,6 +174,118 @@ async fn a_role_that_the_administrator_may_not_alter_is_stalled_with_the_grant()
             .annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
             .await;
         fixture.usable(&name).await;
+        continues(fixture, &name).await;
+    })
+    .await;
+}
+
+/// A new user owns the database, but not what is in it: a login works, and no query.
+#[tokio::test]
+async fn tables_of_the_former_owner_are_named_with_what_gives_them_away() {
+    with_fixture(Server::Postgres, async |fixture| {
+        let database = legacy(fixture, "former").await;
+        let user = fixture.name("heir");
+        let list = json!([{"database": database, "user": user, "namespace": fixture.namespace}]);
+        let instance = fixture.make_instance("i", json!({"adoptable": list})).await;
+        let mut spec = adopting(&instance);
+        spec["user"] = json!(user);
+        let name = fixture.make("former", spec).await;
+        let message = fixture.stalled(&name, "ObjectsNotAccessible").await;
+        assert!(message.contains("\"public\".\"kept\""), "{message}");
+        let (_, statement) = message.split_once("run: ").unwrap();
+        assert!(statement.starts_with("REASSIGN OWNED BY"), "{message}");
+        let mut root = fixture.server.superuser(&fixture.client, &database).await;
+        root.run(statement).await.unwrap();
+        root.close().await;
+        fixture
+            .annotate(&name, "db-operator.dev/reconcile-requested-at", "1")
+            .await;
+        fixture.usable(&name).await;
+        continues(fixture, &name).await;
+    })
+    .await;
+}
+
+/// Whoever grants the right to read and no more may mean it: the database can be used, and says what cannot be written.
+#[tokio::test]
+async fn tables_that_the_former_owner_lets_be_read_leave_a_database_usable() {
+    with_fixture(Server::Postgres, async |fixture| {
+        let database = legacy(fixture, "lender").await;
+        let user = fixture.name("reader");
+        let mut root = fixture.server.superuser(&fixture.client, &database).await;
+        let role = fixture.server.user(&user);
+        for statement in [
+            format!("CREATE ROLE {role} LOGIN"),
+            format!("GRANT {role} TO dboperator_admin WITH ADMIN OPTION"),
+            format!("GRANT SELECT ON kept TO {role}"),
+        ] {
+            root.run(&statement).await.unwrap();
+        }
+        let list = json!([{"database": database, "user": user, "namespace": fixture.namespace}]);
+        let instance = fixture.make_instance("i", json!({"adoptable": list})).await;
+        let mut spec = adopting(&instance);
+        spec["user"] = json!(user);
+        let name = fixture.make("lender", spec).await;
+        let message = fixture
+            .stalled_within(&name, "ObjectsNotAccessible", NEXT_LOOK)
+            .await;
+        let told = fixture.databases().get(&name).await.unwrap();
+        let conditions = told.status.unwrap().conditions;
+        let ready = condition(&conditions, "Ready");
+        assert!(
+            ready.is_some_and(|it| it.reason == "Created"),
+            "{conditions:?}"
+        );
+        let (_, statement) = message.split_once("run: ").unwrap();
+        assert!(
+            statement.starts_with("GRANT INSERT, UPDATE, DELETE ON"),
+            "{message}"
+        );
+        // It stays told, and nothing is written meanwhile.
+        unchanged("the object", TWO_RESYNCS, async || {
+            let found = fixture.databases().get(&name).await.unwrap();
+            found.resource_version()
+        })
+        .await;
+        root.run(statement).await.unwrap();
+        root.close().await;
+        fixture
+            .until(&name, "nothing to tell", NEXT_LOOK, |database| {
+                let status = database.status.as_ref();
+                status.is_some_and(|s| condition(&s.conditions, "Stalled").is_none())
+            })
+            .await;
+        fixture.usable(&name).await;
+    })
+    .await;
+}
+
+/// Kept with one encoding and asked for with another one: it is taken back as it is, or not at all.
+#[tokio::test]
+async fn what_was_kept_is_not_taken_back_as_something_else() {
+    with_fixture(Server::Postgres, async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let secret = fixture.secret(&name).await;
+        let mut session = Session::open(&fixture.client, &secret).await.unwrap();
+        session.run("CREATE TABLE kept (x INT)").await.unwrap();
+        session.run("INSERT INTO kept VALUES (7)").await.unwrap();
+        session.close().await;
+        fixture.delete(&name).await;
+        fixture.gone(&name).await;
+
+        let other = json!({"postgresql": {"encoding": "LATIN1", "locale": "C"}});
+        fixture.make("orders", other).await;
+        let message = fixture.stalled(&name, "OptionsDiffer").await;
+        assert!(message.contains("not LATIN1"), "{message}");
+        let database = fixture.databases().get(&name).await.unwrap();
+        let conditions = &database.status.unwrap().conditions;
+        let ready = condition(conditions, "Ready").unwrap();
+        assert_eq!(ready.reason, "OptionsDiffer");
+        fixture
+            .patch(&name, json!({"spec": {"postgresql": null}}))
+            .await;
+        fixture.usable(&name).await;
+        fixture.told(&name, "TakenBack").await;
         continues(fixture, &name).await;
     })
     .await;

@@ -6,7 +6,9 @@ use db_operator::api::database::SECRET_KEYS;
 use db_operator::api::{FINALIZER, RECONCILE_REQUESTED_AT};
 use e2e::cluster::Cluster;
 use e2e::command;
-use e2e::testing::{Server, Session, condition, on_every_server, unchanged, with_fixture};
+use e2e::testing::{
+    Server, Session, condition, is_ready, on_every_server, unchanged, with_fixture,
+};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -223,6 +225,52 @@ async fn a_database_is_made_with_what_its_kind_of_server_has() {
         let unknown = fixture.make("unknown", unknown).await;
         let message = fixture.stalled(&unknown, "Unsupported").await;
         assert!(message.contains("no_such"), "{message}");
+    })
+    .await;
+}
+
+/// A Database cannot know the kind of its instance when it is applied.
+#[tokio::test]
+async fn settings_for_another_kind_of_server_are_refused_and_break_nothing_that_works() {
+    on_every_server(async |fixture| {
+        let (foreign, limit) = if fixture.server.is_postgres() {
+            ("mysql", json!({"characterSet": "latin1"}))
+        } else {
+            ("postgresql", json!({"extensions": [{"name": "pg_trgm"}]}))
+        };
+        let name = fixture.make("orders", json!({foreign: limit})).await;
+        let message = fixture.stalled(&name, "Unsupported").await;
+        let says = format!("spec.{foreign} ");
+        assert!(message.starts_with(&says), "{message}");
+        let left = fixture.server.names(&fixture.client, &name).await;
+        assert!(left.is_empty(), "{left:?}");
+        fixture.patch(&name, json!({"spec": {foreign: null}})).await;
+        fixture.usable(&name).await;
+
+        // One that exists is told, works, and gets what else is asked for.
+        let change = json!({"spec": {foreign: limit, "connectionLimit": 7}});
+        fixture.patch(&name, change).await;
+        let message = fixture.stalled(&name, "Unsupported").await;
+        assert!(message.starts_with(&says), "{message}");
+        assert!(is_ready(&fixture.databases().get(&name).await.unwrap()));
+        let secret = fixture.secret(&name).await;
+        Session::open(&fixture.client, &secret)
+            .await
+            .unwrap()
+            .close()
+            .await;
+        let mut root = fixture.server.root(&fixture.client).await;
+        let limit = if fixture.server.is_postgres() {
+            format!("SELECT rolconnlimit::text FROM pg_roles WHERE rolname = '{name}'")
+        } else {
+            format!(
+                "SELECT CAST(max_user_connections AS CHAR) FROM mysql.user WHERE user = '{name}'"
+            )
+        };
+        assert_eq!(root.column(&limit).await.unwrap(), ["7"]);
+        root.close().await;
+        fixture.patch(&name, json!({"spec": {foreign: null}})).await;
+        fixture.usable(&name).await;
     })
     .await;
 }

@@ -12,7 +12,7 @@ async fn nothing_is_left(fixture: &Fixture) {
 }
 
 /// Makes a table with a row in it. Returns the password.
-pub async fn write(fixture: &Fixture, name: &str) -> String {
+pub(crate) async fn write(fixture: &Fixture, name: &str) -> String {
     let secret = fixture.secret(name).await;
     let mut session = Session::open(&fixture.client, &secret).await.unwrap();
     session.run("CREATE TABLE kept (x INT)").await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use db_operator::api::DatabaseInstance;
 use e2e::cluster::Authority;
 use e2e::servers::{NAMESPACE, OPERATOR_NAMESPACE};
-use e2e::testing::{Fixture, SOON, Session, condition, eventually, on_every_server};
+use e2e::testing::{Fixture, SOON, Server, Session, condition, eventually, on_every_server};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::Api;
 use kube::api::DeleteParams;
@@ -68,7 +68,8 @@ async fn what_is_wrong_with_an_instance_is_said_and_mended_ones_are_used() {
         assert!(message.contains("LoginFailed"), "{message}");
 
         // The other ways to be right.
-        let plain = if fixture.server.is_postgres() { ("Connected", false) } else { ("TlsRequired", true) };
+        let needs_tls = fixture.server == Server::Mysql;
+        let plain = if needs_tls { ("TlsRequired", true) } else { ("Connected", false) };
         for (name, change, reason, encrypted) in [
             ("m1", json!({"host": address, "tls": {"mode": "verify-ca", "ca": ca}}), "Connected", true),
             ("m2", json!({"host": address, "tls": {"mode": "require"}}), "Connected", true),

@@ -72,7 +72,7 @@ async fn two_places_own_a_part_each_and_the_operator_none() {
         }
         assert_eq!(password(&fixture.secret(&name).await), before);
         has_the_row(fixture, &name).await;
-        let states = history.steps(Database::state);
+        let states = history.steps(Database::state).await;
         assert_eq!(states, [Some(DatabaseState::Created)]);
     })
     .await;

@@ -102,6 +102,92 @@ async fn a_changed_template_is_rendered_and_a_broken_one_names_what_is_wrong() {
     .await;
 }
 
+/// Also where nothing would be rendered, because the condition is false.
+#[tokio::test]
+async fn an_unknown_name_in_a_condition_is_refused_before_anything_is_made() {
+    with_fixture(Server::Mariadb, async |fixture| {
+        for (name, template) in [
+            ("if", "{{#if pasword}}x{{/if}}"),
+            ("inside", "{{#if ca}}{{else}}{{uriencode pasword}}{{/if}}"),
+        ] {
+            let spec = json!({"secretTemplate": {"data": {"URL": template}}});
+            let name = fixture.make(name, spec).await;
+            let message = fixture.stalled(&name, "InvalidTemplate").await;
+            for part in ["URL", "line 1", "'pasword'", "jdbc-url", "version"] {
+                assert!(message.contains(part), "{message}");
+            }
+            is_nowhere(fixture, &name).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn templates_know_the_servers_version_and_the_hosts_that_the_instance_names() {
+    on_every_server(async |fixture| {
+        let hosts = json!({"hosts": {"reader": "replica.databases.svc"}});
+        let instance = fixture.make_instance("i", hosts).await;
+        let template = json!({"data": {"READER": "{{version}} {{hosts.reader}}:{{port}}"}});
+        let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete", "secretTemplate": template});
+        let name = fixture.make_usable("orders", spec).await;
+        let found = fixture.instances().get(&instance).await.unwrap();
+        let version = found.status.unwrap().version.unwrap();
+        let secret = fixture.secret(&name).await;
+        let expected = format!("{version} replica.databases.svc:{}", secret["port"]);
+        assert_eq!(secret["READER"], expected);
+
+        // The Secret follows the instance.
+        let other = json!({"hosts": {"reader": "other.databases.svc"}});
+        fixture.patch_instance(&instance, other).await;
+        e2e::testing::eventually("the Secret follows", e2e::testing::SOON, async || {
+            let reader = fixture.secret(&name).await["READER"].clone();
+            if reader.contains("other.databases.svc") {
+                Ok(())
+            } else {
+                Err(reader)
+            }
+        })
+        .await;
+        fixture.patch_instance(&instance, json!({"hosts": null})).await;
+        let message = fixture.stalled(&name, "InvalidTemplate").await;
+        assert!(message.contains("'hosts.reader'"), "{message}");
+        works(fixture, &name).await;
+    })
+    .await;
+}
+
+/// What cannot be written into the Secret keeps nobody from looking after the database.
+#[tokio::test]
+async fn a_database_with_a_broken_template_is_looked_after_all_the_same() {
+    on_every_server(async |fixture| {
+        let name = fixture.make_usable("orders", json!({})).await;
+        let broken = json!({"spec": {"secretTemplate": {"data": {"BROKEN": "{{pasword}}"}}}});
+        fixture.patch(&name, broken).await;
+        fixture.stalled(&name, "InvalidTemplate").await;
+        let user = fixture.server.user(&name);
+        let lock = if fixture.server.is_postgres() {
+            format!("ALTER ROLE {user} NOLOGIN")
+        } else {
+            format!("ALTER USER {user} ACCOUNT LOCK")
+        };
+        let mut root = fixture.server.root(&fixture.client).await;
+        root.run(&lock).await.unwrap();
+        root.close().await;
+        let secret = fixture.secret(&name).await;
+        e2e::testing::eventually(
+            "it can be used again",
+            e2e::testing::NEXT_LOOK,
+            async || {
+                let session = Session::open(&fixture.client, &secret).await;
+                session.map(drop).map_err(|error| error.to_string())
+            },
+        )
+        .await;
+        fixture.stalled(&name, "InvalidTemplate").await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn somebody_elses_secret_is_not_overwritten_unless_it_is_offered() {
     on_every_server(async |fixture| {
@@ -391,6 +477,45 @@ async fn labels_and_annotations_that_are_no_longer_asked_for_go() {
         assert!(!secret.labels().contains_key("team"));
         assert!(!secret.annotations().contains_key("copy/to"));
         assert_eq!(secret.labels()["theirs"], "x");
+    })
+    .await;
+}
+
+/// What the operator put on the Secret, and somebody took away by hand: back at the next look.
+#[tokio::test]
+async fn what_was_taken_off_the_secret_by_hand_comes_back() {
+    with_fixture(Server::Mariadb, async |fixture| {
+        let template = json!({
+            "labels": {"team": "a"}, "annotations": {"copy/to": "b"}, "data": {"URL": "x://{{host}}"},
+        });
+        let name = fixture
+            .make_usable("orders", json!({"secretTemplate": template}))
+            .await;
+        let before = fixture.secrets().get(&name).await.unwrap();
+        let labels = before.labels().keys().map(|key| (key.clone(), Value::Null));
+        let labels: serde_json::Map<String, Value> = labels.collect();
+        for taken in [
+            json!({"metadata": {"labels": labels, "annotations": {"copy/to": null}}}),
+            json!({"metadata": {"ownerReferences": null}}),
+            json!({"data": {"URL": null, "host": null, "uri": null}}),
+        ] {
+            edit(fixture, &name, taken.clone()).await;
+            let what = format!("{taken} is back");
+            e2e::testing::eventually(&what, e2e::testing::NEXT_LOOK, async || {
+                let now = fixture.secrets().get(&name).await.unwrap();
+                let same = now.labels() == before.labels()
+                    && now.annotations() == before.annotations()
+                    && now.owner_references() == before.owner_references()
+                    && now.data == before.data;
+                if same {
+                    Ok(())
+                } else {
+                    Err(format!("{:?}", now.metadata))
+                }
+            })
+            .await;
+        }
+        works(fixture, &name).await;
     })
     .await;
 }

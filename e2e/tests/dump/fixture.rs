@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use db_operator::agent::contents::ContentsReader;
+use db_operator::agent::protocol::contents::Contents;
 use db_operator::agent::protocol::part_sizes::PartSizes;
 use db_operator::agent::protocol::progress::Progress;
 use db_operator::agent::protocol::result::{self, Cause, Done, Failed, TaskResult};
@@ -20,13 +22,13 @@ use nix::unistd::Pid;
 use tokio::time::sleep;
 
 const BUCKET: &str = "backups";
-pub const KEY: &str = "prod/orders.dump.zst";
-pub const PASSWORD: &str = "canary-p:w\\d'\"#;= é";
-pub const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const KEY: &str = "prod/orders.dump.zst";
+pub(crate) const PASSWORD: &str = "canary-p:w\\d'\"#;= é";
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 const LIMIT: Duration = Duration::from_mins(3);
 
 /// Runs a test on this thread, which the servers' processes end with.
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -36,10 +38,10 @@ pub fn run(test: impl Future<Output = ()>) {
 }
 
 /// A folder that goes with its value.
-pub struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub PathBuf);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -57,15 +59,15 @@ impl Drop for Folder {
     }
 }
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub server: S3Server,
     pub store: Store,
     pub upload: String,
     pub folder: Folder,
-    pub errand: Task,
+    pub task: Task,
 }
 
-pub fn server() -> S3Server {
+pub(crate) fn server() -> S3Server {
     let server = S3Server::start().unwrap();
     server.make_bucket(BUCKET).unwrap();
     server
@@ -73,7 +75,7 @@ pub fn server() -> S3Server {
 
 impl Fixture {
     /// A store without anything before it, and a window of 100 parts.
-    pub async fn new(flavour: Flavour) -> Self {
+    pub(crate) async fn new(flavour: Flavour) -> Self {
         let server = server();
         let endpoint = server.endpoint();
         let fixture = Self::at(flavour, server, &endpoint).await;
@@ -82,7 +84,7 @@ impl Fixture {
     }
 
     /// Requests go to this address; nothing is signed yet.
-    pub async fn at(flavour: Flavour, server: S3Server, endpoint: &str) -> Self {
+    pub(crate) async fn at(flavour: Flavour, server: S3Server, endpoint: &str) -> Self {
         let ca = server.certificates.as_ref().map(|all| all.ca.clone());
         let store = Store::open(StoreConfig {
             s3: s3_at(endpoint, BUCKET).unwrap(),
@@ -106,7 +108,7 @@ impl Fixture {
             fs::write(folder.0.join("errand/store-ca.crt"), ca).unwrap();
         }
         Self {
-            errand: errand(flavour, store.destination(KEY)),
+            task: task(flavour, store.destination(KEY)),
             server,
             store,
             upload,
@@ -115,7 +117,7 @@ impl Fixture {
     }
 
     /// Puts signed requests in the place of those that are there.
-    pub async fn sign(&self, first: u32, count: u32, valid_for: Duration) {
+    pub(crate) async fn sign(&self, first: u32, count: u32, valid_for: Duration) {
         let batch = self
             .store
             .sign(KEY, &self.upload, first, count, valid_for)
@@ -126,7 +128,7 @@ impl Fixture {
         });
     }
 
-    pub fn put_window(&self, window: &SignedParts) {
+    pub(crate) fn put_window(&self, window: &SignedParts) {
         let folder = self.folder.0.join("errand");
         let new = folder.join("window.json.new");
         fs::write(&new, serde_json::to_vec(window).unwrap()).unwrap();
@@ -134,7 +136,7 @@ impl Fixture {
     }
 
     /// Writes a script that is a dump tool: it says that it is this version, or does this.
-    pub fn tool(&self, version: &str, does: &str) -> String {
+    pub(crate) fn tool(&self, version: &str, does: &str) -> String {
         let path = self.folder.0.join("tool");
         let script = format!(
             "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '{version}'; exit 0; fi\n{does}\n"
@@ -145,10 +147,10 @@ impl Fixture {
     }
 
     /// Starts the process with this dump command.
-    pub fn start(&self, command: &[&str]) -> Pod {
+    pub(crate) fn start(&self, command: &[&str]) -> Pod {
         let folder = &self.folder.0;
-        let errand = serde_json::to_vec(&self.errand).unwrap();
-        fs::write(folder.join("errand/errand.json"), errand).unwrap();
+        let task = serde_json::to_vec(&self.task).unwrap();
+        fs::write(folder.join("errand/errand.json"), task).unwrap();
         let option = |name: &str| format!("--{name}={}", folder.join(name).display());
         let log = fs::File::create(folder.join("log")).unwrap();
         let child = Command::new(binary())
@@ -173,17 +175,17 @@ impl Fixture {
     }
 
     /// Starts it and waits for its end.
-    pub async fn run(&self, command: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, command: &[&str]) -> Ended {
         self.start(command).ended().await
     }
 
     /// What the store has of it.
-    pub async fn uploaded(&self) -> Vec<result::Part> {
+    pub(crate) async fn uploaded(&self) -> Vec<result::Part> {
         self.store.parts(KEY, &self.upload).await.unwrap()
     }
 
     /// Compares the report with the store, completes the upload, and returns the dump, uncompressed.
-    pub async fn complete(&self, done: &Done) -> Vec<u8> {
+    pub(crate) async fn complete(&self, done: &Done) -> Vec<u8> {
         use sha2::{Digest, Sha256};
         let parts = self.uploaded().await;
         assert_eq!(u32::try_from(parts.len()).unwrap(), done.parts);
@@ -201,8 +203,21 @@ impl Fixture {
         dump
     }
 
+    /// What the completed object says of each table, which the report agrees with.
+    pub(crate) fn contents(&self, done: &Done) -> Contents {
+        let object = fs::read(self.server.object_path(BUCKET, KEY)).unwrap();
+        let mut reader = ContentsReader::new();
+        object
+            .chunks(100_000)
+            .for_each(|piece| reader.observe(piece));
+        reader
+            .finish(done.totals.as_ref().unwrap())
+            .unwrap()
+            .unwrap()
+    }
+
     /// Nothing can be seen in the bucket.
-    pub fn nothing_is_visible(&self) {
+    pub(crate) fn nothing_is_visible(&self) {
         assert!(!self.server.object_path(BUCKET, KEY).exists());
     }
 }
@@ -216,7 +231,7 @@ fn unpack(folder: &Path, object: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-fn errand(flavour: Flavour, destination: String) -> Task {
+fn task(flavour: Flavour, destination: String) -> Task {
     Task {
         source: Source {
             flavour,
@@ -234,33 +249,35 @@ fn errand(flavour: Flavour, destination: String) -> Task {
         compression_level: 1,
         stall_seconds: 60,
         sign_seconds: 60,
+        has_broken_views: false,
+        endless_events: Vec::new(),
     }
 }
 
 /// The process.
-pub struct Pod {
+pub(crate) struct Pod {
     child: Child,
     folder: PathBuf,
 }
 
 /// How it ended.
-pub struct Ended {
+pub(crate) struct Ended {
     pub code: Option<i32>,
     pub report: TaskResult,
     pub log: String,
 }
 
 impl Pod {
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// Waits for a text in its log.
-    pub async fn says(&self, text: &str) {
+    pub(crate) async fn says(&self, text: &str) {
         self.until(text, || self.log().contains(text)).await;
     }
 
-    pub async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let start = Instant::now();
         while !condition() {
             assert!(start.elapsed() < LIMIT, "no {what} in: {}", self.log());
@@ -268,7 +285,7 @@ impl Pod {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(
             Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
             signal,
@@ -277,17 +294,17 @@ impl Pod {
     }
 
     /// Its memory now, in KiB: of the process itself, without its tool, and without its code, which depends on the build.
-    pub fn resident(&self) -> Option<u64> {
+    pub(crate) fn resident(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub async fn ended(mut self) -> Ended {
+    pub(crate) async fn ended(mut self) -> Ended {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -319,7 +336,7 @@ impl Drop for Pod {
 }
 
 impl Ended {
-    pub fn done(self) -> Done {
+    pub(crate) fn done(self) -> Done {
         match self.report {
             TaskResult::Done(done) => {
                 assert_eq!(self.code, Some(0), "{}", self.log);
@@ -333,7 +350,7 @@ impl Ended {
         }
     }
 
-    pub fn failed(self, cause: Cause) -> Failed {
+    pub(crate) fn failed(self, cause: Cause) -> Failed {
         match self.report {
             TaskResult::Failed(failed) => {
                 assert_eq!(failed.cause, cause, "{failed:?}\n{}", self.log);
@@ -346,7 +363,8 @@ impl Ended {
 }
 
 /// The operator's binary, as it was built.
-fn binary() -> PathBuf {
+/// The operator's binary.
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("DB_OPERATOR_BIN") {
         return path.into();
     }

@@ -8,9 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod figures;
 mod fixture;
 mod mariadb;
+mod mariadb_content;
+mod passing;
 mod postgresql;
+mod postgresql_content;
+mod rewrite;
 mod store_faults;
 mod tool_faults;
 mod windows;

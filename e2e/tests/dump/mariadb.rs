@@ -9,7 +9,7 @@ use e2e::sql_servers::mariadb::LocalMariadb;
 
 use crate::fixture::{Fixture, PASSWORD, run};
 
-async fn server() -> LocalMariadb {
+pub(crate) async fn server() -> LocalMariadb {
     let local = LocalMariadb::start(&[]).await.unwrap();
     let password = PASSWORD.replace('\\', "\\\\").replace('\'', "''");
     local
@@ -28,10 +28,11 @@ async fn server() -> LocalMariadb {
     local
 }
 
-fn aim(fixture: &mut Fixture, local: &LocalMariadb) {
-    let source = &mut fixture.errand.source;
+pub(crate) fn aim(fixture: &mut Fixture, local: &LocalMariadb) {
+    let source = &mut fixture.task.source;
     "10.11".clone_into(&mut source.series);
     source.port = local.server.port;
+    "or-ders é".clone_into(&mut source.database);
     "verify-full".clone_into(&mut source.tls);
     fs::write(
         fixture.folder.0.join("credentials/ca.crt"),
@@ -40,7 +41,7 @@ fn aim(fixture: &mut Fixture, local: &LocalMariadb) {
     .unwrap();
 }
 
-fn command(fixture: &Fixture) -> Vec<String> {
+pub(crate) fn command(fixture: &Fixture) -> Vec<String> {
     let file = fixture
         .folder
         .0
@@ -50,10 +51,30 @@ fn command(fixture: &Fixture) -> Vec<String> {
         "mariadb-dump".to_owned(),
         format!("--defaults-extra-file={}", file.display()),
     ];
-    let options = "--single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces --default-character-set=utf8mb4 --";
+    let options = "--default-character-set=utf8mb4 --max-allowed-packet=1G --single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces --verbose --loose-dump-history --skip-add-locks --";
     words.extend(options.split(' ').map(str::to_owned));
     words.push("or-ders é".to_owned());
     words
+}
+
+/// Restores a dump into a new database, as the superuser.
+pub(crate) async fn restore(local: &LocalMariadb, fixture: &Fixture, dump: &[u8], database: &str) {
+    let path = fixture.folder.0.join("dump.sql");
+    fs::write(&path, dump).unwrap();
+    let create = format!("CREATE DATABASE {database}");
+    local.server.run(&[create]).await.unwrap();
+    let (name, password) = &local.server.superuser;
+    let restored = Command::new("mariadb")
+        .args(["--protocol=tcp", "--host=127.0.0.1", "--comments", database])
+        .args([
+            format!("--user={name}"),
+            format!("--port={}", local.server.port),
+        ])
+        .env("MYSQL_PWD", password)
+        .stdin(fs::File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    assert!(restored.status.success(), "{restored:?}");
 }
 
 #[test]
@@ -66,26 +87,8 @@ fn what_arrives_restores() {
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let done = fixture.run(&command).await.done();
         assert!(done.tool_version.contains("10.11"), "{done:?}");
-        let dump = fixture.folder.0.join("dump.sql");
-        fs::write(&dump, fixture.complete(&done).await).unwrap();
-
-        local
-            .server
-            .run(&["CREATE DATABASE restored"])
-            .await
-            .unwrap();
-        let (name, password) = &local.server.superuser;
-        let restored = Command::new("mariadb")
-            .args(["--protocol=tcp", "--host=127.0.0.1", "restored"])
-            .args([
-                format!("--user={name}"),
-                format!("--port={}", local.server.port),
-            ])
-            .env("MYSQL_PWD", password)
-            .stdin(fs::File::open(&dump).unwrap())
-            .output()
-            .unwrap();
-        assert!(restored.status.success(), "{restored:?}");
+        let dump = fixture.complete(&done).await;
+        restore(&local, &fixture, &dump, "restored").await;
         let sum = |database: &str| {
             format!("SELECT CAST(SUM(CRC32(CONCAT(id, x, y))) AS CHAR) FROM `{database}`.t")
         };

@@ -17,7 +17,7 @@ async fn through(plan: Plan, stall_seconds: u64) -> (Fixture, StoreProxy, Ended)
     let server = server();
     let proxy = StoreProxy::to(&server, plan).await.unwrap();
     let mut fixture = Fixture::at(Flavour::Mysql, server, &proxy.endpoint()).await;
-    fixture.errand.stall_seconds = stall_seconds;
+    fixture.task.stall_seconds = stall_seconds;
     fixture.sign(1, 100, HOUR).await;
     let tool = fixture.tool(
         MYSQLDUMP,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use db_operator::agent::protocol::part_sizes::PartSizes;
+use db_operator::agent::protocol::progress::Progress;
 use db_operator::agent::protocol::result::Cause;
 use db_operator::agent::protocol::task::Flavour;
 use nix::sys::signal::Signal;
@@ -21,19 +22,25 @@ fn text(mebibytes: u32) -> String {
 fn a_whole_dump_arrives_in_several_parts() {
     run(async {
         let mut fixture = Fixture::new(Flavour::Mysql).await;
-        fixture.errand.estimated_bytes = 60 << 20;
+        fixture.task.estimated_bytes = 60 << 20;
         let tool = fixture.tool(
             MYSQLDUMP,
-            &format!("echo 'mysqldump: [Warning] all is well' >&2; {}; echo; echo '-- Dump completed on 2026-11-24  2:10:31'", text(60)),
+            &format!("echo 'mysqldump: [Warning] all is well' >&2; echo \"INSERT INTO t VALUES (1),('\"; {}; echo \"');\"; echo '-- Dump completed on 2026-11-24  2:10:31'", text(60)),
         );
         let ended = fixture.run(&[&tool, "orders"]).await;
-        assert!(ended.log.contains("tool: mysqldump: [Warning] all is well"));
+        assert!(ended.log.contains("Z mysqldump: [Warning] all is well"));
         assert!(ended.log.contains("100 %"), "{}", ended.log);
         let done = ended.done();
         assert!(done.parts > 3, "{done:?}");
         assert_eq!(done.tool_version, MYSQLDUMP.replace("  ", " "));
+        assert_eq!(done.warnings, ["all is well"]);
         let dump = fixture.complete(&done).await;
         assert!(dump.ends_with(b"-- Dump completed on 2026-11-24  2:10:31\n"));
+        let [table] = &fixture.contents(&done).tables[..] else {
+            panic!("{done:?}");
+        };
+        assert_eq!((&*table.name, table.rows), ("t", 2));
+        assert!(table.bytes > 60_000_000, "{table:?}");
     });
 }
 
@@ -49,12 +56,12 @@ fn a_tool_that_fails_or_ends_early_makes_no_backup() {
                     text(20)
                 ),
                 Cause::DumpFailed,
-                "exit status 3; it said: mysqldump: Lost connection",
+                "exit status 3; it said: Lost connection",
             ),
             (
                 format!("{}; kill -9 $$", text(9)),
                 Cause::DumpFailed,
-                "signal 9",
+                "signal 9, perhaps because the pod's memory limit",
             ),
             (format!("{end}; exit 2"), Cause::DumpFailed, "exit status 2"),
             (text(9), Cause::DumpIncomplete, "-- Dump completed"),
@@ -96,8 +103,8 @@ fn a_flood_of_messages_is_bounded_and_the_newest_are_reported() {
 fn a_tool_of_another_kind_or_age_is_refused_before_it_runs() {
     run(async {
         let mut fixture = Fixture::new(Flavour::Postgresql).await;
-        fixture.errand.source.series = "17".to_owned();
-        fixture.errand.source.server_version = "17.6".to_owned();
+        fixture.task.source.series = "17".to_owned();
+        fixture.task.source.server_version = "17.6".to_owned();
         for (version, why) in [
             (PG_DUMP, "older than the server, 17.6"),
             (MYSQLDUMP, "no tool for a server of PostgreSQL"),
@@ -123,7 +130,7 @@ fn a_tool_of_another_kind_or_age_is_refused_before_it_runs() {
 fn a_tool_that_hangs_is_a_stall_and_ends_with_what_it_started() {
     run(async {
         let mut fixture = Fixture::new(Flavour::Mysql).await;
-        fixture.errand.stall_seconds = 3;
+        fixture.task.stall_seconds = 3;
         let mark = format!("81{}", std::process::id());
         let tool = fixture.tool(MYSQLDUMP, &format!("echo x; sleep {mark} & sleep {mark}"));
         let failed = fixture.run(&[&tool]).await.failed(Cause::NoProgress);
@@ -156,7 +163,7 @@ fn a_pod_that_is_asked_to_end_stops_the_tool_and_says_so() {
 fn a_dump_larger_than_all_parts_is_refused_when_it_turns_out() {
     run(async {
         let mut fixture = Fixture::new(Flavour::Mysql).await;
-        fixture.errand.part_sizes = PartSizes {
+        fixture.task.part_sizes = PartSizes {
             first: 5 << 20,
             settled: 5 << 20,
             largest: 5 << 20,
@@ -170,6 +177,42 @@ fn a_dump_larger_than_all_parts_is_refused_when_it_turns_out() {
         let failed = fixture.run(&[&tool]).await.failed(Cause::TooLarge);
         assert!(failed.message.contains("10485760"), "{failed:?}");
         fixture.nothing_is_visible();
+    });
+}
+
+/// A small dump is one part, which is not sent before the tool has ended well.
+#[test]
+fn of_a_small_dump_that_fails_the_store_sees_nothing() {
+    run(async {
+        let fixture = Fixture::new(Flavour::Mysql).await;
+        let tool = fixture.tool(MYSQLDUMP, &format!("{}; exit 2", text(2)));
+        fixture.run(&[&tool]).await.failed(Cause::DumpFailed);
+        assert_eq!(fixture.uploaded().await, []);
+    });
+}
+
+/// Two hundred tables that are nearly empty, of 16 KiB each as the server counts.
+#[test]
+fn many_small_tables_move_evenly() {
+    run(async {
+        let mut fixture = Fixture::new(Flavour::Mysql).await;
+        fixture.task.estimated_bytes = 200 * 17_384;
+        let tool = fixture.tool(
+            MYSQLDUMP,
+            "for i in $(seq 200); do echo \"-- Retrieving table structure for table t$i...\" >&2; echo \"CREATE TABLE t$i\"; sleep 0.05; done; \
+             echo '-- Dump completed'",
+        );
+        let ended = fixture.run(&[&tool]).await;
+        let lines = ended.log.lines();
+        let seen: Vec<Progress> = lines.filter_map(|line| line.parse().ok()).collect();
+        let percent: Vec<u8> = seen.iter().filter_map(|seen| seen.percent).collect();
+        assert!(
+            percent.iter().any(|at| (20..80).contains(at)),
+            "{percent:?}"
+        );
+        assert!(ended.log.contains("Z at table "), "{}", ended.log);
+        assert!(!ended.log.contains("Retrieving"), "{}", ended.log);
+        ended.done();
     });
 }
 

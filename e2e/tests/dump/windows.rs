@@ -18,7 +18,7 @@ const FORTY: &str = "head -c 40000000 /dev/urandom; echo; echo '-- Dump complete
 fn parts_that_are_not_signed_yet_are_waited_for_and_that_is_no_stall() {
     run(async {
         let mut fixture = Fixture::new(Flavour::Mysql).await;
-        fixture.errand.stall_seconds = 4;
+        fixture.task.stall_seconds = 4;
         fixture.sign(1, 2, HOUR).await;
         let tool = fixture.tool(MYSQLDUMP, FORTY);
         let pod = fixture.start(&[&tool]);
@@ -36,7 +36,7 @@ fn parts_that_are_not_signed_yet_are_waited_for_and_that_is_no_stall() {
 fn an_operator_that_never_signs_is_told_apart_from_a_stall() {
     run(async {
         let mut fixture = Fixture::new(Flavour::Mysql).await;
-        fixture.errand.sign_seconds = 4;
+        fixture.task.sign_seconds = 4;
         fixture.sign(1, 2, HOUR).await;
         let tool = fixture.tool(MYSQLDUMP, FORTY);
         let failed = fixture.run(&[&tool]).await.failed(Cause::NoProgress);
@@ -94,7 +94,7 @@ fn a_signature_that_stays_refused_is_a_failure_in_the_stores_words() {
         .await
         .unwrap();
         let mut fixture = Fixture::at(Flavour::Mysql, server, &proxy.endpoint()).await;
-        fixture.errand.stall_seconds = 4;
+        fixture.task.stall_seconds = 4;
         fixture.sign(1, 100, HOUR).await;
         let tool = fixture.tool(MYSQLDUMP, FORTY);
         let failed = fixture.run(&[&tool]).await.failed(Cause::UploadFailed);
@@ -116,7 +116,7 @@ fn the_store_is_verified_with_its_own_authority_and_no_other() {
         let tool = fixture.tool(MYSQLDUMP, FORTY);
         fixture.complete(&fixture.run(&[&tool]).await.done()).await;
 
-        fixture.errand.stall_seconds = 4;
+        fixture.task.stall_seconds = 4;
         let other = e2e::sql_servers::Certificates::new().unwrap();
         std::fs::write(fixture.folder.0.join("errand/store-ca.crt"), other.ca).unwrap();
         let pod = fixture.start(&[&tool]);

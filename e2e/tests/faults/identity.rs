@@ -14,8 +14,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::stage::Stage;
-use super::{STORM, TURN};
+use super::STORM;
+use super::environment::Environment;
 
 /// What there is on a server besides what it came with: databases and roles.
 const MADE: &str = "SELECT datname::text FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')
@@ -23,23 +23,22 @@ const MADE: &str = "SELECT datname::text FROM pg_database WHERE datname NOT IN (
 
 #[tokio::test]
 async fn another_server_at_the_same_address_is_left_alone_until_it_is_acknowledged() {
-    let _turn = TURN.lock().await;
-    let stage = Stage::with(Engine::Postgres).await;
-    let scene = Scene::of(&stage);
+    let environment = Environment::with(Engine::Postgres).await;
+    let scene = Scene::of(&environment);
     // The other server has a certificate of its own.
     scene
         .patch(json!({"spec": {"tls": {"mode": "require", "ca": null}}}))
         .await;
-    let operator = stage.operator("operator", stage.plane.kubeconfig());
-    stage.apply(0..2).await;
-    stage.until_created(2, STORM).await;
+    let operator = environment.operator("operator", environment.control_plane.kubeconfig());
+    environment.apply(0..2).await;
+    environment.until_created(2, STORM).await;
     let first = scene.identity().await;
 
     let other = Postgresql::start(15).unwrap();
-    let there = There::of(&stage, &other);
+    let there = There::of(&environment, &other);
     let (name, password) = (
-        text(&stage.server.admin, "username"),
-        text(&stage.server.admin, "password"),
+        text(&environment.server.admin, "username"),
+        text(&environment.server.admin, "password"),
     );
     let quoted = password.replace('\'', "''");
     there
@@ -50,19 +49,24 @@ async fn another_server_at_the_same_address_is_left_alone_until_it_is_acknowledg
     let system = "SELECT system_identifier::text FROM pg_control_system()";
     let second = there.ask(system).await.concat();
 
-    stage.tunnel.lead_to(there.0.address);
-    stage.apply(2..3).await;
+    environment.tunnel.lead_to(there.0.address);
+    environment.apply(2..3).await;
     let said = scene.stalled("IdentityChanged").await;
     assert!(said.contains(&first) && said.contains(&second), "{said}");
     scene.waits("db-2", "Reconciling", "InstanceNotReady").await;
+    // What was on the first server is not here. That is no outage, and nothing that an application can wait for.
+    for name in ["db-0", "db-1"] {
+        scene.waits(name, "Stalled", "ServerChanged").await;
+        assert!(!scene.is_ready(name).await, "{name}");
+    }
     assert_eq!(there.ask(MADE).await, [name]);
 
-    stage.tunnel.mend();
-    stage.until_created(3, STORM).await;
-    stage.check_all(3).await;
+    environment.tunnel.mend();
+    environment.until_created(3, STORM).await;
+    environment.check_all(3).await;
 
     // It is meant now. What was on the first server is missing here, and is not made again as if it were nothing.
-    stage.tunnel.lead_to(there.0.address);
+    environment.tunnel.lead_to(there.0.address);
     scene.acknowledge(&second).await;
     scene.connected(&second).await;
     scene.look_at("db-0").await;
@@ -70,24 +74,24 @@ async fn another_server_at_the_same_address_is_left_alone_until_it_is_acknowledg
     assert_eq!(there.ask(MADE).await, ["db_operator", name]);
 
     // And back. The operator goes on where it was.
-    stage.tunnel.mend();
+    environment.tunnel.mend();
     scene.acknowledge(&first).await;
     scene.connected(&first).await;
     scene.look_at("db-0").await;
-    stage.until_created(3, STORM).await;
-    stage.check_all(3).await;
-    stage.delete_all(STORM).await;
+    environment.until_created(3, STORM).await;
+    environment.check_all(3).await;
+    environment.delete_all(STORM).await;
     operator.ensure().unwrap();
     drop((operator, other));
-    stage.clear().await;
+    environment.clear().await;
 }
 
 /// The other server, past all tunnels.
 struct There(Server);
 
 impl There {
-    fn of(stage: &Stage, other: &Postgresql) -> Self {
-        let mut server = stage.server.clone();
+    fn of(environment: &Environment, other: &Postgresql) -> Self {
+        let mut server = environment.server.clone();
         server.address = SocketAddr::from((Ipv4Addr::LOCALHOST, other.port));
         Self(server)
     }
@@ -109,10 +113,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn of(stage: &Stage) -> Self {
+    fn of(environment: &Environment) -> Self {
         Self {
-            instances: Api::all(stage.client.clone()),
-            databases: stage.databases(),
+            instances: Api::all(environment.client.clone()),
+            databases: environment.databases(),
         }
     }
 
@@ -169,6 +173,12 @@ impl Scene {
             .patch(name, &PatchParams::default(), &Patch::Merge(change))
             .await
             .unwrap();
+    }
+
+    async fn is_ready(&self, name: &str) -> bool {
+        let status = self.databases.get(name).await.unwrap().status.unwrap();
+        let ready = condition(&status.conditions, "Ready").unwrap();
+        ready.status == ConditionStatus::True
     }
 
     async fn waits(&self, name: &str, kind: &str, reason: &str) {

@@ -9,8 +9,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::stage::Stage;
-use super::{STORM, TURN};
+use super::STORM;
+use super::environment::Environment;
 
 /// The series of the test's own server: the cluster's servers are not its own.
 const SERIES: u32 = 17;
@@ -23,18 +23,17 @@ const LINES: usize = 4;
 
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_told_at_a_rate_that_a_person_can_read() {
-    let _turn = TURN.lock().await;
     let postgres = Postgresql::start(SERIES).unwrap();
-    let stage = Stage::on(&postgres).await;
-    let operator = stage.operator("operator", stage.plane.kubeconfig());
-    stage.apply(0..COUNT).await;
-    stage.until_created(COUNT, STORM).await;
+    let environment = Environment::on(&postgres).await;
+    let operator = environment.operator("operator", environment.control_plane.kubeconfig());
+    environment.apply(0..COUNT).await;
+    environment.until_created(COUNT, STORM).await;
 
-    let ask = async |sql: &str| stage.server.ask("postgres", sql).await.unwrap();
+    let ask = async |sql: &str| environment.server.ask("postgres", sql).await.unwrap();
     ask("ALTER SYSTEM SET default_transaction_read_only = on").await;
     ask("SELECT pg_reload_conf()::text").await;
     let before = operator.log().len();
-    let databases = stage.databases();
+    let databases = environment.databases();
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     for second in 1..=FOR {
         seconds.tick().await;
@@ -60,7 +59,7 @@ async fn a_server_that_takes_no_writes_is_told_at_a_rate_that_a_person_can_read(
     println!("{} lines in {FOR} s, {failures} of failures", said.len());
     assert!(failures <= COUNT * LINES, "{said:#?}");
     assert!(said.len() <= COUNT * LINES * 2, "{said:#?}");
-    let instances: Api<DatabaseInstance> = Api::all(stage.client.clone());
+    let instances: Api<DatabaseInstance> = Api::all(environment.client.clone());
     let status = instances.get("server").await.unwrap().status.unwrap();
     let ready = status
         .conditions
@@ -74,17 +73,17 @@ async fn a_server_that_takes_no_writes_is_told_at_a_rate_that_a_person_can_read(
     let wanted = FOR.to_string();
     let limits = format!(
         "SELECT rolconnlimit::text FROM pg_roles WHERE starts_with(rolname, '{}')",
-        stage.prefix
+        environment.prefix
     );
     eventually("all have what was asked for", STORM, async || {
-        let limits = stage.server.ask("postgres", &limits).await?;
+        let limits = environment.server.ask("postgres", &limits).await?;
         let done = limits.len() == COUNT && limits.iter().all(|limit| *limit == wanted);
         Ok(done.then_some(()))
     })
     .await
     .unwrap();
     operator.ensure().unwrap();
-    stage.delete_all(STORM).await;
+    environment.delete_all(STORM).await;
     drop(operator);
-    stage.clear().await;
+    environment.clear().await;
 }

@@ -7,8 +7,8 @@ use e2e::cluster::Cluster;
 use e2e::statement_log::StatementLog;
 use nix::sys::signal::Signal;
 
-use super::stage::Stage;
-use super::{STORM, TURN};
+use super::STORM;
+use super::environment::Environment;
 
 /// The databases of the storm.
 const COUNT: usize = 20;
@@ -31,29 +31,33 @@ async fn a_leader_that_was_frozen_is_stopped_by_the_server_alone() {
 /// Freezes a leader in a storm, lets another process take over, wakes the first, and reads the server's log. Returns how
 /// many sessions the first began then.
 async fn takeover(first: &[&str], second: &[&str]) -> usize {
-    let _turn = TURN.lock().await;
-    let stage = Stage::with(Engine::Postgres).await;
-    let log = StatementLog::from_now(&Cluster::main(), &stage.server, &stage.prefix).unwrap();
-    let first = stage.operator_with("first", stage.plane.kubeconfig(), first);
-    stage.apply(0..COUNT).await;
-    stage.until_created(3, STORM).await;
+    let environment = Environment::with(Engine::Postgres).await;
+    let log =
+        StatementLog::from_now(&Cluster::main(), &environment.server, &environment.prefix).unwrap();
+    let first = environment.operator_with("first", environment.control_plane.kubeconfig(), first);
+    environment.apply(0..COUNT).await;
+    environment.until_created(3, STORM).await;
     first.signal(Signal::SIGSTOP).unwrap();
-    assert!(stage.created().await < COUNT, "the storm was over too soon");
+    assert!(
+        environment.created().await < COUNT,
+        "the storm was over too soon"
+    );
 
-    let second = stage.operator_with("second", stage.plane.kubeconfig(), second);
+    let second =
+        environment.operator_with("second", environment.control_plane.kubeconfig(), second);
     eventually("the epoch is raised", STORM, async || {
-        Ok((epoch(&stage).await == "2").then_some(()))
+        Ok((epoch(&environment).await == "2").then_some(()))
     })
     .await
     .unwrap();
-    stage.until_created(COUNT / 2, STORM).await;
+    environment.until_created(COUNT / 2, STORM).await;
     first.signal(Signal::SIGCONT).unwrap();
     ends(&first).await;
-    stage.until_created(COUNT, STORM).await;
+    environment.until_created(COUNT, STORM).await;
     second.ensure().unwrap();
-    stage.check_all(COUNT).await;
+    environment.check_all(COUNT).await;
 
-    stage.delete_all(STORM).await;
+    environment.delete_all(STORM).await;
     drop((first, second));
     let terms = log.finish().unwrap();
     let (takeover, unregistered) = (terms.takeover(2), terms.unregistered());
@@ -65,21 +69,20 @@ async fn takeover(first: &[&str], second: &[&str]) -> usize {
         takeover.ended.len(),
         takeover.opened
     );
-    stage.clear().await;
+    environment.clear().await;
     takeover.opened
 }
 
 #[tokio::test]
 async fn a_takeover_ends_no_session_of_another_cluster_or_of_a_person() {
-    let _turn = TURN.lock().await;
-    let stage = Stage::with(Engine::Postgres).await;
-    let neighbour = format!("{}n", stage.prefix);
-    let first = stage.operator("first", stage.plane.kubeconfig());
-    stage.apply(0..3).await;
-    stage.until_created(3, STORM).await;
+    let environment = Environment::with(Engine::Postgres).await;
+    let neighbour = format!("{}n", environment.prefix);
+    let first = environment.operator("first", environment.control_plane.kubeconfig());
+    environment.apply(0..3).await;
+    environment.until_created(3, STORM).await;
 
     // Two people with the administrator's password; one of them counts as the operator of another cluster.
-    let server = stage.server.clone();
+    let server = environment.server.clone();
     let people = ["as a person", "as a neighbour"].map(|name| {
         let server = server.clone();
         tokio::spawn(async move {
@@ -97,12 +100,12 @@ async fn a_takeover_ends_no_session_of_another_cluster_or_of_a_person() {
     );
     eventually("both are connected", STORM, async || {
         let sql = "SELECT pid::text FROM pg_stat_activity WHERE query LIKE 'SELECT ''still here''%' AND state = 'active'";
-        Ok((stage.server.ask("db_operator", sql).await?.len() == 2).then_some(()))
+        Ok((environment.server.ask("db_operator", sql).await?.len() == 2).then_some(()))
     })
     .await
     .unwrap();
     assert_eq!(
-        stage
+        environment
             .server
             .ask("db_operator", &register)
             .await
@@ -110,24 +113,32 @@ async fn a_takeover_ends_no_session_of_another_cluster_or_of_a_person() {
             .len(),
         1
     );
-    stage.server.ask("db_operator", &claim).await.unwrap();
+    environment.server.ask("db_operator", &claim).await.unwrap();
 
     first.kill();
-    let second = stage.operator("second", stage.plane.kubeconfig());
+    let second = environment.operator("second", environment.control_plane.kubeconfig());
     eventually("the epoch is raised", STORM, async || {
-        Ok((epoch(&stage).await == "2").then_some(()))
+        Ok((epoch(&environment).await == "2").then_some(()))
     })
     .await
     .unwrap();
     for person in people {
         assert_eq!(person.await.unwrap().unwrap(), ["still here"]);
     }
-    stage.delete_all(STORM).await;
-    let kept = stage.server.facts(&neighbour, &neighbour).await.unwrap();
+    environment.delete_all(STORM).await;
+    let kept = environment
+        .server
+        .facts(&neighbour, &neighbour)
+        .await
+        .unwrap();
     assert_eq!(kept.len(), 1, "{kept:?}");
-    stage.server.sweep(&neighbour, &neighbour).await.unwrap();
+    environment
+        .server
+        .sweep(&neighbour, &neighbour)
+        .await
+        .unwrap();
     drop((first, second));
-    stage.clear().await;
+    environment.clear().await;
 }
 
 async fn ends(operator: &Operator) {
@@ -140,12 +151,12 @@ async fn ends(operator: &Operator) {
     assert!(!status.success(), "{status}");
 }
 
-async fn epoch(stage: &Stage) -> String {
+async fn epoch(environment: &Environment) -> String {
     let sql = format!(
         "SELECT epoch::text FROM db_operator.epochs WHERE cluster_id = '{}'",
-        stage.prefix
+        environment.prefix
     );
-    stage
+    environment
         .server
         .ask("db_operator", &sql)
         .await

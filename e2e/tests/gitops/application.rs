@@ -15,7 +15,7 @@ use serde_json::Value;
     status = "Status",
     schema = "disabled"
 )]
-pub struct Spec {
+pub(crate) struct Spec {
     /// Only ever written.
     #[serde(flatten)]
     pub all: BTreeMap<String, Value>,
@@ -23,7 +23,7 @@ pub struct Spec {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Status {
+pub(crate) struct Status {
     pub sync: Sync,
     pub health: Health,
     pub resources: Vec<Resource>,
@@ -34,21 +34,21 @@ pub struct Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Sync {
+pub(crate) struct Sync {
     pub status: String,
     pub revision: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Health {
+pub(crate) struct Health {
     pub status: String,
     pub message: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Resource {
+pub(crate) struct Resource {
     pub kind: String,
     pub name: String,
     pub namespace: String,
@@ -58,7 +58,7 @@ pub struct Resource {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Operation {
+pub(crate) struct Operation {
     pub phase: String,
     pub message: String,
     pub retry_count: i64,
@@ -67,24 +67,24 @@ pub struct Operation {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SyncResult {
+pub(crate) struct SyncResult {
     pub revision: String,
 }
 
 impl Application {
     /// What Argo CD says about it, if it said anything yet.
-    pub fn now(&self) -> Status {
+    pub(crate) fn now(&self) -> Status {
         self.status.clone().unwrap_or_default()
     }
 
     /// The two words that people look at.
-    pub fn words(&self) -> (String, String) {
+    pub(crate) fn words(&self) -> (String, String) {
         let now = self.now();
         (now.sync.status, now.health.status)
     }
 
     /// Whether the cluster is as Git says, all is well, and nothing is being done.
-    pub fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         let now = self.now();
         now.sync.status == "Synced"
             && now.health.status == "Healthy"
@@ -94,7 +94,7 @@ impl Application {
 
 impl Status {
     /// The health of one of its objects.
-    pub fn health_of(&self, kind: &str, name: &str) -> Health {
+    pub(crate) fn health_of(&self, kind: &str, name: &str) -> Health {
         let found = self
             .resources
             .iter()

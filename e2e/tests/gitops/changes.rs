@@ -64,7 +64,9 @@ async fn a_limit(place: &Place<'_>) {
     limited(fixture, &name, 9).await;
     place.healthy(&app).await;
     // The hand edit was there, and went by itself.
-    let limits = history.steps(|database| database.spec.connection_limit);
+    let limits = history
+        .steps(|database| database.spec.connection_limit)
+        .await;
     assert_eq!(limits, [Some(9), Some(2), Some(9)]);
     assert_eq!(password(&fixture.secret(&name).await), before);
 }

@@ -134,13 +134,15 @@ async fn rests(place: &Place<'_>, applications: &[String]) {
     })
     .await;
     for (app, history) in histories {
-        let seen = history.steps(|app| {
-            let objects = app.now().resources.into_iter();
-            let objects = objects.map(|it| (it.kind, it.name, it.status, it.health.status));
-            (app.words(), objects.collect::<Vec<_>>())
-        });
+        let seen = history
+            .steps(|app| {
+                let objects = app.now().resources.into_iter();
+                let objects = objects.map(|it| (it.kind, it.name, it.status, it.health.status));
+                (app.words(), objects.collect::<Vec<_>>())
+            })
+            .await;
         assert_eq!(seen.len(), 1, "{app}: {seen:?}");
-        let looks = history.steps(|app| app.now().reconciled_at).len();
+        let looks = history.steps(|app| app.now().reconciled_at).await.len();
         assert!(looks >= LOOKS, "Argo CD looked at {app} {looks} times");
     }
 }

@@ -36,7 +36,7 @@ async fn it_progresses_while_it_waits_and_is_healthy_only_when_it_can_be_used() 
         fixture.make_instance("late", json!({})).await;
         place.healthy(&app).await;
         assert!(is_ready(&fixture.databases().get(&name).await.unwrap()));
-        let mut words = history.steps(|app| app.now().health.status);
+        let mut words = history.steps(|app| app.now().health.status).await;
         assert_eq!(words.pop().as_deref(), Some("Healthy"));
         assert!(!words.contains(&"Healthy".to_owned()), "{words:?}");
         assert!(!words.contains(&"Degraded".to_owned()), "{words:?}");
@@ -114,15 +114,17 @@ async fn a_running_backup_changes_nothing_about_its_database() {
         fixture.usable(&name).await;
         place.refresh(&app).await;
 
-        let seen = states.steps(Database::state);
+        let seen = states.steps(Database::state).await;
         assert!(
             seen.contains(&Some(DatabaseState::BackupInProgress)),
             "{seen:?}"
         );
-        let words = history.steps(|app| {
-            let (sync, health) = app.words();
-            [sync, health, app.now().health_of("Database", &name).status]
-        });
+        let words = history
+            .steps(|app| {
+                let (sync, health) = app.words();
+                [sync, health, app.now().health_of("Database", &name).status]
+            })
+            .await;
         assert_eq!(words, [["Synced", "Healthy", "Healthy"]]);
     })
     .await;
@@ -151,7 +153,9 @@ async fn a_backup_in_git_is_healthy_when_it_is_complete() {
         let app = place.application("app", &fixture.namespace, "", &[]).await;
         place.healthy(&app).await;
         fixture.completed(&backup).await;
-        let words = history.steps(|app| app.now().health_of("Backup", &backup).status);
+        let words = history
+            .steps(|app| app.now().health_of("Backup", &backup).status)
+            .await;
         assert!(words.contains(&"Progressing".to_owned()), "{words:?}");
         assert_eq!(words.iter().filter(|word| *word == "Healthy").count(), 1);
     })

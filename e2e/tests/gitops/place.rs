@@ -13,22 +13,22 @@ use crate::application::{Application, Status};
 use crate::repository::Repository;
 
 /// How long a sync with all that follows from it may take on a busy machine.
-pub const SYNCED: Duration = Duration::from_mins(2);
+pub(crate) const SYNCED: Duration = Duration::from_mins(2);
 
 /// With it, what an Application applied is deleted before the Application is gone; each is a way to delete.
-pub const FOREGROUND: &str = "resources-finalizer.argocd.argoproj.io/foreground";
-pub const BACKGROUND: &str = "resources-finalizer.argocd.argoproj.io/background";
+pub(crate) const FOREGROUND: &str = "resources-finalizer.argocd.argoproj.io/foreground";
+pub(crate) const BACKGROUND: &str = "resources-finalizer.argocd.argoproj.io/background";
 
 /// Whose an Application is.
 const LABEL: &str = "db-operator.dev/e2e-of";
 
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     pub fixture: &'a Fixture,
     pub repository: Repository,
 }
 
 /// Runs a test on one server with a branch and Applications of its own.
-pub async fn in_place(server: Server, test: impl AsyncFn(&Place<'_>)) {
+pub(crate) async fn in_place(server: Server, test: impl AsyncFn(&Place<'_>)) {
     with_fixture(server, async |fixture| {
         let place = Place::new(fixture).await;
         let result = catch(test(&place)).await;
@@ -41,7 +41,7 @@ pub async fn in_place(server: Server, test: impl AsyncFn(&Place<'_>)) {
 }
 
 /// A Database as it is committed.
-pub fn database(name: &str, spec: &Value) -> String {
+pub(crate) fn database(name: &str, spec: &Value) -> String {
     let object = json!({
         "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database",
         "metadata": {"name": name}, "spec": spec,
@@ -60,13 +60,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    pub fn applications(&self) -> Api<Application> {
+    pub(crate) fn applications(&self) -> Api<Application> {
         Api::namespaced(self.fixture.client.clone(), NAMESPACE)
     }
 
     /// Makes an Application of a folder of the branch, which syncs by itself. `finalizer` may be empty: then what it applied
     /// stays when it is deleted. Returns its name.
-    pub async fn application(
+    pub(crate) async fn application(
         &self,
         path: &str,
         namespace: &str,
@@ -108,7 +108,7 @@ impl<'a> Place<'a> {
     }
 
     /// Commits, and waits until an Application is as that commit says, whatever its health.
-    pub async fn commit(&self, message: &str, application: &str) {
+    pub(crate) async fn commit(&self, message: &str, application: &str) {
         let commit = self.repository.push(message);
         self.refresh(application).await;
         self.until(application, "synced to the commit", SYNCED, |status| {
@@ -118,7 +118,7 @@ impl<'a> Place<'a> {
     }
 
     /// Has Argo CD look at Git and at the cluster now, and waits until it did.
-    pub async fn refresh(&self, application: &str) {
+    pub(crate) async fn refresh(&self, application: &str) {
         const REFRESH: &str = "argocd.argoproj.io/refresh";
         let ask = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
         let applications = self.applications();
@@ -136,7 +136,7 @@ impl<'a> Place<'a> {
     }
 
     /// Waits until what Argo CD says about an Application is as wanted.
-    pub async fn until(
+    pub(crate) async fn until(
         &self,
         application: &str,
         what: &str,
@@ -156,7 +156,7 @@ impl<'a> Place<'a> {
     }
 
     /// Waits until an Application is synced and healthy, with nothing left to do.
-    pub async fn healthy(&self, application: &str) {
+    pub(crate) async fn healthy(&self, application: &str) {
         eventually(&format!("{application} is healthy"), SYNCED, async || {
             let found = self.applications().get(application).await;
             let found = found.map_err(|error| error.to_string())?;
@@ -170,7 +170,7 @@ impl<'a> Place<'a> {
     }
 
     /// Asks for the deletion of an Application.
-    pub async fn delete(&self, application: &str) {
+    pub(crate) async fn delete(&self, application: &str) {
         self.applications()
             .delete(application, &DeleteParams::default())
             .await
@@ -178,7 +178,7 @@ impl<'a> Place<'a> {
     }
 
     /// Waits until an Application is gone.
-    pub async fn gone(&self, application: &str, limit: Duration) {
+    pub(crate) async fn gone(&self, application: &str, limit: Duration) {
         eventually(&format!("{application} is gone"), limit, async || {
             let left = self.applications().get_opt(application).await.unwrap();
             left.map_or(Ok(()), |left| {
@@ -189,7 +189,7 @@ impl<'a> Place<'a> {
     }
 
     /// Takes the test's Applications away, but not what they applied: the fixture does that.
-    pub async fn leave(&self, failed: bool) {
+    pub(crate) async fn leave(&self, failed: bool) {
         let applications = self.applications();
         let own = ListParams::default().labels(&format!("{LABEL}={}", self.fixture.prefix));
         for application in applications.list(&own).await.unwrap() {

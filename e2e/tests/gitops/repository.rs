@@ -7,14 +7,14 @@ use std::process::Command;
 use e2e::command;
 
 /// A clone with one branch, named as the clone. The branch goes with it.
-pub struct Repository {
+pub(crate) struct Repository {
     folder: PathBuf,
     branch: String,
 }
 
 impl Repository {
     /// An empty one, to be pushed to `url`.
-    pub fn new(branch: &str, url: &str) -> Self {
+    pub(crate) fn new(branch: &str, url: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gitops-{branch}"));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -27,30 +27,30 @@ impl Repository {
         repository
     }
 
-    pub fn branch(&self) -> &str {
+    pub(crate) fn branch(&self) -> &str {
         &self.branch
     }
 
     /// Writes a file that is to be committed.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let file = self.folder.join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
 
     /// Copies a folder, or a file, under its own name.
-    pub fn copy(&self, from: &Path) {
+    pub(crate) fn copy(&self, from: &Path) {
         let mut copy = Command::new("cp");
         command::output(copy.arg("-r").arg(from).arg(&self.folder)).unwrap();
     }
 
     /// Takes a file away with the next commit.
-    pub fn remove(&self, path: &str) {
+    pub(crate) fn remove(&self, path: &str) {
         fs::remove_file(self.folder.join(path)).unwrap();
     }
 
     /// Commits all there is and pushes it. Returns the commit.
-    pub fn push(&self, message: &str) -> String {
+    pub(crate) fn push(&self, message: &str) -> String {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--message", message]);
         let head = format!("HEAD:refs/heads/{}", self.branch);

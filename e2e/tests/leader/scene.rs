@@ -15,7 +15,7 @@ use crate::support::operator::{LIMIT, Operator, Start};
 use crate::{LEASE, RENEW, TTL};
 
 /// A namespace, its lease, and a folder for kubeconfigs and logs.
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     pub namespace: &'a str,
     pub leases: Api<Lease>,
     pub access: Access,
@@ -23,12 +23,12 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub async fn new(client: &Client, namespace: &'a str) -> Self {
+    pub(crate) async fn new(client: &Client, namespace: &'a str) -> Self {
         let access = Access::to_leases(client, namespace).await;
         Self::with(client, namespace, access)
     }
 
-    pub fn with(client: &Client, namespace: &'a str, access: Access) -> Self {
+    pub(crate) fn with(client: &Client, namespace: &'a str, access: Access) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(namespace);
         std::fs::create_dir_all(&folder).unwrap();
         Self {
@@ -39,16 +39,16 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub fn start(&self, identity: &str) -> Operator {
+    pub(crate) fn start(&self, identity: &str) -> Operator {
         self.start_behind(identity, None)
     }
 
-    pub fn start_behind(&self, identity: &str, proxy: Option<&Tunnel>) -> Operator {
+    pub(crate) fn start_behind(&self, identity: &str, proxy: Option<&Tunnel>) -> Operator {
         self.start_for(identity, proxy, (TTL, RENEW))
     }
 
     /// With another lease than the tests' short one: how long it lives, and how often it is renewed.
-    pub fn start_for(
+    pub(crate) fn start_for(
         &self,
         identity: &str,
         proxy: Option<&Tunnel>,
@@ -66,14 +66,14 @@ impl<'a> Scene<'a> {
     }
 
     /// What can be put between an operator and the API server.
-    pub async fn proxy() -> Tunnel {
+    pub(crate) async fn proxy() -> Tunnel {
         Tunnel::to(api_server().await, "api", Faults::none())
             .await
             .unwrap()
     }
 
     /// A leader `a` and a standby `b`.
-    pub async fn pair(&self) -> (Operator, Operator) {
+    pub(crate) async fn pair(&self) -> (Operator, Operator) {
         let a = self.start("a");
         a.leading().await;
         let b = self.start("b");
@@ -85,17 +85,17 @@ impl<'a> Scene<'a> {
         (a, b)
     }
 
-    pub async fn holder(&self) -> Option<String> {
+    pub(crate) async fn holder(&self) -> Option<String> {
         let lease = self.leases.get_opt(LEASE).await.unwrap()?;
         lease.spec?.holder_identity
     }
 
-    pub async fn transitions(&self) -> i32 {
+    pub(crate) async fn transitions(&self) -> i32 {
         let lease = self.leases.get(LEASE).await.unwrap();
         lease.spec.unwrap().lease_transitions.unwrap_or(0)
     }
 
-    pub async fn write(&self, spec: Value) {
+    pub(crate) async fn write(&self, spec: Value) {
         let lease = json!({"metadata": {"name": LEASE}, "spec": spec});
         let lease = serde_json::from_value(lease).unwrap();
         self.leases

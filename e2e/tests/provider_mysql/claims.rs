@@ -10,7 +10,7 @@ use db_operator::provider::{
 
 use crate::context::{Context, claim, desired};
 
-pub async fn claims_are_written_once(context: Arc<Context>) {
+pub(crate) async fn claims_are_written_once(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("claim");
     let ours = claim(&names, &context.unique(""));
@@ -58,7 +58,7 @@ pub async fn claims_are_written_once(context: Arc<Context>) {
     assert_eq!(provider.observe(&names).await.unwrap().claims, []);
 }
 
-pub async fn claims_tell_names_apart(context: Arc<Context>) {
+pub(crate) async fn claims_tell_names_apart(context: Arc<Context>) {
     let provider = context.provider().await;
     let stem = context.unique("");
     let cluster = context.unique("");
@@ -147,7 +147,7 @@ impl Object {
 
 /// A character set that only CREATE DATABASE refuses here. What the platform makes by that name meanwhile is the
 /// platform's, empty or not.
-pub async fn what_was_never_made_is_not_ours(context: Arc<Context>) {
+pub(crate) async fn what_was_never_made_is_not_ours(context: Arc<Context>) {
     let object = Object::new(&context, "unm_ade").await;
     let Object {
         provider, names, ..
@@ -204,7 +204,7 @@ pub async fn what_was_never_made_is_not_ours(context: Arc<Context>) {
 }
 
 /// A crash, or a connection that broke, after a CREATE was sent and before anybody noted what came of it.
-pub async fn what_a_crash_left_half_made_is_ours(context: Arc<Context>) {
+pub(crate) async fn what_a_crash_left_half_made_is_ours(context: Arc<Context>) {
     let object = Object::new(&context, "cra_sh").await;
     let Object {
         provider, names, ..
@@ -267,7 +267,7 @@ pub async fn what_a_crash_left_half_made_is_ours(context: Arc<Context>) {
 }
 
 /// Dropped by hand, and made again because that was asked for.
-pub async fn what_is_made_anew_is_ours_again(context: Arc<Context>) {
+pub(crate) async fn what_is_made_anew_is_ours_again(context: Arc<Context>) {
     let object = Object::new(&context, "ane_w").await;
     let Object {
         provider, names, ..
@@ -297,7 +297,7 @@ pub async fn what_is_made_anew_is_ours_again(context: Arc<Context>) {
 }
 
 /// Claims of the former version say only that something was made. They go on.
-pub async fn tables_of_the_former_version_are_brought_up_to_date(context: Arc<Context>) {
+pub(crate) async fn tables_of_the_former_version_are_brought_up_to_date(context: Arc<Context>) {
     let object = Object::new(&context, "upgrade").await;
     let wanted = desired(&object.names);
     let verifier = object.provider.verifier(&context.password());
@@ -311,7 +311,11 @@ pub async fn tables_of_the_former_version_are_brought_up_to_date(context: Arc<Co
     object.provider.close().await;
     context
         .server
-        .run(&["ALTER TABLE db_operator.claims DROP COLUMN database_begun, DROP COLUMN role_begun"])
+        .run(&[
+            "ALTER TABLE db_operator.claims DROP COLUMN database_begun, DROP COLUMN role_begun",
+            "DROP TABLE db_operator.scratch",
+            "DROP TABLE db_operator.restores",
+        ])
         .await
         .unwrap();
     let next = Object {

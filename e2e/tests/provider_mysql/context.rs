@@ -16,13 +16,13 @@ use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnection;
 
 /// Stands in every password; never in a log.
-pub const CANARY: &str = "kanarienvogel";
+pub(crate) const CANARY: &str = "kanarienvogel";
 
 /// Everything that the tests make begins so.
 const PREFIX: &str = "e2e";
 
 /// One server with all that is made on it.
-pub struct Context {
+pub(crate) struct Context {
     pub server: MysqlServer,
     pub mariadb: bool,
     /// MySQL's `partial_revokes`: nothing in a GRANT is a wildcard.
@@ -39,13 +39,13 @@ pub struct Context {
 
 /// An administrator with the least privileges.
 #[derive(Clone, Debug)]
-pub struct Administrator {
+pub(crate) struct Administrator {
     pub user: String,
     pub password: String,
 }
 
 impl Context {
-    pub async fn new(server: MysqlServer, process: Option<LocalMariadb>) -> Arc<Self> {
+    pub(crate) async fn new(server: MysqlServer, process: Option<LocalMariadb>) -> Arc<Self> {
         server.wait(Duration::from_secs(10)).await.unwrap();
         server.log_to_table().await.unwrap();
         let version = server.value("SELECT VERSION()").await.unwrap().unwrap();
@@ -66,18 +66,18 @@ impl Context {
     }
 
     /// A name that nobody else has: at most 32 characters with a stem of at most 10.
-    pub fn unique(&self, stem: &str) -> String {
+    pub(crate) fn unique(&self, stem: &str) -> String {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         format!("{PREFIX}{}{number}{stem}", self.run)
     }
 
     /// A password with odd characters, and the canary.
-    pub fn password(&self) -> SecretString {
+    pub(crate) fn password(&self) -> SecretString {
         SecretString::from(format!("{CANARY}-{}'\"\\ \u{e9}%_`", self.unique("")))
     }
 
     /// The name of a database with underscores, in a GRANT that is for it alone.
-    pub fn pattern(&self, database: &SqlName) -> String {
+    pub(crate) fn pattern(&self, database: &SqlName) -> String {
         if self.literal_grants {
             database.mysql()
         } else {
@@ -86,25 +86,25 @@ impl Context {
     }
 
     /// Names that are removed at the end.
-    pub fn names(&self, stem: &str) -> Names {
+    pub(crate) fn names(&self, stem: &str) -> Names {
         let name = self.unique(stem);
         self.named(&name, &name)
     }
 
     /// These very names, which are removed at the end.
-    pub fn named(&self, database: &str, role: &str) -> Names {
+    pub(crate) fn named(&self, database: &str, role: &str) -> Names {
         let names = names(database, role);
         self.made.lock().push(names.clone());
         names
     }
 
     /// An administrator of its own, so that its lines in the log are known.
-    pub async fn administrator(&self) -> Administrator {
+    pub(crate) async fn administrator(&self) -> Administrator {
         self.administrator_with(&self.least()).await
     }
 
     /// An administrator with these GRANTs, in each of which `{}` is the account.
-    pub async fn administrator_with(&self, grants: &[String]) -> Administrator {
+    pub(crate) async fn administrator_with(&self, grants: &[String]) -> Administrator {
         let administrator = Administrator {
             user: self.unique("adm"),
             password: format!("{CANARY}'{}", self.unique("")),
@@ -123,7 +123,7 @@ impl Context {
     }
 
     /// What CREATE USER says to set a password.
-    pub fn identified(&self, password: &SecretString) -> String {
+    pub(crate) fn identified(&self, password: &SecretString) -> String {
         use db_operator::provider::Verifier;
         use secrecy::ExposeSecret;
         if self.mariadb {
@@ -142,7 +142,7 @@ impl Context {
     }
 
     /// The GRANTs that an administrator needs, and no more.
-    pub fn least(&self) -> Vec<String> {
+    pub(crate) fn least(&self) -> Vec<String> {
         let schemas = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, \
                        CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, \
                        ALTER ROUTINE, EVENT, TRIGGER";
@@ -165,7 +165,7 @@ impl Context {
         }
     }
 
-    pub fn config(&self, administrator: &Administrator) -> ServerConfig {
+    pub(crate) fn config(&self, administrator: &Administrator) -> ServerConfig {
         ServerConfig {
             engine: Engine::Mysql,
             host: self.server.host.clone(),
@@ -190,16 +190,16 @@ impl Context {
     }
 
     /// A fence that leads, of a cluster of its own.
-    pub fn fence(&self) -> Fence {
+    pub(crate) fn fence(&self) -> Fence {
         Fence::new(self.unique("cluster"), || true)
     }
 
     /// A provider with an administrator and a cluster id of its own.
-    pub async fn provider(&self) -> Arc<dyn Provider> {
+    pub(crate) async fn provider(&self) -> Arc<dyn Provider> {
         self.provider_and_administrator().await.0
     }
 
-    pub async fn provider_and_administrator(&self) -> (Arc<dyn Provider>, Administrator) {
+    pub(crate) async fn provider_and_administrator(&self) -> (Arc<dyn Provider>, Administrator) {
         let administrator = self.administrator().await;
         (
             open(self.config(&administrator), self.fence()),
@@ -208,7 +208,7 @@ impl Context {
     }
 
     /// A session with the database's own user.
-    pub async fn tenant(
+    pub(crate) async fn tenant(
         &self,
         names: &Names,
         password: &SecretString,
@@ -224,7 +224,7 @@ impl Context {
     }
 
     /// Removes what the scenarios made.
-    pub async fn clean(&self) -> Result<(), String> {
+    pub(crate) async fn clean(&self) -> Result<(), String> {
         let mut statements = Vec::new();
         for names in self.made.lock().iter() {
             let account = db_operator::provider::ident::mysql_account(names.role.as_str(), "%");
@@ -237,7 +237,7 @@ impl Context {
         for user in self.administrators.lock().iter() {
             statements.push(format!("DROP USER IF EXISTS '{user}'@'%'"));
         }
-        for table in ["claims", "epochs", "sessions"] {
+        for table in ["claims", "epochs", "sessions", "scratch", "restores"] {
             statements.push(format!(
                 "DELETE FROM db_operator.{table} WHERE cluster_id LIKE '{PREFIX}{}%'",
                 self.run
@@ -264,7 +264,7 @@ impl Context {
 }
 
 /// These very names.
-pub fn names(database: &str, role: &str) -> Names {
+pub(crate) fn names(database: &str, role: &str) -> Names {
     Names {
         database: SqlName::new(database).unwrap(),
         role: SqlName::new(role).unwrap(),
@@ -277,7 +277,7 @@ fn series(version: &str) -> (u32, u32) {
 }
 
 /// The database of these names as a `Database` object with all defaults wants it.
-pub fn desired(names: &Names) -> Desired {
+pub(crate) fn desired(names: &Names) -> Desired {
     Desired {
         names: names.clone(),
         connection_limit: None,
@@ -287,7 +287,7 @@ pub fn desired(names: &Names) -> Desired {
 }
 
 /// A claim of this cluster on these names.
-pub fn claim(names: &Names, cluster_id: &str) -> Claim {
+pub(crate) fn claim(names: &Names, cluster_id: &str) -> Claim {
     Claim {
         names: names.clone(),
         claimant: Claimant {
@@ -304,7 +304,7 @@ pub fn claim(names: &Names, cluster_id: &str) -> Claim {
 }
 
 /// Makes user and database as the controller does.
-pub async fn create(provider: &dyn Provider, desired: &Desired, password: &SecretString) {
+pub(crate) async fn create(provider: &dyn Provider, desired: &Desired, password: &SecretString) {
     let verifier = provider.verifier(password);
     provider
         .ensure_role(desired, Some(&verifier))
@@ -314,7 +314,7 @@ pub async fn create(provider: &dyn Provider, desired: &Desired, password: &Secre
 }
 
 /// A server from `HOST:PORT:SUPERUSER:PASSWORD:CA-FILE`.
-pub fn given(text: &str) -> Option<MysqlServer> {
+pub(crate) fn given(text: &str) -> Option<MysqlServer> {
     let [host, port, user, password, ca] = text.split(':').collect::<Vec<_>>()[..] else {
         return None;
     };

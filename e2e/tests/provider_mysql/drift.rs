@@ -7,7 +7,7 @@ use sqlx::Connection;
 
 use crate::context::{Context, create, desired};
 
-pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
+pub(crate) async fn drift_is_seen_and_put_back(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("dr_ift");
     let mut wanted = desired(&names);
@@ -34,6 +34,11 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
         of_role.push(format!(
             "ALTER USER {account} FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME UNBOUNDED"
         ));
+    }
+    if context.mariadb {
+        of_role.push(format!("ALTER USER {account} WITH MAX_STATEMENT_TIME 0.5"));
+        let identified = context.identified(&password);
+        of_role.push(format!("ALTER USER {account} {identified} OR unix_socket"));
     }
     let of_database = [
         format!("REVOKE EVENT, DROP ON {exact}.* FROM {account}"),
@@ -108,7 +113,7 @@ pub async fn drift_is_seen_and_put_back(context: Arc<Context>) {
     assert_eq!(observed, clean);
 }
 
-pub async fn what_hinders_a_login_is_told_from_what_does_not(context: Arc<Context>) {
+pub(crate) async fn what_hinders_a_login_is_told_from_what_does_not(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("hinder");
     let wanted = desired(&names);
@@ -136,8 +141,55 @@ pub async fn what_hinders_a_login_is_told_from_what_does_not(context: Arc<Contex
     assert_eq!(login, Login::Accepted);
 }
 
+/// No Secret contains a second factor, or a third one.
+pub(crate) async fn further_factors_are_taken_back(context: Arc<Context>) {
+    if context.mariadb {
+        return;
+    }
+    let provider = context.provider().await;
+    let names = context.names("factors");
+    let wanted = desired(&names);
+    let password = context.password();
+    create(provider.as_ref(), &wanted, &password).await;
+    let clean = provider.observe(&names).await.unwrap();
+    let account = format!("'{}'@'%'", names.role);
+    let add = |number| format!("ADD {number} FACTOR IDENTIFIED WITH auth_socket");
+    context
+        .server
+        .run(&["INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'"])
+        .await
+        .unwrap();
+    for factors in [add(2), format!("{} {}", add(2), add(3))] {
+        context
+            .server
+            .run(&[format!("ALTER USER {account} {factors}")])
+            .await
+            .unwrap();
+        let login = provider.login(&names, &password).await.unwrap();
+        assert!(matches!(login, Login::Refused(_)), "{login:?}");
+        let role = provider.observe(&names).await.unwrap().role.unwrap();
+        let [deviation] = &role.deviations[..] else {
+            panic!("{role:?}");
+        };
+        assert!(deviation.contains("factor"), "{deviation}");
+        // Together with what the grammar has in another statement.
+        let locked = format!("ALTER USER {account} ACCOUNT LOCK");
+        context.server.run(&[locked]).await.unwrap();
+        let changes = provider.ensure_role(&wanted, None).await.unwrap();
+        assert_eq!(changes.len(), 2, "{changes:?}");
+        assert_eq!(provider.observe(&names).await.unwrap(), clean);
+        let login = provider.login(&names, &password).await.unwrap();
+        assert_eq!(login, Login::Accepted);
+    }
+    context
+        .server
+        .run(&["UNINSTALL PLUGIN auth_socket"])
+        .await
+        .unwrap();
+}
+
 /// Without a login, and without knowing what it should be.
-pub async fn a_changed_password_is_seen(context: Arc<Context>) {
+pub(crate) async fn a_changed_password_is_seen(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("moved");
     let (first, second) = (context.password(), context.password());
@@ -167,7 +219,7 @@ pub async fn a_changed_password_is_seen(context: Arc<Context>) {
 }
 
 /// Neither server drops privileges with a schema.
-pub async fn privileges_of_an_earlier_database_are_revoked(context: Arc<Context>) {
+pub(crate) async fn privileges_of_an_earlier_database_are_revoked(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("ear_lier");
     let former = context.names("former");
@@ -207,7 +259,7 @@ pub async fn privileges_of_an_earlier_database_are_revoked(context: Arc<Context>
     );
 }
 
-pub async fn an_adopted_database_keeps_its_data(context: Arc<Context>) {
+pub(crate) async fn an_adopted_database_keeps_its_data(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("leg_acy");
     let (old, new) = (context.password(), context.password());
@@ -249,7 +301,7 @@ pub async fn an_adopted_database_keeps_its_data(context: Arc<Context>) {
     tenant.close().await.unwrap();
 }
 
-pub async fn powers_are_named(context: Arc<Context>) {
+pub(crate) async fn powers_are_named(context: Arc<Context>) {
     let provider = context.provider().await;
     let role = context.unique("role");
     let mut cases = vec![
@@ -308,7 +360,7 @@ pub async fn powers_are_named(context: Arc<Context>) {
 }
 
 /// `user@'10.%'` would answer in the place of `user@'%'`, with another password.
-pub async fn an_account_at_another_host_is_in_the_way(context: Arc<Context>) {
+pub(crate) async fn an_account_at_another_host_is_in_the_way(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("hosts");
     let account = format!("'{}'@'10.0.0.%'", names.role);
@@ -338,4 +390,23 @@ pub async fn an_account_at_another_host_is_in_the_way(context: Arc<Context>) {
         .run(&[format!("DROP USER {account}")])
         .await
         .unwrap();
+
+    // Where ours was there first, it is told of, and left to whoever made it.
+    let password = context.password();
+    create(provider.as_ref(), &wanted, &password).await;
+    let clean = provider.observe(&names).await.unwrap();
+    context
+        .server
+        .run(&[format!("CREATE USER {account} ACCOUNT LOCK")])
+        .await
+        .unwrap();
+    let observed = provider.observe(&names).await.unwrap();
+    let hindrances = observed.role.unwrap().hindrances;
+    let [hindrance] = &hindrances[..] else {
+        panic!("{hindrances:?}");
+    };
+    assert_eq!(provider.ensure_role(&wanted, None).await.unwrap(), []);
+    let (_, remedy) = hindrance.rsplit_once("run: ").unwrap();
+    context.server.run(&[remedy]).await.unwrap();
+    assert_eq!(provider.observe(&names).await.unwrap(), clean);
 }

@@ -25,7 +25,7 @@ fn nameless() -> String {
     format!("''@'10.255.{a}.{b}'")
 }
 
-pub async fn names_that_others_get_at_are_refused(context: Arc<Context>) {
+pub(crate) async fn names_that_others_get_at_are_refused(context: Arc<Context>) {
     let provider = context.provider().await;
     let stem = context.unique("rights");
     let mut cases = Vec::new();
@@ -74,7 +74,7 @@ pub async fn names_that_others_get_at_are_refused(context: Arc<Context>) {
 }
 
 /// Of MySQL: a role that all users have, and the roles of that role.
-pub async fn mandatory_roles_are_everybodys(context: Arc<Context>) {
+pub(crate) async fn mandatory_roles_are_everybodys(context: Arc<Context>) {
     if context.mariadb {
         return;
     }
@@ -109,7 +109,7 @@ pub async fn mandatory_roles_are_everybodys(context: Arc<Context>) {
     provider.validate(&desired(&names)).await.unwrap();
 }
 
-pub async fn who_gets_at_databases_is_told_of_the_server(context: Arc<Context>) {
+pub(crate) async fn who_gets_at_databases_is_told_of_the_server(context: Arc<Context>) {
     let provider = context.provider().await;
     let wide = context.names("wide");
     let (account, nobody) = (format!("'{}'@'%'", wide.role), nameless());
@@ -143,7 +143,7 @@ pub async fn who_gets_at_databases_is_told_of_the_server(context: Arc<Context>) 
 }
 
 /// A right that comes later is told, and taken back by nobody but who gave it.
-pub async fn a_database_that_others_get_at_says_so(context: Arc<Context>) {
+pub(crate) async fn a_database_that_others_get_at_says_so(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("ex_posed");
     let wanted = desired(&names);
@@ -196,7 +196,7 @@ pub async fn a_database_that_others_get_at_says_so(context: Arc<Context>) {
 }
 
 /// Neither server drops privileges with what they are on, and a role of MariaDB has no host.
-pub async fn nothing_is_left_for_a_later_database_of_the_name(context: Arc<Context>) {
+pub(crate) async fn nothing_is_left_for_a_later_database_of_the_name(context: Arc<Context>) {
     let (provider, administrator) = context.provider_and_administrator().await;
     let names = context.names("par_ts");
     let other = context.names("reader");
@@ -252,7 +252,7 @@ pub async fn nothing_is_left_for_a_later_database_of_the_name(context: Arc<Conte
 }
 
 /// Only on a server of its own: it concerns every database.
-pub async fn what_everybody_may_do_everywhere_is_refused(context: Arc<Context>) {
+pub(crate) async fn what_everybody_may_do_everywhere_is_refused(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("all");
     context

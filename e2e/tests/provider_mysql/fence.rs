@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::context::{Context, desired};
 
-pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
+pub(crate) async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
     let cluster = context.unique("");
     let names = context.names("fenced");
     let wanted = desired(&names);
@@ -64,7 +64,7 @@ pub async fn a_superseded_process_can_do_nothing(context: Arc<Context>) {
 }
 
 /// Whoever learns the name of a lock that is free can take it. That makes nobody a session of ours.
-pub async fn a_lock_that_somebody_else_took_names_nobody(context: Arc<Context>) {
+pub(crate) async fn a_lock_that_somebody_else_took_names_nobody(context: Arc<Context>) {
     let cluster = context.unique("");
     let administrator = context.administrator().await;
     let names = context.names("taken");
@@ -109,7 +109,7 @@ pub async fn a_lock_that_somebody_else_took_names_nobody(context: Arc<Context>) 
     );
 }
 
-pub async fn only_one_of_many_wins(context: Arc<Context>) {
+pub(crate) async fn only_one_of_many_wins(context: Arc<Context>) {
     let cluster = context.unique("");
     let administrator = context.administrator().await;
     let names = context.names("race");
@@ -139,7 +139,7 @@ pub async fn only_one_of_many_wins(context: Arc<Context>) {
     assert_eq!(working, 1);
 }
 
-pub async fn clusters_and_people_are_left_alone(context: Arc<Context>) {
+pub(crate) async fn clusters_and_people_are_left_alone(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let names = context.names("two");
     let one = open(context.config(&administrator), context.fence());
@@ -172,7 +172,7 @@ pub async fn clusters_and_people_are_left_alone(context: Arc<Context>) {
     one.close().await;
 }
 
-pub async fn who_does_not_lead_does_nothing(context: Arc<Context>) {
+pub(crate) async fn who_does_not_lead_does_nothing(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let leads = Arc::new(AtomicBool::new(false));
     let cluster = context.unique("");
@@ -199,7 +199,7 @@ pub async fn who_does_not_lead_does_nothing(context: Arc<Context>) {
     );
 }
 
-pub async fn one_process_shares_its_epoch(context: Arc<Context>) {
+pub(crate) async fn one_process_shares_its_epoch(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let fence = context.fence();
     let names = context.names("share");
@@ -219,7 +219,9 @@ pub async fn one_process_shares_its_epoch(context: Arc<Context>) {
 }
 
 /// Several instances may lead to one server, and all of them begin when a process does.
-pub async fn one_process_enters_once_however_often_it_meets_the_server(context: Arc<Context>) {
+pub(crate) async fn one_process_enters_once_however_often_it_meets_the_server(
+    context: Arc<Context>,
+) {
     let administrator = context.administrator().await;
     let cluster = context.unique("");
     let names = context.names("meet");
@@ -242,7 +244,7 @@ pub async fn one_process_enters_once_however_often_it_meets_the_server(context: 
 }
 
 /// A backup holds an epoch of then, which nobody takes for a newer leader's.
-pub async fn a_server_that_was_restored_is_entered_again(context: Arc<Context>) {
+pub(crate) async fn a_server_that_was_restored_is_entered_again(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let names = context.names("restored");
     let fence = context.fence();
@@ -277,7 +279,7 @@ pub async fn a_server_that_was_restored_is_entered_again(context: Arc<Context>) 
 }
 
 /// Whoever rolled back too far is told so, and changes nothing.
-pub async fn tables_of_a_newer_version_are_left_alone(context: Arc<Context>) {
+pub(crate) async fn tables_of_a_newer_version_are_left_alone(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let names = context.names("newer");
     let first = open(context.config(&administrator), context.fence());

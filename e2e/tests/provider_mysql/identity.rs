@@ -6,7 +6,7 @@ use db_operator::provider::{Expected, ProviderError, open};
 
 use crate::context::{Context, create, desired};
 
-pub async fn a_server_that_forgot_everything_is_begun_again(context: Arc<Context>) {
+pub(crate) async fn a_server_that_forgot_everything_is_begun_again(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let fence = context.fence();
     let provider = open(context.config(&administrator), fence);
@@ -31,7 +31,7 @@ pub async fn a_server_that_forgot_everything_is_begun_again(context: Arc<Context
 }
 
 /// The server behind an address may be another one at any time: here, one without the former `db_operator`.
-pub async fn another_server_is_left_alone_until_it_is_acknowledged(context: Arc<Context>) {
+pub(crate) async fn another_server_is_left_alone_until_it_is_acknowledged(context: Arc<Context>) {
     let administrator = context.administrator().await;
     let fence = context.fence();
     let provider = open(context.config(&administrator), fence.clone());

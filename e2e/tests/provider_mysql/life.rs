@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use crate::context::{Context, claim, create, desired};
 
-pub async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
+pub(crate) async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("new");
     assert_eq!(provider.observe(&names).await.unwrap(), Observed::default());
@@ -44,6 +44,8 @@ pub async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
         powers: vec![],
         alterable: true,
         deviations: vec![],
+        hindrances: vec![],
+        may_be_blocked: false,
         ours: Ours::Unknown,
         password: observed.role.as_ref().and_then(|role| role.password),
     };
@@ -94,7 +96,7 @@ pub async fn a_database_is_created_and_its_user_logs_in(context: Arc<Context>) {
     tenant.close().await.unwrap();
 }
 
-pub async fn the_second_time_nothing_is_changed(context: Arc<Context>) {
+pub(crate) async fn the_second_time_nothing_is_changed(context: Arc<Context>) {
     let (provider, administrator) = context.provider_and_administrator().await;
     let names = context.names("same");
     let mut wanted = desired(&names);
@@ -128,7 +130,7 @@ pub async fn the_second_time_nothing_is_changed(context: Arc<Context>) {
     }
 }
 
-pub async fn a_login_tells_what_is_wrong(context: Arc<Context>) {
+pub(crate) async fn a_login_tells_what_is_wrong(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("login");
     let password = context.password();
@@ -168,7 +170,7 @@ pub async fn a_login_tells_what_is_wrong(context: Arc<Context>) {
     assert!(matches!(locked, Login::Refused(_)), "{locked:?}");
 }
 
-pub async fn a_changed_password_is_followed(context: Arc<Context>) {
+pub(crate) async fn a_changed_password_is_followed(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("pass");
     let wanted = desired(&names);
@@ -190,7 +192,7 @@ pub async fn a_changed_password_is_followed(context: Arc<Context>) {
     );
 }
 
-pub async fn character_sets_are_followed(context: Arc<Context>) {
+pub(crate) async fn character_sets_are_followed(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("chars");
     let mut wanted = desired(&names);
@@ -231,7 +233,58 @@ pub async fn character_sets_are_followed(context: Arc<Context>) {
     }
 }
 
-pub async fn a_survey_says_what_observe_says(context: Arc<Context>) {
+/// MariaDB takes a collation without its character set, and names it with it.
+pub(crate) async fn a_collation_of_mariadb_is_the_same_in_two_spellings(context: Arc<Context>) {
+    if !context.mariadb {
+        return;
+    }
+    let provider = context.provider().await;
+    let names = context.names("spell");
+    let mut wanted = desired(&names);
+    let with = |character_set: &str, collation: &str| MysqlSettings {
+        character_set: Some(character_set.to_owned()).filter(|text| !text.is_empty()),
+        collation: Some(collation.to_owned()),
+    };
+    wanted.mysql = with("utf8mb4", "uca1400_ai_ci");
+    provider.validate(&wanted).await.unwrap();
+    create(provider.as_ref(), &wanted, &context.password()).await;
+    let full = "utf8mb4_uca1400_ai_ci";
+    for spelling in [
+        with("utf8mb4", "uca1400_ai_ci"),
+        with("", "uca1400_ai_ci"),
+        with("utf8mb4", full),
+        with("", full),
+    ] {
+        wanted.mysql = spelling;
+        let facts = provider.observe(&names).await.unwrap().database.unwrap();
+        assert_eq!(
+            (facts.character_set.as_str(), facts.collation.as_str()),
+            ("utf8mb4", full)
+        );
+        assert!(wanted.mysql.are(&facts.character_set, &facts.collation));
+        assert_eq!(provider.ensure_database(&wanted).await.unwrap(), []);
+    }
+    // What somebody set by hand is seen, and put back.
+    let schema = names.database.mysql();
+    for by_hand in ["CHARACTER SET latin1", "COLLATE utf8mb4_bin"] {
+        wanted.mysql = with("utf8mb4", "uca1400_ai_ci");
+        let alter = format!("ALTER DATABASE {schema} {by_hand}");
+        context.server.run(&[alter]).await.unwrap();
+        let facts = provider.observe(&names).await.unwrap().database.unwrap();
+        assert!(!wanted.mysql.are(&facts.character_set, &facts.collation));
+        let changes = provider.ensure_database(&wanted).await.unwrap();
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        assert!(
+            changes[0].0.ends_with(&format!("is utf8mb4 ({full})")),
+            "{changes:?}"
+        );
+    }
+    wanted.mysql = with("latin1", "uca1400_ai_ci");
+    let refused = provider.validate(&wanted).await.unwrap_err();
+    assert!(!refused.is_retryable(), "{refused:?}");
+}
+
+pub(crate) async fn a_survey_says_what_observe_says(context: Arc<Context>) {
     let provider = context.provider().await;
     let cluster = context.unique("");
     let all: Vec<_> = (0..3).map(|_| context.names("sur_vey")).collect();
@@ -259,7 +312,7 @@ pub async fn a_survey_says_what_observe_says(context: Arc<Context>) {
     assert!(!survey.databases.contains_key(all[2].database.as_str()));
 }
 
-pub async fn inspection_tells_what_was_found(context: Arc<Context>) {
+pub(crate) async fn inspection_tells_what_was_found(context: Arc<Context>) {
     let (provider, administrator) = context.provider_and_administrator().await;
     let found = provider.inspect().await.unwrap();
     let version = context

@@ -12,6 +12,7 @@
 )]
 
 mod assess;
+mod busy;
 mod claims;
 mod context;
 mod drift;
@@ -19,10 +20,15 @@ mod exposure;
 mod faults;
 mod fence;
 mod identity;
+mod inventory;
 mod life;
+mod lock_waits;
 mod names;
 mod removal;
+mod restore;
+mod restore_crashes;
 mod rights;
+mod settings;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -51,6 +57,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
     life::a_login_tells_what_is_wrong,
     life::a_changed_password_is_followed,
     life::character_sets_are_followed,
+    life::a_collation_of_mariadb_is_the_same_in_two_spellings,
     life::a_survey_says_what_observe_says,
     life::inspection_tells_what_was_found,
     claims::claims_are_written_once,
@@ -72,10 +79,12 @@ const EVERYWHERE: &[Scenario] = scenarios![
     drift::an_account_at_another_host_is_in_the_way,
     drift::a_changed_password_is_seen,
     drift::what_hinders_a_login_is_told_from_what_does_not,
+    drift::further_factors_are_taken_back,
     exposure::names_that_others_get_at_are_refused,
     exposure::who_gets_at_databases_is_told_of_the_server,
     exposure::a_database_that_others_get_at_says_so,
     exposure::nothing_is_left_for_a_later_database_of_the_name,
+    lock_waits::who_holds_up_a_backup_is_named,
     removal::events_do_not_keep_a_user_there,
     removal::a_prepared_transaction_is_named_with_what_ends_it,
     removal::what_an_owner_made_read_only_is_dropped,
@@ -85,8 +94,27 @@ const EVERYWHERE: &[Scenario] = scenarios![
     removal::who_is_in_the_way_is_named,
     removal::what_the_user_defined_elsewhere_is_named,
     removal::a_removal_that_was_cut_short_is_completed,
+    restore::a_load_takes_the_place_of_nothing,
+    restore::a_load_that_is_given_up_leaves_nothing,
+    restore::what_is_in_a_target_is_never_dropped,
+    restore::a_load_begins_anew,
+    restore::a_target_that_changed_hands_is_left_alone,
+    restore::a_superseded_process_restores_nothing,
+    restore::what_refers_to_a_load_is_named,
+    restore::a_retained_password_does_not_log_in_during_a_load,
+    restore::a_user_that_was_adopted_is_let_in_again,
+    restore::a_right_that_a_load_needs_is_named,
+    restore::a_database_that_is_removed_takes_its_load_along,
+    restore::who_else_may_change_a_target_is_named,
+    restore::the_user_of_a_target_that_was_dropped_is_let_in,
+    restore_crashes::a_load_that_is_begun_is_completed,
+    restore_crashes::a_load_that_is_begun_anew_is_completed,
+    restore_crashes::a_swap_is_done_or_not,
+    restore_crashes::a_load_that_is_given_up_is_given_up,
     assess::what_a_dump_cannot_read_is_named_with_its_grant,
     assess::the_size_of_a_dump_is_estimated,
+    inventory::what_a_dump_leaves_out_is_told,
+    inventory::rows_that_no_statement_can_hold_are_told,
     rights::missing_privileges_are_named_with_their_grant,
     rights::privileges_of_a_role_count,
     rights::privileges_that_only_help_are_not_asked_for,
@@ -103,7 +131,14 @@ const EVERYWHERE: &[Scenario] = scenarios![
 ];
 
 /// On every server, when all others are done there: they change what concerns every session.
-const LAST: &[Scenario] = scenarios![exposure::mandatory_roles_are_everybodys];
+const LAST: &[Scenario] = scenarios![
+    exposure::mandatory_roles_are_everybodys,
+    settings::a_password_that_was_used_before_is_set_again,
+    settings::a_policy_that_asks_for_more_than_a_password_is_told,
+    settings::a_user_that_wrong_passwords_have_blocked_may_log_in_again,
+    lock_waits::a_table_is_named_where_the_server_tells,
+    busy::who_holds_up_a_change_is_named,
+];
 
 /// On a server that no other scenario uses at the same time, one after the other.
 const ALONE: &[Scenario] = scenarios![
@@ -114,6 +149,11 @@ const ALONE: &[Scenario] = scenarios![
     exposure::what_everybody_may_do_everywhere_is_refused,
     faults::what_a_server_is_set_to_for_all_does_not_reach_us,
     faults::the_procedure_of_a_managed_server_ends_sessions,
+    settings::a_check_of_passwords_is_told_with_what_lets_hashes_in,
+    settings::an_init_connect_that_fails_lets_no_one_in,
+    settings::wrong_passwords_that_lock_a_user_are_told,
+    settings::a_server_that_demands_tls_says_so,
+    settings::a_binary_log_that_keeps_functions_out_is_told,
     faults::a_restarted_server_is_worked_with_again,
     identity::a_server_that_forgot_everything_is_begun_again,
     identity::another_server_is_left_alone_until_it_is_acknowledged,
@@ -123,8 +163,8 @@ const ALONE: &[Scenario] = scenarios![
 /// Scenarios at a time on one server: as many as an operator's workers would be, not as a crowd of clients.
 const AT_A_TIME: usize = 6;
 
-/// Longer than any scenario should take; what hangs is reported by its name.
-const LIMIT: Duration = Duration::from_secs(50);
+/// Longer than any scenario should take; what hangs is reported by its name. The longest have a crash after every statement.
+const LIMIT: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_scenario_on_every_server() {

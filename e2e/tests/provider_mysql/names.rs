@@ -33,7 +33,7 @@ const ODD: &[&str] = &[
     "end\\",
 ];
 
-pub async fn odd_names_and_passwords_work(context: Arc<Context>) {
+pub(crate) async fn odd_names_and_passwords_work(context: Arc<Context>) {
     let provider = context.provider().await;
     // As many at once as the provider has sessions.
     futures::stream::iter(ODD)
@@ -95,7 +95,7 @@ async fn odd_name(context: &Context, provider: &dyn Provider, odd: &str) {
     assert_eq!((left.database, left.role), (None, None), "{name}");
 }
 
-pub async fn names_that_differ_never_meet(context: Arc<Context>) {
+pub(crate) async fn names_that_differ_never_meet(context: Arc<Context>) {
     let provider = context.provider().await;
     let stem = context.unique("");
     let mut all = Vec::new();
@@ -129,7 +129,7 @@ pub async fn names_that_differ_never_meet(context: Arc<Context>) {
     }
 }
 
-pub async fn wildcards_in_names_reach_nothing_else(context: Arc<Context>) {
+pub(crate) async fn wildcards_in_names_reach_nothing_else(context: Arc<Context>) {
     let provider = context.provider().await;
     let stem = context.unique("");
     let wild = context.named(&format!("{stem}p_c%t\\"), &context.unique("wild"));
@@ -152,7 +152,7 @@ pub async fn wildcards_in_names_reach_nothing_else(context: Arc<Context>) {
     tenant.close().await.unwrap();
 }
 
-pub async fn what_the_server_cannot_hold_is_refused(context: Arc<Context>) {
+pub(crate) async fn what_the_server_cannot_hold_is_refused(context: Arc<Context>) {
     let provider = context.provider().await;
     let long = "u".repeat(33);
     let ordinary = context.unique("x");
@@ -206,7 +206,7 @@ pub async fn what_the_server_cannot_hold_is_refused(context: Arc<Context>) {
 
 /// Property: whatever text, the server reads the identifier and the literal as that text, under the session settings
 /// that the provider pins.
-pub async fn identifiers_and_literals_come_back_as_they_were(context: Arc<Context>) {
+pub(crate) async fn identifiers_and_literals_come_back_as_they_were(context: Arc<Context>) {
     let mut root = context.server.root().await.unwrap();
     sqlx::raw_sql("SET SESSION sql_mode = 'STRICT_ALL_TABLES', NAMES utf8mb4")
         .execute(&mut root)
@@ -233,7 +233,7 @@ pub async fn identifiers_and_literals_come_back_as_they_were(context: Arc<Contex
 }
 
 /// Property: a password of any characters logs in by its hash.
-pub async fn any_password_logs_in(context: Arc<Context>) {
+pub(crate) async fn any_password_logs_in(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("anypass");
     let wanted = desired(&names);
@@ -260,7 +260,7 @@ pub async fn any_password_logs_in(context: Arc<Context>) {
     }
 }
 
-pub async fn a_password_that_is_too_long_is_told(context: Arc<Context>) {
+pub(crate) async fn a_password_that_is_too_long_is_told(context: Arc<Context>) {
     let provider = context.provider().await;
     let names = context.names("longpass");
     let password = SecretString::from(format!("{CANARY}{}", "x".repeat(300)));

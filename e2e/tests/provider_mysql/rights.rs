@@ -6,7 +6,7 @@ use db_operator::provider::{Login, ProviderError, Removal, Removed, open};
 
 use crate::context::{Context, desired};
 
-pub async fn missing_privileges_are_named_with_their_grant(context: Arc<Context>) {
+pub(crate) async fn missing_privileges_are_named_with_their_grant(context: Arc<Context>) {
     let least = context.least();
     let without = |what: &str| {
         least
@@ -78,7 +78,7 @@ pub async fn missing_privileges_are_named_with_their_grant(context: Arc<Context>
 
 /// Two of MariaDB's own privileges on schemas are not had by the administrators of all managed servers: one helps to dump
 /// routines, the other to delete history. Nothing depends on either.
-pub async fn privileges_that_only_help_are_not_asked_for(context: Arc<Context>) {
+pub(crate) async fn privileges_that_only_help_are_not_asked_for(context: Arc<Context>) {
     let grants: Vec<_> = context
         .least()
         .iter()
@@ -104,7 +104,7 @@ pub async fn privileges_that_only_help_are_not_asked_for(context: Arc<Context>) 
 }
 
 /// Managed servers give their administrator a role that holds the privileges.
-pub async fn privileges_of_a_role_count(context: Arc<Context>) {
+pub(crate) async fn privileges_of_a_role_count(context: Arc<Context>) {
     let role = context.unique("admins");
     let quoted = if context.mariadb {
         format!("`{role}`")

@@ -57,7 +57,7 @@ DO $$ BEGIN FOR n IN 1..25 LOOP EXECUTE format('CREATE TABLE many.t%s (id serial
 "#;
 
 #[allow(clippy::too_many_lines, reason = "one scenario, from obstacle to dump")]
-pub async fn what_a_dump_cannot_read_is_named_with_its_grant(fixture: &mut Fixture) {
+pub(crate) async fn what_a_dump_cannot_read_is_named_with_its_grant(fixture: &mut Fixture) {
     let provider = fixture.provider("assess");
     let wanted = desired("assess");
     let secret = password("assess");
@@ -174,7 +174,7 @@ pub async fn what_a_dump_cannot_read_is_named_with_its_grant(fixture: &mut Fixtu
     provider.close().await;
 }
 
-pub async fn the_size_of_a_dump_is_estimated(fixture: &mut Fixture) {
+pub(crate) async fn the_size_of_a_dump_is_estimated(fixture: &mut Fixture) {
     let provider = fixture.provider("estimate");
     let wanted = desired("estimate");
     let secret = password("estimate");
@@ -225,9 +225,9 @@ pub async fn the_size_of_a_dump_is_estimated(fixture: &mut Fixture) {
 }
 
 async fn bytes(provider: &dyn Provider, name: &str) -> u64 {
-    let Assessment { bytes, unreadable } = provider.assess(&names(name, name)).await.unwrap();
-    assert_eq!(unreadable, []);
-    bytes
+    let assessed: Assessment = provider.assess(&names(name, name)).await.unwrap();
+    assert_eq!(assessed.unreadable, []);
+    assessed.bytes
 }
 
 /// Debian's, which dumps its own series and the one before.

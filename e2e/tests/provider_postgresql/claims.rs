@@ -9,7 +9,7 @@ use crate::fixture::{
     ADMINISTRATOR, CANARY, Fixture, ask, claim, claimant, desired, names, password, run,
 };
 
-pub async fn one_writer_wins(fixture: &mut Fixture) {
+pub(crate) async fn one_writer_wins(fixture: &mut Fixture) {
     let provider = fixture.provider("claims");
     let ours = claim("claims", &names("claimed", "claimed"));
     provider.write_claim(&ours, None).await.unwrap();
@@ -56,7 +56,7 @@ pub async fn one_writer_wins(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn a_rival_changes_nothing(fixture: &mut Fixture) {
+pub(crate) async fn a_rival_changes_nothing(fixture: &mut Fixture) {
     let provider = fixture.provider("rivals");
     let wanted = desired("contested");
     fixture
@@ -98,7 +98,7 @@ pub async fn a_rival_changes_nothing(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn what_stands_there_is_adopted_with_its_data(fixture: &mut Fixture) {
+pub(crate) async fn what_stands_there_is_adopted_with_its_data(fixture: &mut Fixture) {
     fixture.run("postgres", "CREATE ROLE legacy LOGIN").await;
     fixture.run("postgres", "CREATE DATABASE legacy").await;
     fixture
@@ -176,7 +176,7 @@ pub async fn what_stands_there_is_adopted_with_its_data(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn the_survey_says_what_observing_says(fixture: &mut Fixture) {
+pub(crate) async fn the_survey_says_what_observing_says(fixture: &mut Fixture) {
     let provider = fixture.provider("survey");
     for name in ["survey-a", "survey-b"] {
         fixture
@@ -244,7 +244,7 @@ fn continues(cluster: &str, wanted: &Names, observed: &Observed) -> Claim {
 }
 
 /// An encoding that only CREATE DATABASE refuses. What the platform makes by that name meanwhile is the platform's.
-pub async fn what_was_never_made_is_not_ours(fixture: &mut Fixture) {
+pub(crate) async fn what_was_never_made_is_not_ours(fixture: &mut Fixture) {
     let provider = fixture.provider("unmade");
     let mut wanted = desired("unmade");
     wanted.postgresql.encoding = Some("SJIS".to_owned());
@@ -322,7 +322,7 @@ pub async fn what_was_never_made_is_not_ours(fixture: &mut Fixture) {
 }
 
 /// The database was dropped, and somebody made another one of that name.
-pub async fn another_of_the_same_name_is_not_ours(fixture: &mut Fixture) {
+pub(crate) async fn another_of_the_same_name_is_not_ours(fixture: &mut Fixture) {
     let provider = fixture.provider("another");
     let wanted = desired("another");
     let secret = password("another");
@@ -396,7 +396,7 @@ pub async fn another_of_the_same_name_is_not_ours(fixture: &mut Fixture) {
 }
 
 /// A crash after CREATE DATABASE, before anybody noted it: what carries the claim's mark is ours, whatever it is called.
-pub async fn what_a_crash_left_half_made_is_ours(fixture: &mut Fixture) {
+pub(crate) async fn what_a_crash_left_half_made_is_ours(fixture: &mut Fixture) {
     let provider = fixture.provider("halfmade");
     let wanted = desired("halfmade");
     let secret = password("halfmade");
@@ -454,7 +454,7 @@ pub async fn what_a_crash_left_half_made_is_ours(fixture: &mut Fixture) {
 }
 
 /// Claims of the former version say only that something was made. They go on, and so does what they say.
-pub async fn claims_of_the_former_version_go_on(fixture: &mut Fixture) {
+pub(crate) async fn claims_of_the_former_version_go_on(fixture: &mut Fixture) {
     let before = fixture.provider("upgrade");
     for name in ["upgraded", "upgraded-lost"] {
         fixture
@@ -507,7 +507,7 @@ pub async fn claims_of_the_former_version_go_on(fixture: &mut Fixture) {
 }
 
 /// Other tables, other numbers: a server that was filled from a dump of everything.
-pub async fn ids_of_another_server_say_nothing(fixture: &mut Fixture) {
+pub(crate) async fn ids_of_another_server_say_nothing(fixture: &mut Fixture) {
     let provider = fixture.provider("copied");
     let wanted = desired("copied");
     fixture

@@ -9,7 +9,7 @@ use sqlx::Row;
 
 use crate::fixture::{ADMINISTRATOR, CANARY, Fixture, desired, eventually, password};
 
-pub async fn the_limit_is_never_exceeded(fixture: &mut Fixture) {
+pub(crate) async fn the_limit_is_never_exceeded(fixture: &mut Fixture) {
     const LIMIT: u32 = 3;
     let mut config = fixture.config();
     config.max_connections = LIMIT;
@@ -105,7 +105,7 @@ pub async fn the_limit_is_never_exceeded(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn a_limited_role_counts_as_a_working_login(fixture: &mut Fixture) {
+pub(crate) async fn a_limited_role_counts_as_a_working_login(fixture: &mut Fixture) {
     let provider = fixture.provider("limited");
     let mut wanted = desired("limited");
     wanted.connection_limit = Some(1);
@@ -134,7 +134,7 @@ pub async fn a_limited_role_counts_as_a_working_login(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn a_restart_is_survived(fixture: &mut Fixture) {
+pub(crate) async fn a_restart_is_survived(fixture: &mut Fixture) {
     let provider = fixture.provider("restart");
     let wanted = desired("restart");
     fixture
@@ -204,7 +204,7 @@ pub async fn a_restart_is_survived(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn a_rotated_password_is_followed(fixture: &mut Fixture) {
+pub(crate) async fn a_rotated_password_is_followed(fixture: &mut Fixture) {
     let provider = fixture.provider("rotation");
     provider.inspect().await.unwrap();
     fixture.password = format!("{CANARY} p@ss/w:rd%#?&=+ '\"\\ é$1");

@@ -20,7 +20,7 @@ fn is_harmless(statement: &str) -> bool {
         || statement.starts_with("INSERT INTO db_operator.sessions (cluster_id, epoch, pid, backend_start, role_oid, server_start)\nSELECT e.cluster_id")
 }
 
-pub async fn a_former_leader_can_do_nothing(fixture: &mut Fixture) {
+pub(crate) async fn a_former_leader_can_do_nothing(fixture: &mut Fixture) {
     let former = fixture.provider("fence");
     let wanted = desired("fenced");
     let identity = former.inspect().await.unwrap().identity.unwrap();
@@ -87,7 +87,7 @@ pub async fn a_former_leader_can_do_nothing(fixture: &mut Fixture) {
     leader.close().await;
 }
 
-pub async fn who_does_not_lead_does_not_enter(fixture: &mut Fixture) {
+pub(crate) async fn who_does_not_lead_does_not_enter(fixture: &mut Fixture) {
     let leads = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&leads);
     let provider = open(
@@ -132,7 +132,7 @@ pub async fn who_does_not_lead_does_not_enter(fixture: &mut Fixture) {
     racing.close().await;
 }
 
-pub async fn connections_of_one_process_share_an_epoch(fixture: &mut Fixture) {
+pub(crate) async fn connections_of_one_process_share_an_epoch(fixture: &mut Fixture) {
     let process = Fence::new("process", || true);
     let first = open(fixture.config(), process.clone());
     let second = open(fixture.config(), process);
@@ -146,7 +146,7 @@ pub async fn connections_of_one_process_share_an_epoch(fixture: &mut Fixture) {
 }
 
 /// A server that was made anew has no database of the operator's, one that was restored an older epoch.
-pub async fn a_server_that_forgot_everything_is_begun_again(fixture: &mut Fixture) {
+pub(crate) async fn a_server_that_forgot_everything_is_begun_again(fixture: &mut Fixture) {
     let first = fixture.provider("forgot");
     first.inspect().await.unwrap();
     first.close().await;
@@ -185,7 +185,7 @@ pub async fn a_server_that_forgot_everything_is_begun_again(fixture: &mut Fixtur
 }
 
 /// The server behind an address may be another one at any time.
-pub async fn another_server_is_left_alone_until_it_is_acknowledged(fixture: &mut Fixture) {
+pub(crate) async fn another_server_is_left_alone_until_it_is_acknowledged(fixture: &mut Fixture) {
     let provider = fixture.provider("moved");
     let wanted = desired("moved");
     let identity = provider.inspect().await.unwrap().identity.unwrap();
@@ -260,7 +260,7 @@ async fn end_sessions(fixture: &Fixture) {
     fixture.run("postgres", &end).await;
 }
 
-pub async fn others_are_left_alone(fixture: &mut Fixture) {
+pub(crate) async fn others_are_left_alone(fixture: &mut Fixture) {
     let other_cluster = fixture.provider("others-a");
     other_cluster.inspect().await.unwrap();
     let mut person = fixture
@@ -293,7 +293,7 @@ pub async fn others_are_left_alone(fixture: &mut Fixture) {
 }
 
 /// Everybody sees in `pg_stat_activity` what a visit is called, and may be called the same.
-pub async fn a_copied_name_is_nobodys(fixture: &mut Fixture) {
+pub(crate) async fn a_copied_name_is_nobodys(fixture: &mut Fixture) {
     let attacker = fixture.provider("copied-attacker");
     fixture
         .make(
@@ -368,7 +368,7 @@ pub async fn a_copied_name_is_nobodys(fixture: &mut Fixture) {
 }
 
 /// A process id names nothing for long: what was registered may be somebody else's by now.
-pub async fn a_process_id_that_was_given_on_is_left_alone(fixture: &mut Fixture) {
+pub(crate) async fn a_process_id_that_was_given_on_is_left_alone(fixture: &mut Fixture) {
     let former = fixture.provider("recycled");
     fixture
         .make(
@@ -458,7 +458,7 @@ pub async fn a_process_id_that_was_given_on_is_left_alone(fixture: &mut Fixture)
 }
 
 /// What the former version of the operator made goes on, with what it holds.
-pub async fn tables_of_a_former_version_are_brought_up_to_date(fixture: &mut Fixture) {
+pub(crate) async fn tables_of_a_former_version_are_brought_up_to_date(fixture: &mut Fixture) {
     const FORMER: &str =
         "ALTER TABLE db_operator.sessions DROP COLUMN role_oid, DROP COLUMN server_start;
         ALTER TABLE db_operator.claims DROP COLUMN left_over;

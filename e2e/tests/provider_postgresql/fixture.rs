@@ -14,19 +14,19 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
 /// The administrator of the tests.
-pub const ADMINISTRATOR: &str = "the-operator";
+pub(crate) const ADMINISTRATOR: &str = "the-operator";
 
 /// Every password of the tests holds this word, so that logs can be searched for it.
-pub const CANARY: &str = "canary";
+pub(crate) const CANARY: &str = "canary";
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub server: Postgresql,
     /// The administrator's.
     pub password: String,
 }
 
 /// What a scenario asks for: a database and a role of the same name.
-pub fn desired(name: &str) -> Desired {
+pub(crate) fn desired(name: &str) -> Desired {
     Desired {
         names: names(name, name),
         connection_limit: None,
@@ -35,14 +35,14 @@ pub fn desired(name: &str) -> Desired {
     }
 }
 
-pub fn names(database: &str, role: &str) -> Names {
+pub(crate) fn names(database: &str, role: &str) -> Names {
     Names {
         database: SqlName::new(database).unwrap(),
         role: SqlName::new(role).unwrap(),
     }
 }
 
-pub fn claimant(cluster: &str, name: &str) -> Claimant {
+pub(crate) fn claimant(cluster: &str, name: &str) -> Claimant {
     Claimant {
         cluster_id: cluster.to_owned(),
         namespace: "team-a".to_owned(),
@@ -50,7 +50,7 @@ pub fn claimant(cluster: &str, name: &str) -> Claimant {
     }
 }
 
-pub fn claim(cluster: &str, names: &Names) -> Claim {
+pub(crate) fn claim(cluster: &str, names: &Names) -> Claim {
     Claim {
         names: names.clone(),
         claimant: claimant(cluster, "object"),
@@ -63,23 +63,28 @@ pub fn claim(cluster: &str, names: &Names) -> Claim {
 }
 
 /// A password like no other, with [`CANARY`] in it.
-pub fn password(rest: &str) -> SecretString {
+pub(crate) fn password(rest: &str) -> SecretString {
     SecretString::from(format!("{CANARY}-{rest}"))
 }
 
 impl Fixture {
-    pub fn start(series: u32) -> Self {
+    pub(crate) fn start(series: u32) -> Self {
+        Self::start_with(series, &[])
+    }
+
+    /// The same, with more arguments for initdb.
+    pub(crate) fn start_with(series: u32, initdb_arguments: &[&str]) -> Self {
         Self {
-            server: Postgresql::start(series).unwrap(),
+            server: Postgresql::start_with(series, initdb_arguments).unwrap(),
             password: format!("{CANARY}-administrator-0"),
         }
     }
 
-    pub fn series(&self) -> u32 {
+    pub(crate) fn series(&self) -> u32 {
         self.server.series
     }
 
-    pub async fn make_administrator(&self) {
+    pub(crate) async fn make_administrator(&self) {
         let sql = format!("CREATE ROLE \"{ADMINISTRATOR}\" LOGIN CREATEDB CREATEROLE");
         self.run("postgres", &sql).await;
         self.set_administrators_password(&self.password).await;
@@ -89,12 +94,12 @@ impl Fixture {
             .await;
     }
 
-    pub async fn set_administrators_password(&self, password: &str) {
+    pub(crate) async fn set_administrators_password(&self, password: &str) {
         self.set_password(ADMINISTRATOR, password).await;
     }
 
     /// By its verifier, as no log may hold a password: not even the tests' own.
-    pub async fn set_password(&self, role: &str, password: &str) {
+    pub(crate) async fn set_password(&self, role: &str, password: &str) {
         let verifier = db_operator::provider::Verifier::scram_sha_256(password);
         self.run(
             "postgres",
@@ -103,7 +108,7 @@ impl Fixture {
         .await;
     }
 
-    pub fn config(&self) -> ServerConfig {
+    pub(crate) fn config(&self) -> ServerConfig {
         ServerConfig {
             engine: Engine::Postgresql,
             host: "localhost".to_owned(),
@@ -125,19 +130,19 @@ impl Fixture {
     }
 
     /// A process of its own that leads the cluster of this id.
-    pub fn provider(&self, cluster: &str) -> Arc<dyn Provider> {
+    pub(crate) fn provider(&self, cluster: &str) -> Arc<dyn Provider> {
         open(self.config(), Fence::new(cluster, || true))
     }
 
     /// A session of the superuser.
-    pub async fn superuser(&self, database: &str) -> PgConnection {
+    pub(crate) async fn superuser(&self, database: &str) -> PgConnection {
         self.session(SUPERUSER, SUPERUSER_PASSWORD, database)
             .await
             .unwrap()
     }
 
     /// A session of anybody, with an application name that no provider has.
-    pub async fn session(
+    pub(crate) async fn session(
         &self,
         user: &str,
         password: &str,
@@ -147,7 +152,7 @@ impl Fixture {
     }
 
     /// Runs SQL as the superuser.
-    pub async fn run(&self, database: &str, sql: &str) {
+    pub(crate) async fn run(&self, database: &str, sql: &str) {
         let mut session = self.superuser(database).await;
         run(&mut session, sql)
             .await
@@ -156,7 +161,7 @@ impl Fixture {
     }
 
     /// The first column of a query of the superuser, as text.
-    pub async fn ask(&self, database: &str, sql: &str) -> Vec<String> {
+    pub(crate) async fn ask(&self, database: &str, sql: &str) -> Vec<String> {
         let mut session = self.superuser(database).await;
         let answer = ask(&mut session, sql).await;
         sqlx::Connection::close(session).await.unwrap();
@@ -164,7 +169,7 @@ impl Fixture {
     }
 
     /// Everything from nothing to a login, as a controller would.
-    pub async fn make(
+    pub(crate) async fn make(
         &self,
         provider: &dyn Provider,
         cluster: &str,
@@ -208,7 +213,7 @@ impl Fixture {
     }
 
     /// The statements that the administrator's sessions ran since `mark`, in order.
-    pub fn statements_since(&self, mark: usize) -> Vec<String> {
+    pub(crate) fn statements_since(&self, mark: usize) -> Vec<String> {
         let log = self.server.log().unwrap();
         let mut statements: Vec<String> = Vec::new();
         for line in log[mark..].lines() {
@@ -242,12 +247,12 @@ impl Fixture {
     }
 
     /// A position in the log for [`Self::statements_since`].
-    pub fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         self.server.log().unwrap().len()
     }
 
     /// No membership of the administrator is left but the one that creating a role brings with it.
-    pub async fn assert_no_membership_left(&self) {
+    pub(crate) async fn assert_no_membership_left(&self) {
         let useful = if self.series() >= 16 {
             "(m.inherit_option OR m.set_option)"
         } else {
@@ -267,7 +272,7 @@ impl Fixture {
 }
 
 /// The same, for a task that outlives the borrow of the fixture.
-pub async fn session_at(
+pub(crate) async fn session_at(
     port: u16,
     user: &str,
     password: &str,
@@ -285,14 +290,14 @@ pub async fn session_at(
         .await
 }
 
-pub async fn run(session: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn run(session: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(session)
         .await
         .map(|_| ())
 }
 
-pub async fn ask(session: &mut PgConnection, sql: &str) -> Vec<String> {
+pub(crate) async fn ask(session: &mut PgConnection, sql: &str) -> Vec<String> {
     let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .fetch_all(session)
         .await
@@ -307,7 +312,10 @@ pub async fn ask(session: &mut PgConnection, sql: &str) -> Vec<String> {
 }
 
 /// Waits until an answer is this one.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition().await {
         assert!(Instant::now() < deadline, "{what} did not come true");
@@ -315,6 +323,6 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
     }
 }
 
-pub fn texts(changes: &[Change]) -> Vec<&str> {
+pub(crate) fn texts(changes: &[Change]) -> Vec<&str> {
     changes.iter().map(|change| change.0.as_str()).collect()
 }

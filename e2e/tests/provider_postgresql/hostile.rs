@@ -67,7 +67,7 @@ impl Dice {
     }
 }
 
-pub async fn names_are_kept_as_they_are(fixture: &mut Fixture) {
+pub(crate) async fn names_are_kept_as_they_are(fixture: &mut Fixture) {
     let provider = fixture.provider("names");
     let mut dice = Dice::new("names");
     let mut all: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
@@ -136,7 +136,7 @@ pub async fn names_are_kept_as_they_are(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn literals_come_back_as_they_were(fixture: &mut Fixture) {
+pub(crate) async fn literals_come_back_as_they_were(fixture: &mut Fixture) {
     let mut dice = Dice::new("literals");
     let mut session = fixture.superuser("postgres").await;
     for setting in ["on", "off"] {
@@ -174,7 +174,7 @@ pub async fn literals_come_back_as_they_were(fixture: &mut Fixture) {
     }
 }
 
-pub async fn passwords_of_any_character_log_in(fixture: &mut Fixture) {
+pub(crate) async fn passwords_of_any_character_log_in(fixture: &mut Fixture) {
     let provider = fixture.provider("passwords");
     let wanted = desired("passwords");
     fixture
@@ -223,7 +223,7 @@ pub async fn passwords_of_any_character_log_in(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn reserved_and_powerful_names_are_never_touched(fixture: &mut Fixture) {
+pub(crate) async fn reserved_and_powerful_names_are_never_touched(fixture: &mut Fixture) {
     let provider = fixture.provider("reserved");
     let verifier = Verifier::scram_sha_256("never-used");
     let state = "SELECT md5(string_agg(r::text, ',' ORDER BY rolname)) FROM pg_authid r";
@@ -288,7 +288,7 @@ pub async fn reserved_and_powerful_names_are_never_touched(fixture: &mut Fixture
 }
 
 /// Runs last: every password of every scenario holds the canary, and statement logging is on, failures included.
-pub async fn no_log_holds_a_password(fixture: &mut Fixture) {
+pub(crate) async fn no_log_holds_a_password(fixture: &mut Fixture) {
     // A statement that fails is logged even where logging is off.
     let provider = fixture.provider("logs");
     fixture.run("postgres", "CREATE ROLE immovable LOGIN").await;

@@ -4,7 +4,7 @@ use db_operator::provider::{Extension, Login, ProviderError, SqlName};
 
 use crate::fixture::{CANARY, Fixture, ask, desired, password, run, texts};
 
-pub async fn a_database_is_made_and_used(fixture: &mut Fixture) {
+pub(crate) async fn a_database_is_made_and_used(fixture: &mut Fixture) {
     let provider = fixture.provider("made");
     let desired = desired("orders");
     let secret = password("orders");
@@ -61,7 +61,7 @@ pub async fn a_database_is_made_and_used(fixture: &mut Fixture) {
 }
 
 /// Looking first: the second time only reads.
-pub async fn nothing_changes_the_second_time(fixture: &mut Fixture) {
+pub(crate) async fn nothing_changes_the_second_time(fixture: &mut Fixture) {
     let provider = fixture.provider("second");
     let mut desired = desired("second");
     desired.connection_limit = Some(7);
@@ -103,7 +103,7 @@ pub async fn nothing_changes_the_second_time(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn drift_is_put_right_and_reported(fixture: &mut Fixture) {
+pub(crate) async fn drift_is_put_right_and_reported(fixture: &mut Fixture) {
     let provider = fixture.provider("drift");
     let mut desired = desired("drift");
     desired.connection_limit = Some(5);
@@ -205,7 +205,9 @@ pub async fn drift_is_put_right_and_reported(fixture: &mut Fixture) {
     provider.close().await;
 }
 
-pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(fixture: &mut Fixture) {
+pub(crate) async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(
+    fixture: &mut Fixture,
+) {
     let provider = fixture.provider("refused");
     let extension = |name: &str| Extension {
         name: SqlName::new(name).unwrap(),
@@ -263,7 +265,7 @@ pub async fn what_the_server_cannot_hold_is_refused_before_anything_is_made(fixt
     provider.close().await;
 }
 
-pub async fn encoding_and_locale_are_as_asked(fixture: &mut Fixture) {
+pub(crate) async fn encoding_and_locale_are_as_asked(fixture: &mut Fixture) {
     let provider = fixture.provider("encoding");
     let mut wanted = desired("latin");
     wanted.postgresql.encoding = Some("LATIN1".to_owned());
@@ -294,5 +296,59 @@ pub async fn encoding_and_locale_are_as_asked(fixture: &mut Fixture) {
         .unwrap();
     let error = provider.ensure_database(&wanted).await.unwrap_err();
     assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
+    provider.close().await;
+}
+
+/// Its owner may have meant it, so it is told and not taken back.
+pub(crate) async fn sessions_that_may_not_write_are_told(fixture: &mut Fixture) {
+    let provider = fixture.provider("readonly");
+    let wanted = desired("readonly");
+    let secret = password("readonly");
+    fixture.make(&*provider, "readonly", &wanted, &secret).await;
+    for set in [
+        "ALTER DATABASE readonly SET default_transaction_read_only = on",
+        "ALTER ROLE readonly SET default_transaction_read_only = yes",
+        "ALTER ROLE readonly IN DATABASE readonly SET default_transaction_read_only = true",
+    ] {
+        fixture.run("postgres", set).await;
+        let observed = provider.observe(&wanted.names).await.unwrap();
+        let told = observed.database.clone().unwrap().read_only;
+        let [sentence] = &told[..] else {
+            panic!("{set}: {told:?}")
+        };
+        assert_eq!(provider.survey().await.unwrap().of(&wanted.names), observed);
+        assert_eq!(provider.ensure_role(&wanted, None).await, Ok(vec![]));
+        assert_eq!(provider.ensure_database(&wanted).await, Ok(vec![]));
+        let mut tenant = fixture
+            .session("readonly", &format!("{CANARY}-readonly"), "readonly")
+            .await
+            .unwrap();
+        assert!(
+            run(&mut tenant, "CREATE SCHEMA refused").await.is_err(),
+            "{set}"
+        );
+        // The statement is the user's own to run, or a superuser's.
+        let (_, reset) = sentence.split_once("run: ").unwrap();
+        run(&mut tenant, "SET default_transaction_read_only = off")
+            .await
+            .unwrap();
+        run(&mut tenant, reset).await.unwrap();
+        let observed = provider.observe(&wanted.names).await.unwrap();
+        assert_eq!(
+            observed.database.unwrap().read_only,
+            Vec::<String>::new(),
+            "{set}"
+        );
+    }
+    // The setting for the user counts before that for the database.
+    fixture
+        .run(
+            "postgres",
+            "ALTER DATABASE readonly SET default_transaction_read_only = on; \
+             ALTER ROLE readonly SET default_transaction_read_only = off",
+        )
+        .await;
+    let observed = provider.observe(&wanted.names).await.unwrap();
+    assert_eq!(observed.database.unwrap().read_only, Vec::<String>::new());
     provider.close().await;
 }

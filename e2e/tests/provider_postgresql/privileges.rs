@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use crate::fixture::{ADMINISTRATOR, CANARY, Fixture, claim, desired, names, password};
 
-pub async fn a_server_is_described(fixture: &mut Fixture) {
+pub(crate) async fn a_server_is_described(fixture: &mut Fixture) {
     let inspection = fixture.provider("described").inspect().await.unwrap();
     assert_eq!(inspection.flavour, Flavour::Postgresql);
     assert_eq!(inspection.series, fixture.series().to_string());
@@ -38,7 +38,7 @@ pub async fn a_server_is_described(fixture: &mut Fixture) {
     );
 }
 
-pub async fn tls_is_what_was_asked_for(fixture: &mut Fixture) {
+pub(crate) async fn tls_is_what_was_asked_for(fixture: &mut Fixture) {
     let attempt = async |mode, host: &str, ca: Option<Vec<u8>>| {
         let mut config = fixture.config();
         config.tls.mode = mode;
@@ -104,7 +104,7 @@ pub async fn tls_is_what_was_asked_for(fixture: &mut Fixture) {
     );
 }
 
-pub async fn wrong_credentials_and_addresses_are_told_apart(fixture: &mut Fixture) {
+pub(crate) async fn wrong_credentials_and_addresses_are_told_apart(fixture: &mut Fixture) {
     let mut config = fixture.config();
     config.password = SecretString::from(format!("{CANARY}-wrong"));
     let error = open(config, Fence::new("wrong", || true))
@@ -134,7 +134,7 @@ pub async fn wrong_credentials_and_addresses_are_told_apart(fixture: &mut Fixtur
     }
 }
 
-pub async fn what_is_missing_is_named_with_sql_that_grants_it(fixture: &mut Fixture) {
+pub(crate) async fn what_is_missing_is_named_with_sql_that_grants_it(fixture: &mut Fixture) {
     // A bare administrator, and the operator's own database not yet made: then made by another one.
     fixture
         .run("postgres", "CREATE ROLE \"bare \"\"admin\" LOGIN NOINHERIT")
@@ -179,7 +179,7 @@ pub async fn what_is_missing_is_named_with_sql_that_grants_it(fixture: &mut Fixt
     provider.close().await;
 }
 
-pub async fn a_read_only_server_is_named(fixture: &mut Fixture) {
+pub(crate) async fn a_read_only_server_is_named(fixture: &mut Fixture) {
     let writable = fixture.provider("read-only");
     writable.inspect().await.unwrap();
     writable.close().await;

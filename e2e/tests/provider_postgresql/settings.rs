@@ -34,7 +34,7 @@ const HOSTILE: &[(&str, &str, u32)] = &[
     ("application_name", "'db-operator'", 14),
 ];
 
-pub async fn a_tenants_settings_do_not_reach_our_sessions(fixture: &mut Fixture) {
+pub(crate) async fn a_tenants_settings_do_not_reach_our_sessions(fixture: &mut Fixture) {
     let provider = fixture.provider("settings");
     let mut wanted = desired("hostile");
     let secret = password("hostile");
@@ -80,7 +80,7 @@ pub async fn a_tenants_settings_do_not_reach_our_sessions(fixture: &mut Fixture)
 }
 
 /// A login reads the catalogs of its database, and its owner can have it wait for them.
-pub async fn a_database_that_lets_nobody_in_is_not_the_server(fixture: &mut Fixture) {
+pub(crate) async fn a_database_that_lets_nobody_in_is_not_the_server(fixture: &mut Fixture) {
     let mut config = fixture.config();
     config.timeouts.connect = Duration::from_secs(3);
     let provider = open(config, Fence::new("stuck", || true));
@@ -119,6 +119,37 @@ pub async fn a_database_that_lets_nobody_in_is_not_the_server(fixture: &mut Fixt
         .await
         .unwrap();
     assert_is_the_databases(&provider.assess(&wanted.names).await.unwrap_err());
+    provider.close().await;
+}
+
+/// A rule of `pg_hba.conf`: no password lets the user in, so none is set.
+pub(crate) async fn a_rule_that_bars_a_user_is_told_from_a_wrong_password(fixture: &mut Fixture) {
+    let provider = fixture.provider("barred");
+    let wanted = desired("barred");
+    let secret = password("barred");
+    fixture.make(&*provider, "barred", &wanted, &secret).await;
+    let rules = fixture.ask("postgres", "SHOW hba_file").await.remove(0);
+    let edit = async |program: &str| {
+        let copy = format!(
+            "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; sed -i \"{program}\" {rules}'; SELECT pg_reload_conf()"
+        );
+        fixture.run("postgres", &copy).await;
+    };
+    edit("1i host all barred all reject").await;
+    crate::fixture::eventually("it is barred", async || {
+        let login = provider.login(&wanted.names, &secret).await.unwrap();
+        matches!(login, Login::Barred(said) if said.contains("pg_hba.conf"))
+    })
+    .await;
+    edit("1d").await;
+    crate::fixture::eventually("it is let in again", async || {
+        provider.login(&wanted.names, &secret).await.unwrap() == Login::Accepted
+    })
+    .await;
+
+    fixture.run("postgres", "ALTER ROLE barred NOLOGIN").await;
+    let login = provider.login(&wanted.names, &secret).await.unwrap();
+    assert!(matches!(login, Login::Refused(_)), "{login:?}");
     provider.close().await;
 }
 

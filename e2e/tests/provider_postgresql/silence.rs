@@ -7,7 +7,7 @@ use e2e::fault_proxy::{Faults, Tunnel};
 
 use crate::fixture::{Fixture, desired, eventually};
 
-pub async fn a_silent_server_is_given_up_soon(fixture: &mut Fixture) {
+pub(crate) async fn a_silent_server_is_given_up_soon(fixture: &mut Fixture) {
     let server = ([127, 0, 0, 1], fixture.server.port).into();
     let way = Tunnel::to(server, "postgres", Faults::none())
         .await

@@ -15,7 +15,7 @@ const FLOOD: usize = 8;
 /// What is promised to somebody else's new database.
 const MADE_WITHIN: Duration = Duration::from_secs(5);
 
-pub async fn a_bystander_is_served_while_others_wait_for_locks(fixture: &mut Fixture) {
+pub(crate) async fn a_bystander_is_served_while_others_wait_for_locks(fixture: &mut Fixture) {
     let provider = fixture.provider("turns");
     let (mut holders, mut flood) = (Vec::new(), Vec::new());
     for number in 0..FLOOD {

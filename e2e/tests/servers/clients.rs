@@ -13,14 +13,14 @@ const IMAGES: [(&str, &str); 3] = [
 ];
 
 /// The pod. Its namespace goes when this is dropped.
-pub struct Clients {
+pub(crate) struct Clients {
     cluster: Cluster,
     namespace: String,
 }
 
 impl Clients {
     /// Starts the pod: under `/clients` are the authority, another one that signed nothing, and each administrator's password.
-    pub fn start(purpose: &str) -> Self {
+    pub(crate) fn start(purpose: &str) -> Self {
         let cluster = Cluster::main();
         let namespace = format!("e2e-servers-{purpose}-{}", std::process::id());
         let namespace_object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
@@ -69,7 +69,7 @@ impl Clients {
     }
 
     /// Runs a shell line in the container of this client; an error holds what it wrote to stderr.
-    pub fn run(&self, client: &str, line: &str) -> Result<String> {
+    pub(crate) fn run(&self, client: &str, line: &str) -> Result<String> {
         let mut exec = self.kubectl();
         exec.args(["exec", "clients", "-c", client, "--", "sh", "-c", line]);
         command::output(&mut exec)

@@ -10,7 +10,7 @@ use kube::{Client, Config};
 const HOST: &str = "s3.databases.svc";
 
 /// Puts an object, reads it and deletes it; a wrong key or authority is refused.
-pub fn put_get_delete() {
+pub(crate) fn put_get_delete() {
     let cluster = Cluster::main();
     let key = |name: &str| {
         let mut get = cluster.kubectl();

@@ -10,11 +10,11 @@ use e2e::command;
 
 /// All that may tell that a cluster was there, by kind.
 #[derive(Debug)]
-pub struct Snapshot(BTreeMap<&'static str, BTreeSet<String>>);
+pub(crate) struct Snapshot(BTreeMap<&'static str, BTreeSet<String>>);
 
 impl Snapshot {
     /// Looks at the machine now.
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let kinds = [
             ("links", program("ip", &["-oneline", "-brief", "link"])),
             (
@@ -35,7 +35,7 @@ impl Snapshot {
     }
 
     /// Fails with what is new and what is gone.
-    pub fn assert_same(&self, after: &Self) {
+    pub(crate) fn assert_same(&self, after: &Self) {
         for (kind, before) in &self.0 {
             let after = &after.0[kind];
             let (gone, new): (Vec<_>, Vec<_>) = (

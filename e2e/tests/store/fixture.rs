@@ -17,22 +17,22 @@ use jiff::Timestamp;
 use kube::{Client, Config};
 use md5::{Digest, Md5};
 
-pub const BUCKET: &str = "backups";
-pub const UID: &str = "0f1e2d3c-aaaa-bbbb-cccc-000000000000";
-pub const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const BUCKET: &str = "backups";
+pub(crate) const UID: &str = "0f1e2d3c-aaaa-bbbb-cccc-000000000000";
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// What S3 wants of every part but the last.
-pub const SMALLEST_PART: usize = 5 << 20;
+pub(crate) const SMALLEST_PART: usize = 5 << 20;
 
 /// A server with an empty bucket.
-pub fn server() -> S3Server {
+pub(crate) fn server() -> S3Server {
     let server = S3Server::start().unwrap();
     server.make_bucket(BUCKET).unwrap();
     server
 }
 
 /// Runs a test on this thread, which the servers' processes end with.
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -41,7 +41,7 @@ pub fn run(test: impl Future<Output = ()>) {
         .block_on(test);
 }
 
-pub fn keys() -> Keys {
+pub(crate) fn keys() -> Keys {
     Keys::Static {
         access_key_id: ACCESS_KEY_ID.to_owned(),
         secret_access_key: SECRET_ACCESS_KEY.into(),
@@ -50,7 +50,7 @@ pub fn keys() -> Keys {
 }
 
 /// The store as the operator opens it.
-pub async fn store_of(s3: S3, ca: Option<&str>) -> Store {
+pub(crate) async fn store_of(s3: S3, ca: Option<&str>) -> Store {
     let ca = ca.map(|ca| ca.as_bytes().to_vec());
     Store::open(StoreConfig {
         s3,
@@ -61,13 +61,13 @@ pub async fn store_of(s3: S3, ca: Option<&str>) -> Store {
     .unwrap()
 }
 
-pub async fn store(server: &S3Server) -> Store {
+pub(crate) async fn store(server: &S3Server) -> Store {
     let ca = server.certificates.as_ref().map(|all| all.ca.as_str());
     store_of(server.s3(BUCKET).unwrap(), ca).await
 }
 
 /// A client without keys: the backup pod's.
-pub fn anybody(server: &S3Server, endpoint: &str) -> Client {
+pub(crate) fn anybody(server: &S3Server, endpoint: &str) -> Client {
     let mut config = Config::new(endpoint.parse().unwrap());
     if let Some(certificates) = &server.certificates {
         // Between the lines of PEM is the certificate.
@@ -82,7 +82,7 @@ pub fn anybody(server: &S3Server, endpoint: &str) -> Client {
 }
 
 /// Sends a signed request; its status, and the ETag without quotes.
-pub async fn send(
+pub(crate) async fn send(
     client: &Client,
     method: &str,
     url: &str,
@@ -106,12 +106,12 @@ pub async fn send(
     (answer.status().as_u16(), etag.trim_matches('"').to_owned())
 }
 
-pub fn md5_of(body: &[u8]) -> String {
+pub(crate) fn md5_of(body: &[u8]) -> String {
     BASE64_STANDARD.encode(Md5::digest(body))
 }
 
 /// Begins an upload as the operator does.
-pub async fn begin(store: &Store, key: &str) -> String {
+pub(crate) async fn begin(store: &Store, key: &str) -> String {
     let metadata = BTreeMap::from([(UID_METADATA.to_owned(), UID.to_owned())]);
     store
         .begin(key, &metadata, "application/zstd")
@@ -120,7 +120,7 @@ pub async fn begin(store: &Store, key: &str) -> String {
 }
 
 /// Uploads as the backup pod does: what it reports is what it saw.
-pub async fn upload(
+pub(crate) async fn upload(
     store: &Store,
     client: &Client,
     key: &str,
@@ -147,19 +147,21 @@ pub async fn upload(
         parts_digest: digest(&seen),
         dumped_bytes: 1,
         tool_version: "pg_dump (PostgreSQL) 17.6".to_owned(),
+        totals: None,
+        warnings: Vec::new(),
     }
 }
 
 /// Two parts of an object.
-pub fn two_parts() -> [Vec<u8>; 2] {
+pub(crate) fn two_parts() -> [Vec<u8>; 2] {
     [vec![7; SMALLEST_PART], b"the end".to_vec()]
 }
 
-pub fn manifest(store: &Store, key: &str, done: &Done) -> Manifest {
+pub(crate) fn manifest(store: &Store, key: &str, done: &Done) -> Manifest {
     let destination = store.destination(key);
     Manifest {
         version: Manifest::VERSION,
-        restore: Restore::new(Flavour::Postgresql, &destination, None, "orders"),
+        restore: Restore::new(Flavour::Postgresql, &destination, None, "orders", None),
         object: destination,
         bytes: done.bytes,
         sha256: done.sha256.clone(),
@@ -170,7 +172,12 @@ pub fn manifest(store: &Store, key: &str, done: &Done) -> Manifest {
             database: "orders".to_owned(),
             server_version: "17.6".to_owned(),
             flavour: Flavour::Postgresql,
+            series: None,
+            user: None,
         },
+        contents: None,
+        totals: None,
+        warnings: Vec::new(),
         tool_version: done.tool_version.clone(),
         backup: BackupId {
             namespace: "team-a".to_owned(),

@@ -12,14 +12,14 @@ use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 /// May hold the lease of one namespace, and nothing else: what a process does beyond that is refused.
-pub struct Access {
+pub(crate) struct Access {
     namespace: String,
     token: String,
 }
 
 impl Access {
     /// A service account that may use leases.
-    pub async fn to_leases(client: &Client, namespace: &str) -> Self {
+    pub(crate) async fn to_leases(client: &Client, namespace: &str) -> Self {
         let access = Self::to_nothing(client, namespace).await;
         let roles: Api<Role> = Api::namespaced(client.clone(), namespace);
         let role = serde_json::from_value(json!({
@@ -48,7 +48,7 @@ impl Access {
     }
 
     /// A service account without any role.
-    pub async fn to_nothing(client: &Client, namespace: &str) -> Self {
+    pub(crate) async fn to_nothing(client: &Client, namespace: &str) -> Self {
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
         let account = serde_json::from_value(json!({"metadata": {"name": "operator"}}));
         accounts
@@ -74,7 +74,7 @@ impl Access {
     }
 
     /// Nobody: a token that the API server does not know.
-    pub fn unknown(namespace: &str) -> Self {
+    pub(crate) fn unknown(namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
             token: "unknown".to_owned(),
@@ -82,7 +82,12 @@ impl Access {
     }
 
     /// Writes a kubeconfig, optionally with the API server behind a proxy.
-    pub fn kubeconfig(&self, folder: &Path, name: &str, proxy: Option<SocketAddr>) -> PathBuf {
+    pub(crate) fn kubeconfig(
+        &self,
+        folder: &Path,
+        name: &str,
+        proxy: Option<SocketAddr>,
+    ) -> PathBuf {
         let mut cluster = current_cluster();
         if let Some(proxy) = proxy {
             let server = cluster["server"].as_str().unwrap().to_owned();
@@ -107,7 +112,7 @@ impl Access {
 }
 
 /// The address of the API server that `KUBECONFIG` names.
-pub async fn api_server() -> SocketAddr {
+pub(crate) async fn api_server() -> SocketAddr {
     let config = Config::infer().await.unwrap();
     let (host, port) = host_and_port(&config.cluster_url.to_string());
     let mut addresses = tokio::net::lookup_host((host, port)).await.unwrap();

@@ -10,11 +10,11 @@ use e2e::cluster::Cluster;
 use e2e::{clone_root, command};
 
 /// A copy of what can be installed, with a kustomization of a test's own in it.
-pub struct Copy(PathBuf);
+pub(crate) struct Copy(PathBuf);
 
 impl Copy {
     /// With this kustomization; a name of its own, since tests run at the same time.
-    pub fn with(name: &str, kustomization: &str) -> Self {
+    pub(crate) fn with(name: &str, kustomization: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kustomize-{name}"));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("own")).unwrap();
@@ -28,17 +28,17 @@ impl Copy {
     }
 
     /// The folder of the kustomization.
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.0.join("own")
     }
 
     /// The copy as a whole.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.0
     }
 
     /// Runs kubectl with the kustomization as its last argument.
-    pub fn kubectl(&self, arguments: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let mut kubectl = Cluster::main().kubectl();
         command::output(kubectl.args(arguments).arg(self.folder())).unwrap()
     }

@@ -7,16 +7,16 @@
     reason = "a failed test may panic"
 )]
 
-pub mod access;
-pub mod namespace;
-pub mod operator;
+pub(crate) mod access;
+pub(crate) mod namespace;
+pub(crate) mod operator;
 
 use std::time::{Duration, Instant};
 
-pub use e2e::testing::client;
+pub(crate) use e2e::testing::client;
 
 /// Looks until `look` finds something, and says what was waited for when it never does.
-pub async fn eventually<T>(
+pub(crate) async fn eventually<T>(
     what: &str,
     limit: Duration,
     mut look: impl AsyncFnMut() -> Option<T>,
@@ -32,7 +32,7 @@ pub async fn eventually<T>(
 }
 
 /// Looks for as long as `time` whether `holds` stays true.
-pub async fn always(what: &str, time: Duration, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn always(what: &str, time: Duration, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while began.elapsed() < time {
         assert!(holds().await, "no more after {:?}: {what}", began.elapsed());

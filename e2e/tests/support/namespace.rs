@@ -7,7 +7,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 /// Makes a namespace, runs `test` in it, and deletes it, whatever became of the test.
-pub async fn in_namespace(client: &Client, name: &str, test: impl AsyncFnOnce(&str)) {
+pub(crate) async fn in_namespace(client: &Client, name: &str, test: impl AsyncFnOnce(&str)) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let wanted = serde_json::from_value(json!({
         "metadata": {

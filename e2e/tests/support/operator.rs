@@ -13,16 +13,16 @@ use tokio::net::TcpStream;
 use super::eventually;
 
 /// How long starting or stopping a process may take on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A running `db-operator run`. It ends with this value.
-pub struct Operator {
+pub(crate) struct Operator {
     child: Child,
     log: PathBuf,
 }
 
 /// What a process is started with.
-pub struct Start<'a> {
+pub(crate) struct Start<'a> {
     pub folder: &'a Path,
     pub kubeconfig: &'a Path,
     pub namespace: &'a str,
@@ -33,7 +33,7 @@ pub struct Start<'a> {
 
 impl Operator {
     /// Starts a process; its log goes into a file of the folder.
-    pub fn start(how: &Start<'_>) -> Self {
+    pub(crate) fn start(how: &Start<'_>) -> Self {
         let log = how.folder.join(format!("{}.log", how.identity));
         let file = std::fs::File::create(&log).unwrap();
         let child = Command::new(binary())
@@ -55,12 +55,12 @@ impl Operator {
     }
 
     /// What was logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits for a text in the log.
-    pub async fn logged(&self, text: &str) {
+    pub(crate) async fn logged(&self, text: &str) {
         let what = format!("\"{text}\" in {}", self.log.display());
         eventually(&what, LIMIT, async || {
             self.log().contains(text).then_some(())
@@ -69,7 +69,7 @@ impl Operator {
     }
 
     /// Asks for a page and returns its status and text; nothing while nobody answers.
-    pub async fn page(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) async fn page(&self, path: &str) -> Option<(u16, String)> {
         let log = self.log();
         let (_, rest) = log.split_once("address=")?;
         let address: SocketAddr = rest.split_whitespace().next()?.parse().ok()?;
@@ -79,17 +79,17 @@ impl Operator {
     }
 
     /// Whether the process says that it is ready.
-    pub async fn is_ready(&self) -> bool {
+    pub(crate) async fn is_ready(&self) -> bool {
         matches!(self.page("/readyz").await, Some((200, _)))
     }
 
     /// Whether the process says that it leads.
-    pub async fn leads(&self) -> bool {
+    pub(crate) async fn leads(&self) -> bool {
         matches!(self.page("/metrics").await, Some((200, text)) if text.contains("\ndb_operator_leader 1\n"))
     }
 
     /// Waits until it leads.
-    pub async fn leading(&self) {
+    pub(crate) async fn leading(&self) {
         eventually("the operator leads", LIMIT, async || {
             self.leads().await.then_some(())
         })
@@ -97,7 +97,7 @@ impl Operator {
     }
 
     /// Waits until it stands by: it answered a probe, and does not lead.
-    pub async fn standing_by(&self) {
+    pub(crate) async fn standing_by(&self) {
         self.logged("standing by").await;
         eventually("the standby answers", LIMIT, async || {
             self.page("/healthz").await
@@ -107,13 +107,13 @@ impl Operator {
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
     /// Waits for its end and returns how it ended.
-    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+    pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -129,7 +129,7 @@ impl Operator {
     }
 
     /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
+    pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }

@@ -9,7 +9,7 @@
 //! | `names.rs` | a rival's name in every disguise, names of the servers, what stands there already |
 //! | `elsewhere.rs` | leading the operator or a backup to a host of the team's choosing |
 //! | `backups.rs` | other namespaces' backups, final backups, forged states, Jobs and Secrets made beforehand |
-//! | `errand.rs` | what a running backup's Secret is good for; the store's keys and the administrator's password |
+//! | `task.rs` | what a running backup's Secret is good for; the store's keys and the administrator's password |
 //! | `templates.rs` | names and templates that try to be more than text; extensions |
 //! | `load.rs` | the operator's memory and its queue |
 #![allow(
@@ -21,9 +21,9 @@
 
 mod backups;
 mod elsewhere;
-mod errand;
 mod load;
 mod names;
 mod reach;
 mod scene;
+mod task;
 mod templates;

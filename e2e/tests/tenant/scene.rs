@@ -6,7 +6,7 @@ use e2e::testing::{Fixture, Server, Session, on_every_server, with_fixture};
 use serde_json::json;
 
 /// What every test has at hand.
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     /// The rival's place, as the cluster's administrator sees it.
     pub rival: &'a Fixture,
     /// The rival's Database.
@@ -40,7 +40,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The rival's Secret is as it was, logs in, and finds its row.
-    pub async fn rival_is_untouched(&self) {
+    pub(crate) async fn rival_is_untouched(&self) {
         assert_eq!(self.rival.secret(&self.owner).await, self.secret);
         let mut session = self.log_in(&self.secret).await.unwrap();
         let found = session.column("SELECT x FROM kept").await.unwrap();
@@ -50,12 +50,15 @@ impl<'a> Scene<'a> {
     }
 
     /// Logs in with values as a Secret has them.
-    pub async fn log_in(&self, values: &BTreeMap<String, String>) -> Result<Session, sqlx::Error> {
+    pub(crate) async fn log_in(
+        &self,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Session, sqlx::Error> {
         Session::open(&self.admin.client, values).await
     }
 
     /// A Database of the team reached nothing of the rival's: it does not log in there, and does not read there.
-    pub async fn is_no_way_in(&self, database: &str) {
+    pub(crate) async fn is_no_way_in(&self, database: &str) {
         let own = self.admin.secret(database).await;
         let mut there = own.clone();
         there.insert("database".to_owned(), self.owner.clone());
@@ -85,12 +88,12 @@ impl<'a> Scene<'a> {
 }
 
 /// Plays on one server, and sees at the end that the rival has what it had.
-pub async fn played(server: Server, test: impl AsyncFn(&Scene<'_>)) {
+pub(crate) async fn played(server: Server, test: impl AsyncFn(&Scene<'_>)) {
     with_fixture(server, async |fixture| play(fixture, &test).await).await;
 }
 
 /// The same on each of the servers at the same time.
-pub async fn played_on_every_server(test: impl AsyncFn(&Scene<'_>)) {
+pub(crate) async fn played_on_every_server(test: impl AsyncFn(&Scene<'_>)) {
     on_every_server(async |fixture| play(fixture, &test).await).await;
 }
 

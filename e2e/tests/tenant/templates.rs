@@ -110,7 +110,7 @@ async fn a_secrets_metadata_is_not_the_operators() {
                 "secretTemplate": {what: {key: "true"}}}});
             let object = serde_json::from_value(object).unwrap();
             let refused = scene.team.databases().create(&PostParams::default(), &object).await.unwrap_err();
-            assert!(refused.to_string().contains("are the operator's"), "{refused}");
+            assert!(refused.to_string().contains("are reserved for the operator"), "{refused}");
         }
         let labels = BTreeMap::from([("app.kubernetes.io/managed-by", "somebody")]);
         let name = scene.team.make_usable("own", json!({"deletionPolicy": "Delete", "secretTemplate": {"labels": labels}})).await;
@@ -145,7 +145,7 @@ async fn an_extension_that_is_not_trusted_is_not_made() {
                 "postgresql": {"extensions": [{"name": name}]}}});
             let object = serde_json::from_value(object).unwrap();
             let refused = scene.team.databases().create(&PostParams::default(), &object).await.unwrap_err();
-            assert!(refused.to_string().contains("extension's name"), "{refused}");
+            assert!(refused.to_string().contains("the name of an extension"), "{refused}");
         }
     })
     .await;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Asks for a look at a Database once a second, until `stop`. Returns how long each answer took.
-pub async fn asks(
+pub(crate) async fn asks(
     fixture: &Fixture,
     database: &str,
     stop: &watch::Receiver<bool>,
@@ -44,7 +44,7 @@ async fn ask(fixture: &Fixture, database: &str, value: &str) -> Duration {
 }
 
 /// Makes one more Database, and takes it away again.
-pub async fn makes_another(fixture: &Fixture, name: &str) {
+pub(crate) async fn makes_another(fixture: &Fixture, name: &str) {
     let began = Instant::now();
     let made = fixture
         .make_usable(name, json!({"deletionPolicy": "Delete"}))

@@ -13,7 +13,7 @@ const LARGE: usize = 240_000;
 const RARELY: u32 = 30;
 
 /// An object, and what is written to it after it was made.
-pub struct Odd {
+pub(crate) struct Odd {
     pub kind: Kind,
     pub name: String,
     pub object: Value,
@@ -24,7 +24,7 @@ pub struct Odd {
 }
 
 /// Makes objects up.
-pub struct Source {
+pub(crate) struct Source {
     random: StdRng,
     /// An instance that is there.
     pub instance: String,
@@ -35,7 +35,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(seed: u64, instance: &str, prefix: &str, envied: &str) -> Self {
+    pub(crate) fn new(seed: u64, instance: &str, prefix: &str, envied: &str) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
             instance: instance.to_owned(),
@@ -53,7 +53,7 @@ impl Source {
     }
 
     /// The next object. Its name ends in the number.
-    pub fn next(&mut self, number: usize) -> Odd {
+    pub(crate) fn next(&mut self, number: usize) -> Odd {
         let kind = match self.random.random_range(0..100) {
             0..40 => Kind::Database,
             40..55 => Kind::Backup,

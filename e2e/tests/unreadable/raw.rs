@@ -15,7 +15,7 @@ const AT_A_TIME: usize = 12;
 
 /// Where the objects of a kind are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Database,
     Backup,
     Job,
@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Database,
         Self::Backup,
         Self::Job,
@@ -37,7 +37,7 @@ impl Kind {
     ];
 
     /// The path of the objects of a namespace.
-    pub fn path(self, namespace: &str) -> String {
+    pub(crate) fn path(self, namespace: &str) -> String {
         let (group, plural) = match self {
             Self::Database => ("apis/db-operator.dev/v1alpha1", "databases"),
             Self::Backup => ("apis/db-operator.dev/v1alpha1", "backups"),
@@ -51,7 +51,7 @@ impl Kind {
     }
 
     /// What an object of a kind of our own has to say of itself.
-    pub fn introduced(self, object: &mut Value) {
+    pub(crate) fn introduced(self, object: &mut Value) {
         let kind = match self {
             Self::Database => "Database",
             Self::Backup => "Backup",
@@ -63,20 +63,20 @@ impl Kind {
 }
 
 /// Asks for something that works.
-pub async fn asked(fixture: &Fixture, method: &str, path: &str, body: &Value) -> Value {
+pub(crate) async fn asked(fixture: &Fixture, method: &str, path: &str, body: &Value) -> Value {
     let (code, text) = fixture.ask(method, path, body).await;
     assert!((200..300).contains(&code), "{method} {path}: {code} {text}");
     serde_json::from_str(&text).unwrap()
 }
 
 /// What the managed fields are about: whoever changes it in the same request is its manager instead.
-pub fn managed() -> Value {
+pub(crate) fn managed() -> Value {
     json!({"metadata": {"annotations": {"example.com/late": "1"}}})
 }
 
 /// A patch of an object at this path that writes a managed field with a time that is too late, as another manager than
 /// whoever sends it.
-pub fn late(path: &str) -> Value {
+pub(crate) fn late(path: &str) -> Value {
     let parts: Vec<&str> = path.split('/').collect();
     // The API server keeps no entry of another version than the object's.
     let version = match parts[1] {
@@ -93,7 +93,7 @@ pub fn late(path: &str) -> Value {
 }
 
 /// Has `who` write that, and sees that it is stored.
-pub async fn date(who: &Fixture, path: &str) {
+pub(crate) async fn date(who: &Fixture, path: &str) {
     asked(who, "PATCH", path, &managed()).await;
     let stored = asked(who, "PATCH", path, &late(path)).await;
     let stored = stored["metadata"]["managedFields"].to_string();
@@ -101,7 +101,7 @@ pub async fn date(who: &Fixture, path: &str) {
 }
 
 /// Takes everything away that is in a namespace, whatever it looks like; finalizers of others first.
-pub async fn clear(admin: &Fixture) {
+pub(crate) async fn clear(admin: &Fixture) {
     for kind in Kind::ALL {
         let path = kind.path(&admin.namespace);
         let at_once = json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"});

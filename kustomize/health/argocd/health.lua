@@ -1,4 +1,4 @@
--- The same for DatabaseInstance, Database and Backup: their conditions follow kstatus. Ready is always there once the
+-- The same for DatabaseInstance, Database, Backup and Restore: their conditions follow kstatus. Ready is always there once the
 -- object was looked at, Reconciling and Stalled only while they are true.
 local hs = { status = "Progressing", message = "Waiting for db-operator" }
 

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Size of a piece in bytes.
-pub const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 256 * 1024;
 
 /// A bounded number of pieces.
 #[derive(Clone, Debug)]
-pub struct Buffers {
+pub(crate) struct Buffers {
     shared: Arc<Shared>,
 }
 
@@ -32,7 +32,7 @@ struct State {
 
 /// A piece that is being filled. Its content travels on as [`Bytes`], and its memory comes back once they are dropped.
 #[derive(Debug)]
-pub struct Piece {
+pub(crate) struct Piece {
     bytes: Vec<u8>,
     shared: Arc<Shared>,
 }
@@ -40,7 +40,7 @@ pub struct Piece {
 impl Buffers {
     /// Pieces of at most this many bytes in total.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         let buffers = Self {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
@@ -52,14 +52,14 @@ impl Buffers {
     }
 
     /// From now on, pieces may have this many bytes in total.
-    pub fn allow(&self, limit: u64) {
+    pub(crate) fn allow(&self, limit: u64) {
         self.shared.lock().limit = limit / PIECE as u64;
         self.shared.changed.notify_all();
     }
 
     /// Waits for an empty piece; `None` once the buffers are closed.
     #[must_use]
-    pub fn take(&self) -> Option<Piece> {
+    pub(crate) fn take(&self) -> Option<Piece> {
         let mut state = self.shared.lock();
         while state.used >= state.limit && !state.closed {
             self.shared.changed.wait(&mut state);
@@ -79,7 +79,7 @@ impl Buffers {
     }
 
     /// Lets nothing wait any longer.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
     }
@@ -93,19 +93,19 @@ impl Shared {
 
 impl Piece {
     /// Its content, to be filled up to its capacity.
-    pub fn bytes(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// Whether nothing more fits.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= PIECE
     }
 
     /// Its content, to be read.
     #[must_use]
-    pub fn freeze(self) -> Bytes {
+    pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

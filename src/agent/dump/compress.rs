@@ -4,7 +4,7 @@ use std::io;
 
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
-use super::buffers::{Buffers, Piece};
+use super::buffers::{Buffers, PIECE, Piece};
 
 /// How many bytes a thread compresses at a time. By default zstd uses twice as many at the lowest level, and far more at
 /// higher ones, and it holds several of these blocks.
@@ -14,7 +14,7 @@ const JOB: u32 = 1024 * 1024;
 const WINDOW_LOG: u32 = 20;
 
 /// Compresses one stream.
-pub struct Compressor {
+pub(super) struct Compressor {
     encoder: Encoder<'static>,
     buffers: Buffers,
     piece: Option<Piece>,
@@ -22,7 +22,7 @@ pub struct Compressor {
 
 impl Compressor {
     /// A compressor with this many threads.
-    pub fn new(level: i32, threads: u32, buffers: Buffers) -> io::Result<Self> {
+    pub(super) fn new(level: i32, threads: u32, buffers: Buffers) -> io::Result<Self> {
         let mut encoder = Encoder::new(level)?;
         encoder.set_parameter(CParameter::ChecksumFlag(true))?;
         encoder.set_parameter(CParameter::NbWorkers(threads))?;
@@ -38,7 +38,7 @@ impl Compressor {
     }
 
     /// Compresses these bytes, and hands full pieces to `sink`. False when they are no longer wanted.
-    pub fn feed(&mut self, bytes: &[u8], sink: impl Fn(Piece) -> bool) -> io::Result<bool> {
+    pub(super) fn feed(&mut self, bytes: &[u8], sink: impl Fn(Piece) -> bool) -> io::Result<bool> {
         let mut input = InBuffer::around(bytes);
         while input.pos() < bytes.len() {
             let Some(mut piece) = self.piece.take().or_else(|| self.buffers.take()) else {
@@ -55,7 +55,7 @@ impl Compressor {
     }
 
     /// Hands the rest to `sink`, after the last bytes.
-    pub fn finish(&mut self, sink: impl Fn(Piece) -> bool) -> io::Result<bool> {
+    pub(super) fn finish(&mut self, sink: impl Fn(Piece) -> bool) -> io::Result<bool> {
         loop {
             let Some(mut piece) = self.piece.take().or_else(|| self.buffers.take()) else {
                 return Ok(false);
@@ -72,6 +72,17 @@ impl Compressor {
         }
     }
 
+    /// Hands these bytes to `sink` as they are, after the rest.
+    pub(super) fn append(&mut self, bytes: &[u8], sink: impl Fn(Piece) -> bool) -> bool {
+        bytes.chunks(PIECE).all(|chunk| {
+            let Some(mut piece) = self.buffers.take() else {
+                return false;
+            };
+            piece.bytes().extend_from_slice(chunk);
+            sink(piece)
+        })
+    }
+
     fn keep_or_give(&mut self, piece: Piece, sink: &impl Fn(Piece) -> bool) -> bool {
         if piece.is_full() {
             return sink(piece);
@@ -85,7 +96,6 @@ impl Compressor {
 mod tests {
     use std::cell::RefCell;
 
-    use super::super::buffers::PIECE;
     use super::*;
 
     #[test]
@@ -115,11 +125,20 @@ mod tests {
                 assert!(compressor.feed(chunk, sink).unwrap());
             }
             assert!(compressor.finish(sink).unwrap());
+            let skipped = [
+                &[0x50, 0x2A, 0x4D, 0x18, 0x48, 0xE8, 1, 0][..],
+                &vec![7; 125_000],
+            ]
+            .concat();
+            assert!(compressor.append(&skipped, sink));
             let pieces = pieces.into_inner();
+            let (appended, pieces) = pieces.split_last().unwrap();
+            assert_eq!(appended[..], skipped);
             let (last, full) = pieces.split_last().unwrap();
             assert!(full.iter().all(|piece| piece.len() == PIECE) && last.len() <= PIECE);
             assert!(full.len() > 2);
-            assert_eq!(zstd::decode_all(&pieces.concat()[..]).unwrap(), data);
+            let whole = [pieces.concat(), skipped].concat();
+            assert_eq!(zstd::decode_all(&whole[..]).unwrap(), data);
         }
     }
 }

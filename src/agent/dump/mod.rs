@@ -5,23 +5,20 @@
 //! | file | its one job |
 //! |---|---|
 //! | `pipeline.rs` | runs all of this and the upload at once, and decides whether the dump is good |
-//! | `tool.rs`, `credentials.rs` | which tool it is, and whether it fits the server; how it logs in |
-//! | `child.rs`, `messages.rs` | owns the tool's process; hears what it says on its standard error |
-//! | `read.rs`, `completeness/` | reads the tool's output; decides whether it was complete |
+//! | `views.rs` | finds the views that end a dump of MySQL or MariaDB, and leaves them out |
+//! | `events.rs` | finds out whether the tool gets past the events of MySQL or MariaDB |
+//! | `read.rs`, `completeness/` | reads the tool's output; decides whether it was complete, and counts what is in it |
 //! | `compress.rs`, `split.rs` | zstd; parts and their hashes |
 //! | `buffers.rs` | the bounded memory between them |
 
 mod buffers;
-pub mod child;
-mod completeness;
+pub(super) mod completeness;
 mod compress;
-pub mod credentials;
-pub mod messages;
+pub(super) mod events;
 mod pipeline;
 mod read;
 mod split;
-mod tool;
+pub(super) mod views;
 
-pub use buffers::Buffers;
-pub use pipeline::Pipeline;
-pub use tool::Tool;
+pub(super) use buffers::Buffers;
+pub(super) use pipeline::{Pipeline, Streamed};

@@ -1,4 +1,5 @@
-//! Reads what the tool writes, on a thread of its own: it is checked for completeness, compressed, and handed on in pieces.
+//! Reads what the tool writes, on a thread of its own: it is checked for completeness, counted, compressed, and handed on in pieces.
+//! The last pieces are handed on only once the dump is known to be good: of a small one that fails, the store sees nothing.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,11 +12,12 @@ use bytes::Bytes;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, Piece};
 use super::completeness::Completeness;
 use super::compress::Compressor;
 use super::split::{OutOfParts, Splitter, Totals};
 use crate::agent::meter::Meter;
+use crate::agent::protocol::contents;
 use crate::agent::protocol::part_sizes::PartSizes;
 use crate::agent::upload::Part;
 
@@ -34,35 +36,48 @@ const LARGE: i32 = 1024 * 1024;
 
 /// Why reading ended early.
 #[derive(Debug)]
-pub enum Ended {
+pub(super) enum Ended {
     /// The pipe failed, or zstd did.
     Failed(io::Error),
     /// The data is no longer wanted; whatever stopped wanting it says why.
     Unwanted,
 }
 
-/// Reads the tool's output to its end. Returns what was seen of its completeness.
-pub fn read(
+/// What was read to the end, but not handed on to the end.
+pub(super) struct Whole {
+    /// What was seen of its completeness.
+    pub completeness: Completeness,
+    compressor: Compressor,
+    pieces: SyncSender<Bytes>,
+}
+
+/// Reads the tool's output to its end, after what comes `before` it.
+pub(super) fn read(
     mut stdout: File,
+    before: &[u8],
     mut completeness: Completeness,
     mut compressor: Compressor,
-    pieces: &SyncSender<Bytes>,
+    pieces: SyncSender<Bytes>,
     meter: &Meter,
-) -> Result<Completeness, Ended> {
+) -> Result<Whole, Ended> {
     let mut chunk = vec![0; CHUNK];
     let large = fcntl(&stdout, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size >= LARGE);
-    let sink = |piece: super::buffers::Piece| pieces.send(piece.freeze()).is_ok();
-    let wanted = |wanted| match wanted {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Ended::Unwanted),
-        Err(error) => Err(Ended::Failed(error)),
-    };
+    let sink = |piece: Piece| pieces.send(piece.freeze()).is_ok();
+    meter
+        .dumped
+        .fetch_add(before.len() as u64, Ordering::Relaxed);
+    wanted(compressor.feed(before, sink))?;
+    let mut expects = false;
     loop {
         match stdout.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => {
                 meter.dumped.fetch_add(count as u64, Ordering::Relaxed);
                 completeness.observe(&chunk[..count]);
+                if !expects && let Some(tables) = completeness.tables() {
+                    meter.tables.expect(tables);
+                    expects = true;
+                }
                 wanted(compressor.feed(&chunk[..count], sink))?;
                 if large && count < LITTLE {
                     thread::sleep(NAP);
@@ -72,12 +87,42 @@ pub fn read(
             Err(error) => return Err(Ended::Failed(error)),
         }
     }
-    wanted(compressor.finish(sink))?;
-    Ok(completeness)
+    Ok(Whole {
+        completeness,
+        compressor,
+        pieces,
+    })
+}
+
+/// What was counted, or why it was not.
+pub(super) type Counted = Result<contents::Totals, String>;
+
+impl Whole {
+    /// Hands on the rest, and behind it what was counted table by table.
+    pub(super) fn finish(mut self) -> Result<Counted, Ended> {
+        let sink = |piece: Piece| self.pieces.send(piece.freeze()).is_ok();
+        wanted(self.compressor.finish(sink))?;
+        let finished = match self.completeness.figures() {
+            Ok(figures) => figures.finish(),
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Some(frame) = finished.frame {
+            wanted(Ok(self.compressor.append(&frame, sink)))?;
+        }
+        Ok(Ok(finished.totals))
+    }
+}
+
+fn wanted(wanted: io::Result<bool>) -> Result<(), Ended> {
+    match wanted {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Ended::Unwanted),
+        Err(error) => Err(Ended::Failed(error)),
+    }
 }
 
 /// Hashes all pieces and splits them into parts, on another thread.
-pub fn split(
+pub(super) fn split(
     pieces: &Receiver<Bytes>,
     sizes: PartSizes,
     buffers: Buffers,

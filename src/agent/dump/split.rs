@@ -11,7 +11,7 @@ use crate::agent::upload::Part;
 
 /// What all parts of an object come to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// How many there are.
     pub parts: u32,
     /// The object's size in bytes.
@@ -25,7 +25,7 @@ pub struct Totals {
 #[error(
     "the dump is larger than {capacity} bytes, compressed, which is what {max_parts} parts can hold as they were planned from the catalog's estimate: use a store that accepts more parts (maxParts), or one that accepts parts of growing sizes (equalParts: false)"
 )]
-pub struct OutOfParts {
+pub(super) struct OutOfParts {
     /// How many bytes fit into all parts together.
     pub capacity: u64,
     /// The most parts that the store accepts.
@@ -33,7 +33,7 @@ pub struct OutOfParts {
 }
 
 /// Splits one stream.
-pub struct Splitter {
+pub(super) struct Splitter {
     sizes: PartSizes,
     buffers: Buffers,
     number: u32,
@@ -47,7 +47,7 @@ pub struct Splitter {
 impl Splitter {
     /// A splitter that begins with part one.
     #[must_use]
-    pub fn new(sizes: PartSizes, buffers: Buffers) -> Self {
+    pub(super) fn new(sizes: PartSizes, buffers: Buffers) -> Self {
         let mut splitter = Self {
             sizes,
             buffers,
@@ -63,7 +63,7 @@ impl Splitter {
     }
 
     /// Takes the next bytes, and hands each full part to `sink`.
-    pub fn add(&mut self, mut bytes: Bytes, sink: &impl Fn(Part)) -> Result<(), OutOfParts> {
+    pub(super) fn add(&mut self, mut bytes: Bytes, sink: &impl Fn(Part)) -> Result<(), OutOfParts> {
         self.sha256.update(&bytes);
         self.bytes += bytes.len() as u64;
         while !bytes.is_empty() {
@@ -87,7 +87,7 @@ impl Splitter {
     }
 
     /// Hands the last part to `sink`, after the last bytes.
-    pub fn finish(mut self, sink: &impl Fn(Part)) -> Totals {
+    pub(super) fn finish(mut self, sink: &impl Fn(Part)) -> Totals {
         let mut parts = self.number - 1;
         if !self.content.is_empty() {
             sink(self.end());

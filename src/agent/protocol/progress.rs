@@ -100,12 +100,12 @@ fn read(line: &str) -> Option<Progress> {
     (progress.to_string() == line).then_some(progress)
 }
 
-fn exact(text: &str, end: &str) -> Option<u64> {
+pub(super) fn exact(text: &str, end: &str) -> Option<u64> {
     let (_, exact) = text.split_once('(')?;
     exact.strip_suffix(end)?.parse().ok()
 }
 
-fn without_times(mut line: &str) -> &str {
+pub(super) fn without_times(mut line: &str) -> &str {
     for _ in 0..2 {
         match line.split_once(' ') {
             Some((time, rest)) if is_time(time) => line = rest,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::Totals;
+
 /// What became of a task, as the agent sees it. The operator believes it only after comparing it with the store.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "outcome")]
@@ -28,6 +30,13 @@ pub struct Done {
     pub dumped_bytes: u64,
     /// The tool's version in its own words: `pg_dump (PostgreSQL) 17.6`.
     pub tool_version: String,
+    /// What was counted in the dump. `None` from earlier agents, and where it could not be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
+    /// What the dump lacks, or what its restore needs, a sentence each. As [`TaskResult::message`] writes them: at most
+    /// [`WARNINGS`] of at most [`WARNING_LENGTH`] characters, of which the last one may count those that are only in the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why it failed.
@@ -38,6 +47,10 @@ pub struct Failed {
     pub cause: Cause,
     /// For people: what is wrong, and what to do about it.
     pub message: String,
+    /// Another attempt may succeed without anybody doing anything: a connection limit that is used up, a table that
+    /// changed while it was dumped, a server that restarts. The agent has tried again itself, unless parts were on their way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passing: bool,
     /// The last lines that the tool wrote to its standard error, shortened until the message fits.
     pub last_lines: Vec<String>,
     /// The tool's version in its own words, if it got as far as being asked.
@@ -80,14 +93,27 @@ pub struct Part {
 /// The longest termination message that a kubelet passes on, in bytes.
 pub const LIMIT: usize = 4096;
 
+/// The most warnings that a result has.
+pub const WARNINGS: usize = 8;
+
+/// The most characters that a warning has.
+pub const WARNING_LENGTH: usize = 200;
+
 impl TaskResult {
-    /// The termination message: JSON, shortened until it fits. The tool's newest lines are the last to go.
+    /// The termination message: JSON, shortened until it fits. Of a failure, the tool's newest lines are the last to go; of a
+    /// success, its first warnings.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut result = self.clone();
+        match self {
+            Self::Done(done) => done.message(),
+            Self::Failed(_) => self.clone().shortened(),
+        }
+    }
+
+    fn shortened(mut self) -> String {
         loop {
-            let text = serde_json::to_string(&result).unwrap_or_default();
-            if text.len() <= LIMIT || !result.shrink() {
+            let text = serde_json::to_string(&self).unwrap_or_default();
+            if text.len() <= LIMIT || !self.shrink() {
                 return text;
             }
         }
@@ -115,6 +141,50 @@ impl TaskResult {
     }
 }
 
+impl Done {
+    fn message(&self) -> String {
+        let mut shown = self.warnings.len().min(WARNINGS);
+        loop {
+            let result = TaskResult::Done(Self {
+                warnings: first(&self.warnings, shown),
+                ..self.clone()
+            });
+            let text = serde_json::to_string(&result).unwrap_or_default();
+            if text.len() <= LIMIT || shown == 0 {
+                return text;
+            }
+            shown -= 1;
+        }
+    }
+}
+
+/// The first warnings, in so many lines; if there are more, the last line counts them.
+pub(super) fn first(warnings: &[String], lines: usize) -> Vec<String> {
+    let shown = if warnings.len() > lines {
+        lines.saturating_sub(1)
+    } else {
+        lines
+    };
+    let mut first: Vec<String> = warnings[..shown]
+        .iter()
+        .map(|warning| cut(warning, WARNING_LENGTH))
+        .collect();
+    match warnings.len() - shown {
+        0 => {}
+        more => first.push(format!("and {more} more, see the log")),
+    }
+    first
+}
+
+/// A text of at most so many characters.
+fn cut(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(length.saturating_sub(1));
+    kept.chain(std::iter::once('…')).collect()
+}
+
 /// The SHA-256 of one line per part (`number size etag`), in lower-case hexadecimal digits: operator and agent get the same
 /// one only if both saw the same parts.
 #[must_use]
@@ -136,6 +206,7 @@ mod tests {
         let failed = TaskResult::Failed(Failed {
             cause: Cause::DumpFailed,
             message: "x".to_owned(),
+            passing: false,
             last_lines: vec!["y".to_owned()],
             tool_version: None,
         });
@@ -160,6 +231,7 @@ mod tests {
             let failed = Failed {
                 cause: Cause::DumpFailed,
                 message: message.clone(),
+                passing: true,
                 last_lines: last_lines.clone(),
                 tool_version: Some("pg_dump (PostgreSQL) 17.6".to_owned()),
             };
@@ -173,6 +245,65 @@ mod tests {
                 assert!(newest.starts_with(read.last_lines.last().unwrap()));
             }
         }
+    }
+
+    #[test]
+    fn what_an_older_agent_wrote_is_read() {
+        let done = r#"{"outcome":"done","parts":1,"bytes":2,"sha256":"","partsDigest":"","dumpedBytes":3,"toolVersion":""}"#;
+        let failed = r#"{"outcome":"failed","cause":"DumpFailed","message":"x","lastLines":[]}"#;
+        let TaskResult::Done(done) = serde_json::from_str(done).unwrap() else {
+            panic!("not done");
+        };
+        assert!(done.warnings.is_empty() && done.totals.is_none());
+        let TaskResult::Failed(failed) = serde_json::from_str(failed).unwrap() else {
+            panic!("not failed");
+        };
+        assert!(!failed.passing);
+    }
+
+    #[test]
+    fn warnings_fit_and_those_that_are_left_out_are_counted() {
+        let done = |warnings: &[String]| Done {
+            parts: 10_000,
+            bytes: u64::MAX,
+            sha256: "0".repeat(64),
+            parts_digest: "0".repeat(64),
+            dumped_bytes: u64::MAX,
+            tool_version: "x".repeat(200),
+            totals: Some(Totals {
+                tables: u64::MAX,
+                rows: u64::MAX,
+                large_objects: u64::MAX,
+                digest: "0".repeat(64),
+                has_tables: false,
+            }),
+            warnings: warnings.to_vec(),
+        };
+        let read = |warnings: &[String]| {
+            let text = TaskResult::Done(done(warnings)).message();
+            assert!(text.len() <= LIMIT, "{}", text.len());
+            match serde_json::from_str(&text).unwrap() {
+                TaskResult::Done(done) => done.warnings,
+                TaskResult::Failed(failed) => panic!("{failed:?}"),
+            }
+        };
+        let few = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(read(&few), few);
+        assert_eq!(read(&[]), Vec::<String>::new());
+        let many: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+        let shown = read(&many);
+        assert_eq!((shown.len(), &shown[..7]), (8, &many[..7]));
+        assert_eq!(shown[7], "and 5 more, see the log");
+        let long = vec!["\u{1}".repeat(300); 8];
+        let shown = read(&long);
+        assert!(
+            shown.len() < 8 && shown[0].chars().count() == 200,
+            "{shown:?}"
+        );
+        assert_eq!(
+            shown.last().unwrap(),
+            &format!("and {} more, see the log", 9 - shown.len())
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::part_sizes::PartSizes;
+pub use crate::flavour::Flavour;
 
 /// Where the pod finds and leaves things. These mounts are laid over whatever the template says, since no backup works
 /// without them. Some names are older than the words of this folder; they stay, because templates know them.
@@ -52,6 +53,14 @@ pub struct Task {
     pub stall_seconds: u64,
     /// The dump fails when a part has waited this long for its signed request.
     pub sign_seconds: u64,
+    /// The catalog shows views of MySQL or MariaDB that refer to something that is gone: they are looked for before the dump,
+    /// since parts of it may be on their way when the tool comes to one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_broken_views: bool,
+    /// The catalog shows events of MySQL or MariaDB whose text has two semicolons in a row, which not every dump tool gets past: it is
+    /// tried before the dump. Their names, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endless_events: Vec<String>,
 }
 
 /// How long a part waits for its signed request: whatever `spec.stallSeconds` says, a kubelet takes about two minutes to
@@ -79,28 +88,4 @@ pub struct Source {
     pub tls: String,
     /// The SQL database.
     pub database: String,
-}
-
-/// The kinds of server, each with its own dump tool.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Flavour {
-    /// `pg_dump`.
-    Postgresql,
-    /// `mysqldump` of MySQL.
-    Mysql,
-    /// `mariadb-dump`.
-    Mariadb,
-}
-
-impl Flavour {
-    /// The server's name, as its makers spell it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Postgresql => "PostgreSQL",
-            Self::Mysql => "MySQL",
-            Self::Mariadb => "MariaDB",
-        }
-    }
 }

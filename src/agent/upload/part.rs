@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// A part that is ready to be uploaded.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// Its number, from one.
     pub number: u32,
     /// Its size in bytes.

@@ -5,30 +5,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use super::part::Part;
-use super::signatures::{NotSigned, Signatures};
-use super::store::{PutError, Store};
+use super::put::Store;
 use crate::agent::log;
 use crate::agent::meter::Meter;
 use crate::agent::protocol::progress::Size;
 use crate::agent::protocol::result;
-use crate::agent::protocol::signed_parts::SignedPart;
-
-/// How often a part is tried: with the pauses in between, a store may be away for more than a minute.
-const ATTEMPTS: u32 = 12;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-
-/// A pod sees a changed Secret after about two minutes.
-const RENEWED_WITHIN: Duration = Duration::from_mins(4);
+use crate::agent::protocol::signed_parts::SignedParts;
+use crate::agent::store::{ATTEMPTS, NotSigned, Refusal, Signed, SignedFile, pause};
 
 /// Why a part is not in the store.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum UploadError {
+pub(crate) enum UploadError {
     /// The store does not accept it.
     #[error(
         "the store refused part {number}: {reply}; see the bucket, its policy and the destination's settings"
@@ -55,11 +46,11 @@ pub enum UploadError {
 }
 
 /// Uploads parts.
-pub struct Uploader {
+pub(crate) struct Uploader {
     /// Sends them.
     pub store: Store,
     /// Signs them.
-    pub signatures: Signatures,
+    pub signatures: SignedFile<SignedParts>,
     /// How long there may be no progress.
     pub stall: Duration,
     /// Counts them.
@@ -68,7 +59,7 @@ pub struct Uploader {
 
 impl Uploader {
     /// Uploads all parts that arrive, up to `at_once` at the same time. Returns what the store now has.
-    pub async fn all(
+    pub(crate) async fn all(
         &self,
         mut parts: UnboundedReceiver<Part>,
         at_once: usize,
@@ -91,7 +82,7 @@ impl Uploader {
 
     async fn one(&self, part: Part) -> Result<result::Part, UploadError> {
         let number = part.number;
-        let mut signed = self.signatures.get(number, None).await?;
+        let mut signed = self.signed(number).await?;
         for attempt in 1.. {
             match self.store.put(&signed.url, &part).await {
                 Ok(etag) => {
@@ -103,19 +94,17 @@ impl Uploader {
                         etag,
                     });
                 }
-                Err(PutError::Permanent(reply)) => {
+                Err(Refusal::Permanent(reply)) => {
                     return Err(UploadError::Refused { number, reply });
                 }
-                Err(PutError::Transient(last) | PutError::Forbidden(last))
-                    if attempt == ATTEMPTS =>
-                {
+                Err(Refusal::Transient(last) | Refusal::Forbidden(last)) if attempt == ATTEMPTS => {
                     return Err(UploadError::GaveUp {
                         number,
                         attempts: attempt,
                         last,
                     });
                 }
-                Err(PutError::Transient(what)) => {
+                Err(Refusal::Transient(what)) => {
                     let pause = pause(attempt, rand::random());
                     log::say(format_args!(
                         "part {number} ({}): {what}; trying again in {:.1} s",
@@ -124,9 +113,9 @@ impl Uploader {
                     ));
                     sleep(pause).await;
                     // Its signature may have expired during the pause.
-                    signed = self.signatures.get(number, None).await?;
+                    signed = self.signed(number).await?;
                 }
-                Err(PutError::Forbidden(reply)) => {
+                Err(Refusal::Forbidden(reply)) => {
                     log::say(format_args!("part {number}: {reply}"));
                     signed = self.renewed(number, &signed, reply).await?;
                 }
@@ -135,56 +124,34 @@ impl Uploader {
         unreachable!("the loop ends at the last attempt")
     }
 
+    /// The request for a part, waited for where it is not there yet.
+    async fn signed(&self, number: u32) -> Result<Signed, NotSigned> {
+        let what = format!("part {number}");
+        self.signatures
+            .get(&what, |parts| part(parts, number))
+            .await
+    }
+
     /// A new request for a part whose present one was refused.
     async fn renewed(
         &self,
         number: u32,
-        refused: &SignedPart,
+        refused: &Signed,
         reply: String,
-    ) -> Result<SignedPart, UploadError> {
-        let has_expired = refused.expires_at <= Timestamp::now();
-        let limit = renewed_within(has_expired, self.signatures.limit(), self.stall);
-        let renewed = self.signatures.wait(number, Some(&refused.url), limit);
+    ) -> Result<Signed, UploadError> {
+        let what = format!("part {number}");
+        let find = |parts: &SignedParts| part(parts, number);
+        let renewed = self.signatures.renewed(&what, find, refused, self.stall);
         renewed
             .await
             .map_err(|_| UploadError::Refused { number, reply })
     }
 }
 
-/// How long to wait for a renewal. The operator renews a request that has expired. One that was refused although it is
-/// still valid may have been signed with keys that have changed since, or the store may mean what it says.
-fn renewed_within(has_expired: bool, signed_within: Duration, stall: Duration) -> Duration {
-    let patience = if has_expired { signed_within } else { stall };
-    RENEWED_WITHIN.min(patience)
-}
-
-/// The pause after a failed attempt. It doubles each time, and is shortened by up to half at random, so that parts do not all
-/// come back at once.
-fn pause(attempt: u32, random: u32) -> Duration {
-    let full = FIRST_PAUSE
-        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
-        .min(LONGEST_PAUSE);
-    full.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_expired_request_is_waited_for_as_long_as_a_kubelet_needs() {
-        let (signed_within, stall) = (Duration::from_mins(5), Duration::from_secs(30));
-        let within = |has_expired| renewed_within(has_expired, signed_within, stall);
-        assert_eq!((within(true), within(false)), (RENEWED_WITHIN, stall));
-    }
-
-    #[test]
-    fn pauses_grow_to_a_limit_and_are_not_all_alike() {
-        assert_eq!(pause(1, u32::MAX), FIRST_PAUSE);
-        assert_eq!(pause(1, 0), FIRST_PAUSE / 2);
-        assert_eq!(pause(2, u32::MAX), 2 * FIRST_PAUSE);
-        assert_eq!(pause(40, u32::MAX), LONGEST_PAUSE);
-        let shortest: Duration = (1..ATTEMPTS).map(|attempt| pause(attempt, 0)).sum();
-        assert!(shortest > Duration::from_secs(45), "{shortest:?}");
-    }
+fn part(parts: &SignedParts, number: u32) -> Option<Signed> {
+    let part = parts.part(number)?;
+    Some(Signed {
+        url: part.url,
+        expires_at: part.expires_at,
+    })
 }

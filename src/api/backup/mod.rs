@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::names;
 use super::references::DatabaseRef;
 
-pub use status::{BackupState, BackupStatus, Failure, Progress, Source, Upload};
+pub use status::{BackupState, BackupStatus, Failure, Progress, Source, Totals, Upload, size};
 
 /// One backup of one `Database`.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -29,8 +29,8 @@ pub use status::{BackupState, BackupStatus, Failure, Progress, Source, Upload};
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.databaseRef.name", description = "What is backed up"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it is in its life"),
     printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination", description = "Where it goes"),
-    printcolumn(name = "Progress", type_ = "integer", json_path = ".status.progress.percent", description = "How much is dumped, in percent of the estimate"),
-    printcolumn(name = "Size", type_ = "integer", json_path = ".status.storedBytes", description = "Size of the object in the store, in bytes"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress.shown", description = "How much is dumped, in percent of the estimate"),
+    printcolumn(name = "Size", type_ = "string", json_path = ".status.size", description = "Size of the object in the store"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
@@ -38,9 +38,9 @@ pub use status::{BackupState, BackupStatus, Failure, Progress, Source, Upload};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self == oldSelf")
-        .message("a Backup's spec cannot be changed: delete it, or make another Backup"),
+        .message("a Backup's spec cannot be changed: create a new Backup"),
     validation = Rule::new("self.stallSeconds <= self.deadlineSeconds")
-        .message("stallSeconds must not be more than deadlineSeconds: make it smaller, for example 600")
+        .message("stallSeconds must not exceed deadlineSeconds: lower it, for example 600")
 )]
 pub struct BackupSpec {
     /// The Database to back up, in the same namespace.

@@ -62,7 +62,8 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BackupState>,
 
-    /// Ready (only when COMPLETED), and Reconciling or Stalled (FAILED) while they are true.
+    /// Ready (only when COMPLETED), Finished (when COMPLETED or FAILED, so `kubectl wait --for=condition=Finished` ends
+    /// with both), and Reconciling or Stalled (FAILED) while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -109,13 +110,33 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_bytes: Option<i64>,
 
+    /// Size of the object in the store for people, for example `27Mi`, once the backup is COMPLETED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+
+    /// How many Jobs were started for it. More than one: the previous ones failed with a transient error (no connection
+    /// was free, a table was being altered), and nothing that they uploaded counts. Not set before the second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<i32>,
+
     /// SHA-256 of the object in the store, in hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 
+    /// What the backup holds, counted while it was dumped. A restore is compared with it. Not set where it could not be
+    /// counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
+
     /// Version of the dump tool, for example `pg_dump (PostgreSQL) 17.6`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_version: Option<String>,
+
+    /// What this backup does not contain, or what a restore of it has to do without or to be prepared for: settings,
+    /// subscriptions, what only an administrator can create, tables outside the snapshot. At most 20, of at most 300
+    /// characters each; the manifest beside the object in the store tells more. A backup with warnings is complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 
     /// Why it failed, if it is FAILED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +151,10 @@ pub struct Progress {
     /// until the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<i32>,
+
+    /// The same for people, for example `67%`; without an estimate the bytes that were dumped, for example `120Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 
     /// Bytes that the dump tool has written so far.
     #[serde(default)]
@@ -147,6 +172,39 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::conditions::timestamp")]
     pub last_advance: Option<Timestamp>,
+}
+
+impl Progress {
+    /// These figures with what people are shown of them.
+    #[must_use]
+    pub fn for_people(mut self) -> Self {
+        let shown = match self.percent {
+            Some(percent) => format!("{percent}%"),
+            None => size(self.bytes_dumped.max(self.bytes_uploaded)),
+        };
+        self.shown = Some(shown);
+        self
+    }
+}
+
+/// A number of bytes for people, as Kubernetes writes quantities: `0.5Ki`, `27Mi`, `1.5Gi`. Rounded down, so that no figure
+/// claims more than there is.
+#[must_use]
+pub fn size(bytes: i64) -> String {
+    let mut tenths = bytes.max(0).saturating_mul(10) / 1024;
+    let mut units = ["Ki", "Mi", "Gi", "Ti"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if tenths < 10_240 {
+            break;
+        }
+        tenths /= 1024;
+        unit = larger;
+    }
+    match (tenths / 10, tenths % 10) {
+        (whole @ 0..10, tenth @ 1..) => format!("{whole}.{tenth}{unit}"),
+        (whole, _) => format!("{whole}{unit}"),
+    }
 }
 
 /// What is backed up, as it was when the backup started.
@@ -180,7 +238,7 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<String>,
 
-    /// Name of the Job, in the Backup's namespace, once it is created.
+    /// Name of the Job, in the Backup's namespace, once it is created. That of a second attempt ends in `-2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
 
@@ -195,6 +253,37 @@ pub struct Upload {
     /// The digest over the parts that the Job reported, from its report until the object is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts_digest: Option<String>,
+
+    /// What was found of the database when the backup began, as JSON, until it is in the manifest: at most 12 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<String>,
+}
+
+/// What a backup holds in all.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// How many tables.
+    #[serde(default)]
+    pub tables: i64,
+
+    /// How many rows in all of them.
+    #[serde(default)]
+    pub rows: i64,
+
+    /// How many large objects (PostgreSQL).
+    #[serde(default)]
+    pub large_objects: i64,
+
+    /// SHA-256 of the figures of all tables, in hexadecimal digits.
+    #[serde(default)]
+    pub digest: String,
+
+    /// Whether the object holds the figures of each table, so that a restore can be compared table by table. There are none
+    /// beyond 100,000 tables or 100,000 sequences, 8 MiB of names (of tables on MySQL and MariaDB 4 MiB), 32 MiB of JSON, or
+    /// 16 MiB of it compressed.
+    #[serde(default)]
+    pub has_tables: bool,
 }
 
 /// Why a backup failed.
@@ -215,6 +304,33 @@ pub struct Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_are_written_as_people_say_them() {
+        for (bytes, expected) in [
+            (-1, "0Ki"),
+            (0, "0Ki"),
+            (512, "0.5Ki"),
+            (1024, "1Ki"),
+            (28_546_180, "27Mi"),
+            (1_048_575, "1023Ki"),
+            (1_610_612_736, "1.5Gi"),
+            (10_737_418_240, "10Gi"),
+            (5_000_000_000_000_000, "4547Ti"),
+        ] {
+            assert_eq!(size(bytes), expected, "{bytes}");
+        }
+        let of = |percent| Progress {
+            percent,
+            bytes_dumped: 2_097_152,
+            ..Progress::default()
+        };
+        let shown = |percent| of(percent).for_people().shown.unwrap();
+        assert_eq!(
+            (shown(Some(67)), shown(None)),
+            ("67%".to_owned(), "2Mi".to_owned())
+        );
+    }
 
     #[test]
     fn states_are_written_as_they_are_called() {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
+use crate::restore::RestoreState;
 
 /// The states of a `Database`; `doc/state.png` shows the order in which they follow each other.
 #[derive(
@@ -130,6 +131,15 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_backup: Option<LastBackup>,
 
+    /// The restore whose turn it is, or the last one that ended, as long as its Restore is there. The turn of one that failed
+    /// ends when what it made is removed: until then this has the state that it failed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<DatabaseRestore>,
+
+    /// The database that the last Restore in mode Replace replaced, while it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<Replaced>,
+
     /// The final backup, in the states `BACKUP_BEFORE_DELETE`_*; it is kept in the operator's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_backup: Option<FinalBackup>,
@@ -196,6 +206,42 @@ pub struct ActiveBackup {
 
     /// Its metadata.uid, so that another Backup of the same name is not mistaken for it.
     pub uid: String,
+}
+
+/// A restore of a Database.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DatabaseRestore {
+    /// Name of the Restore, in the Database's namespace.
+    pub name: String,
+
+    /// Its metadata.uid, so that another Restore of the same name is not mistaken for it.
+    pub uid: String,
+
+    /// The state of the Restore; absent until it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<RestoreState>,
+}
+
+/// A database that a Restore replaced, and that is kept for a while.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replaced {
+    /// The name that it has now on the server. Nobody can log in to it.
+    pub database: String,
+
+    /// When it is dropped.
+    #[schemars(schema_with = "crate::conditions::timestamp")]
+    pub until: Timestamp,
+
+    /// When it was replaced. Of several, only the newest is kept.
+    #[schemars(schema_with = "crate::conditions::timestamp")]
+    pub replaced_at: Timestamp,
+
+    /// Name of the Restore that replaced it.
+    pub restore: String,
+
+    /// The Restore's metadata.uid. The Restore may be gone by now.
+    pub restore_uid: String,
 }
 
 /// A completed backup.

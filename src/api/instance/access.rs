@@ -16,7 +16,7 @@ pub struct AllowedNamespaces {
     /// `true`: every namespace of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self")
-        .message("all can only be true: to allow no namespace, write names: [] in its place"))]
+        .message("all can only be true: to allow no namespace, write names: [] instead"))]
     pub all: Option<bool>,
 
     /// These namespaces, for example `[team-a, team-b]`; an empty list allows none. At most 1024.
@@ -58,7 +58,7 @@ impl AllowedNamespaces {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0")
-    .message("an empty selector would match every namespace: write matchLabels or matchExpressions, or all: true in the place of selector"))]
+    .message("an empty selector would match every namespace: set matchLabels or matchExpressions, or replace selector with all: true"))]
 pub struct NamespaceSelector {
     /// Labels that the namespace must have, with these values, for example `{team: a}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ impl NamespaceSelector {
 /// A requirement on one label.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[x_kube(validation = Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)")
-    .message("operators In and NotIn need values; Exists and DoesNotExist have none"))]
+    .message("In and NotIn need values; Exists and DoesNotExist must have none"))]
 pub struct LabelRequirement {
     /// The label's key, for example `team`.
     #[schemars(length(min = 1, max = 317))]

@@ -1,10 +1,14 @@
 //! `DatabaseInstance`: where a database server is, how to log in as its administrator, who may use it, and where its
 //! backups go. Written by the platform team.
 //!
-//! This file holds what is asked for; `access.rs` which namespaces may use a server, `status.rs` what was found there.
+//! This file holds what is asked for; `access.rs` which namespaces may use a server, `restore.rs` how restores are made,
+//! `status.rs` what was found there.
 
 mod access;
+mod restore;
 mod status;
+
+use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -15,6 +19,7 @@ use super::names;
 use super::references::{SecretKeyRef, SecretRef};
 
 pub use access::{AllowedNamespaces, LabelOperator, LabelRequirement, NamespaceSelector};
+pub use restore::RestoreSettings;
 pub use status::{
     DatabaseInstanceStatus, Flavour, MissingPrivilege, ServerIdentity, TlsInUse, Warning,
 };
@@ -49,20 +54,33 @@ pub const ADMIN_PASSWORD_KEY: &str = "password";
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.postgresql) || self.provider == 'postgresql'")
-    .message("the block postgresql is for provider postgresql: take it away, or correct spec.provider"))]
+    .message("postgresql can only be set for provider postgresql: remove it, or correct spec.provider"))]
 pub struct DatabaseInstanceSpec {
     /// The kind of server: `postgresql`, or `mysql` for both MySQL and MariaDB, which are told apart when connected.
     /// Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("provider cannot be changed: make another DatabaseInstance"))]
+        .message("provider cannot be changed: create a new DatabaseInstance"))]
     pub provider: Provider,
 
     /// DNS name or IP address of the server, without a port, for example `postgres.databases.svc`. With TLS mode
     /// verify-full, the server's certificate must be issued for this name.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^([-_.A-Za-z0-9]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)$') && !self.matches('^[^:]+:[0-9]+$')")
-        .message("host is a DNS name or an IP address alone, for example postgres.databases.svc; the port goes into spec.port"))]
+    #[x_kube(validation = Rule::new(is_host("self"))
+        .message("host must be a DNS name or an IP address without a port, for example postgres.databases.svc; the port goes into spec.port"))]
     pub host: String,
+
+    /// Further hosts of the same server that applications may use, by a name for each, for example
+    /// `reader: replica.databases.svc`: `{{hosts.reader}}` stands for it in a Database's `secretTemplate`. The operator itself
+    /// connects to none of them. At most 16, with names of at most 32 characters. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = host_schema()))]
+    #[x_kube(
+        validation = Rule::new("self.all(name, size(name) <= 32 && name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && name != 'this')")
+            .message("a name in hosts consists of at most 32 lower case letters, digits and '-', begins with a letter and is not 'this', for example reader"),
+        validation = Rule::new(format!("self.all(name, {})", is_host("self[name]")))
+            .message("a host must be a DNS name or an IP address without a port, for example replica.databases.svc; a port goes into the secretTemplate")
+    )]
+    pub hosts: BTreeMap<String, String>,
 
     /// TCP port of the server; default: 5432 for PostgreSQL, 3306 for MySQL and MariaDB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +114,7 @@ pub struct DatabaseInstanceSpec {
     #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[x_kube(validation = Rule::new("self.all(id, id.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$'))")
-        .message("the id of a cluster has letters, digits, '-', '_' and '.': write the --cluster-id of its operator, or the UID of its namespace kube-system"))]
+        .message("a cluster's ID may contain only letters, digits, '-', '_' and '.': write the --cluster-id of its operator, or the UID of its namespace kube-system"))]
     pub take_over_claims_from: Vec<String>,
 
     /// The maximum number of connections that the operator itself opens to this server. Backup Jobs are not counted.
@@ -113,9 +131,26 @@ pub struct DatabaseInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupDestination>,
 
-    /// True: leave this server alone; nothing is checked or changed on it, and no backup starts. Default: false.
+    /// How restores into this server's databases are made. They read the bucket of `spec.backup`. Default: one at a time,
+    /// with Jobs like those of backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreSettings>,
+
+    /// True: leave this server alone; nothing is checked or changed on it, and no backup or restore starts. Default: false.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// CEL: `value` is a DNS name or an IP address, without a port.
+fn is_host(value: &str) -> String {
+    format!(
+        "{value}.matches('^([-_.A-Za-z0-9]+|[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*)$') && !{value}.matches('^[^:]+:[0-9]+$')"
+    )
+}
+
+/// The schema of a host in a map.
+fn host_schema() -> serde_json::Value {
+    serde_json::json!({"type": "string", "minLength": 1, "maxLength": 253})
 }
 
 fn default_max_connections() -> i32 {
@@ -146,9 +181,9 @@ impl Provider {
 /// How connections are encrypted and the server's certificate is checked.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[x_kube(validation = Rule::new("!has(self.ca) || self.mode in ['verify-ca', 'verify-full']")
-    .message("tls.ca is used only to verify: set tls.mode to verify-full or verify-ca, or take tls.ca away"))]
+    .message("tls.ca needs a mode that verifies: set tls.mode to verify-full or verify-ca, or remove tls.ca"))]
 pub struct Tls {
-    /// `disable`: no TLS (refused for MySQL, whose authentication needs it); `require`: TLS with any certificate;
+    /// `disable`: no TLS (refused for MySQL, whose authentication needs it; MariaDB's does not); `require`: TLS with any certificate;
     /// `verify-ca`: the certificate is from a trusted authority; `verify-full` (default): it is also for spec.host.
     #[serde(default)]
     pub mode: TlsMode,
@@ -235,6 +270,16 @@ pub struct PostgresqlInstance {
     #[schemars(length(max = 128), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed_extensions: Vec<String>,
+
+    /// Databases that Databases may be copies of (`spec.postgresql.template`), for example `[template1]`. Whoever may
+    /// have Databases here can read all that is in them. The administrator needs a template (`IS_TEMPLATE true`) or one
+    /// of its own. At most 32. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new("self.all(name, name != 'db_operator')")
+        .message("db_operator holds the operator's own tables and cannot be a template: choose another database"))]
+    pub allowed_templates: Vec<String>,
 }
 
 impl Default for PostgresqlInstance {
@@ -242,6 +287,7 @@ impl Default for PostgresqlInstance {
         Self {
             maintenance_database: default_maintenance_database(),
             allowed_extensions: Vec::new(),
+            allowed_templates: Vec::new(),
         }
     }
 }
@@ -251,6 +297,12 @@ fn default_maintenance_database() -> String {
 }
 
 impl DatabaseInstanceSpec {
+    /// How restores are made: what is set, or the defaults.
+    #[must_use]
+    pub fn effective_restore(&self) -> RestoreSettings {
+        self.restore.clone().unwrap_or_default()
+    }
+
     /// The port to connect to: the one in the spec, or the provider's own.
     #[must_use]
     pub fn effective_port(&self) -> i32 {

@@ -49,8 +49,14 @@ pub struct DatabaseInstanceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_privileges: Vec<MissingPrivilege>,
 
+    /// Settings of the server that forbid what the operator does, with the SQL that changes them. No Database can use the
+    /// server before that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsuitable_settings: Vec<Warning>,
+
     /// What the platform team should know about the server, although Databases can be created there: rights that give
-    /// others access to tenants' databases. Each comes with the SQL that revokes it.
+    /// others access to tenants' databases, and settings that applications will meet. Each comes with the SQL that changes
+    /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 
@@ -59,6 +65,7 @@ pub struct DatabaseInstanceStatus {
     pub databases: Option<i64>,
 }
 
+// The operator's own enum is `src/flavour.rs`. This crate does without the operator, and people read another spelling.
 /// The kind of server that answered.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 pub enum Flavour {

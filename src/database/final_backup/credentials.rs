@@ -21,13 +21,13 @@ use crate::provider::{Desired, Login};
 use crate::server::{Server, ServerError};
 
 /// Makes the Secret of the final backup `name`, and logging in with it work. Server required.
-pub async fn provision(
+pub(crate) async fn provision(
     pass: &Pass<'_>,
     instance: &DatabaseInstance,
     server: &Arc<Server>,
     name: &str,
 ) -> Result<(), Blocked> {
-    let desired = spec::desired(&pass.database, &instance.spec)
+    let desired = spec::desired(&pass.object, &instance.spec)
         .map_err(|error| Blocked::new(DatabaseReason::Unsupported, error.to_string()))?;
     let observed = server.observe(&desired.names, None).await?;
     if observed.database.is_none()
@@ -41,7 +41,7 @@ pub async fn provision(
     let current = raw::read(&api, name, "read the final backup's Secret").await?;
     if current
         .as_ref()
-        .is_some_and(|found| !is_of(&found.metadata.labels, &pass.database, name))
+        .is_some_and(|found| !is_of(&found.metadata.labels, &pass.object, name))
     {
         let message = format!(
             "the Secret {name} in namespace {} is not of this Database: remove it, so that the final backup's can be made",
@@ -63,7 +63,7 @@ pub async fn provision(
 }
 
 /// Whether a Secret with these labels was made for this final backup.
-pub fn is_of(labels: &BTreeMap<String, String>, database: &Database, backup: &str) -> bool {
+pub(crate) fn is_of(labels: &BTreeMap<String, String>, database: &Database, backup: &str) -> bool {
     final_backup::labels(database, backup)
         .iter()
         .all(|(key, value)| labels.get(key) == Some(value))
@@ -77,14 +77,14 @@ fn wanted(
     name: &str,
     password: &SecretString,
 ) -> Result<Secret, Blocked> {
-    let connection = spec::connection(&pass.database, instance, server, password.clone());
+    let connection = spec::connection(&pass.object, instance, server, password.clone());
     let keys = keys::render(&connection, &BTreeMap::new())
         .map_err(|error| Blocked::new(DatabaseReason::InvalidTemplate, error.to_string()))?;
     Ok(Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(pass.context.namespace.clone()),
-            labels: Some(final_backup::labels(&pass.database, name)),
+            labels: Some(final_backup::labels(&pass.object, name)),
             ..ObjectMeta::default()
         },
         type_: Some(secret::secret_type(server.flavour())),
@@ -105,7 +105,7 @@ async fn log_in(
     }
     let login = || server.ask("login", |provider| provider.login(&desired.names, password));
     let mut answer = login().await?;
-    if let Login::Refused(_) | Login::NoDatabase(_) = answer {
+    if let Login::Refused(_) | Login::Blocked(_) | Login::NoDatabase(_) = answer {
         set_password(server, desired, password).await?;
         server
             .ask("ensure_database", |provider| {
@@ -116,7 +116,12 @@ async fn log_in(
     }
     match answer {
         Login::Accepted | Login::AtConnectionLimit => Ok(()),
-        Login::Refused(detail) | Login::NoDatabase(detail) | Login::Unusable(detail) => {
+        Login::Refused(detail)
+        | Login::Blocked(detail)
+        | Login::Barred(detail)
+        | Login::NoDatabase(detail)
+        | Login::Ended(detail)
+        | Login::Unusable(detail) => {
             let user = desired.names.role.to_string();
             let message =
                 format!("logging in as {user} for the final backup does not work: {detail}");

@@ -4,7 +4,7 @@
 //! Backup: each is looked at first, so that a pass can go on where another one stopped. [`tidy`] removes what is no longer
 //! wanted.
 
-pub mod credentials;
+pub(super) mod credentials;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,12 +35,12 @@ const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// The first attempt.
-pub fn first(database: &Database) -> FinalBackup {
+pub(super) fn first(database: &Database) -> FinalBackup {
     attempt(database, 1, None)
 }
 
 /// The attempt that follows one that failed.
-pub fn after(
+pub(super) fn after(
     failed: &FinalBackup,
     database: &Database,
     now: Timestamp,
@@ -73,7 +73,7 @@ fn wait(asked_for: &FinalBackup, now: Timestamp) -> Option<Duration> {
 }
 
 /// How far a request came.
-pub enum Requested {
+pub(super) enum Requested {
     /// The Backup exists, and waits to begin.
     Waits,
     /// The last one failed; the next is made after this time.
@@ -81,7 +81,7 @@ pub enum Requested {
 }
 
 /// Makes what the final backup needs, and the Backup. Server required.
-pub async fn request(pass: &mut Pass<'_>, seen: &Observation) -> Result<Requested, Blocked> {
+pub(super) async fn request(pass: &mut Pass<'_>, seen: &Observation) -> Result<Requested, Blocked> {
     let asked_for = ask_for(pass).await?;
     if let Some(left) = wait(&asked_for, Timestamp::now()) {
         return Ok(Requested::Later(left));
@@ -92,11 +92,11 @@ pub async fn request(pass: &mut Pass<'_>, seen: &Observation) -> Result<Requeste
         let message = format!(
             "deletionPolicy is BackupBeforeDelete, and the instance {name} has no spec.backup to send the final backup to: \
              add one. {}",
-            without_it(&pass.database)
+            without_it(&pass.object)
         );
         return Err(Blocked::new(DatabaseReason::NoBackupDestination, message));
     }
-    let former = pass.database.final_backup_name(asked_for.attempt - 1);
+    let former = pass.object.final_backup_name(asked_for.attempt - 1);
     remove_secret(pass, &former).await?;
     credentials::provision(pass, &instance, &server, &asked_for.name).await?;
     if seen.facts.final_backup == BackupSeen::None {
@@ -107,11 +107,11 @@ pub async fn request(pass: &mut Pass<'_>, seen: &Observation) -> Result<Requeste
 
 /// The attempt that the status names; the first one is noted there if it names none.
 async fn ask_for(pass: &mut Pass<'_>) -> Result<FinalBackup, Error> {
-    let mut next = pass.status().cloned().unwrap_or_default();
+    let mut next = pass.next_status();
     if let Some(asked_for) = next.final_backup {
         return Ok(asked_for);
     }
-    let asked_for = first(&pass.database);
+    let asked_for = first(&pass.object);
     next.final_backup = Some(asked_for.clone());
     pass.persist(next).await?;
     Ok(asked_for)
@@ -122,11 +122,11 @@ async fn create(pass: &Pass<'_>, name: &str) -> Result<(), Blocked> {
     let mut backup = Backup::new(
         name,
         BackupSpec::new(DatabaseRef {
-            name: pass.database.name_any(),
-            namespace: pass.database.namespace(),
+            name: pass.object.name_any(),
+            namespace: pass.object.namespace(),
         }),
     );
-    backup.metadata.labels = Some(labels(&pass.database, name));
+    backup.metadata.labels = Some(labels(&pass.object, name));
     let made = backups(pass).create(&PostParams::default(), &backup).await;
     let error = match made.map_err(Error::api(DOING)) {
         Ok(_) => return Ok(()),
@@ -136,7 +136,7 @@ async fn create(pass: &Pass<'_>, name: &str) -> Result<(), Blocked> {
     // It was made by a pass that ended before it noticed, or it is not this operator's.
     let home = &pass.context.namespace;
     match pass.view().find_backup(home, name, None).await? {
-        Some(found) if !backups::is_of(&found, &pass.database, home) => {
+        Some(found) if !backups::is_of(&found, &pass.object, home) => {
             let message = format!(
                 "a Backup {name} that is not of this Database is in namespace {home}: delete it, so that the final \
                  backup can be made"
@@ -149,7 +149,7 @@ async fn create(pass: &Pass<'_>, name: &str) -> Result<(), Blocked> {
 }
 
 /// Labels of what is made for a final backup.
-pub fn labels(database: &Database, backup: &str) -> BTreeMap<String, String> {
+pub(super) fn labels(database: &Database, backup: &str) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/managed-by", "db-operator".to_owned()),
         (DATABASE_LABEL, database.name_any()),
@@ -165,7 +165,7 @@ pub fn labels(database: &Database, backup: &str) -> BTreeMap<String, String> {
 
 /// Removes what is no longer wanted: the Secrets of the last two attempts, and a Backup that has not ended, which cancels
 /// it.
-pub async fn tidy(pass: &Pass<'_>) -> Result<(), Error> {
+pub(super) async fn tidy(pass: &Pass<'_>) -> Result<(), Error> {
     let Some(last) = pass.status().and_then(|status| status.final_backup.clone()) else {
         return Ok(());
     };
@@ -173,7 +173,7 @@ pub async fn tidy(pass: &Pass<'_>) -> Result<(), Error> {
         cancel(pass, &last.name).await?;
     }
     for attempt in [last.attempt, last.attempt - 1] {
-        remove_secret(pass, &pass.database.final_backup_name(attempt)).await?;
+        remove_secret(pass, &pass.object.final_backup_name(attempt)).await?;
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ async fn cancel(pass: &Pass<'_>, name: &str) -> Result<(), Error> {
         .get_opt(name)
         .await
         .map_err(Error::api("read the final Backup"))?;
-    let Some(backup) = found.filter(|found| backups::is_of(found, &pass.database, home)) else {
+    let Some(backup) = found.filter(|found| backups::is_of(found, &pass.object, home)) else {
         return Ok(());
     };
     let ended = backup.state().is_some_and(BackupState::is_terminal);
@@ -201,7 +201,7 @@ async fn remove_secret(pass: &Pass<'_>, backup: &str) -> Result<(), Error> {
         .get_opt(backup)
         .await
         .map_err(Error::api("read the final backup's Secret"))?;
-    match found.filter(|found| credentials::is_of(found.labels(), &pass.database, backup)) {
+    match found.filter(|found| credentials::is_of(found.labels(), &pass.object, backup)) {
         Some(secret) => delete(&api, &secret, "delete the final backup's Secret").await,
         None => Ok(()),
     }
@@ -232,7 +232,7 @@ fn backups(pass: &Pass<'_>) -> Api<Backup> {
 }
 
 /// What the conditions say while a final backup is waited for; `failed` is the attempt before this one.
-pub fn report(
+pub(super) fn report(
     database: &Database,
     asked_for: &FinalBackup,
     home: &str,

@@ -1,4 +1,4 @@
-//! Containers: the one that dumps, the one that installs our binary for it, and those that a template adds.
+//! Containers: the one that dumps or loads, the one that installs our binary for it, and those that a template adds.
 //!
 //! All fields are named, so that a new one of Kubernetes has to be judged before this compiles.
 
@@ -8,14 +8,14 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::values::image;
-use super::super::{CONTAINER, Order, Refusal};
-use super::{security, volume};
+use super::super::{Kind, Order, Refusal};
+use super::{security, settings, volume};
 use crate::agent::protocol::task::paths;
 
 /// The init container that installs our binary.
 pub(super) const INSTALL: &str = "install";
 
-/// How a container runs next to the dump.
+/// How a container runs next to the main one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Before it, or around it with `restartPolicy: Always`.
@@ -24,8 +24,9 @@ pub(super) enum Place {
     Beside,
 }
 
-/// The container that dumps: what it runs, where, and with what is the template's; it runs once, and sees what it must.
-pub(super) fn dump(asked: Container, order: &Order<'_>, path: &str) -> Result<Container, Refusal> {
+/// The container that dumps or loads: what it runs, where, and with what is the template's; it runs once, and sees what it
+/// must.
+pub(super) fn main(asked: Container, order: &Order<'_>, path: &str) -> Result<Container, Refusal> {
     let Container {
         args,
         command,
@@ -53,7 +54,7 @@ pub(super) fn dump(asked: Container, order: &Order<'_>, path: &str) -> Result<Co
         volume_mounts,
         working_dir,
     } = asked;
-    check_command(command.as_deref(), args.as_deref(), path)?;
+    check_command(command.as_deref(), args.as_deref(), order.owner.kind, path)?;
     volume::check_env(env.as_deref(), env_from.as_deref(), order, path)?;
     Ok(Container {
         args,
@@ -64,10 +65,10 @@ pub(super) fn dump(asked: Container, order: &Order<'_>, path: &str) -> Result<Co
             .filter(|image| !image.is_empty())
             .or_else(|| Some(image(order))),
         image_pull_policy,
-        name: CONTAINER.to_owned(),
+        name: order.owner.kind.container().to_owned(),
         ports: ports.map(without_host_ports),
         resources: Some(with_memory(
-            resources.unwrap_or_default(),
+            settings::resources(resources, order.settings).unwrap_or_default(),
             order.memory_bytes,
         )),
         security_context: Some(security::of_container(
@@ -76,11 +77,14 @@ pub(super) fn dump(asked: Container, order: &Order<'_>, path: &str) -> Result<Co
         )),
         termination_message_path: Some(paths::TERMINATION.to_owned()),
         termination_message_policy: Some("File".to_owned()),
-        volume_mounts: Some(volume::mounts_of_dump(volume_mounts, path)?),
+        volume_mounts: Some(volume::mounts_of_main(volume_mounts, path)?),
         working_dir,
         ..Container::default()
     })
 }
+
+/// Memory that copying our binary takes at the most, page cache included, in bytes.
+const INSTALL_MEMORY: u64 = 64 * 1024 * 1024;
 
 /// The container that installs our binary: all ours, but for what it costs and how its image is pulled.
 pub(super) fn install(asked: Option<Container>, order: &Order<'_>) -> Container {
@@ -90,7 +94,7 @@ pub(super) fn install(asked: Option<Container>, order: &Order<'_>) -> Container 
         image: Some(order.operator_image.to_owned()),
         image_pull_policy: asked.image_pull_policy,
         args: Some(vec!["install".to_owned(), paths::BIN.to_owned()]),
-        resources: asked.resources,
+        resources: resources_of_install(asked.resources, order),
         security_context: Some(security::of_container(
             asked.security_context.unwrap_or_default(),
             true,
@@ -100,7 +104,7 @@ pub(super) fn install(asked: Option<Container>, order: &Order<'_>) -> Container 
     }
 }
 
-/// A container that the template adds: its own affair, within the rights of a backup's pod.
+/// A container that the template adds: its own affair, within the rights of such a pod.
 pub(super) fn other(
     asked: Container,
     place: Place,
@@ -162,17 +166,19 @@ pub(super) fn other(
         termination_message_policy,
         tty,
         volume_devices,
-        volume_mounts: volume::mounts_of_other(volume_mounts, path)?,
+        volume_mounts: volume::mounts_of_other(volume_mounts, order, path)?,
         working_dir,
     })
 }
 
-/// It is our process that owns the dump tool, whichever that is.
+/// It is our process that owns the tool, whichever that is.
 fn check_command(
     command: Option<&[String]>,
     args: Option<&[String]>,
+    kind: Kind,
     path: &str,
 ) -> Result<(), Refusal> {
+    let main = kind.container();
     let command = command.unwrap_or_default();
     let words: Vec<&str> = command
         .iter()
@@ -183,15 +189,31 @@ fn check_command(
         .iter()
         .position(|&word| word == "--")
         .is_some_and(|end| end + 1 < words.len());
-    let is_ours = !command.is_empty() && words.starts_with(&[paths::BINARY, "dump"]);
+    let is_ours = !command.is_empty() && words.starts_with(&[paths::BINARY, main]);
     if is_ours && has_tool {
         return Ok(());
     }
     let reason = format!(
-        "the command of the container {CONTAINER} must begin with {}, dump, \"--\", followed by the dump tool",
+        "the command of the container {main} must begin with {}, {main}, \"--\", followed by the {main} tool",
         paths::BINARY
     );
     Err(Refusal::new(format!("{path}.command"), reason))
+}
+
+/// A memory limit that the instance sets is for the dump tool: it does not take away what copying a file needs.
+fn resources_of_install(
+    asked: Option<ResourceRequirements>,
+    order: &Order<'_>,
+) -> Option<ResourceRequirements> {
+    let is_set = order
+        .settings
+        .is_some_and(|settings| settings.resources.is_some());
+    let resources = settings::resources(asked, order.settings)?;
+    Some(if is_set {
+        with_memory(resources, INSTALL_MEMORY)
+    } else {
+        resources
+    })
 }
 
 /// At least our limit, and not less than what the template reserves.
@@ -199,7 +221,7 @@ fn with_memory(mut resources: ResourceRequirements, least: u64) -> ResourceRequi
     const MEMORY: &str = "memory";
     let of = |list: &Option<std::collections::BTreeMap<String, Quantity>>| {
         let quantity = list.as_ref().and_then(|list| list.get(MEMORY))?;
-        Some((bytes(&quantity.0)?, quantity.clone()))
+        Some((amount(&quantity.0)?, quantity.clone()))
     };
     let asked = [of(&resources.limits), of(&resources.requests)];
     #[expect(
@@ -220,8 +242,8 @@ fn with_memory(mut resources: ResourceRequirements, least: u64) -> ResourceRequi
     resources
 }
 
-/// A quantity of memory in bytes, as Kubernetes reads it: `512Mi`, `1.5G`, `129e6`, `1000m`.
-fn bytes(quantity: &str) -> Option<f64> {
+/// A quantity as Kubernetes reads it: `512Mi`, `1.5G`, `129e6`, `1000m`.
+pub(super) fn amount(quantity: &str) -> Option<f64> {
     let quantity = quantity.trim();
     let suffixes = [
         ("Ki", 1024_f64),
@@ -302,10 +324,10 @@ mod tests {
             ("123000m", 123.0),
             ("7", 7.0),
         ] {
-            assert_eq!(bytes(quantity), Some(expected), "{quantity}");
+            assert_eq!(amount(quantity), Some(expected), "{quantity}");
         }
         for wrong in ["", "Mi", "much", "inf", "1Qi"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
+            assert_eq!(amount(wrong), None, "{wrong}");
         }
     }
 }

@@ -3,22 +3,23 @@
 //! What has one right value is set to it, whatever the template says; what would be a different pod without it (a
 //! volume of the node, a token) is refused with a sentence.
 //!
+//! What the instance sets in `spec.backup.job` counts more than a template (`settings.rs`), and less than what is enforced.
+//!
 //! All fields are named, so that a new one of Kubernetes has to be judged before this compiles.
 
 mod container;
 mod security;
+mod settings;
 mod volume;
 
 use std::collections::BTreeMap;
 
+use super::{Kind, Order, Refusal};
+use crate::api::{DATABASE_LABEL, DATABASE_NAMESPACE_LABEL};
+use container::{INSTALL, Place};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
-
-use super::{CONTAINER, Order, Refusal, name};
-use crate::api::{BACKUP_LABEL, DATABASE_LABEL, DATABASE_NAMESPACE_LABEL};
-use container::{INSTALL, Place};
 
 /// Where the pod is, in the Job.
 const POD: &str = "spec.template.spec";
@@ -33,13 +34,10 @@ pub(super) fn lay_over(job: Job, order: &Order<'_>) -> Result<Job, Refusal> {
     let spec = job.spec.unwrap_or_default();
     Ok(Job {
         metadata: ObjectMeta {
-            name: Some(name(order.backup)),
-            namespace: order.backup.namespace(),
-            // A Job is not there without its Backup: what it uploads belongs to nothing else.
-            owner_references: order
-                .backup
-                .controller_owner_ref(&())
-                .map(|owner| vec![owner]),
+            name: Some(order.owner.job_name()),
+            namespace: order.owner.namespace.clone(),
+            // A Job is not there without its owner: what it uploads or loads belongs to nothing else.
+            owner_references: order.owner.reference().map(|owner| vec![owner]),
             ..labelled(job.metadata, order)
         },
         spec: Some(job_spec(spec, order)?),
@@ -61,19 +59,20 @@ fn labelled(asked: ObjectMeta, order: &Order<'_>) -> ObjectMeta {
 }
 
 fn own_labels(order: &Order<'_>) -> BTreeMap<String, String> {
-    let database = &order.backup.spec.database_ref;
+    let owner = order.owner;
+    let noun = owner.kind.noun();
     let mut labels: BTreeMap<String, String> = [
         // Not `db-operator`: in the operator's own namespace, its Service and its budget select that.
-        ("app.kubernetes.io/name", "db-operator-backup".to_owned()),
-        ("app.kubernetes.io/component", "backup".to_owned()),
+        ("app.kubernetes.io/name", format!("db-operator-{noun}")),
+        ("app.kubernetes.io/component", noun.to_owned()),
         ("app.kubernetes.io/managed-by", "db-operator".to_owned()),
-        (BACKUP_LABEL, order.backup.name_any()),
-        (DATABASE_LABEL, database.name.clone()),
+        (owner.kind.label(), owner.name.clone()),
+        (DATABASE_LABEL, owner.database.clone()),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect();
-    if let Some(namespace) = &database.namespace {
+    if let Some(namespace) = &owner.database_namespace {
         labels.insert(DATABASE_NAMESPACE_LABEL.to_owned(), namespace.clone());
     }
     labels
@@ -100,13 +99,16 @@ fn job_spec(asked: JobSpec, order: &Order<'_>) -> Result<JobSpec, Refusal> {
         ttl_seconds_after_finished: _,
     } = asked;
     Ok(JobSpec {
-        active_deadline_seconds: Some(order.limits.deadline.time.as_secs()),
+        active_deadline_seconds: Some(order.time_left.as_secs().max(1)),
         backoff_limit: Some(0),
         completions: Some(1),
         parallelism: Some(1),
         template: PodTemplateSpec {
             metadata: Some(labelled(template.metadata.unwrap_or_default(), order)),
-            spec: Some(pod(template.spec.unwrap_or_default(), order)?),
+            spec: Some(pod(
+                settings::of_pod(template.spec.unwrap_or_default(), order.settings),
+                order,
+            )?),
         },
         ttl_seconds_after_finished: Some(i32::try_from(order.keep_seconds).unwrap_or(i32::MAX)),
         ..JobSpec::default()
@@ -148,7 +150,7 @@ fn pod(asked: PodSpec, order: &Order<'_>) -> Result<PodSpec, Refusal> {
         restart_policy: _,
         runtime_class_name,
         scheduler_name,
-        // A backup waits for its turn before its Job is created, and then for nothing.
+        // A backup and a restore wait for their turn before their Job is created, and then for nothing.
         scheduling_gates: _,
         security_context,
         service_account: _,
@@ -197,12 +199,22 @@ fn pod(asked: PodSpec, order: &Order<'_>) -> Result<PodSpec, Refusal> {
     })
 }
 
-/// The containers of the pod, of which one dumps.
+/// The containers of the pod, of which one owns the tool.
 fn beside(asked: Vec<Container>, order: &Order<'_>) -> Result<Vec<Container>, Refusal> {
-    if !asked.iter().any(|container| container.name == CONTAINER) {
+    let kind = order.owner.kind;
+    let main = kind.container();
+    if !asked.iter().any(|container| container.name == main) {
         return Err(Refusal::new(
             format!("{POD}.containers"),
-            format!("there is no container {CONTAINER}: one of this name has to run the dump tool"),
+            format!("there is no container {main}: one of this name has to run the {main} tool"),
+        ));
+    }
+    // Whose Job it is can be told by its main container.
+    let other = Kind::Backup.container();
+    if let Some(index) = asked.iter().position(|c| c.name == other && main != other) {
+        return Err(Refusal::new(
+            format!("{POD}.containers[{index}].name"),
+            format!("a container {other} is that of a backup: give yours another name"),
         ));
     }
     asked
@@ -210,8 +222,8 @@ fn beside(asked: Vec<Container>, order: &Order<'_>) -> Result<Vec<Container>, Re
         .enumerate()
         .map(|(index, container)| {
             let path = format!("{POD}.containers[{index}]");
-            if container.name == CONTAINER {
-                container::dump(container, order, &path)
+            if container.name == main {
+                container::main(container, order, &path)
             } else {
                 container::other(container, Place::Beside, order, &path)
             }

@@ -1,6 +1,6 @@
-//! Volumes: the four that a dump needs, and which others a template may have.
+//! Volumes: the four that a dump or a load needs, and which others a template may have.
 //!
-//! Only the container that dumps sees the database's password and the signed requests. A template may mount what the
+//! Only the container that dumps or loads sees the database's password and the signed requests. A template may mount what the
 //! namespace has, other Secrets included, but those two by no way, and no token of a service account.
 
 use k8s_openapi::api::core::v1::{
@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::super::{Order, Refusal, name};
+use super::super::{Kind, Order, Refusal};
 use crate::agent::protocol::task::paths;
 
 const BIN: &str = "bin";
@@ -24,6 +24,8 @@ const ROOT: &str = "/db-operator";
 const SECRET_MODE: i32 = 0o440;
 /// A few small files.
 const WORK_SIZE: &str = "1Mi";
+/// The table of contents of an archive, too.
+const RESTORE_WORK_SIZE: &str = "80Mi";
 /// What Pod Security's level `restricted` lets a volume be.
 const KINDS: [&str; 8] = [
     "configMap",
@@ -71,16 +73,23 @@ fn ours(order: &Order<'_>) -> Vec<Volume> {
             empty_dir: Some(EmptyDirVolumeSource::default()),
             ..volume(BIN)
         },
-        secret(ERRAND, name(order.backup)),
+        secret(ERRAND, order.owner.job_name()),
         secret(CREDENTIALS, order.credentials_secret.to_owned()),
         Volume {
             empty_dir: Some(EmptyDirVolumeSource {
                 medium: Some("Memory".to_owned()),
-                size_limit: Some(Quantity(WORK_SIZE.to_owned())),
+                size_limit: Some(Quantity(work_size(order.owner.kind).to_owned())),
             }),
             ..volume(WORK)
         },
     ]
+}
+
+const fn work_size(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Backup => WORK_SIZE,
+        Kind::Restore => RESTORE_WORK_SIZE,
+    }
 }
 
 fn check(volume: &Volume, order: &Order<'_>, path: &str) -> Result<(), Refusal> {
@@ -93,7 +102,8 @@ fn check(volume: &Volume, order: &Order<'_>, path: &str) -> Result<(), Refusal> 
     for kind in kinds.filter(|&kind| kind != "name") {
         if !KINDS.contains(&kind) {
             let reason = format!(
-                "a volume of a backup's pod is one of {}: Pod Security's level restricted has no other",
+                "a volume of a {}'s pod is one of {}: Pod Security's level restricted has no other",
+                order.owner.kind.noun(),
                 KINDS.join(", ")
             );
             return Err(Refusal::new(format!("{path}.{kind}"), reason));
@@ -131,7 +141,10 @@ fn check_projected(
         if pod_certificate.is_some() || service_account_token.is_some() {
             return Err(Refusal::new(
                 path,
-                "a backup's pod has no identity in the cluster: remove the token or certificate",
+                format!(
+                    "a {}'s pod has no identity in the cluster: remove the token or certificate",
+                    order.owner.kind.noun()
+                ),
             ));
         }
         if let Some(secret) = secret {
@@ -141,12 +154,15 @@ fn check_projected(
     Ok(())
 }
 
-/// A Secret that a template mounts or reads is not one of the two that only the dump may see.
+/// A Secret that a template mounts or reads is not one of the two that only the main container may see.
 fn check_secret(secret: &str, order: &Order<'_>, path: &str) -> Result<(), Refusal> {
-    if secret == order.credentials_secret || secret == name(order.backup) {
+    if secret == order.credentials_secret || secret == order.owner.job_name() {
         return Err(Refusal::new(
             path,
-            "only the container dump sees the database's password and the signed requests, as files: remove this",
+            format!(
+                "only the container {} sees the database's password and the signed requests, as files: remove this",
+                order.owner.kind.container()
+            ),
         ));
     }
     Ok(())
@@ -181,8 +197,8 @@ pub(super) fn check_env(
     Ok(())
 }
 
-/// The mounts of the container that dumps: ours, and the template's own.
-pub(super) fn mounts_of_dump(
+/// The mounts of the container that dumps or loads: ours, and the template's own.
+pub(super) fn mounts_of_main(
     asked: Option<Vec<VolumeMount>>,
     path: &str,
 ) -> Result<Vec<VolumeMount>, Refusal> {
@@ -217,6 +233,7 @@ pub(super) fn mounts_of_install() -> Vec<VolumeMount> {
 /// What any other container sees: nothing of ours.
 pub(super) fn mounts_of_other(
     asked: Option<Vec<VolumeMount>>,
+    order: &Order<'_>,
     path: &str,
 ) -> Result<Option<Vec<VolumeMount>>, Refusal> {
     let ours = |mount: &VolumeMount| OURS.contains(&mount.name.as_str());
@@ -224,7 +241,10 @@ pub(super) fn mounts_of_other(
         None => Ok(asked),
         Some(index) => Err(Refusal::new(
             format!("{path}.volumeMounts[{index}].name"),
-            "the volumes bin, errand, credentials and work are for the container dump alone: give yours another name",
+            format!(
+                "the volumes bin, errand, credentials and work are for the container {} alone: give yours another name",
+                order.owner.kind.container()
+            ),
         )),
     }
 }

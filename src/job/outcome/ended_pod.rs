@@ -1,8 +1,9 @@
 //! What an ended pod means: its own report, or else what Kubernetes reports about it.
 
-use super::{Failure, JobOutcome, Observation, deadline_exceeded, gone};
-use crate::agent::protocol::result::{Cause, Failed, TaskResult};
-use crate::api::BackupReason;
+use super::work::{End, Told};
+use super::{Cause, Failure, JobOutcome, Observation, Work, deadline_exceeded, gone};
+use crate::api::backup::size;
+use crate::job::Kind;
 use crate::job::objects::{Pod, Terminated};
 use crate::job::pod::{
     first_line, init_containers, main_container, name, phase, said_of, terminated,
@@ -12,85 +13,104 @@ use crate::job::pod::{
 const KILLED: i32 = 137;
 
 /// What an ended pod says, and what is said of it.
-pub(super) fn of_ended_pod(pod: &Pod, seen: &Observation<'_>) -> Option<JobOutcome> {
+pub(super) fn of_ended_pod<W: Work>(pod: &Pod, seen: &Observation<'_>) -> Option<JobOutcome<W>> {
     let ended = main_container(pod).and_then(terminated);
     let report = ended
         .and_then(|ended| ended.message.as_deref())
-        .and_then(|message| serde_json::from_str::<TaskResult>(message).ok());
-    if let (Some(TaskResult::Done(done)), Some(0)) = (&report, ended.map(|ended| ended.exit_code)) {
-        return Some(JobOutcome::Done(done.clone()));
-    }
+        .and_then(|message| serde_json::from_str::<W::Report>(message).ok())
+        .map(W::told);
     let failure = match (ended, report) {
-        (Some(ended), report) if ended.reason.as_deref() == Some("OOMKilled") => {
-            out_of_memory(report)
+        (Some(ended), Some(Ok(done))) if ended.exit_code == 0 => {
+            return Some(JobOutcome::Done(done));
         }
-        (Some(_), Some(TaskResult::Failed(failed))) => reported(failed, pod, seen),
-        (Some(ended), Some(TaskResult::Done(_)) | None) => unreported(ended, pod, seen),
-        (None, _) if phase(pod) == "Failed" => ended_without_running(pod),
+        (Some(ended), report) if ended.reason.as_deref() == Some("OOMKilled") => {
+            out_of_memory::<W>(report.and_then(Result::err), seen)
+        }
+        (Some(_), Some(Err(told))) => reported::<W>(told, pod, seen),
+        (Some(ended), Some(Ok(_)) | None) => unreported::<W>(ended, pod, seen),
+        (None, _) if phase(pod) == "Failed" => ended_without_running::<W>(pod),
         (None, _) => return None,
     };
     Some(JobOutcome::Failed(Box::new(failure)))
 }
 
-fn out_of_memory(report: Option<TaskResult>) -> Failure {
-    let message = "a process of the Job's pod was killed because the pod used more memory than its limit; a template can \
-        raise resources.limits.memory of the container dump (spec.backup.job.templateRef of the instance)";
-    let mut failure = Failure::new(BackupReason::OutOfMemory, message);
-    if let Some(TaskResult::Failed(failed)) = report {
-        failure.last_lines = failed.last_lines;
-        failure.tool_version = failed.tool_version;
+fn out_of_memory<W: Work>(
+    told: Option<Told<W::Reason>>,
+    seen: &Observation<'_>,
+) -> Failure<W::Reason> {
+    let limit = seen.job.and_then(|job| job.memory_limit.as_deref());
+    let limit = limit.map_or_else(String::new, |limit| format!(" ({})", readable(limit)));
+    let (holds, settings) = match W::KIND {
+        Kind::Backup => ("the dump tool holds the largest row whole", "backup"),
+        Kind::Restore => (
+            "the tool holds the largest row and the table of contents whole",
+            "restore",
+        ),
+    };
+    let message = format!(
+        "a process of the Job's pod was killed because it used more memory than the limit of its container{limit}: {holds}; \
+         raise spec.{settings}.job.toolMemory of the instance (default: 256Mi) above what that needs"
+    );
+    let failure = Failure::new(Cause::OutOfMemory, message);
+    match told {
+        Some(told) => Failure {
+            last_lines: told.last_lines,
+            tool_version: told.tool_version,
+            ..failure
+        },
+        None => failure,
     }
-    failure
+}
+
+/// An amount of bytes as a person writes it; the API server keeps a plain number as it was given.
+fn readable(amount: &str) -> String {
+    amount.parse().map_or_else(|_| amount.to_owned(), size)
 }
 
 /// The pod's own words; only where it was asked to end others know better why. It does not know whose limit a stall is.
-fn reported(failed: Failed, pod: &Pod, seen: &Observation<'_>) -> Failure {
-    let message = if failed.cause == Cause::NoProgress {
-        format!("{}; the limit is {}", failed.message, seen.limits.stall)
-    } else {
-        failed.message
-    };
+fn reported<W: Work>(
+    told: Told<W::Reason>,
+    pod: &Pod,
+    seen: &Observation<'_>,
+) -> Failure<W::Reason> {
     let own = Failure {
-        reason: reason(failed.cause),
-        message,
-        last_lines: failed.last_lines,
-        tool_version: failed.tool_version,
+        reason: told.reason,
+        message: match told.end {
+            End::Stalled => format!("{}; the limit is {}", told.message, seen.limits.stall),
+            End::Terminated | End::Own => told.message,
+        },
+        differences: told.differences,
+        last_lines: told.last_lines,
+        tool_version: told.tool_version,
+        passing: told.passing,
     };
-    if failed.cause != Cause::Terminated {
+    if told.end != End::Terminated {
         return own;
     }
-    match asked_to_end(pod, seen) {
+    match asked_to_end::<W>(pod, seen) {
         Some(why) => Failure {
             reason: why.reason,
             message: why.message,
+            passing: false,
             ..own
         },
         None => own,
     }
 }
 
-const fn reason(cause: Cause) -> BackupReason {
-    match cause {
-        Cause::ToolMismatch => BackupReason::ToolMismatch,
-        Cause::DumpFailed => BackupReason::DumpFailed,
-        Cause::DumpIncomplete => BackupReason::DumpIncomplete,
-        Cause::TooLarge => BackupReason::TooLarge,
-        Cause::NoProgress => BackupReason::NoProgress,
-        Cause::UploadFailed => BackupReason::UploadFailed,
-        Cause::Terminated => BackupReason::Terminated,
-        Cause::Misconfigured => BackupReason::InvalidTemplate,
-    }
-}
-
 /// Who asked a pod to end.
-fn asked_to_end(pod: &Pod, seen: &Observation<'_>) -> Option<Failure> {
-    evicted(pod)
-        .or_else(|| job_deadline(seen))
-        .or_else(|| gone(seen))
+fn asked_to_end<W: Work>(pod: &Pod, seen: &Observation<'_>) -> Option<Failure<W::Reason>> {
+    evicted::<W>(pod)
+        .or_else(|| job_deadline::<W>(seen))
+        .or_else(|| gone::<W>(seen))
 }
 
-fn unreported(ended: &Terminated, pod: &Pod, seen: &Observation<'_>) -> Failure {
-    asked_to_end(pod, seen).unwrap_or_else(|| {
+fn unreported<W: Work>(
+    ended: &Terminated,
+    pod: &Pod,
+    seen: &Observation<'_>,
+) -> Failure<W::Reason> {
+    asked_to_end::<W>(pod, seen).unwrap_or_else(|| {
         let code = ended.exit_code;
         let how = if code == KILLED {
             "was killed (SIGKILL)".to_owned()
@@ -106,13 +126,13 @@ fn unreported(ended: &Terminated, pod: &Pod, seen: &Observation<'_>) -> Failure 
             "the pod {} {how} without telling a result{words}; its log may say more",
             name(pod)
         );
-        Failure::new(BackupReason::Killed, message)
+        Failure::new(Cause::Killed, message)
     })
 }
 
 /// A node refused the pod, or lost it.
-fn ended_without_running(pod: &Pod) -> Failure {
-    if let Some(failure) = evicted(pod) {
+fn ended_without_running<W: Work>(pod: &Pod) -> Failure<W::Reason> {
+    if let Some(failure) = evicted::<W>(pod) {
         return failure;
     }
     let init = init_containers(pod).find_map(|container| {
@@ -132,15 +152,16 @@ fn ended_without_running(pod: &Pod) -> Failure {
     });
     let said = init.or_else(|| said_of(pod).map(|said| format!(": {said}")));
     let message = format!(
-        "the pod {} failed before the dump tool ran{}",
+        "the pod {} failed before the {} tool ran{}",
         name(pod),
+        W::KIND.container(),
         said.unwrap_or_default()
     );
-    Failure::new(BackupReason::Killed, message)
+    Failure::new(Cause::Killed, message)
 }
 
 /// A node asked the pod to go.
-pub(super) fn evicted(pod: &Pod) -> Option<Failure> {
+pub(super) fn evicted<W: Work>(pod: &Pod) -> Option<Failure<W::Reason>> {
     let status = pod.status.as_ref()?;
     let by_kubelet = status.reason.as_deref() == Some("Evicted");
     let disruption = status
@@ -158,13 +179,13 @@ pub(super) fn evicted(pod: &Pod) -> Option<Failure> {
         name(pod),
         said.as_deref().unwrap_or("the node needed the room").trim()
     );
-    Some(Failure::new(BackupReason::Evicted, message))
+    Some(Failure::new(Cause::Evicted, message))
 }
 
-fn job_deadline(seen: &Observation<'_>) -> Option<Failure> {
+fn job_deadline<W: Work>(seen: &Observation<'_>) -> Option<Failure<W::Reason>> {
     let conditions = seen.job?.status.as_ref()?.conditions.as_ref()?;
     conditions
         .iter()
         .any(|c| c.reason.as_deref() == Some("DeadlineExceeded") && c.status == "True")
-        .then(|| deadline_exceeded(seen))
+        .then(|| deadline_exceeded::<W>(seen))
 }

@@ -3,7 +3,13 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::job::pod::MAIN;
+use crate::agent::protocol::result::Done;
+const MAIN: &str = "dump";
+
+fn decide(seen: &Observation<'_>) -> JobOutcome {
+    super::decide::<Dumping>(seen)
+}
+
 use crate::job::time_limit::TimeLimit;
 
 #[path = "clock_tests.rs"]
@@ -178,6 +184,37 @@ fn each_cause_has_its_reason_and_the_tools_words() {
 }
 
 #[test]
+fn what_passes_is_known_unless_somebody_else_ended_the_pod() {
+    let report = |cause: &str| {
+        let message = json!({"outcome": "failed", "cause": cause, "message": "m", "lastLines": [], "passing": true});
+        let state = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": message.to_string(),
+            "finishedAt": at(NOW - 9)}});
+        pod(&json!({"phase": "Failed", "containerStatuses": [container(MAIN, &state)]}))
+    };
+    let pod = report("DumpFailed");
+    assert!(failure_of(&pod).passing);
+    assert_eq!(ended_at(&pod), Some(at(NOW - 9)));
+    assert!(!failure_of(&ended(1, "Error", &failed("DumpFailed"))).passing);
+    let evicted = with_condition(report("Terminated"), "DisruptionTarget", "True", "drained");
+    assert!(!failure_of(&evicted).passing);
+}
+
+#[test]
+fn memory_is_blamed_with_the_limit_and_what_raises_it() {
+    let message = |limit: &str| {
+        let limits = json!({"name": MAIN, "resources": {"limits": {"memory": limit}}});
+        let job = job(&json!({"spec": {"template": {"spec": {"containers": [limits]}}}}));
+        failure(&seen(Some(&job), Some(&ended(137, "OOMKilled", "")))).message
+    };
+    let told = message("448790528");
+    assert!(
+        told.contains("(428Mi)") && told.contains("toolMemory"),
+        "{told}"
+    );
+    assert!(message("1Gi").contains("(1Gi)"));
+}
+
+#[test]
 fn memory_is_blamed_also_where_only_the_tool_was_killed() {
     assert_eq!(
         failure_of(&ended(137, "OOMKilled", "")).reason,
@@ -251,4 +288,77 @@ fn a_job_that_is_deleted_is_over() {
         failure(&seen(Some(&leaving), Some(&pod))).reason,
         BackupReason::JobDeleted
     );
+}
+
+#[test]
+fn a_restores_job_is_decided_by_the_same_rules_in_its_own_words() {
+    use crate::agent::protocol::restore::RestoreCause;
+    let decide = |seen: &Observation<'_>| super::decide::<Loading>(seen);
+    let failure = |seen: &Observation<'_>| match decide(seen) {
+        JobOutcome::Failed(failure) => *failure,
+        other => panic!("{other:?}"),
+    };
+    let pod_of = |state: &Value| {
+        pod(&json!({"phase": "Failed", "containerStatuses": [container("restore", state)]}))
+    };
+    let ended = |exit_code: i32, reason: &str, message: &Value| {
+        pod_of(
+            &json!({"terminated": {"exitCode": exit_code, "reason": reason, "message": message.to_string()}}),
+        )
+    };
+    let job = job(&json!({}));
+    let loaded = json!({"outcome": "done", "sha256": "s", "toolVersion": "t", "tables": 1, "rows": 2, "checked": "Rows",
+        "loadSeconds": 1, "indexSeconds": 2, "checkSeconds": 3});
+    let done = ended(0, "Completed", &loaded);
+    assert!(matches!(
+        decide(&seen(Some(&job), Some(&done))),
+        JobOutcome::Done(loaded) if loaded.rows == 2
+    ));
+    let report = |cause: &str| json!({"outcome": "failed", "cause": cause, "message": "m", "differences": ["d"], "lastLines": ["l"]});
+    let told = failure(&seen(
+        Some(&job),
+        Some(&ended(1, "Error", &report("CheckFailed"))),
+    ));
+    assert_eq!(told.reason, RestoreEnd::Task(RestoreCause::CheckFailed));
+    assert_eq!(
+        (told.differences, told.last_lines),
+        (vec!["d".to_owned()], vec!["l".to_owned()])
+    );
+    let stalled = ended(1, "Error", &report("NoProgress"));
+    let told = failure(&seen(Some(&job), Some(&stalled)));
+    assert_eq!(told.reason, RestoreEnd::Task(RestoreCause::NoProgress));
+    assert!(
+        told.message
+            .ends_with("the limit is spec.stallSeconds (600 s)")
+    );
+    // What Kubernetes tells.
+    let killed = ended(137, "OOMKilled", &report("LoadFailed"));
+    let told = failure(&seen(Some(&job), Some(&killed)));
+    assert_eq!(told.reason, RestoreEnd::Cluster(Cause::OutOfMemory));
+    assert!(
+        told.message.contains("spec.restore.job.toolMemory"),
+        "{}",
+        told.message
+    );
+    let evicted = with_condition(
+        ended(1, "Error", &report("Terminated")),
+        "DisruptionTarget",
+        "True",
+        "drained",
+    );
+    let told = failure(&seen(Some(&job), Some(&evicted)));
+    assert_eq!(told.reason, RestoreEnd::Cluster(Cause::Evicted));
+    let told = failure(&seen(None, None));
+    assert_eq!(told.reason, RestoreEnd::Cluster(Cause::JobDeleted));
+    assert!(told.message.contains("before the restore was complete"));
+    let runs = pod(&json!({"phase": "Running", "containerStatuses": [
+        container("restore", &json!({"running": {"startedAt": at(NOW - 50)}}))]}));
+    assert!(matches!(
+        decide(&seen(Some(&job), Some(&runs))),
+        JobOutcome::Runs
+    ));
+    assert!(matches!(
+        decide(&seen(Some(&job), None)),
+        JobOutcome::Waits(_)
+    ));
 }

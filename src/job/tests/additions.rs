@@ -35,7 +35,7 @@ fn a_template_can_add() {
     );
     assert_eq!(pod.volumes.as_ref().unwrap().len(), 5);
 
-    let dump = container(&job, CONTAINER);
+    let dump = container(&job, MAIN);
     assert_eq!(dump.image.as_deref(), Some("registry.example/tools:17"));
     assert_eq!(dump.image_pull_policy.as_deref(), Some("Always"));
     assert!(
@@ -74,7 +74,7 @@ fn a_memory_limit_is_at_least_ours() {
     let limit = "              memory: {{json memoryBytes}}\n            limits:\n              memory: {{json memoryBytes}}\n";
     let limit_of = |yaml: &str| {
         let job = with(&[(limit, yaml)]).unwrap();
-        let resources = container(&job, CONTAINER).resources.clone().unwrap();
+        let resources = container(&job, MAIN).resources.clone().unwrap();
         resources.limits.unwrap()["memory"].0.clone()
     };
     for (asked, given) in [

@@ -4,6 +4,8 @@ mod additions;
 mod laid_over;
 mod lines;
 mod refusals;
+mod restores;
+mod settings;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Backup;
 
 fn backup() -> Backup {
     serde_json::from_value(json!({
@@ -22,9 +25,16 @@ fn backup() -> Backup {
     .unwrap()
 }
 
-fn order(backup: &Backup, flavour: Flavour) -> Order<'_> {
+const MAIN: &str = "dump";
+
+fn owner() -> Owner {
+    Owner::of_backup(&backup())
+}
+
+fn order(owner: &Owner, flavour: Flavour) -> Order<'_> {
+    let limits = TimeLimits::of(&backup(), None);
     Order {
-        backup,
+        owner,
         database_name: "Orders",
         user: "orders",
         flavour,
@@ -37,13 +47,15 @@ fn order(backup: &Backup, flavour: Flavour) -> Order<'_> {
         host: "db.databases.svc",
         port: 5432,
         tls: "verify-full",
-        destination: "s3://backups/prod/orders.dump.zst",
-        image: None,
+        location: "s3://backups/prod/orders.dump.zst",
         operator_image: "registry.example/db-operator:0.1.0",
         credentials_secret: "orders",
-        limits: TimeLimits::of(backup, None),
+        limits,
+        time_left: limits.deadline.time,
         memory_bytes: 268_435_456,
+        jobs: 2,
         keep_seconds: 86_400,
+        settings: None,
         template: None,
     }
 }
@@ -57,10 +69,10 @@ fn with(changes: &[(&str, &str)]) -> Result<Job, JobError> {
         assert!(template.contains(old), "{old}");
         template = template.replacen(old, new, 1);
     }
-    let backup = backup();
+    let owner = owner();
     build(&Order {
         template: Some(&template),
-        ..order(&backup, Flavour::Postgresql)
+        ..order(&owner, Flavour::Postgresql)
     })
 }
 
@@ -98,9 +110,9 @@ fn plain() -> Job {
 
 #[test]
 fn our_templates_say_what_runs() {
-    let backup = backup();
+    let owner = owner();
     for flavour in FLAVOURS {
-        let order = order(&backup, flavour);
+        let order = order(&owner, flavour);
         let template = if flavour == Flavour::Postgresql {
             POSTGRESQL
         } else {
@@ -138,19 +150,20 @@ fn our_templates_say_what_runs() {
 
 #[test]
 fn what_the_instance_allows_is_what_the_job_has() {
-    let backup = backup();
+    let owner = owner();
     let settings = json!({"s3": {"bucket": "b", "region": "r"}, "job": {"maxDeadlineSeconds": 120, "maxStallSeconds": 60}});
     let settings = serde_json::from_value(settings).unwrap();
     let order = Order {
-        limits: TimeLimits::of(&backup, Some(&settings)),
-        ..order(&backup, Flavour::Postgresql)
+        limits: TimeLimits::of(&backup(), Some(&settings)),
+        time_left: SignedDuration::from_secs(120),
+        ..order(&owner, Flavour::Postgresql)
     };
     let job = build(&order).unwrap();
     assert_eq!(
         job.spec.as_ref().unwrap().active_deadline_seconds,
         Some(120)
     );
-    let command = container(&job, CONTAINER).command.as_ref().unwrap();
+    let command = container(&job, MAIN).command.as_ref().unwrap();
     assert!(
         command.contains(&"--lock-wait-timeout=54000".to_owned()),
         "{command:?}"
@@ -159,10 +172,10 @@ fn what_the_instance_allows_is_what_the_job_has() {
 
 #[test]
 fn each_engine_has_its_own_command() {
-    let backup = backup();
+    let owner = owner();
     let command = |flavour| {
-        let job = build(&order(&backup, flavour)).unwrap();
-        let dump = container(&job, CONTAINER);
+        let job = build(&order(&owner, flavour)).unwrap();
+        let dump = container(&job, MAIN);
         let command = dump.command.clone().unwrap();
         assert_eq!(command[..3], ["/db-operator/bin/db-operator", "dump", "--"]);
         (dump.image.clone().unwrap(), command[3..].join(" "))
@@ -171,17 +184,17 @@ fn each_engine_has_its_own_command() {
         command(Flavour::Postgresql),
         (
             "docker.io/library/postgres:17".to_owned(),
-            "pg_dump --format=custom --compress=0 --no-password --lock-wait-timeout=270000"
+            "pg_dump --format=custom --compress=0 --no-password --lock-wait-timeout=270000 --verbose"
                 .to_owned()
         )
     );
     let common = "--defaults-extra-file=/db-operator/work/client.cnf --default-character-set=utf8mb4 \
-        --max-allowed-packet=1G --single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces";
+        --max-allowed-packet=1G --single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces --verbose";
     assert_eq!(
         command(Flavour::Mariadb),
         (
             "docker.io/library/mariadb:11.8".to_owned(),
-            format!("mariadb-dump {common} --skip-add-locks -- Orders")
+            format!("mariadb-dump {common} --loose-dump-history --skip-add-locks -- Orders")
         )
     );
     assert_eq!(
@@ -189,7 +202,7 @@ fn each_engine_has_its_own_command() {
         (
             "docker.io/library/mysql:9.7".to_owned(),
             format!(
-                "mysqldump {common} --set-gtid-purged=OFF --loose-init-command=SET SESSION lock_wait_timeout = 270 \
+                "mysqldump {common} --column-statistics --set-gtid-purged=OFF --loose-init-command=SET SESSION lock_wait_timeout = 270 \
                  --loose-skip-masking-policies -- Orders"
             )
         )
@@ -198,13 +211,15 @@ fn each_engine_has_its_own_command() {
 
 #[test]
 fn an_instances_image_is_used() {
-    let backup = backup();
+    let owner = owner();
+    let settings = serde_json::from_value(json!({"image": "registry.example/postgres:17"}));
+    let settings = settings.unwrap();
     let job = build(&Order {
-        image: Some("registry.example/postgres:17"),
-        ..order(&backup, Flavour::Postgresql)
+        settings: Some(&settings),
+        ..order(&owner, Flavour::Postgresql)
     });
     assert_eq!(
-        container(&job.unwrap(), CONTAINER).image.as_deref(),
+        container(&job.unwrap(), MAIN).image.as_deref(),
         Some("registry.example/postgres:17")
     );
 }
@@ -213,7 +228,7 @@ fn an_instances_image_is_used() {
 fn a_final_backup_says_where_its_database_was() {
     let mut backup = backup();
     backup.spec.database_ref.namespace = Some("team-b".to_owned());
-    let job = build(&order(&backup, Flavour::Postgresql)).unwrap();
+    let job = build(&order(&Owner::of_backup(&backup), Flavour::Postgresql)).unwrap();
     assert_eq!(job.metadata.namespace.as_deref(), Some("team-a"));
     assert_eq!(
         job.metadata.labels.unwrap()["db-operator.dev/database-namespace"],
@@ -230,12 +245,13 @@ fn the_context_is_documented() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name)
         .collect();
-    let backup = backup();
-    let values = values::values(&order(&backup, Flavour::Postgresql));
+    let owner = owner();
+    let mut restore = owner.clone();
+    restore.kind = Kind::Restore;
+    let values = [&owner, &restore].map(|owner| values::values(&order(owner, Flavour::Postgresql)));
     let given: BTreeSet<&str> = values
-        .as_object()
-        .unwrap()
-        .keys()
+        .iter()
+        .flat_map(|values| values.as_object().unwrap().keys())
         .map(String::as_str)
         .collect();
     assert_eq!(documented, given);
@@ -267,14 +283,14 @@ proptest! {
         host in any::<String>(),
         destination in any::<String>(),
     ) {
-        let backup = backup();
+        let owner = owner();
         for flavour in [Flavour::Mysql, Flavour::Mariadb] {
-            let plain = build(&order(&backup, flavour)).unwrap();
+            let plain = build(&order(&owner, flavour)).unwrap();
             let built = build(&Order {
-                database_name: &database, host: &host, destination: &destination, tls: &host, user: &host, server_version: &host,
-                ..order(&backup, flavour)
+                database_name: &database, host: &host, location: &destination, tls: &host, user: &host, server_version: &host,
+                ..order(&owner, flavour)
             }).unwrap();
-            let command = container(&built, CONTAINER).command.clone().unwrap();
+            let command = container(&built, MAIN).command.clone().unwrap();
             prop_assert_eq!(expanded(command.last().unwrap()), database.clone());
             let annotations = built.metadata.annotations.clone().unwrap();
             prop_assert_eq!(&annotations["db-operator.dev/destination"], &destination);
@@ -285,5 +301,24 @@ proptest! {
             normal["spec"]["template"]["spec"]["containers"][0]["command"][last] = json!("Orders");
             prop_assert_eq!(normal, serde_json::to_value(&plain).unwrap());
         }
+    }
+}
+
+#[test]
+fn each_attempt_has_a_job_of_its_own() {
+    let mut backup = backup();
+    let uid = kube::ResourceExt::uid(&backup).unwrap();
+    assert_eq!(
+        Owner::of_backup(&backup).job_name(),
+        format!("backup-{uid}")
+    );
+    for (attempts, expected) in [(1, format!("backup-{uid}")), (2, format!("backup-{uid}-2"))] {
+        backup.status.get_or_insert_default().attempts = Some(attempts);
+        let owner = Owner::of_backup(&backup);
+        assert_eq!(owner.job_name(), expected);
+        let job = build(&order(&owner, Flavour::Postgresql)).unwrap();
+        let volumes = serde_json::to_value(pod(&job).volumes.as_ref().unwrap()).unwrap();
+        assert_eq!(job.metadata.name, Some(expected.clone()));
+        assert_eq!(volumes[1]["secret"]["secretName"], expected.as_str());
     }
 }

@@ -23,7 +23,8 @@ const COMMAND: &str =
     "            - /db-operator/bin/db-operator\n            - dump\n            - \"--\"\n";
 const TOOL: &str = "            - pg_dump\n            - --format=custom\n            - --compress=0\n            - --no-password\n            \
     # In milliseconds. After waiting this long for a table's lock, the tool names the table and ends.\n            \
-    - --lock-wait-timeout={{json lockWaitSeconds}}000\n";
+    - --lock-wait-timeout={{json lockWaitSeconds}}000\n            \
+    # Names each table that it comes to. Of these lines the log has one every few seconds.\n            - --verbose\n";
 const WORK: &str = "- {name: work, mountPath: /db-operator/work}";
 
 /// Where, what, the field that is named, and what is said of it.

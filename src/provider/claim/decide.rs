@@ -1,8 +1,8 @@
 //! Decides whether names become, or stay, the claimant's: from the claims on a server and from what exists there.
 
-use super::refusal::{consent, existing, half, never_touched};
+use super::refusal::{consent, derived, existing, half, never_touched};
 use super::{Claim, Claimant, Origin};
-use crate::provider::{Names, Observed};
+use crate::provider::{Names, Observed, reserved};
 
 /// Who asks for which names, and who agrees to an adoption.
 #[derive(Clone, Debug)]
@@ -182,6 +182,10 @@ fn among_strangers(request: &Request<'_>, claim: &Claim, strangers: Strangers) -
 
 /// Decides where no claim stands, or another object released its own.
 fn unclaimed(request: &Request<'_>, observed: &Observed, standing: Option<&Claim>) -> Decision {
+    let mut names = [&request.names.database, &request.names.role].into_iter();
+    if let Some(name) = names.find(|name| reserved::is_derived(name.as_str())) {
+        return Decision::Refuse(derived(name));
+    }
     let (database, role) = (observed.database.is_some(), observed.role.is_some());
     let origin = |exists: bool| {
         if exists {

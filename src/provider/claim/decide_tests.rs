@@ -39,6 +39,8 @@ fn database() -> DatabaseFacts {
         owner: None,
         deviations: Vec::new(),
         exposures: Vec::new(),
+        read_only: Vec::new(),
+        options: None,
         character_set: "UTF8".to_owned(),
         collation: "C".to_owned(),
         ours: Ours::Unknown,
@@ -49,6 +51,8 @@ fn role(powers: &[&str]) -> RoleFacts {
     RoleFacts {
         can_login: true,
         connection_limit: None,
+        hindrances: Vec::new(),
+        may_be_blocked: false,
         powers: powers.iter().map(|power| (*power).to_owned()).collect(),
         alterable: true,
         deviations: Vec::new(),

@@ -1,10 +1,10 @@
 //! The sentences by which a claim is refused.
 
 use super::{Claim, Request};
-use crate::provider::Names;
+use crate::provider::{Names, SqlName};
 
 /// A role that is more than an ordinary one is never touched. `None` for an ordinary one, which has no `powers`.
-pub fn never_touched(role: &str, powers: &[String]) -> Option<String> {
+pub(crate) fn never_touched(role: &str, powers: &[String]) -> Option<String> {
     if powers.is_empty() {
         return None;
     }
@@ -31,6 +31,13 @@ pub(super) fn half(claim: &Claim, wanted: &Names) -> String {
             names.role, names.database
         )
     }
+}
+
+/// For a name like those of what restores make.
+pub(super) fn derived(name: &SqlName) -> String {
+    format!(
+        "the name {name:?} is reserved for what db-operator makes for restores: choose one without \"__r_\" and \"__was_\""
+    )
 }
 
 /// What exists already, with its verb.

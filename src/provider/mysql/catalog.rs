@@ -27,13 +27,12 @@ pub(super) enum Which<'n> {
 /// The schemas, or the one of this name.
 pub(super) async fn schemas(
     session: &mut Session,
+    dialect: &Dialect,
     name: Option<&SqlName>,
 ) -> Result<Vec<Schema>, ProviderError> {
-    const SQL: &str = "SELECT SCHEMA_NAME AS name, DEFAULT_CHARACTER_SET_NAME AS character_set, \
-                       DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA";
     let query = filtered(
-        SQL,
-        "WHERE SCHEMA_NAME = ?",
+        dialect.schemas_sql(),
+        "WHERE s.SCHEMA_NAME = ?",
         name.map(|name| vec![name.to_string()]),
     );
     let mut schemas = Vec::new();
@@ -42,12 +41,25 @@ pub(super) async fn schemas(
             name: row.text("name")?,
             character_set: row.text("character_set")?,
             collation: row.text("collation")?,
+            read_only: row.text("options")?.contains("READ ONLY=1"),
         };
         if name.is_none_or(|name| name.as_str() == schema.name) {
             schemas.push(schema);
         }
     }
     Ok(schemas)
+}
+
+/// The schema, which has to be there.
+pub(super) async fn schema(
+    session: &mut Session,
+    dialect: &Dialect,
+    name: &SqlName,
+) -> Result<Schema, ProviderError> {
+    let mut found = schemas(session, dialect, Some(name)).await?.into_iter();
+    found
+        .next()
+        .ok_or_else(|| ProviderError::InTheWay(format!("the database {name:?} is missing")))
 }
 
 /// The accounts, or those of this user name at any host.
@@ -91,12 +103,16 @@ async fn accounts_named(
                 row.number("updates_per_hour")?,
                 row.number("logins_per_hour")?,
             ],
+            ends_statements: row.flag("ends_statements")?,
+            has_other_way: row.flag("has_other_way")?,
             transport: match row.number("transport")? {
                 0 => Transport::Any,
                 1 => Transport::Tls,
                 _ => Transport::Certificate,
             },
+            further_factors: row.number("further_factors")?,
             locks_itself: row.flag("locks_itself")?,
+            blocked: row.optional_number("blocked")?.map(|blocked| blocked != 0),
             plugin: row.text("plugin")?,
             hash: row.text("hash")?,
             is_role: row.flag("is_role")?,
@@ -138,10 +154,10 @@ pub(super) async fn grants(
             filtered(SQL, &filter, Some(values.collect()))
         }
     };
-    let rows = session
-        .rows("reading the privileges on schemas", query)
-        .await?;
-    rows.iter().map(|row| grant(row, privileges)).collect()
+    let doing = "reading the privileges on schemas";
+    session
+        .list(doing, query, |row| grant(row, privileges))
+        .await
 }
 
 fn grant(row: &Row, privileges: &[&'static SchemaPrivilege]) -> Result<Grant, ProviderError> {
@@ -222,13 +238,12 @@ pub(super) async fn role_members(
     dialect: &Dialect,
 ) -> Result<Vec<(Holder, Holder)>, ProviderError> {
     let query = sqlx::query(dialect.role_members_sql());
-    let rows = session.rows("reading who has which role", query).await?;
-    rows.iter()
-        .map(|row| {
+    session
+        .list("reading who has which role", query, |row| {
             let role = Holder::read(row, "role", "role_host")?;
             Ok((role, Holder::read(row, "user", "host")?))
         })
-        .collect()
+        .await
 }
 
 /// Who has privileges on all schemas.
@@ -237,12 +252,10 @@ pub(super) async fn global_holders(
     dialect: &Dialect,
 ) -> Result<Vec<Holder>, ProviderError> {
     let query = sqlx::query(dialect.global_holders_sql());
-    let rows = session
-        .rows("reading who has privileges on all databases", query)
-        .await?;
-    rows.iter()
-        .map(|row| Holder::read(row, "user", "host"))
-        .collect()
+    let doing = "reading who has privileges on all databases";
+    session
+        .list(doing, query, |row| Holder::read(row, "user", "host"))
+        .await
 }
 
 /// What makes accounts more than ordinary ones, or this one.
@@ -256,15 +269,14 @@ pub(super) async fn powers(
         "WHERE grantee = ?",
         user.map(|user| vec![grantee(user.as_str())]),
     );
-    let rows = session.rows("reading global privileges", query).await?;
-    rows.iter()
-        .map(|row| {
+    session
+        .list("reading global privileges", query, |row| {
             Ok(Power {
                 grantee: row.text("grantee")?,
                 power: row.text("power")?,
             })
         })
-        .collect()
+        .await
 }
 
 /// An account at any host, as `information_schema` writes it.

@@ -39,8 +39,7 @@ pub(super) async fn claims(
             .bind(names.role.as_str().to_owned()),
         None => sqlx::query(CLAIMS),
     };
-    let rows = session.rows("reading the claims", query).await?;
-    rows.iter().map(claimed).collect()
+    session.list("reading the claims", query, claimed).await
 }
 
 fn claimed(row: &Row) -> Result<Claimed, ProviderError> {

@@ -33,7 +33,7 @@ pub(super) struct Sessions {
     pub(super) config: ServerConfig,
     /// `host:port`, for messages.
     pub(super) server: Arc<str>,
-    fence: Fence,
+    pub(super) fence: Fence,
     pub(super) pool: Pool<Session>,
     profile: tokio::sync::Mutex<Option<Arc<ServerProfile>>>,
     pub(super) identity: Mutex<Identity>,
@@ -158,7 +158,7 @@ impl Sessions {
         }
         let epoch = fence::enter(session, &self.fence, self.config.timeouts.statement).await?;
         if found.is_some() {
-            schema::upgrade(session).await?;
+            schema::upgrade(session, &dialect).await?;
         }
         Ok(ServerProfile {
             kills_by_procedure: administrator::has_kill_procedure(session).await?,

@@ -207,7 +207,7 @@ pub(super) async fn detect(session: &mut Session, mode: TlsMode) -> Result<Diale
     };
     dialect.encrypted = mode != TlsMode::Disable;
     if dialect.flavour == Flavour::Mysql && mode == TlsMode::Disable {
-        return Err(ProviderError::Unsupported(error::NEEDS_TLS.to_owned()));
+        return Err(error::needs_tls(session.server().to_owned()));
     }
     Ok(dialect)
 }

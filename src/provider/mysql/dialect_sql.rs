@@ -2,12 +2,10 @@
 
 use super::dialect::Dialect;
 
-impl Dialect {
-    /// Accounts: `user host locked expired lifetime max_connections queries_per_hour updates_per_hour logins_per_hour
-    /// transport locks_itself plugin hash is_role`. `lifetime` is the days after which the password expires, 0 for
-    /// never, NULL for the server's default; `transport` is 0 for any, 1 for TLS, 2 and more for a certificate.
-    pub(super) fn accounts_sql(&self) -> &'static str {
-        if self.is_mariadb() {
+/// The accounts of MariaDB, with whether wrong passwords have blocked each, and what is joined to tell that.
+macro_rules! mariadb_accounts {
+    ($blocked:literal, $joined:literal) => {
+        concat!(
             "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host, \
              COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('1', 'true') AS locked, \
              COALESCE(JSON_VALUE(Priv, '$.password_last_changed'), '1') = '0' AS expired, \
@@ -16,21 +14,49 @@ impl Dialect {
              CAST(COALESCE(JSON_VALUE(Priv, '$.max_questions'), 0) AS SIGNED) AS queries_per_hour, \
              CAST(COALESCE(JSON_VALUE(Priv, '$.max_updates'), 0) AS SIGNED) AS updates_per_hour, \
              CAST(COALESCE(JSON_VALUE(Priv, '$.max_connections'), 0) AS SIGNED) AS logins_per_hour, \
-             CAST(COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0) AS SIGNED) AS transport, 0 AS locks_itself, \
-             COALESCE(JSON_VALUE(Priv, '$.plugin'), '') AS plugin, \
+             CAST(COALESCE(JSON_VALUE(Priv, '$.max_statement_time'), 0) AS DOUBLE) <> 0 AS ends_statements, \
+             COALESCE(JSON_LENGTH(Priv, '$.auth_or'), 0) > 1 AS has_other_way, \
+             CAST(COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0) AS SIGNED) AS transport, 0 AS further_factors, 0 AS locks_itself, ",
+            $blocked,
+            " AS blocked, COALESCE(JSON_VALUE(Priv, '$.plugin'), '') AS plugin, \
              COALESCE(JSON_VALUE(Priv, '$.authentication_string'), '') AS hash, \
              COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') IN ('1', 'true') AS is_role \
-             FROM mysql.global_priv"
+             FROM mysql.global_priv",
+            $joined
+        )
+    };
+}
+
+impl Dialect {
+    /// Accounts: `user host locked expired lifetime max_connections queries_per_hour updates_per_hour logins_per_hour
+    /// ends_statements has_other_way transport further_factors locks_itself blocked plugin hash is_role`. `lifetime` is the days after which the
+    /// password expires, 0 for never, NULL for the server's default; `transport` is 0 for any, 1 for TLS, 2 and more for a certificate;
+    /// `blocked` is NULL where the server counts wrong passwords and does not say whose: MySQL, where `connection_control` makes users
+    /// wait for them.
+    pub(super) fn accounts_sql(&self) -> &'static str {
+        if self.is_mariadb() && self.series >= (11, 5) {
+            // A table has how often others got a password wrong.
+            mariadb_accounts!(
+                "COALESCE(e.PASSWORD_ERRORS, 0) >= @@GLOBAL.max_password_errors",
+                " LEFT JOIN (SELECT USER AS grantee, PASSWORD_ERRORS FROM information_schema.USERS) e \
+                 ON CAST(e.grantee AS BINARY) = CAST(CONCAT('''', User, '''@''', Host, '''') AS BINARY)"
+            )
+        } else if self.is_mariadb() {
+            mariadb_accounts!("IF(@@GLOBAL.max_password_errors < 4294967295, NULL, 0)", "")
         } else {
             "SELECT CONVERT(User USING utf8mb4) AS user, CONVERT(Host USING utf8mb4) AS host, \
              account_locked = 'Y' AS locked, password_expired = 'Y' AS expired, \
              CAST(password_lifetime AS SIGNED) AS lifetime, \
              CAST(max_user_connections AS SIGNED) AS max_connections, \
              CAST(max_questions AS SIGNED) AS queries_per_hour, CAST(max_updates AS SIGNED) AS updates_per_hour, \
-             CAST(max_connections AS SIGNED) AS logins_per_hour, \
+             CAST(max_connections AS SIGNED) AS logins_per_hour, 0 AS ends_statements, 0 AS has_other_way, \
              CASE CONVERT(ssl_type USING utf8mb4) WHEN '' THEN 0 WHEN 'ANY' THEN 1 ELSE 2 END AS transport, \
              COALESCE(JSON_EXTRACT(User_attributes, '$.Password_locking.failed_login_attempts') > 0 \
              AND JSON_EXTRACT(User_attributes, '$.Password_locking.password_lock_time_days') <> 0, 0) AS locks_itself, \
+             IF(EXISTS (SELECT 1 FROM performance_schema.global_variables WHERE VARIABLE_NAME IN \
+             ('connection_control_failed_connections_threshold', \
+             'component_connection_control.failed_connections_threshold') AND VARIABLE_VALUE <> '0'), NULL, 0) AS blocked, \
+             CAST(COALESCE(JSON_LENGTH(User_attributes, '$.multi_factor_authentication'), 0) AS SIGNED) AS further_factors, \
              CONVERT(plugin USING utf8mb4) AS plugin, \
              COALESCE(CONVERT(authentication_string USING utf8mb4), '') AS hash, 0 AS is_role \
              FROM mysql.user"
@@ -110,12 +136,79 @@ impl Dialect {
         }
     }
 
+    /// Which sessions hold a lock that a change of a schema, an account or privileges waits for: `id kept`, one parameter, the
+    /// schema. `kept` is one that was taken to be kept, and lasts beyond any transaction. An error where the server cannot tell.
+    pub(super) fn change_holders_sql(&self) -> &'static str {
+        if self.is_mariadb() {
+            // The plugin again, which does not say for how long a lock was taken.
+            "SELECT CAST(THREAD_ID AS SIGNED) AS id, CAST(MAX(LOCK_TYPE = 'Backup lock') AS SIGNED) AS kept \
+             FROM information_schema.METADATA_LOCK_INFO \
+             WHERE LOCK_TYPE = 'Schema metadata lock' AND CAST(TABLE_SCHEMA AS BINARY) = CAST(? AS BINARY) \
+             OR LOCK_TYPE = 'Table metadata lock' AND TABLE_SCHEMA = 'mysql' AND LOCK_MODE IN ('MDL_SHARED_WRITE', \
+             'MDL_SHARED_UPGRADABLE', 'MDL_SHARED_READ_ONLY', 'MDL_SHARED_NO_WRITE', 'MDL_SHARED_NO_READ_WRITE', 'MDL_EXCLUSIVE') \
+             OR LOCK_TYPE = 'Backup lock' AND (LOCK_MODE LIKE '%FTWRL%' OR LOCK_MODE LIKE '%BLOCK%') GROUP BY THREAD_ID"
+        } else {
+            "SELECT CAST(t.PROCESSLIST_ID AS SIGNED) AS id, CAST(MAX(m.LOCK_DURATION = 'EXPLICIT') AS SIGNED) AS kept \
+             FROM performance_schema.metadata_locks m \
+             JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
+             WHERE (m.OBJECT_TYPE = 'SCHEMA' AND CAST(m.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) \
+             OR m.OBJECT_TYPE IN ('GLOBAL', 'BACKUP LOCK') AND m.LOCK_TYPE = 'SHARED' \
+             OR m.OBJECT_TYPE = 'ACL CACHE' AND m.LOCK_TYPE = 'EXCLUSIVE' \
+             OR m.OBJECT_TYPE = 'TABLE' AND m.OBJECT_SCHEMA = 'mysql' AND m.LOCK_TYPE IN ('SHARED_WRITE', \
+             'SHARED_READ_ONLY', 'SHARED_NO_WRITE', 'SHARED_NO_READ_WRITE', 'EXCLUSIVE')) \
+             AND m.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID IS NOT NULL GROUP BY t.PROCESSLIST_ID"
+        }
+    }
+
+    /// Who waits for whose metadata lock in a schema: `waiter name holder exclusive`, one parameter. `None` if the server
+    /// has no such table.
+    pub(super) fn lock_waits_sql(&self) -> Option<&'static str> {
+        // MariaDB's plugin lists the locks that are had, not who waits for them.
+        (!self.is_mariadb()).then_some(
+            "SELECT CAST(wt.PROCESSLIST_ID AS SIGNED) AS waiter, CONVERT(w.OBJECT_NAME USING utf8mb4) AS name, \
+             CAST(ht.PROCESSLIST_ID AS SIGNED) AS holder, \
+             h.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'EXCLUSIVE') AS exclusive \
+             FROM performance_schema.metadata_locks w \
+             JOIN performance_schema.threads wt ON wt.THREAD_ID = w.OWNER_THREAD_ID \
+             JOIN performance_schema.metadata_locks h ON h.OBJECT_TYPE = w.OBJECT_TYPE \
+             AND h.OBJECT_SCHEMA = w.OBJECT_SCHEMA AND h.OBJECT_NAME = w.OBJECT_NAME \
+             AND h.LOCK_STATUS = 'GRANTED' AND h.OWNER_THREAD_ID <> w.OWNER_THREAD_ID \
+             JOIN performance_schema.threads ht ON ht.THREAD_ID = h.OWNER_THREAD_ID \
+             WHERE w.LOCK_STATUS = 'PENDING' AND w.OBJECT_TYPE = 'TABLE' \
+             AND CAST(w.OBJECT_SCHEMA AS BINARY) = CAST(? AS BINARY) AND wt.PROCESSLIST_ID IS NOT NULL \
+             AND ht.PROCESSLIST_ID IS NOT NULL ORDER BY exclusive DESC, holder LIMIT 50",
+        )
+    }
+
+    /// Who has a lock on a table of a schema that no reader goes beside: `name holder`, one parameter. For servers that do not say who waits for
+    /// whom; an error where it cannot tell either.
+    pub(super) fn exclusive_locks_sql(&self) -> Option<&'static str> {
+        self.is_mariadb().then_some(
+            "SELECT DISTINCT CONVERT(TABLE_NAME USING utf8mb4) AS name, CAST(THREAD_ID AS SIGNED) AS holder \
+             FROM information_schema.METADATA_LOCK_INFO WHERE CAST(TABLE_SCHEMA AS BINARY) = CAST(? AS BINARY) \
+             AND LOCK_TYPE = 'Table metadata lock' AND LOCK_MODE IN ('MDL_EXCLUSIVE', 'MDL_SHARED_NO_READ_WRITE') LIMIT 50",
+        )
+    }
+
     /// The statement that lists the prepared XA transactions in a form that can be read.
     pub(super) fn xa_recover(&self) -> &'static str {
         if self.is_mariadb() {
             "XA RECOVER FORMAT='SQL'"
         } else {
             "XA RECOVER CONVERT XID"
+        }
+    }
+
+    /// The schemas. Only MySQL has options of them.
+    pub(super) fn schemas_sql(&self) -> &'static str {
+        if self.is_mariadb() {
+            "SELECT s.SCHEMA_NAME AS name, s.DEFAULT_CHARACTER_SET_NAME AS character_set, \
+             s.DEFAULT_COLLATION_NAME AS collation, '' AS options FROM information_schema.SCHEMATA s"
+        } else {
+            "SELECT s.SCHEMA_NAME AS name, s.DEFAULT_CHARACTER_SET_NAME AS character_set, \
+             s.DEFAULT_COLLATION_NAME AS collation, COALESCE(e.OPTIONS, '') AS options \
+             FROM information_schema.SCHEMATA s \
+             LEFT JOIN information_schema.SCHEMATA_EXTENSIONS e ON e.SCHEMA_NAME = s.SCHEMA_NAME"
         }
     }
 

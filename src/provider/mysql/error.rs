@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::provider::ProviderError;
+use crate::provider::lock_wait::LOCKED;
+use crate::provider::{ProviderError, TlsMode};
 
 /// A statement that failed, with the server's error number where it is the server that refused.
 #[derive(Debug)]
@@ -85,12 +86,12 @@ pub(super) fn connecting(error: &sqlx::Error, attempt: &Attempt<'_>) -> Provider
     let server = attempt.server.to_owned();
     let detail = describe(error);
     match number(error) {
-        // Access denied (also: no password, wrong plugin, expired, locked), host not allowed.
-        Some(1045 | 1130 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151) => {
+        // Access denied (also: no password, wrong plugin, expired, locked, too many wrong passwords), host not allowed.
+        Some(1045 | 1130 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4150 | 4151) => {
             ProviderError::LoginRefused { server, detail }
         }
-        // ER_SECURE_TRANSPORT_REQUIRED: the server accepts no login without TLS.
-        Some(3159) => ProviderError::Tls { server, detail },
+        // ER_SECURE_TRANSPORT_REQUIRED: require_secure_transport is on.
+        Some(3159) => ProviderError::TlsRequired { server, detail },
         Some(_) => running(error, attempt),
         None => match error {
             sqlx::Error::Tls(_) => ProviderError::Tls { server, detail },
@@ -98,16 +99,38 @@ pub(super) fn connecting(error: &sqlx::Error, attempt: &Attempt<'_>) -> Provider
             sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
                 ProviderError::Tls { server, detail }
             }
-            // sqlx was built without RSA, so the full exchange of MySQL's authentication needs TLS.
-            sqlx::Error::Configuration(_) => ProviderError::Unsupported(NEEDS_TLS.to_owned()),
+            // `dial` read MySQL's greeting in plaintext. Or the account has this authentication on MariaDB: sqlx was
+            // built without RSA, so its full exchange needs TLS.
+            sqlx::Error::Configuration(_) => needs_tls(server),
             _ => running(error, attempt),
         },
     }
 }
 
 /// Why MySQL is refused without TLS.
-pub(super) const NEEDS_TLS: &str = "MySQL's authentication (caching_sha2_password) needs TLS; set spec.tls.mode to \
-                                    verify-full, verify-ca or require";
+pub(super) fn needs_tls(server: String) -> ProviderError {
+    ProviderError::TlsRequired {
+        server,
+        detail: "the full exchange of MySQL's authentication (caching_sha2_password) needs it"
+            .to_owned(),
+    }
+}
+
+/// Adds to a refusal of a plaintext login what else may be behind it: MariaDB says no more than that access is denied.
+pub(super) fn without_tls(error: ProviderError, mode: TlsMode) -> ProviderError {
+    match error {
+        ProviderError::LoginRefused { server, detail } if mode == TlsMode::Disable => {
+            ProviderError::LoginRefused {
+                server,
+                detail: format!(
+                    "{detail}; it may demand TLS (require_secure_transport, or REQUIRE SSL of the account), which \
+                     spec.tls.mode disables"
+                ),
+            }
+        }
+        other => other,
+    }
+}
 
 /// The error of a failed statement in a session of the administrator.
 pub(super) fn running(error: &sqlx::Error, attempt: &Attempt<'_>) -> ProviderError {
@@ -116,19 +139,28 @@ pub(super) fn running(error: &sqlx::Error, attempt: &Attempt<'_>) -> ProviderErr
     let detail = describe(error);
     match number(error) {
         Some(1040 | 1203 | 1226) => ProviderError::TooManyConnections { server, detail },
-        Some(LOCK_TIMEOUT | DEADLOCK | 3058 | 3572) => ProviderError::Busy { doing, detail },
+        Some(LOCK_TIMEOUT) => ProviderError::Busy {
+            doing,
+            detail: LOCKED.to_owned(),
+        },
+        Some(DEADLOCK | 3058 | 3572) => ProviderError::Busy { doing, detail },
         // --read-only and --super-read-only; 1290 also stands for other options, which the message tells.
         Some(1792 | 1836) => ProviderError::ReadOnly { server },
         Some(1290) if detail.contains("read-only") || detail.contains("read_only") => {
             ProviderError::ReadOnly { server }
         }
+        // ER_OPTION_PREVENTS_STATEMENT of other options, and ER_NOT_VALID_PASSWORD. `settings.rs` has those that are known.
+        Some(1290 | 1819) => ProviderError::InTheWay(format!(
+            "{doing} failed: {detail}; a setting of the server forbids it, which the platform team has to change: \
+             status.warnings of the instance has the statement"
+        )),
         // Statement timeout (MariaDB 1969, MySQL 3024).
         Some(1969 | 3024) => ProviderError::Timeout {
             doing,
             limit: attempt.limit,
         },
-        // The server is going down, or someone ended the session.
-        Some(1053 | 1077 | 1079 | 1317 | 1927 | 3169 | 4031) => {
+        // The server is going down, lets in administrators only (`offline_mode`), or someone ended the session.
+        Some(1053 | 1077 | 1079 | 1317 | 1927 | 3032 | 3169 | 4031) => {
             ProviderError::Unreachable { server, detail }
         }
         // Access denied to a schema, table, column, routine, or for want of a global privilege.

@@ -6,6 +6,7 @@ use super::exposure::{self, Exposure};
 use super::index::Catalog;
 use super::login_blockers;
 use super::rows::{Account, Grant};
+use crate::provider::ident::mysql_account;
 use crate::provider::{DatabaseFacts, Fingerprint, Ours, RoleFacts, SqlName};
 
 /// Privileges beyond the schema that do not let their holder see or change what belongs to others. For those that show
@@ -105,10 +106,25 @@ pub(super) fn database(
         owner,
         deviations,
         exposures: exposures.iter().map(Exposure::describe).collect(),
+        read_only: found
+            .read_only
+            .then(|| read_only(schema))
+            .into_iter()
+            .collect(),
+        options: None,
         character_set: found.character_set.clone(),
         collation: found.collation.clone(),
         ours: Ours::Unknown,
     })
+}
+
+/// What its owner can do about a schema that accepts no writes.
+fn read_only(schema: &SqlName) -> String {
+    format!(
+        "the database {schema} accepts no writes, because its option READ ONLY is on; once writes are wanted again, run: \
+         ALTER DATABASE {} READ ONLY = 0",
+        schema.mysql()
+    )
 }
 
 /// The facts about an account at any host.
@@ -122,10 +138,17 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
             powers: vec!["the kind of a role, which is no user".to_owned()],
             alterable: false,
             deviations: Vec::new(),
+            hindrances: Vec::new(),
+            may_be_blocked: false,
             ours: Ours::Unknown,
             password: None,
         });
     }
+    let hindrances = same_name
+        .clone()
+        .filter(|account| account.host != ANY_HOST)
+        .map(in_its_place)
+        .collect();
     let account = same_name.find(|account| account.host == ANY_HOST)?;
     Some(RoleFacts {
         can_login: !account.locked && !account.expired,
@@ -137,9 +160,21 @@ pub(super) fn role(dialect: &Dialect, catalog: &Catalog, user: &SqlName) -> Opti
         deviations: login_blockers::of(dialect, account)
             .map(|blocker| blocker.describe(account))
             .collect(),
+        hindrances,
+        may_be_blocked: account.blocked.is_none(),
         password: Some(password(dialect, account)),
         ours: Ours::Unknown,
     })
+}
+
+/// The server takes the account with the narrowest host for a login, and asks for that one's password.
+fn in_its_place(other: &Account) -> String {
+    let name = mysql_account(&other.user, &other.host);
+    format!(
+        "the account {name} is used instead of {} for clients at that host, with a password of its own; to remove \
+         it, run: DROP USER {name}",
+        mysql_account(&other.user, ANY_HOST)
+    )
 }
 
 /// For a hash of the kind that we store, this covers only the hash, which a verifier knows too.
@@ -208,6 +243,7 @@ mod tests {
                 name: "my_db".to_owned(),
                 character_set: "utf8mb4".to_owned(),
                 collation: "utf8mb4_bin".to_owned(),
+                read_only: false,
             }],
             grants,
             ..Catalog::default()
@@ -273,8 +309,12 @@ mod tests {
             lifetime: Some(0),
             max_connections: 5,
             per_hour: [0; 3],
+            ends_statements: false,
+            has_other_way: false,
             transport: Transport::Any,
+            further_factors: 0,
             locks_itself: false,
+            blocked: Some(false),
             plugin: String::new(),
             hash: String::new(),
             is_role,
@@ -299,6 +339,10 @@ mod tests {
         let facts = role(&dialect(), &catalog, &name("orders")).unwrap();
         assert_eq!((facts.can_login, facts.connection_limit), (true, Some(5)));
         assert_eq!(facts.powers, [""; 0]);
+        // From there, the other one answers.
+        assert_eq!(facts.hindrances.len(), 1);
+        let remedy = "run: DROP USER 'orders'@'localhost'";
+        assert!(facts.hindrances[0].ends_with(remedy), "{facts:?}");
         assert_eq!(role(&dialect(), &catalog, &name("Orders")), None);
     }
 

@@ -1,12 +1,10 @@
 //! Inspects the server as a whole.
 
-use std::collections::HashMap;
-
 use super::catalog::{self, Which};
 use super::connect::Sessions;
 use super::dialect::{self, Dialect};
 use super::session::Session;
-use super::{administrator, everybody, exposure, identity};
+use super::{administrator, everybody, exposure, identity, settings};
 use crate::provider::{Inspection, ProviderError, Warning, pool};
 
 /// Inspects the server. If it can be written to, the operator's own schema exists afterwards.
@@ -16,14 +14,17 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
     let mut dialect = dialect::detect(&mut session, sessions.config.tls.mode).await?;
     let (account, held) = administrator::privileges(&mut session).await?;
     let kills_by_procedure = administrator::has_kill_procedure(&mut session).await?;
+    let variables = settings::read(&mut session).await?;
+    let checks = settings::password_checks(&mut session, &dialect).await?;
     let mut inspection = Inspection {
         flavour: dialect.flavour,
         version: dialect.version.clone(),
         series: format!("{}.{}", dialect.series.0, dialect.series.1),
         tls: tls(&mut session).await?,
         identity: identity::read(&mut session).await?,
-        read_only: is_read_only(&mut session).await?,
+        read_only: settings::is_read_only(&variables),
         missing: held.missing(&dialect, &account, kills_by_procedure),
+        unsuitable: settings::unsuitable(&variables),
         warnings: Vec::new(),
     };
     // If SELECT is missing, that is reported first.
@@ -32,6 +33,9 @@ pub(super) async fn inspect(sessions: &Sessions) -> Result<Inspection, ProviderE
             .await
             .map_err(|error| administrator::to_look(error, &account))?;
     }
+    inspection
+        .warnings
+        .extend(settings::warnings(&dialect, &variables, &checks));
     pool::Session::close(session).await;
     drop(slot);
     if !inspection.read_only {
@@ -88,32 +92,4 @@ async fn tls(session: &mut Session) -> Result<Option<String>, ProviderError> {
         (Some(one), None) | (None, Some(one)) => Some(one.clone()),
         (None, None) => None,
     })
-}
-
-async fn is_read_only(session: &mut Session) -> Result<bool, ProviderError> {
-    let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'super_read_only', 'innodb_read_only')";
-    let variables = session
-        .variables("asking whether the server is read-only", sql)
-        .await?;
-    Ok(says_read_only(&variables))
-}
-
-/// MariaDB 12 has more values than ON and OFF; each of them but OFF refuses writes.
-fn says_read_only(variables: &HashMap<String, String>) -> bool {
-    variables
-        .values()
-        .any(|value| !matches!(value.to_ascii_uppercase().as_str(), "OFF" | "0" | ""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_read_only_variable_counts() {
-        let variables = |value: &str| HashMap::from([("read_only".to_owned(), value.to_owned())]);
-        assert!(!says_read_only(&variables("OFF")));
-        assert!(says_read_only(&variables("ON")));
-        assert!(says_read_only(&variables("NO_LOCK")));
-    }
 }

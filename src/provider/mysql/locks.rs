@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::busy::{LASTING, Strangers};
 use super::connect::ServerProfile;
 use super::session::Session;
 use super::sessions::{Process, kill_statements, named, processes, some};
@@ -29,15 +30,12 @@ pub(super) async fn holders(
     others.retain(|process| process.id != own && process.command != "Daemon");
     let open = transactions(session).await.unwrap_or_default();
     let holders = lock_holders(session, profile, schema).await;
-    match &holders {
-        Some(holders) if !holders.is_empty() => {
-            others.retain(|process| holders.contains(&process.id));
-        }
-        // The server does not say who holds the lock: sessions in the database or in a transaction may.
-        Some(_) | None => others.retain(|process| {
-            process.schema == schema.as_str() || open.iter().any(|t| t.session == Some(process.id))
-        }),
-    }
+    let strangers = Strangers::read(session, schema).await?;
+    others = suspects(others, &open, holders.as_deref(), schema);
+    others = others
+        .into_iter()
+        .map(|process| strangers.hidden(process))
+        .collect();
     let left = open.iter().filter(|t| t.session.is_none()).copied();
     let prepared = prepared(session).await;
     Ok(sentence(
@@ -48,6 +46,40 @@ pub(super) async fn holders(
         &left.collect::<Vec<_>>(),
         prepared.as_deref().ok(),
     ))
+}
+
+/// Who may hold the lock: those of whom the server says that they have one, in the schema or on the whole server, or else whoever
+/// is in the database or in a transaction. Whose those outside of the database are is not told where it is but a guess.
+fn suspects(
+    mut others: Vec<Process>,
+    open: &[Transaction],
+    holders: Option<&[i64]>,
+    schema: &SqlName,
+) -> Vec<Process> {
+    let transaction = |process: &Process| open.iter().find(|t| t.session == Some(process.id));
+    // Whoever has just come was in nobody's way for long: see `busy.rs`.
+    let lasts = |process: &Process| {
+        transaction(process).map_or(process.seconds, |open| open.seconds) >= LASTING
+    };
+    if let Some(holders) = holders.filter(|holders| !holders.is_empty()) {
+        others.retain(|process| holders.contains(&process.id));
+        // A session can keep a lock and be busy with one statement after the other.
+        if others.iter().any(lasts) {
+            others.retain(lasts);
+        }
+        return others;
+    }
+    let is_inside = |process: &Process| process.schema == schema.as_str();
+    others
+        .retain(|process| (is_inside(process) || transaction(process).is_some()) && lasts(process));
+    let told = |process: Process| {
+        if is_inside(&process) {
+            process
+        } else {
+            process.anonymous()
+        }
+    };
+    others.into_iter().map(told).collect()
 }
 
 /// `prepared` is `None` if the administrator may not list them; `left` are transactions that have no session.
@@ -68,8 +100,8 @@ fn sentence(
             kill_statements(profile, suspects)
         );
     }
-    let since = left.iter().map(|t| t.seconds).max();
-    let age = since.map_or_else(String::new, |age| format!(", the oldest since {age} s"));
+    let oldest = left.iter().min_by_key(|t| t.since);
+    let age = oldest.map_or_else(String::new, |t| format!(", the oldest since {}", t.began()));
     match prepared {
         Some([]) | None if left.is_empty() && suspects.is_empty() => {
             let _ = write!(
@@ -116,7 +148,7 @@ impl Xid {
     }
 }
 
-async fn connection_id(session: &mut Session) -> Result<i64, ProviderError> {
+pub(super) async fn connection_id(session: &mut Session) -> Result<i64, ProviderError> {
     let query = sqlx::query("SELECT CAST(CONNECTION_ID() AS SIGNED) AS id");
     let rows = session
         .rows("asking for the connection's id", query)
@@ -125,7 +157,7 @@ async fn connection_id(session: &mut Session) -> Result<i64, ProviderError> {
 }
 
 /// The sessions that hold a lock in the schema. `None` if the server does not say.
-async fn lock_holders(
+pub(super) async fn lock_holders(
     session: &mut Session,
     profile: &ServerProfile,
     schema: &SqlName,
@@ -198,6 +230,7 @@ mod tests {
         let open = [Transaction {
             session: Some(12),
             seconds: 95,
+            since: 1_800_000_000,
         }];
         for (profile, statement) in [
             (profile(KILLS, false), "KILL 12"),
@@ -219,10 +252,60 @@ mod tests {
                 text,
                 format!(
                     "database orders is locked by others; it is dropped when they are done; these sessions hold it, or may: \
-                     12 of app@10.0.0.3:55 (Sleep for 30 s, in a transaction for 95 s); to end them, run: {statement}"
+                     12 of app@10.0.0.3:55 (in a transaction since 2027-01-15T08:00:00Z); to end them, run: {statement}"
                 )
             );
         }
+        // One that may be another tenant's.
+        let other = [process().anonymous()];
+        let text = sentence(
+            &profile(KILLS, false),
+            "database orders",
+            &other,
+            &open,
+            &[],
+            Some(&[]),
+        );
+        assert!(
+            text.contains("or may: 12 (in a transaction since "),
+            "{text}"
+        );
+        assert!(!text.contains("app"), "{text}");
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_not_named() {
+        let schema = SqlName::new("orders").unwrap();
+        let at = |id: i64, schema: &str, seconds: i64| Process {
+            id,
+            schema: schema.to_owned(),
+            seconds,
+            ..process()
+        };
+        let all = || {
+            vec![
+                at(1, "orders", 0),
+                at(2, "orders", 9),
+                at(3, "elsewhere", 9),
+                at(4, "elsewhere", 0),
+            ]
+        };
+        let open = [Transaction {
+            session: Some(4),
+            seconds: 60,
+            since: 0,
+        }];
+        let of = |holders: Option<&[i64]>| {
+            let found = suspects(all(), &open, holders, &schema);
+            let found = found.into_iter().map(|one| (one.id, one.user));
+            found.collect::<Vec<_>>()
+        };
+        let app = "app".to_owned();
+        assert_eq!(of(None), [(2, app.clone()), (4, String::new())]);
+        assert_eq!(of(Some(&[])), of(None));
+        assert_eq!(of(Some(&[1, 3])), [(3, app.clone())]);
+        // By the server's word it is this one, however busy.
+        assert_eq!(of(Some(&[1])), [(1, app)]);
     }
 
     #[test]
@@ -230,6 +313,7 @@ mod tests {
         let left = [Transaction {
             session: None,
             seconds: 95,
+            since: 1_800_000_000,
         }];
         let xid = Xid {
             global: b"a'b".to_vec(),
@@ -240,7 +324,7 @@ mod tests {
         let text = sentence(&profile, "database x", &[], &left, &left, Some(&[xid]));
         assert!(text.ends_with("XA ROLLBACK X'612762',X'00FF',7"), "{text}");
         assert!(
-            text.contains("since 95 s") && !text.contains("run: KILL"),
+            text.contains("since 2027-01-15T08:00:00Z") && !text.contains("run: KILL"),
             "{text}"
         );
         let unseen = sentence(&profile, "database x", &[], &left, &left, None);

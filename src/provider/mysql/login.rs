@@ -11,7 +11,8 @@ use super::error::{self, Attempt};
 use super::session;
 use crate::provider::{Flavour, Login, Names, ProviderError, dial, password as passwords};
 
-/// Tries a login.
+/// Tries a login. One that gets no answer says nothing about the server until a session of the administrator was tried: a server
+/// can be set to make one user wait (`connection_control`, after wrong passwords from anyone).
 pub(super) async fn login(
     sessions: &Sessions,
     names: &Names,
@@ -45,6 +46,13 @@ pub(super) async fn login(
         Some(1049 | 1044) => Ok(Login::NoDatabase(said)),
         // MAX_USER_CONNECTIONS of the account, or the server's max_user_connections.
         Some(1203 | 1226) => Ok(Login::AtConnectionLimit),
+        // ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK of MySQL, ER_USER_IS_BLOCKED of MariaDB.
+        Some(3955 | 4150) => Ok(Login::Blocked(said)),
+        // ER_NEW_ABORTING_CONNECTION.
+        Some(1184) => Ok(Login::Ended(format!(
+            "{said}; the server runs init_connect for each user, and it fails for {}",
+            names.role
+        ))),
         _ => {
             let attempt = Attempt {
                 server: &sessions.server,
@@ -71,12 +79,9 @@ pub(super) async fn login(
     }
 }
 
-/// A server can be set to make one user wait (`connection_control`, after wrong passwords from anyone), so this says
-/// nothing about the server. The administrator's sessions find out whether that answers.
 fn too_slow(names: &Names, limit: Duration) -> ProviderError {
     ProviderError::Timeout {
         doing: format!("logging in as {}", names.role),
         limit,
     }
-    .in_database(names.database.as_str())
 }

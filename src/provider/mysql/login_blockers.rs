@@ -10,10 +10,18 @@ pub(super) enum LoginBlocker {
     Expires,
     /// A login needs more than a password, which no Secret contains.
     Transport,
+    /// A login needs a second factor, or a third one.
+    Factors,
     /// It may only do so much in an hour.
     PerHour,
+    /// Its statements are ended before they are done.
+    EndsStatements,
+    /// Something else than its password lets it in, too. (It blocks nothing, and is not what was created.)
+    OtherWay,
     /// Anyone who knows its name can lock it with wrong passwords.
     LocksItself,
+    /// That has happened.
+    Blocked,
 }
 
 /// Everything that blocks the logins of an account.
@@ -25,9 +33,13 @@ pub(super) fn of(dialect: &Dialect, account: &Account) -> impl Iterator<Item = L
     };
     [
         (transport, LoginBlocker::Transport),
+        (account.further_factors > 0, LoginBlocker::Factors),
         (account.per_hour != [0; 3], LoginBlocker::PerHour),
+        (account.ends_statements, LoginBlocker::EndsStatements),
+        (account.has_other_way, LoginBlocker::OtherWay),
         (account.lifetime != Some(0), LoginBlocker::Expires),
         (account.locks_itself, LoginBlocker::LocksItself),
+        (account.blocked == Some(true), LoginBlocker::Blocked),
     ]
     .into_iter()
     .filter_map(|(there, blocker)| there.then_some(blocker))
@@ -56,7 +68,19 @@ impl LoginBlocker {
                     limit(logins)
                 )
             }
+            Self::EndsStatements => {
+                format!(
+                    "statements of the user {user} were ended after a time (MAX_STATEMENT_TIME)"
+                )
+            }
+            Self::OtherWay => {
+                format!("the user {user} could log in by means other than its password")
+            }
+            Self::Factors => {
+                format!("the user {user} had to show a further factor beside its password")
+            }
             Self::LocksItself => format!("wrong passwords could lock the user {user}"),
+            Self::Blocked => format!("wrong passwords had blocked the user {user}"),
         }
     }
 }
@@ -84,8 +108,12 @@ mod tests {
             lifetime: Some(0),
             max_connections: 0,
             per_hour: [0; 3],
+            ends_statements: false,
+            has_other_way: false,
             transport: Transport::Any,
+            further_factors: 0,
             locks_itself: false,
+            blocked: Some(false),
             plugin: String::new(),
             hash: String::new(),
             is_role: false,
@@ -120,6 +148,8 @@ mod tests {
             lifetime: None,
             per_hour: [0, 3, 0],
             locks_itself: true,
+            further_factors: 1,
+            blocked: Some(true),
             ..account()
         };
         let said: Vec<String> = found(true, &account)
@@ -129,9 +159,11 @@ mod tests {
         assert_eq!(
             said,
             [
+                "the user orders had to show a further factor beside its password",
                 "the user orders was limited to any number of queries, 3 updates and any number of logins an hour",
                 "the password of orders could expire",
                 "wrong passwords could lock the user orders",
+                "wrong passwords had blocked the user orders",
             ]
         );
     }

@@ -16,9 +16,16 @@
 //! | `role.rs` `database.rs` | creates an account and a schema, or changes what differs |
 //! | `grants.rs` | privileges on a schema, granted and revoked |
 //! | `remove.rs` | removes a schema and its account |
+//! | `checks.rs` | what has to be true at each step of a restore |
+//! | `restore_tables.rs` | the operator's tables about restores |
+//! | `contained.rs` `target.rs` | what is in a schema, and what would stand in the way of a load into it |
+//! | `scratch.rs` `swap.rs` `drop_leftover.rs` | makes a target ready to be loaded, lets the user in to what was loaded, or gives it up |
 //! | `sessions.rs` `locks.rs` `dependents.rs` | sessions, locks and dependent objects of others that are in the way |
+//! | `lock_waits.rs` | who waits for whose lock inside a database |
+//! | `busy.rs` | who may hold the lock that a change waited for in vain |
 //! | `login.rs` | logs in as the database's own user |
 //! | `assess.rs` | what a dump will be like |
+//! | `inventory.rs` | what comes with a database beside its rows |
 //! | `error.rs` | what the servers' error numbers mean |
 //!
 //! Files that only MySQL and MariaDB need:
@@ -28,21 +35,29 @@
 //! | `dialect.rs` `dialect_sql.rs` | where the two servers differ |
 //! | `administrator.rs` | what the administrator needs to be allowed |
 //! | `privileges.rs` | the privileges that there are on a schema |
+//! | `settings.rs` | the settings of the server that forbid what is done here, or that applications will meet |
 //! | `everybody.rs` `exposure.rs` | who stands for every user, and who else can access a schema |
+//! | `lockout.rs` | locks the user of a target out for a load, and lets it in again |
+//! | `emptying.rs` | removes what a load that was broken off left |
 //! | `login_blockers.rs` | what blocks the logins of an account |
 //! | `observe.rs` `index.rs` | puts an observation together, and the catalog by name for a survey |
 //! | `transactions.rs` | the open transactions |
 
 mod administrator;
 mod assess;
+mod busy;
 mod catalog;
+mod checks;
 mod claims;
 mod connect;
+mod contained;
 mod creation;
 mod database;
 mod dependents;
 mod dialect;
 mod dialect_sql;
+mod drop_leftover;
+mod emptying;
 mod error;
 mod everybody;
 mod exposure;
@@ -52,6 +67,9 @@ mod grants;
 mod identity;
 mod index;
 mod inspect;
+mod inventory;
+mod lock_waits;
+mod lockout;
 mod locks;
 mod login;
 mod login_blockers;
@@ -59,26 +77,35 @@ mod observe;
 mod pinned;
 mod privileges;
 mod remove;
+mod restore_tables;
 mod role;
 mod rows;
 mod schema;
+mod scratch;
 mod session;
 mod sessions;
+mod settings;
+mod swap;
+mod target;
 mod transactions;
 mod validate;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
+use self::checks::Task;
 use self::connect::{ServerProfile, Sessions};
 use self::session::Session;
+use super::blame::blame;
 use super::pool::Lease;
+use super::restore::{Ended, Leftover, Load, RestoreId, Restored, Scratch, Swapped, TargetFacts};
 use super::{
-    Assessment, Change, Claim, Desired, Expected, Fence, Flavour, Inspection, Login, Names,
-    Observed, Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage, Verifier,
-    reserved,
+    Assessment, Change, Claim, Desired, Expected, Fence, Flavour, Inspection, Inventory, LockWait,
+    Login, Names, Observed, Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage,
+    Verifier, reserved,
 };
 
 /// One MySQL or MariaDB server.
@@ -104,11 +131,37 @@ impl Mysql {
         Ok((session, profile))
     }
 
+    /// A session that has the lock of the target's name. [`checks::unlock_name`] gives it back.
+    async fn begin(
+        &self,
+        load: &Load,
+    ) -> Result<(Lease<Session>, Arc<ServerProfile>), ProviderError> {
+        let (mut session, profile) = self.session().await?;
+        self.check(&profile, &load.target)?;
+        let wait = self.sessions.config.timeouts.lock;
+        checks::lock_name(&mut session, &load.target.database, wait).await?;
+        Ok((session, profile))
+    }
+
+    fn task<'a>(&'a self, profile: &'a ServerProfile, load: &'a Load) -> Task<'a> {
+        Task {
+            profile,
+            fence: &self.sessions.fence,
+            load,
+            end_within: self.sessions.config.timeouts.lock,
+        }
+    }
+
     /// Refuses names that are reserved, or that this server does not keep as they are.
     fn check(&self, profile: &ServerProfile, names: &Names) -> Result<(), ProviderError> {
         reserved::refuse(names, &self.sessions.config.username)?;
         validate::names(&profile.dialect, names)
     }
+}
+
+/// A failure to look inside is the schema's own: its owner decides how much there is to read, and what a view leads to.
+fn of_schema(names: &Names) -> impl FnOnce(ProviderError) -> ProviderError {
+    |error| error.in_database(names.database.as_str())
 }
 
 #[async_trait]
@@ -150,7 +203,12 @@ impl Provider for Mysql {
     ) -> Result<(), ProviderError> {
         let (mut session, profile) = self.session().await?;
         self.check(&profile, &claim.names)?;
-        claims::write_claim(&mut session, claim, standing).await
+        // Whoever checks the claim before each step of a restore holds this lock.
+        let database = &claim.names.database;
+        checks::lock_name(&mut session, database, self.sessions.config.timeouts.lock).await?;
+        let written = claims::write_claim(&mut session, claim, standing).await;
+        checks::unlock_name(&mut session, database).await;
+        written
     }
 
     async fn forget_claim(&self, claim: &Claim) -> Result<(), ProviderError> {
@@ -175,14 +233,16 @@ impl Provider for Mysql {
         let (mut session, profile) = self.session().await?;
         self.check(&profile, &desired.names)?;
         let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
-        role::apply(&mut session, &profile, desired, verifier, claimed.as_ref()).await
+        let result = role::apply(&mut session, &profile, desired, verifier, claimed.as_ref()).await;
+        busy::naming_holders(&mut session, &profile, &desired.names, result).await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
         let (mut session, profile) = self.session().await?;
         self.check(&profile, &desired.names)?;
         let claimed = claims::own(&mut session, &desired.names, self.sessions.cluster_id()).await?;
-        database::apply(&mut session, &profile, desired, claimed.as_ref()).await
+        let result = database::apply(&mut session, &profile, desired, claimed.as_ref()).await;
+        busy::naming_holders(&mut session, &profile, &desired.names, result).await
     }
 
     /// Does nothing: only PostgreSQL has extensions, and schemas within a database.
@@ -192,11 +252,29 @@ impl Provider for Mysql {
 
     async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError> {
         let (mut session, profile) = self.session().await?;
-        assess::assess(&mut session, &profile, names).await
+        let assessed = assess::assess(&mut session, &profile, names).await;
+        assessed.map_err(of_schema(names))
+    }
+
+    async fn take_inventory(&self, names: &Names) -> Result<Inventory, ProviderError> {
+        let (mut session, profile) = self.session().await?;
+        let taken = inventory::take(&mut session, &profile, names).await;
+        taken.map_err(of_schema(names))
+    }
+
+    async fn lock_waits(&self, names: &Names) -> Result<Vec<LockWait>, ProviderError> {
+        let (mut session, profile) = self.session().await?;
+        lock_waits::read(&mut session, &profile, names).await
     }
 
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {
-        login::login(&self.sessions, names, password).await
+        match login::login(&self.sessions, names, password).await {
+            Err(silence @ (ProviderError::Unreachable { .. } | ProviderError::Timeout { .. })) => {
+                let outside = self.session().await.err();
+                Err(blame(&names.database, silence, outside))
+            }
+            other => other,
+        }
     }
 
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
@@ -204,6 +282,72 @@ impl Provider for Mysql {
         reserved::refuse(&removal.names, &self.sessions.config.username)?;
         let end_within = self.sessions.config.timeouts.lock;
         remove::remove(&mut session, &profile, removal, end_within).await
+    }
+
+    async fn restored(
+        &self,
+        restore: &RestoreId,
+        take_over_from: &[String],
+    ) -> Result<Option<Restored>, ProviderError> {
+        let (mut session, _) = self.session().await?;
+        restore_tables::restored(&mut session, restore, take_over_from).await
+    }
+
+    async fn look_at_target(&self, load: &Load) -> Result<TargetFacts, ProviderError> {
+        let (mut session, profile) = self.session().await?;
+        target::look(&mut session, &profile, load).await
+    }
+
+    async fn make_scratch(
+        &self,
+        load: &Load,
+        verifier: &Verifier,
+    ) -> Result<Scratch, ProviderError> {
+        let (mut session, profile) = self.begin(load).await?;
+        let task = self.task(&profile, load);
+        let made = scratch::make(&mut session, &task, verifier).await;
+        checks::unlock_name(&mut session, &load.target.database).await;
+        made
+    }
+
+    async fn swap(
+        &self,
+        load: &Load,
+        _scratch: &Scratch,
+        most: Duration,
+    ) -> Result<Swapped, ProviderError> {
+        let (mut session, profile) = self.begin(load).await?;
+        let task = Task {
+            end_within: most,
+            ..self.task(&profile, load)
+        };
+        let swapped = swap::swap(&mut session, &task).await;
+        checks::unlock_name(&mut session, &load.target.database).await;
+        swapped
+    }
+
+    async fn reopen(&self, load: &Load) -> Result<(), ProviderError> {
+        let (mut session, profile) = self.begin(load).await?;
+        let reopened = swap::reopen(&mut session, &self.task(&profile, load)).await;
+        checks::unlock_name(&mut session, &load.target.database).await;
+        reopened
+    }
+
+    /// Does nothing: there is no former database.
+    async fn undo(&self, load: &Load, _most: Duration) -> Result<Swapped, ProviderError> {
+        Ok(Swapped::Blocked(format!(
+            "a restore into an empty database of MySQL or MariaDB leaves no former one, so there is nothing to go back to; to \
+             empty database {} again, drop what is in it",
+            load.target.database
+        )))
+    }
+
+    async fn drop_leftover(&self, load: &Load, which: Leftover) -> Result<Ended, ProviderError> {
+        let (mut session, profile) = self.begin(load).await?;
+        let task = self.task(&profile, load);
+        let ended = drop_leftover::drop_leftover(&mut session, &task, which).await;
+        checks::unlock_name(&mut session, &load.target.database).await;
+        ended
     }
 
     fn usage(&self) -> Usage {

@@ -16,7 +16,7 @@ pub(super) async fn survey(
     let dialect = &profile.dialect;
     let claimed = claims::claims(session, None).await?;
     let catalog = Catalog {
-        schemas: catalog::schemas(session, None).await?,
+        schemas: catalog::schemas(session, dialect, None).await?,
         accounts: catalog::accounts(session, dialect, None).await?,
         grants: catalog::grants(
             session,
@@ -62,7 +62,7 @@ pub(super) async fn observe(
     let claimed = claims::claims(session, Some(names)).await?;
     let to_give = profile.held.to_give(dialect);
     let catalog = Catalog {
-        schemas: catalog::schemas(session, Some(database)).await?,
+        schemas: catalog::schemas(session, dialect, Some(database)).await?,
         accounts: catalog::accounts(session, dialect, Some(role)).await?,
         grants: catalog::grants(
             session,

@@ -9,6 +9,7 @@ use super::error::{self, Failure};
 use super::facts::{self, Fit};
 use super::grants::{account_of, revoke_all, revoke_parts};
 use super::locks;
+use super::restore_tables;
 use super::session::Session;
 use super::sessions::{end_sessions, some};
 use crate::provider::ident::mysql_identifier;
@@ -22,6 +23,10 @@ pub(super) async fn remove(
     end_within: Duration,
 ) -> Result<Removed, ProviderError> {
     let blocked = proceed(session, profile, removal, end_within).await?;
+    if blocked.is_none() && (removal.database || removal.role) {
+        // Nobody is left to be let in again after a load.
+        restore_tables::forget_row(session, &removal.names.database).await?;
+    }
     Ok(blocked.map_or(Removed::Done, Removed::Blocked))
 }
 
@@ -97,7 +102,7 @@ async fn lock_out(
 }
 
 /// Drops the events of the schema. They would go on although their definer is locked out, each time in a session of it.
-async fn drop_events(
+pub(super) async fn drop_events(
     session: &mut Session,
     profile: &ServerProfile,
     schema: &SqlName,
@@ -121,7 +126,10 @@ async fn drop_database(
 ) -> Result<Option<String>, ProviderError> {
     let names = &removal.names;
     let schema = &names.database;
-    if !catalog::schemas(session, Some(schema)).await?.is_empty() {
+    if !catalog::schemas(session, &profile.dialect, Some(schema))
+        .await?
+        .is_empty()
+    {
         if let Some(blocked) = referenced(session, schema).await? {
             return Ok(Some(blocked));
         }
@@ -143,7 +151,7 @@ async fn drop_database(
 }
 
 /// Runs a statement on a schema, even on one that its owner made read-only, which only MySQL allows.
-async fn run_in_schema(
+pub(super) async fn run_in_schema(
     session: &mut Session,
     schema: &SqlName,
     doing: &str,

@@ -51,14 +51,17 @@ pub(super) async fn apply(
         record_or_refuse(session, claimed, Part::Role, ours).await?;
     }
     let (clauses, changes) = differences(dialect, account, limit, verifier);
-    if clauses.is_empty() {
+    let statements = [drop_factors(account), clauses.join(" ")];
+    if statements.iter().all(String::is_empty) {
         return Ok(changes);
     }
-    let alter = format!("ALTER USER {} {}", account_of(user), clauses.join(" "));
-    session
-        .run("altering the user", alter)
-        .await
-        .map_err(meanwhile)?;
+    for clauses in statements.iter().filter(|clauses| !clauses.is_empty()) {
+        let alter = format!("ALTER USER {} {clauses}", account_of(user));
+        session
+            .run("altering the user", alter)
+            .await
+            .map_err(meanwhile)?;
+    }
     let accounts = catalog::accounts(session, dialect, Some(user)).await?;
     let read = accounts.iter().find(|account| account.host == ANY_HOST);
     match read.map(|account| differences(dialect, account, limit, None).1) {
@@ -75,8 +78,17 @@ pub(super) async fn apply(
     }
 }
 
+/// What leaves an account with its password alone. The grammar has it in a statement of its own.
+fn drop_factors(account: &Account) -> String {
+    let factors = (2..).zip(0..account.further_factors);
+    let drops: Vec<String> = factors
+        .map(|(number, _)| format!("DROP {number} FACTOR"))
+        .collect();
+    drops.join(" ")
+}
+
 /// The clauses of ALTER USER, in the order of its grammar, and what they change.
-fn differences(
+pub(super) fn differences(
     dialect: &Dialect,
     account: &Account,
     limit: u32,
@@ -91,8 +103,10 @@ fn differences(
     {
         clauses.push(dialect.identified(verifier));
         changes.push(Change(format!("password of user {user} is set")));
-    } else if account.expired {
+    } else if account.expired || account.has_other_way {
         clauses.push(dialect.identified_again(&account.plugin, &account.hash));
+    }
+    if account.expired {
         changes.push(Change(format!("the password of {user} had expired")));
     }
     let blockers: Vec<LoginBlocker> = login_blockers::of(dialect, account).collect();
@@ -104,6 +118,9 @@ fn differences(
         limits.push(
             "MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0".to_owned(),
         );
+    }
+    if blockers.contains(&LoginBlocker::EndsStatements) {
+        limits.push("MAX_STATEMENT_TIME 0".to_owned());
     }
     if account.max_connections != i64::from(limit) {
         limits.push(format!("MAX_USER_CONNECTIONS {limit}"));
@@ -125,10 +142,14 @@ fn differences(
     changes.extend(
         blockers
             .iter()
-            .map(|blocker| Change(format!("{}, is not so any more", blocker.describe(account)))),
+            .map(|blocker| Change(format!("{}; corrected", blocker.describe(account)))),
     );
-    if account.locked {
+    // Where the server does not say whether wrong passwords have blocked the user: a password is set after a login was refused.
+    let may_be_blocked = account.blocked.unwrap_or(verifier.is_some());
+    if account.locked || may_be_blocked {
         clauses.push("ACCOUNT UNLOCK".to_owned());
+    }
+    if account.locked {
         changes.push(Change(format!("user {user} was locked, may log in")));
     }
     (clauses, changes)

@@ -9,6 +9,8 @@ pub(super) struct Schema {
     pub(super) name: String,
     pub(super) character_set: String,
     pub(super) collation: String,
+    /// It accepts no writes (`ALTER DATABASE … READ ONLY = 1`, MySQL only).
+    pub(super) read_only: bool,
 }
 
 /// An account.
@@ -25,10 +27,19 @@ pub(super) struct Account {
     pub(super) max_connections: i64,
     /// Queries, updates and logins that it may have in an hour; 0 is no limit.
     pub(super) per_hour: [i64; 3],
+    /// Each of its statements is ended after some time (MariaDB).
+    pub(super) ends_statements: bool,
+    /// It can also log in with something else than the one password that is known here (MariaDB).
+    pub(super) has_other_way: bool,
     /// What a login needs besides the password.
     pub(super) transport: Transport,
+    /// How many factors a login needs after the password (MySQL).
+    pub(super) further_factors: i64,
     /// Wrong passwords, from anyone, lock it for a while.
     pub(super) locks_itself: bool,
+    /// So many wrong passwords have come that no login works any more (MariaDB); `None` where the server counts them and
+    /// does not say for whom.
+    pub(super) blocked: Option<bool>,
     pub(super) plugin: String,
     pub(super) hash: String,
     /// A role of MariaDB, which no one can log in as.

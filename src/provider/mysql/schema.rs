@@ -1,10 +1,12 @@
-//! The operator's own schema on the server, `db_operator`: who owns what, who leads, who is connected.
+//! The operator's own schema on the server, `db_operator`: who owns what, who leads, who is connected. `restore_tables.rs` has
+//! the tables about restores.
 //!
 //! Clusters share the tables, and only the administrator has privileges on them. Texts have a collation that tells any
 //! two different texts apart, even by trailing spaces.
 
 use super::dialect::Dialect;
 use super::error;
+use super::restore_tables;
 use super::session::{Row, Session};
 use crate::provider::ProviderError;
 use crate::provider::fence::Epoch;
@@ -98,7 +100,10 @@ pub(super) async fn create(
              ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE {exact}"
         ),
     ];
-    for statement in statements {
+    for statement in statements
+        .into_iter()
+        .chain(restore_tables::tables(dialect))
+    {
         session.run(doing, statement).await?;
     }
     for (name, value) in [("layout", LAYOUT), ("identity", identity)] {
@@ -122,8 +127,8 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("claims", "role_begun", "BOOLEAN NULL"),
 ];
 
-/// Adds missing columns to tables of a former version. Two processes may do so at the same time.
-pub(super) async fn upgrade(session: &mut Session) -> Result<(), ProviderError> {
+/// Adds what is missing to the tables of a former version. Two processes may do so at the same time.
+pub(super) async fn upgrade(session: &mut Session, dialect: &Dialect) -> Result<(), ProviderError> {
     let doing = "bringing the tables in db_operator up to date";
     let query = sqlx::query(
         "SELECT TABLE_NAME AS tab, COLUMN_NAME AS col FROM information_schema.COLUMNS \
@@ -145,6 +150,9 @@ pub(super) async fn upgrade(session: &mut Session) -> Result<(), ProviderError> 
             }
             Ok(_) | Err(_) => {}
         }
+    }
+    for statement in restore_tables::tables(dialect) {
+        session.run(doing, statement).await?;
     }
     Ok(())
 }

@@ -99,7 +99,10 @@ impl Session {
         };
         let connection = match timeout(limits.connect, dial::mysql(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(error::connecting(&error, &attempt)),
+            Ok(Err(error)) => {
+                let error = error::connecting(&error, &attempt);
+                return Err(error::without_tls(error, config.tls.mode));
+            }
             Err(_) => {
                 return Err(ProviderError::Unreachable {
                     server: server.to_string(),
@@ -119,6 +122,11 @@ impl Session {
         let pin = pinned::pin(&limits, &lock_name(&session.token));
         session.run("pinning the session's settings", pin).await?;
         Ok(session)
+    }
+
+    /// `host:port`, for messages.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// The name under which the session is registered.
@@ -181,6 +189,17 @@ impl Session {
         self.sound = false;
         let outcome = timeout(self.limit, statement.fetch_all(&mut self.connection)).await;
         Ok(self.outcome(doing, outcome)?.into_iter().map(Row).collect())
+    }
+
+    /// Runs a statement with parameters, and reads each of its rows.
+    pub(super) async fn list<T>(
+        &mut self,
+        doing: &str,
+        statement: Statement<'_>,
+        read: impl Fn(&Row) -> Result<T, ProviderError>,
+    ) -> Result<Vec<T>, ProviderError> {
+        let rows = self.rows(doing, statement).await?;
+        rows.iter().map(read).collect()
     }
 
     /// Runs SHOW VARIABLES or SHOW STATUS, and returns values by name.

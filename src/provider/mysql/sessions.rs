@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::catalog::ANY_HOST;
 use super::connect::ServerProfile;
 use super::error;
 use super::session::Session;
@@ -26,6 +27,28 @@ pub(super) struct Process {
     pub(super) state: String,
     /// How long it has been doing that.
     pub(super) seconds: i64,
+}
+
+impl Process {
+    /// Whether an event runs in it: the server then gives the host of its definer, where others have an address or a name.
+    fn is_event(&self) -> bool {
+        self.host == ANY_HOST
+    }
+
+    /// Without whose it is and what it does: a session outside a tenant's schema may be another tenant's.
+    pub(super) fn anonymous(self) -> Self {
+        Self {
+            user: String::new(),
+            host: String::new(),
+            state: String::new(),
+            ..self
+        }
+    }
+}
+
+/// Whether a state of the process list is that of a session which waits for another one's lock.
+pub(super) fn is_lock_wait(state: &str) -> bool {
+    state.starts_with("Waiting for ") && (state.contains("lock") || state.contains("flush"))
 }
 
 /// Lists every session that the administrator sees.
@@ -56,13 +79,33 @@ pub(super) async fn end_sessions(
     within: Option<&SqlName>,
     end_within: Duration,
 ) -> Result<Option<String>, ProviderError> {
+    let is_within =
+        |process: &Process| within.is_none_or(|schema| process.schema == schema.as_str());
+    end_those(session, profile, user, is_within, end_within).await
+}
+
+/// Ends the sessions in which somebody logged in as the user, like [`end_sessions`]. Its events go on.
+pub(super) async fn end_logins(
+    session: &mut Session,
+    profile: &ServerProfile,
+    user: &SqlName,
+    end_within: Duration,
+) -> Result<Option<String>, ProviderError> {
+    let is_login = |process: &Process| !process.is_event();
+    end_those(session, profile, user, is_login, end_within).await
+}
+
+async fn end_those(
+    session: &mut Session,
+    profile: &ServerProfile,
+    user: &SqlName,
+    is_meant: impl Fn(&Process) -> bool,
+    end_within: Duration,
+) -> Result<Option<String>, ProviderError> {
     let deadline = Instant::now() + end_within;
     loop {
         let mut living = processes(session).await?;
-        living.retain(|process| {
-            process.user == user.as_str()
-                && within.is_none_or(|schema| process.schema == schema.as_str())
-        });
+        living.retain(|process| process.user == user.as_str() && is_meant(process));
         if living.is_empty() {
             return Ok(None);
         }
@@ -116,21 +159,24 @@ pub(super) async fn lingering(
 
 /// The statements that end sessions, in the form that works on this server.
 pub(super) fn kill_statements(profile: &ServerProfile, processes: &[Process]) -> String {
-    let by_procedure = profile.kills_by_procedure && !profile.held.may_kill(&profile.dialect);
     let each: Vec<String> = processes
         .iter()
-        .map(|process| {
-            if by_procedure {
-                format!("CALL mysql.rds_kill({})", process.id)
-            } else {
-                format!("KILL {}", process.id)
-            }
-        })
+        .map(|process| kill_statement(profile, process.id))
         .collect();
     some(&each, "; ")
 }
 
-/// Sessions, each with its age and the state that it is in.
+/// The statement that ends a session, in the form that works on this server.
+pub(super) fn kill_statement(profile: &ServerProfile, id: i64) -> String {
+    if profile.kills_by_procedure && !profile.held.may_kill(&profile.dialect) {
+        format!("CALL mysql.rds_kill({id})")
+    } else {
+        format!("KILL {id}")
+    }
+}
+
+/// Sessions, each with the transaction that it has open, or else with what it does; whose it is, where that may be told. For how
+/// long is not said, which would be something else each time.
 pub(super) fn named(processes: &[Process], open: &[Transaction]) -> String {
     let each: Vec<String> = processes
         .iter()
@@ -141,21 +187,20 @@ pub(super) fn named(processes: &[Process], open: &[Transaction]) -> String {
                 host,
                 command,
                 state,
-                seconds,
                 ..
             } = process;
-            let state = if state.is_empty() {
+            let transaction = open.iter().find(|t| t.session == Some(*id));
+            let doing = match transaction {
+                Some(t) => format!("in a transaction since {}", t.began()),
+                None if state.is_empty() => command.clone(),
+                None => format!("{command}, {state:?}"),
+            };
+            let whose = if user.is_empty() {
                 String::new()
             } else {
-                format!(", {state:?}")
+                format!(" of {user}@{host}")
             };
-            let transaction = open
-                .iter()
-                .find(|t| t.session == Some(*id))
-                .map_or_else(String::new, |t| {
-                    format!(", in a transaction for {} s", t.seconds)
-                });
-            format!("{id} of {user}@{host} ({command} for {seconds} s{state}{transaction})")
+            format!("{id}{whose} ({doing})")
         })
         .collect();
     some(&each, ", ")
@@ -178,6 +223,21 @@ pub(super) fn some(all: &[String], between: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_for_a_lock_is_told_from_other_waiting() {
+        for (state, expected) in [
+            ("Waiting for table metadata lock", true),
+            ("Waiting for table level lock", true),
+            ("Waiting for table flush", true),
+            ("Waiting for backup lock", true),
+            ("Waiting for next activation", false),
+            ("Sending to client", false),
+            ("", false),
+        ] {
+            assert_eq!(is_lock_wait(state), expected, "{state}");
+        }
+    }
 
     #[test]
     fn long_lists_are_cut() {

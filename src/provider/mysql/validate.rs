@@ -5,6 +5,7 @@ use super::dialect::Dialect;
 use super::exposure;
 use super::rows::Account;
 use super::session::Session;
+use crate::provider::desired::canonical;
 use crate::provider::{Desired, Names, ProviderError, SqlName};
 
 /// The most characters of a schema name, with its wildcards escaped as in `mysql.db`.
@@ -68,7 +69,7 @@ pub(super) fn no_other_host(accounts: &[Account], user: &SqlName) -> Result<(), 
     match accounts.first() {
         None => Ok(()),
         Some(other) => Err(ProviderError::InTheWay(format!(
-            "the server has the account {user:?} at host {:?}, which would answer in the place of {user:?} at any \
+            "the server has the account {user:?} at host {:?}, which would be used instead of {user:?} at any \
              host; drop or rename it, or choose another user name",
             other.host
         ))),
@@ -82,7 +83,10 @@ pub(super) async fn nobody_elses(
     names: &Names,
 ) -> Result<(), ProviderError> {
     let Names { database, role } = names;
-    if !catalog::schemas(session, Some(database)).await?.is_empty() {
+    if !catalog::schemas(session, dialect, Some(database))
+        .await?
+        .is_empty()
+    {
         return Ok(());
     }
     let concerning = Which::Concerning(database, role);
@@ -130,27 +134,41 @@ pub(super) async fn text_settings(
             "{server} has no collation {collation:?}; SHOW COLLATION lists those it has"
         )));
     }
-    if let Some(character_set) = &wanted.character_set {
-        let mut of = Vec::new();
-        for row in &rows {
-            of.push(row.text("charset")?);
-        }
-        // utf8 is an old name of utf8mb3.
-        let canonical = |name: &str| match name.to_ascii_lowercase().as_str() {
-            "utf8" => "utf8mb3".to_owned(),
-            other => other.to_owned(),
-        };
-        if !of
-            .iter()
-            .any(|name| canonical(name) == canonical(character_set))
-        {
-            return Err(ProviderError::Unsupported(format!(
-                "the collation {collation:?} is for {} and not for the character set {character_set:?}",
+    let of = rows
+        .iter()
+        .map(|row| row.text("charset"))
+        .collect::<Result<Vec<_>, _>>()?;
+    let is_for = |character_set: &str| {
+        of.iter()
+            .any(|name| canonical(name).eq_ignore_ascii_case(canonical(character_set)))
+    };
+    match &wanted.character_set {
+        Some(character_set) if !is_for(character_set) => Err(ProviderError::Unsupported(format!(
+            "the collation {collation:?} is for {} and not for the character set {character_set:?}",
+            of.join(", ")
+        ))),
+        // A collation of MariaDB that is named without its character set: the server takes its own default for that.
+        None if of.len() > 1 => {
+            let default = default_character_set(session).await?;
+            if is_for(&default) {
+                return Ok(());
+            }
+            Err(ProviderError::Unsupported(format!(
+                "the collation {collation:?} is for {} and not for the server's default character set {default:?}; set \
+                 spec.mysql.characterSet to one of those, for example utf8mb4",
                 of.join(", ")
-            )));
+            )))
         }
+        Some(_) | None => Ok(()),
     }
-    Ok(())
+}
+
+pub(super) async fn default_character_set(session: &mut Session) -> Result<String, ProviderError> {
+    let sql = "SHOW VARIABLES WHERE Variable_name = 'character_set_server'";
+    let variables = session
+        .variables("asking for the server's character set", sql)
+        .await?;
+    Ok(variables.into_values().next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::session::Session;
 use crate::provider::{Names, Observed, ProviderError, Survey};
 
 /// For both names, or for everything that is claimed if both are NULL. `powerful` are the roles that are never touched,
-/// with all their members. `place` is where the ids in the claims are valid (see `creation.rs`).
+/// with all their members. `place` is where the ids in the claims are valid (see `creation.rs`). `newer` are columns that
+/// not every version has: `datlocprovider` and `daticulocale` came with 15, `datlocale` in the place of the latter with 17.
 const CATALOG: &str = "
 WITH RECURSIVE me AS (
   SELECT oid, rolname, rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user
@@ -29,6 +30,13 @@ WITH RECURSIVE me AS (
 ), databases AS (
   SELECT d.datname AS name, o.rolname AS owner, d.datallowconn AS open, d.datconnlimit AS connections,
     d.datistemplate AS template, pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collation,
+    d.datctype AS ctype, newer.locale_provider, newer.provider_locale,
+    (SELECT json_build_object('entry', entry, 'of_database', s.setdatabase <> 0, 'of_role', s.setrole <> 0,
+        'role', u.rolname)
+      FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS entry
+      WHERE s.setdatabase IN (0, d.oid) AND s.setrole IN (0, coalesce(u.oid, 0))
+        AND starts_with(entry, 'default_transaction_read_only=')
+      ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1) AS read_only,
     pg_has_role(d.datdba, 'USAGE') AS owned,
     CASE WHEN me.rolsuper THEN true
       WHEN current_setting('server_version_num')::int < 160000 THEN me.rolcreaterole AND NOT o.rolsuper
@@ -44,6 +52,12 @@ WITH RECURSIVE me AS (
       WHEN c.database_mark IS NOT NULL THEN d.datconnlimit = c.database_mark AND NOT d.datallowconn END AS ours
   FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba CROSS JOIN me CROSS JOIN place
     LEFT JOIN claims c ON c.database_name = d.datname::text
+    LEFT JOIN pg_roles u ON u.rolname::text = coalesce($2, c.role_name)
+    CROSS JOIN LATERAL (SELECT
+      CASE coalesce(column_of ->> 'datlocprovider', 'c') WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin'
+        ELSE column_of ->> 'datlocprovider' END AS locale_provider,
+      coalesce(column_of ->> 'datlocale', column_of ->> 'daticulocale') AS provider_locale
+      FROM to_jsonb(d) AS column_of) newer
   WHERE d.datname = $1 OR ($1::text IS NULL AND d.datname IN (SELECT database_name FROM claims))
 ), roles AS (
   SELECT r.rolname AS name, r.rolcanlogin AS login, r.rolconnlimit AS connections, r.rolcreatedb AS creates_databases,

@@ -31,7 +31,7 @@ WHERE c.database_name = $1 AND c.role_name = $2 AND c.cluster_id = $3 AND NOT c.
 
 /// Where the ids in the claims are valid. Another server, or a restored copy of these tables, numbers everything anew,
 /// including these two things.
-const PLACE: &str = "(SELECT oid FROM pg_database WHERE datname = current_database()) || '.' \
+pub(super) const PLACE: &str = "(SELECT oid FROM pg_database WHERE datname = current_database()) || '.' \
                      || 'db_operator.claims'::regclass::oid || '/'";
 
 /// division_by_zero, which aborts a transaction whose note found no claim.

@@ -2,10 +2,11 @@
 
 use super::creation::{created_meanwhile, creation_failed};
 use super::grants::{Right, borrow, give_back, permit};
+use super::options::create;
 use super::rows::{ClaimRow, DatabaseRow, RoleRow};
 use super::session::Session;
+use super::template::{in_use, template_of};
 use super::{Postgresql, quoted};
-use crate::provider::ident::postgresql_literal;
 use crate::provider::{Change, Desired, ProviderError, SqlName};
 
 impl Postgresql {
@@ -69,7 +70,7 @@ impl Postgresql {
         Ok(vec![Change(format!("database {database} was made"))])
     }
 
-    /// Always from `template0`: it has no sessions, and nothing undeclared in it. No one can connect until
+    /// From `template0`, unless another template is asked for and allowed. No one can connect until
     /// [`Self::hand_over`] is done, and the claim recognizes the database by its mark.
     async fn create_database(
         &self,
@@ -79,13 +80,19 @@ impl Postgresql {
     ) -> Result<Option<i32>, ProviderError> {
         let database = &desired.names.database;
         let doing = format!("make the database {database:?}");
+        let template = template_of(&desired.postgresql)?;
         let mark = match claim {
             Some(claim) => Some(self.mark_for(session, &desired.names, claim).await?),
             None => None,
         };
         let _permit = self.creations.acquire().await;
-        match session.statement(&doing, create(desired, mark)).await {
+        let sql = create(desired, mark, session.version())?;
+        match session.statement(&doing, sql).await {
             Ok(()) => Ok(mark),
+            // object_in_use: the template, as nothing else is used by a CREATE
+            Err(failure) if failure.code() == Some("55006") => {
+                Err(in_use(desired, template, &failure.said()))
+            }
             // invalid_parameter_value, wrong_object_type, undefined_object: an encoding or a locale that the server
             // does not have, or that do not go together
             Err(failure) if matches!(failure.code(), Some("22023" | "42809" | "42704")) => {
@@ -179,23 +186,6 @@ impl Postgresql {
             ),
         })
     }
-}
-
-fn create(desired: &Desired, mark: Option<i32>) -> String {
-    let mut sql = format!(
-        "CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false",
-        desired.names.database.postgresql()
-    );
-    if let Some(mark) = mark {
-        sql.extend([" CONNECTION LIMIT ", &mark.to_string()]);
-    }
-    if let Some(encoding) = &desired.postgresql.encoding {
-        sql.extend([" ENCODING ", &postgresql_literal(encoding)]);
-    }
-    if let Some(locale) = &desired.postgresql.locale {
-        sql.extend([" LOCALE ", &postgresql_literal(locale)]);
-    }
-    sql
 }
 
 /// Statements that give the database to its owner alone.

@@ -157,6 +157,7 @@ pub(super) fn skip_if_blocked<T>(
         Err(
             error @ (ProviderError::Unreachable { .. }
             | ProviderError::Tls { .. }
+            | ProviderError::TlsRequired { .. }
             | ProviderError::LoginRefused { .. }
             | ProviderError::TooManyConnections { .. }
             | ProviderError::ReadOnly { .. }

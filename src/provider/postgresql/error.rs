@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::provider::ProviderError;
+use crate::provider::lock_wait::LOCKED;
 
 /// A statement or a connection that failed.
 #[derive(Debug)]
@@ -116,11 +117,14 @@ impl From<Failure> for ProviderError {
             "25006" => Self::ReadOnly { server },
             // admin_shutdown, crash_shutdown, cannot_connect_now
             "57P01" | "57P02" | "57P03" => Self::Unreachable { server, detail },
-            // query_canceled by someone; if it was statement_timeout, it is a Timeout already
-            "57014" => Self::Busy { doing, detail },
-            // lock_not_available, deadlock_detected, serialization_failure, object_in_use, duplicate_database,
-            // duplicate_object: someone else is working on it
-            "55P03" | "40P01" | "40001" | "55006" | "42P04" | "42710" => {
+            // lock_not_available
+            "55P03" => Self::Busy {
+                doing,
+                detail: LOCKED.to_owned(),
+            },
+            // query_canceled by someone (if it was statement_timeout, it is a Timeout already); deadlock_detected,
+            // serialization_failure, object_in_use, duplicate_database, duplicate_object: someone else is working on it
+            "57014" | "40P01" | "40001" | "55006" | "42P04" | "42710" => {
                 Self::Busy { doing, detail }
             }
             // "tuple concurrently updated" has no code of its own

@@ -1,9 +1,11 @@
 //! What the rows of the catalog mean to the provider API. Pure.
 
-use super::rows::{ClaimRow, DatabaseRow, RoleRow};
+use super::quoted;
+use super::rows::{ClaimRow, DatabaseRow, RoleRow, Setting};
 use crate::provider::claim::never_touched;
 use crate::provider::{
-    Claim, Claimant, DatabaseFacts, Names, Origin, Ours, ProviderError, RoleFacts, SqlName,
+    Claim, Claimant, CreationOptions, DatabaseFacts, Names, Origin, Ours, ProviderError, RoleFacts,
+    SqlName,
 };
 
 impl ClaimRow {
@@ -62,6 +64,10 @@ impl DatabaseRow {
             template: false,
             encoding: String::new(),
             collation: String::new(),
+            ctype: String::new(),
+            locale_provider: String::new(),
+            provider_locale: None,
+            read_only: None,
             owned: true,
             obtainable: true,
             public: all(&["CONNECT", "TEMPORARY"]),
@@ -121,15 +127,70 @@ impl DatabaseRow {
         deviations
     }
 
+    /// The options of its creation.
+    pub(super) fn options(&self) -> CreationOptions {
+        CreationOptions {
+            encoding: self.encoding.clone(),
+            locale_provider: self.locale_provider.clone(),
+            collate: self.collation.clone(),
+            ctype: self.ctype.clone(),
+            provider_locale: self.provider_locale.clone(),
+        }
+    }
+
+    /// What makes every session of its user read-only, and what takes it back.
+    fn read_only(&self) -> Option<String> {
+        let setting = self.read_only.as_ref()?;
+        let reset = setting.reset(&self.name)?;
+        setting.is_on().then(|| {
+            format!(
+                "the database {} accepts no writes: {} is set for its sessions; once writes are wanted again, run: {reset}",
+                self.name, setting.entry
+            )
+        })
+    }
+
     pub(super) fn facts(&self) -> DatabaseFacts {
         DatabaseFacts {
             owner: Some(self.owner.clone()),
             deviations: self.deviations(),
             exposures: Vec::new(),
+            read_only: self.read_only().into_iter().collect(),
+            options: Some(self.options()),
             character_set: self.encoding.clone(),
             collation: self.collation.clone(),
             ours: ours(self.ours),
         }
+    }
+}
+
+impl Setting {
+    /// Whether a Boolean setting is on. PostgreSQL accepts any unambiguous beginning of these words (`parse_bool`).
+    fn is_on(&self) -> bool {
+        let value = self.entry.split_once('=').map(|(_, value)| value);
+        let value = value.unwrap_or_default().trim().to_ascii_lowercase();
+        value == "1"
+            || value == "on"
+            || (!value.is_empty() && ["true", "yes"].iter().any(|word| word.starts_with(&value)))
+    }
+
+    /// The statement that takes it back; `None` if the role that it is for is unknown.
+    fn reset(&self, database: &str) -> Option<String> {
+        let name = self.entry.split_once('=').map(|(name, _)| name)?;
+        let database = quoted(database);
+        Some(match (self.of_role, self.of_database) {
+            (false, false) => format!("ALTER ROLE ALL RESET {name}"),
+            (false, true) => format!("ALTER DATABASE {database} RESET {name}"),
+            (true, here) => {
+                let role = quoted(self.role.as_deref()?);
+                let place = if here {
+                    format!(" IN DATABASE {database}")
+                } else {
+                    String::new()
+                };
+                format!("ALTER ROLE {role}{place} RESET {name}")
+            }
+        })
     }
 }
 
@@ -175,6 +236,8 @@ impl RoleRow {
 
     pub(super) fn facts(&self) -> RoleFacts {
         RoleFacts {
+            hindrances: Vec::new(),
+            may_be_blocked: false,
             can_login: self.login,
             connection_limit: u32::try_from(self.connections).ok(),
             powers: self.powers(),
@@ -182,6 +245,50 @@ impl RoleRow {
             deviations: self.deviations(),
             ours: ours(self.ours),
             password: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(value: &str, of_role: bool, of_database: bool) -> DatabaseRow {
+        DatabaseRow {
+            read_only: Some(Setting {
+                entry: format!("default_transaction_read_only={value}"),
+                of_database,
+                of_role,
+                role: Some("ow\"ner".to_owned()),
+            }),
+            ..DatabaseRow::fresh("orders", "administrator", None)
+        }
+    }
+
+    #[test]
+    fn a_setting_that_forbids_writes_is_told_with_what_takes_it_back() {
+        for (of_role, of_database, reset) in [
+            (false, false, "ALTER ROLE ALL RESET"),
+            (false, true, "ALTER DATABASE \"orders\" RESET"),
+            (true, false, "ALTER ROLE \"ow\"\"ner\" RESET"),
+            (
+                true,
+                true,
+                "ALTER ROLE \"ow\"\"ner\" IN DATABASE \"orders\" RESET",
+            ),
+        ] {
+            for on in ["on", "TRUE", "t", "yes", "1"] {
+                let facts = setting(on, of_role, of_database).facts();
+                let sentence = facts.read_only.first().unwrap();
+                assert!(
+                    sentence.ends_with(&format!("{reset} default_transaction_read_only")),
+                    "{sentence}"
+                );
+            }
+            for off in ["off", "false", "no", "0", ""] {
+                let facts = setting(off, of_role, of_database).facts();
+                assert_eq!(facts.read_only, Vec::<String>::new(), "{off}");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Postgresql, quoted};
 use crate::provider::ProviderError;
 use crate::provider::fence::{Entry, Epoch, Tenure};
 
-pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process
+pub(super) const READ_EPOCH: &str = "SELECT m.schema_version, e.epoch, e.process, m.additions
 FROM db_operator.meta m LEFT JOIN db_operator.epochs e ON e.cluster_id = $1";
 
 /// Reads both in one answer, because the epoch on another server says nothing about this one.

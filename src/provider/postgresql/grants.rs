@@ -20,6 +20,8 @@ pub(super) enum Right {
     Use,
     /// Become the role by `SET ROLE`, and give a database to it.
     Assume,
+    /// Both, which it takes to give it what is inside a database.
+    Both,
 }
 
 /// `GRANT role TO CURRENT_USER` with just that right.
@@ -30,7 +32,10 @@ pub(super) fn borrow(role: &str, right: Right, version: u32) -> String {
         (true, Right::Assume) => {
             format!("GRANT {role} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
         }
-        (false, Right::Use | Right::Assume) => format!("GRANT {role} TO CURRENT_USER"),
+        (true, Right::Both) => format!("GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE"),
+        (false, Right::Use | Right::Assume | Right::Both) => {
+            format!("GRANT {role} TO CURRENT_USER")
+        }
     }
 }
 

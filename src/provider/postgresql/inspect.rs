@@ -67,6 +67,7 @@ impl Postgresql {
             identity: identity(session).await?,
             read_only: facts.read_only,
             missing: self.missing(&facts),
+            unsuitable: Vec::new(),
             warnings: Vec::new(),
             // "15.18 (Debian 15.18-0+deb12u1)"
             version: facts

@@ -12,7 +12,7 @@ use crate::provider::{ProviderError, Removed};
 /// What an owner can leave in a database that DROP DATABASE waits for in vain, with or without FORCE.
 const BLOCKERS: &str = "SELECT json_build_object(
   'prepared', (SELECT coalesce(json_agg(p), '[]') FROM (
-    SELECT gid, owner, database, extract(epoch FROM now() - prepared)::bigint AS age
+    SELECT gid, owner, database, to_char(prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since
     FROM pg_prepared_xacts WHERE database = $1 ORDER BY prepared LIMIT 5) p),
   'subscriptions', (SELECT coalesce(json_agg(s), '[]') FROM (
     SELECT s.subname AS name, r.rolname AS owner FROM pg_subscription s
@@ -21,16 +21,22 @@ const BLOCKERS: &str = "SELECT json_build_object(
 
 /// Who holds a lock that an ALTER or DROP of the database `$1` or of the role `$2` waits for: on the object itself, or
 /// as a writer of the catalogs that all databases share. The locks of a prepared transaction have no process, so it is
-/// found by its number.
+/// found by its number. Of another tenant's session or transaction nothing is told but its process.
 const HOLDERS: &str = "SELECT coalesce(json_agg(h), '[]')::text FROM (
-  SELECT DISTINCT l.pid, r.rolname AS role, a.application_name AS application,
-    extract(epoch FROM now() - a.xact_start)::bigint AS age,
-    p.gid, p.owner, p.database, extract(epoch FROM now() - p.prepared)::bigint AS prepared_for
+  SELECT DISTINCT l.pid, CASE WHEN told THEN r.rolname END AS role,
+    CASE WHEN told THEN a.application_name END AS application,
+    to_char(coalesce(a.xact_start, p.prepared) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since,
+    CASE WHEN told THEN p.gid END AS gid, CASE WHEN told THEN p.owner END AS owner,
+    CASE WHEN told THEN p.database END AS database
   FROM pg_locks l
   LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN pg_roles r ON r.oid = a.usesysid
   LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction
     AND x.locktype = 'transactionid'
   LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+  CROSS JOIN LATERAL (SELECT $1 IN (a.datname, p.database) OR $2 IN (a.usename, p.owner) OR NOT EXISTS (
+    SELECT FROM db_operator.claims c
+    WHERE c.database_name IS DISTINCT FROM $1 AND c.role_name IS DISTINCT FROM $2
+      AND (c.database_name IN (a.datname, p.database) OR c.role_name IN (a.usename, p.owner))) AS told) told
   WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND (
     l.locktype = 'object' AND l.classid = 'pg_database'::regclass
       AND l.objid = (SELECT oid FROM pg_database WHERE datname = $1)
@@ -52,8 +58,8 @@ struct Prepared {
     gid: String,
     owner: String,
     database: String,
-    /// In seconds.
-    age: i64,
+    /// When that was. The same each time, as an age would not be.
+    since: String,
 }
 
 #[derive(Deserialize)]
@@ -68,12 +74,11 @@ struct Holder {
     pid: Option<i32>,
     role: Option<String>,
     application: Option<String>,
-    /// The age of its transaction in seconds, if the administrator may see it.
-    age: Option<i64>,
+    /// When its transaction began, or was prepared, if the administrator may see it.
+    since: Option<String>,
     gid: Option<String>,
     owner: Option<String>,
     database: Option<String>,
-    prepared_for: Option<i64>,
 }
 
 impl Postgresql {
@@ -85,10 +90,7 @@ impl Postgresql {
         database: &DatabaseRow,
         role: Option<&RoleRow>,
     ) -> Result<Option<Removed>, ProviderError> {
-        let query = sqlx::query(BLOCKERS).bind(&database.name);
-        let blockers: Blockers = session
-            .json("look for what keeps a database", query)
-            .await?;
+        let blockers = self.blockers(session, &database.name).await?;
         let blocking = blockers.describe(&database.name);
         if blocking.is_empty() {
             return Ok(None);
@@ -100,6 +102,26 @@ impl Postgresql {
             database.name,
             blocking.join("; ")
         ))))
+    }
+
+    /// What its owner left in a database that only the owner, or a superuser, can end.
+    pub(super) async fn left_inside(
+        &self,
+        session: &mut Session,
+        database: &str,
+    ) -> Result<Vec<String>, ProviderError> {
+        Ok(self.blockers(session, database).await?.describe(database))
+    }
+
+    async fn blockers(
+        &self,
+        session: &mut Session,
+        database: &str,
+    ) -> Result<Blockers, ProviderError> {
+        let query = sqlx::query(BLOCKERS).bind(database);
+        Ok(session
+            .json("look for what keeps a database", query)
+            .await?)
     }
 
     /// Lets people into the database again, and also this user, if it can help.
@@ -171,11 +193,11 @@ impl Blockers {
 impl Prepared {
     fn describe(&self) -> String {
         format!(
-            "user {:?} prepared the transaction {:?} {} ago, and it has not ended; in database {:?}, as that user or a \
+            "user {:?} prepared the transaction {:?} at {}, and it has not ended; in database {:?}, as that user or a \
              superuser, run: ROLLBACK PREPARED {}",
             self.owner,
             self.gid,
-            lasting(self.age),
+            self.since,
             self.database,
             postgresql_literal(&self.gid)
         )
@@ -188,7 +210,7 @@ impl Holder {
             gid: Some(gid),
             owner: Some(owner),
             database: Some(database),
-            prepared_for: Some(age),
+            since: Some(since),
             ..
         } = self
         {
@@ -196,31 +218,31 @@ impl Holder {
                 gid: gid.clone(),
                 owner: owner.clone(),
                 database: database.clone(),
-                age: *age,
+                since: since.clone(),
             };
             return prepared.describe();
         }
-        let pid = self.pid.unwrap_or_default();
+        let Some(pid) = self.pid else {
+            return format!(
+                "a prepared transaction in another database holds a lock, since {}: a superuser finds it in pg_prepared_xacts",
+                self.since.as_deref().unwrap_or("an unknown time")
+            );
+        };
         let since = self
-            .age
-            .map(|age| format!(", its transaction for {}", lasting(age)));
+            .since
+            .as_ref()
+            .map(|since| format!(", its transaction since {since}"));
+        let since = since.unwrap_or_default();
+        let end = format!("SELECT pg_terminate_backend({pid})");
+        let Some(role) = &self.role else {
+            return format!(
+                "process {pid} in another database holds a lock{since}; as a superuser, run: {end}"
+            );
+        };
         format!(
-            "process {pid} (user {:?}, application {:?}) holds a lock{}; as that user or a superuser, run: \
-             SELECT pg_terminate_backend({pid})",
-            self.role.as_deref().unwrap_or_default(),
+            "process {pid} (user {role:?}, application {:?}) holds a lock{since}; as that user or a superuser, run: {end}",
             self.application.as_deref().unwrap_or_default(),
-            since.unwrap_or_default()
         )
-    }
-}
-
-/// A time in seconds, for people.
-pub(super) fn lasting(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{} s", seconds.max(0)),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        172_800.. => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -228,14 +250,7 @@ pub(super) fn lasting(seconds: i64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn times_are_written_as_people_say_them() {
-        let text = [-1, 7, 119, 120, 7199, 7200, 200_000].map(lasting);
-        assert_eq!(
-            text,
-            ["0 s", "7 s", "119 s", "2 min", "119 min", "2 h", "2 days"]
-        );
-    }
+    const SINCE: &str = "2026-11-30T12:00:00Z";
 
     #[test]
     fn what_blocks_a_database_is_named_with_the_statement_that_helps() {
@@ -244,7 +259,7 @@ mod tests {
                 gid: "it's".to_owned(),
                 owner: "orders".to_owned(),
                 database: "orders".to_owned(),
-                age: 600,
+                since: SINCE.to_owned(),
             }],
             subscriptions: vec![Subscription {
                 name: "Feed".to_owned(),
@@ -253,10 +268,34 @@ mod tests {
         };
         let text = blockers.describe("orders");
         assert!(
-            text[0].contains("10 min ago") && text[0].ends_with("ROLLBACK PREPARED 'it''s'"),
+            text[0].contains("at 2026-11-30T12:00:00Z,")
+                && text[0].ends_with("ROLLBACK PREPARED 'it''s'"),
             "{text:?}"
         );
         assert!(text[1].contains("DROP SUBSCRIPTION \"Feed\" "), "{text:?}");
+    }
+
+    #[test]
+    fn of_another_tenants_only_the_process_is_told() {
+        let hidden = |pid| Holder {
+            pid,
+            role: None,
+            application: None,
+            since: Some(SINCE.to_owned()),
+            gid: None,
+            owner: None,
+            database: None,
+        };
+        assert_eq!(
+            hidden(Some(7)).describe(),
+            "process 7 in another database holds a lock, its transaction since 2026-11-30T12:00:00Z; as a superuser, run: SELECT \
+             pg_terminate_backend(7)"
+        );
+        let text = hidden(None).describe();
+        assert!(
+            text.starts_with("a prepared transaction in another database") && text.contains(SINCE),
+            "{text}"
+        );
     }
 
     #[test]
@@ -265,11 +304,10 @@ mod tests {
             pid: Some(7),
             role: Some("other".to_owned()),
             application: None,
-            age: None,
+            since: None,
             gid: None,
             owner: None,
             database: None,
-            prepared_for: None,
         };
         let text = session.describe();
         assert!(
@@ -281,7 +319,7 @@ mod tests {
             gid: Some("x".to_owned()),
             owner: Some("other".to_owned()),
             database: Some("theirs".to_owned()),
-            prepared_for: Some(3),
+            since: Some(SINCE.to_owned()),
             ..session
         };
         let text = prepared.describe();

@@ -17,60 +17,98 @@
 //! | `grants.rs` | privileges that are granted and revoked on the way |
 //! | `remove.rs` | removes a database and its role |
 //! | `sessions.rs` `locks.rs` `dependents.rs` | sessions, locks and dependent objects of others that are in the way |
-//! | `login.rs` | logs in as the database's own user |
+//! | `lock_waits.rs` | who waits for whose lock inside a database |
+//! | `busy.rs` | who may hold the lock that a change waited for in vain |
+//! | `login.rs` | logs in as the database's own user, and looks around as that |
 //! | `assess.rs` | what a dump will be like |
+//! | `inventory.rs` | what comes with a database beside its rows |
 //! | `error.rs` | what the server's error codes mean |
+//! | `restore_tables.rs` `restores.rs` | the tables about restores, and what they say of one |
+//! | `target.rs` | looks at the target of a load |
+//! | `scratch.rs` `scratch_drops.rs` `load_login.rs` | the place to load into, with its login, and how they are dropped |
+//! | `swap.rs` `loaded.rs` `undo.rs` | the loaded database takes the target's name, and the way back |
 //!
 //! Files that only PostgreSQL needs:
 //!
 //! | file | its one job |
 //! |---|---|
 //! | `tenant_session.rs` `tenant_fence.rs` | a session inside a tenant's database, and its registration with the fence |
-//! | `contents.rs` | extensions and schemas inside a database |
+//! | `options.rs` `template.rs` | options of CREATE DATABASE: encoding and locale, and what is copied |
+//! | `contents.rs` `extensions.rs` | extensions and schemas inside a database |
+//! | `accessible.rs` | what a database's user may not read or write |
+//! | `checks.rs` | what has to be true in the same transaction as a step of a restore |
+//! | `swap_lock.rs` `exchange.rs` `swap_statements.rs` | how a database is locked for a swap, and exchanged with another one |
+//! | `properties.rs` `property_statements.rs` `contained.rs` | what is set on a database from outside, what makes the same on another one, and what is in it |
 //! | `drop_owned.rs` `leftovers.rs` | takes from a user what others granted it, and users that cannot be dropped yet |
 
+mod accessible;
 mod assess;
+mod busy;
 mod catalog;
+mod checks;
 mod claims;
 mod connect;
+mod contained;
 mod contents;
 mod creation;
 mod database;
 mod dependents;
 mod drop_owned;
 mod error;
+mod exchange;
+mod extensions;
 mod facts;
 mod fence;
 mod grants;
 mod identity;
 mod inspect;
+mod inventory;
 mod leftovers;
+mod load_login;
+mod loaded;
+mod lock_waits;
 mod locks;
 mod login;
+mod options;
 mod pinned;
+mod properties;
+mod property_statements;
 mod remove;
+mod restore_tables;
+mod restores;
 mod role;
 mod rows;
 mod schema;
+mod scratch;
+mod scratch_drops;
 mod session;
 mod sessions;
+mod swap;
+mod swap_lock;
+mod swap_statements;
+mod target;
+mod template;
 mod tenant_fence;
 mod tenant_session;
+mod undo;
 mod validate;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::pool::Pool;
+use super::restore::{Ended, Leftover, Load, RestoreId, Restored, Scratch, Swapped, TargetFacts};
 use super::{
-    Assessment, Change, Claim, Desired, Expected, Fence, Inspection, Login, Names, Observed,
-    Provider, ProviderError, Removal, Removed, ServerConfig, SqlName, Survey, Usage, Verifier,
-    reserved,
+    Assessment, Change, Claim, Desired, Expected, Extent, Fence, Inaccessible, Inspection,
+    Inventory, LockWait, Login, Names, Observed, Probe, Provider, ProviderError, Removal, Removed,
+    ServerConfig, SqlName, Survey, Usage, Verifier, reserved,
 };
 use crate::queue::keyed::Keyed;
+use busy::Changed;
 use session::Session;
 
 /// The most CREATE DATABASE statements at a time on one server.
@@ -158,29 +196,103 @@ impl Provider for Postgresql {
         desired: &Desired,
         verifier: Option<&Verifier>,
     ) -> Result<Vec<Change>, ProviderError> {
-        self.apply_role(&mut *self.session().await?, desired, verifier)
+        let result = self
+            .apply_role(&mut *self.session().await?, desired, verifier)
+            .await;
+        self.naming_holders(&desired.names, Changed::Names, result)
             .await
     }
 
     async fn ensure_database(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
-        self.apply_database(&mut *self.session().await?, desired)
+        let result = self
+            .apply_database(&mut *self.session().await?, desired)
+            .await;
+        self.naming_holders(&desired.names, Changed::Names, result)
             .await
     }
 
     async fn ensure_contents(&self, desired: &Desired) -> Result<Vec<Change>, ProviderError> {
-        self.apply_contents(desired).await
+        let result = self.apply_contents(desired).await;
+        self.naming_holders(&desired.names, Changed::Contents, result)
+            .await
     }
 
     async fn assess(&self, names: &Names) -> Result<Assessment, ProviderError> {
         self.assess_dump(names).await
     }
 
+    async fn take_inventory(&self, names: &Names) -> Result<Inventory, ProviderError> {
+        self.inventory_of(names).await
+    }
+
+    async fn lock_waits(&self, names: &Names) -> Result<Vec<LockWait>, ProviderError> {
+        self.read_lock_waits(names).await
+    }
+
+    async fn inaccessible(
+        &self,
+        names: &Names,
+        extent: Extent,
+    ) -> Result<Inaccessible, ProviderError> {
+        self.list_inaccessible(names, extent).await
+    }
+
     async fn login(&self, names: &Names, password: &SecretString) -> Result<Login, ProviderError> {
         self.login_as_user(names, password).await
     }
 
+    async fn probe(
+        &self,
+        desired: &Desired,
+        password: &SecretString,
+        extent: Extent,
+    ) -> Result<Probe, ProviderError> {
+        self.probe_as_user(desired, password, extent).await
+    }
+
     async fn remove(&self, removal: &Removal) -> Result<Removed, ProviderError> {
         self.remove_named(removal).await
+    }
+
+    async fn restored(
+        &self,
+        restore: &RestoreId,
+        take_over_from: &[String],
+    ) -> Result<Option<Restored>, ProviderError> {
+        self.find_restored(restore, take_over_from).await
+    }
+
+    async fn look_at_target(&self, load: &Load) -> Result<TargetFacts, ProviderError> {
+        self.look_at(load).await
+    }
+
+    async fn make_scratch(
+        &self,
+        load: &Load,
+        verifier: &Verifier,
+    ) -> Result<Scratch, ProviderError> {
+        self.make_place(load, verifier).await
+    }
+
+    async fn swap(
+        &self,
+        load: &Load,
+        scratch: &Scratch,
+        most: Duration,
+    ) -> Result<Swapped, ProviderError> {
+        self.swap_loaded(load, scratch, most).await
+    }
+
+    async fn reopen(&self, load: &Load) -> Result<(), ProviderError> {
+        self.reopen_target(load).await
+    }
+
+    async fn undo(&self, load: &Load, most: Duration) -> Result<Swapped, ProviderError> {
+        self.undo_swap(load, most).await
+    }
+
+    async fn drop_leftover(&self, load: &Load, which: Leftover) -> Result<Ended, ProviderError> {
+        self.drop_left(load, which).await
     }
 
     fn usage(&self) -> Usage {

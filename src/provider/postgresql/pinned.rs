@@ -24,6 +24,8 @@ pub(super) enum Pinned {
     Inside { version: u32 },
     /// None: a tenant's own session, which has to experience what its application does.
     Nothing,
+    /// The same, but for what one question in it means and how long that may take.
+    Question,
 }
 
 impl Pinned {
@@ -37,6 +39,10 @@ impl Pinned {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let (statement, lock) = (config.timeouts.statement, config.timeouts.lock);
         pin("search_path", "pg_catalog");
+        if self == Self::Question {
+            pin("statement_timeout", &milliseconds(config.timeouts.connect));
+            return settings;
+        }
         pin("standard_conforming_strings", "on");
         pin("statement_timeout", &milliseconds(statement));
         pin("lock_timeout", &milliseconds(lock));
@@ -129,5 +135,9 @@ mod tests {
         assert!(own.contains(&"search_path"));
         assert!(!own.contains(&"default_transaction_read_only"));
         assert_eq!(names(Pinned::Nothing), Vec::<&str>::new());
+        assert_eq!(
+            names(Pinned::Question),
+            ["search_path", "statement_timeout"]
+        );
     }
 }

@@ -26,6 +26,12 @@ const TRIES: u32 = 4;
 impl Postgresql {
     pub(super) async fn remove_named(&self, removal: &Removal) -> Result<Removed, ProviderError> {
         self.refuse_reserved(&removal.names)?;
+        // A user that still owns something cannot be dropped.
+        if (removal.database || removal.role)
+            && let Some(blocked) = self.drop_beside(&removal.names, removal.database).await?
+        {
+            return Ok(blocked);
+        }
         let mut session = self.session().await?;
         let catalog = self.read_catalog(&mut session, &removal.names).await?;
         let role = catalog.role().filter(|_| removal.role);
@@ -130,7 +136,7 @@ impl Postgresql {
     }
 
     /// All [`TRIES`] together wait no longer for locks than a single statement may.
-    fn briefly(&self) -> String {
+    pub(super) fn briefly(&self) -> String {
         let lock = (self.config.timeouts.lock / TRIES).max(Duration::from_millis(1));
         format!("SET LOCAL lock_timeout = {}", lock.as_millis())
     }
@@ -152,7 +158,7 @@ impl Postgresql {
     }
 
     /// Drops the database. `None` once it is gone.
-    async fn drop_database(
+    pub(super) async fn drop_database(
         &self,
         session: &mut Session,
         names: &Names,

@@ -34,6 +34,15 @@ pub(super) struct DatabaseRow {
     pub(super) template: bool,
     pub(super) encoding: String,
     pub(super) collation: String,
+    /// `LC_CTYPE`.
+    pub(super) ctype: String,
+    /// Where the collation comes from, as CREATE DATABASE spells it where that is known.
+    pub(super) locale_provider: String,
+    /// The locale of a provider other than libc.
+    pub(super) provider_locale: Option<String>,
+    /// The setting `default_transaction_read_only` that a session of its user begins with, if it is set for the
+    /// database or for the user.
+    pub(super) read_only: Option<Setting>,
     /// Whether the administrator has the owner's privileges now.
     pub(super) owned: bool,
     /// Whether the administrator may grant itself the owner's role.
@@ -46,6 +55,19 @@ pub(super) struct DatabaseRow {
     pub(super) administrator: Vec<String>,
     /// Whether it is the one that its claim describes.
     pub(super) ours: Option<bool>,
+}
+
+/// A setting that sessions begin with (`pg_db_role_setting`).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Setting {
+    /// `name=value`.
+    pub(super) entry: String,
+    /// It is for one database, and not for all.
+    pub(super) of_database: bool,
+    /// It is for one role, and not for all.
+    pub(super) of_role: bool,
+    /// The role that it is for, or the user of the database.
+    pub(super) role: Option<String>,
 }
 
 /// One role.

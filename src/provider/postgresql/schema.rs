@@ -1,8 +1,11 @@
 //! The operator's own database on a server, `db_operator`: its tables, and how they are created and upgraded.
 
+use sqlx::postgres::PgRow;
+
 use super::error::is_nothing_there;
 use super::fence::{READ_EPOCH, epoch_of, version_of};
-use super::session::Session;
+use super::restore_tables::TABLES_OF_RESTORES;
+use super::session::{Session, column};
 use super::{Postgresql, quoted};
 use crate::provider::ProviderError;
 use crate::provider::fence::Epoch;
@@ -12,8 +15,20 @@ use crate::provider::pool::Session as _;
 /// that is no superuser may not create a schema in `postgres`.
 pub(super) const DATABASE: &str = "db_operator";
 
-/// The version of the tables below. A later version of the operator migrates from the number that it finds.
-pub(super) const SCHEMA_VERSION: i32 = 2;
+/// The latest version of the tables that this operator knows. It stands on a server once a former database is kept there
+/// ([`RAISE_VERSION`]): an operator that does not know of these must not work there any more.
+pub(super) const SCHEMA_VERSION: i32 = 3;
+
+/// The version that setting the tables up gives them. A later version of the operator migrates from the number that it
+/// finds.
+const SET_UP_VERSION: i32 = 2;
+
+/// Counts what was added without a new version, because an older operator does well without it.
+const ADDITIONS: i32 = 1;
+
+/// Shuts out older operators, which do not know of former databases.
+pub(super) const RAISE_VERSION: &str =
+    "UPDATE db_operator.meta SET schema_version = 3 WHERE schema_version < 3";
 
 /// Any number will do as long as it is always the same, so that two processes do not create the tables at once.
 const SETUP_LOCK: i64 = 0x6462_6f70;
@@ -60,7 +75,8 @@ ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS left_over boolean NOT NU
 ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_id text;
 ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_id text;
 ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS database_mark integer;
-ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_mark integer";
+ALTER TABLE db_operator.claims ADD COLUMN IF NOT EXISTS role_mark integer;
+ALTER TABLE db_operator.meta ADD COLUMN IF NOT EXISTS additions integer NOT NULL DEFAULT 0";
 
 /// Version 1 recorded only that something was created, and did so beforehand. What exists is taken to be that; if
 /// nothing exists (no oid is 0), what comes later is something else.
@@ -113,7 +129,7 @@ impl Postgresql {
     ) -> Result<Option<Epoch>, ProviderError> {
         let read = sqlx::query(READ_EPOCH).bind(self.fence.cluster_id());
         match session.row("read the epoch", read).await {
-            Ok(Some(row)) if version_of(&row)? >= SCHEMA_VERSION => return epoch_of(&row),
+            Ok(Some(row)) if is_up_to_date(&row)? => return epoch_of(&row),
             // Tables of a former version, or with no version, which no version of the operator leaves.
             Ok(Some(_) | None) => {}
             Err(failure) if is_nothing_there(&failure) => {}
@@ -124,10 +140,14 @@ impl Postgresql {
             format!("SELECT pg_advisory_xact_lock({SETUP_LOCK})"),
             TABLES.to_owned(),
             UPGRADE.to_owned(),
+            TABLES_OF_RESTORES.to_owned(),
             IDENTIFY_ALL.to_owned(),
-            // Never lower it: a process that was paused here may find the tables of a later version.
+            // Never lower them: a process that was paused here may find the tables of a later version.
             format!(
-                "UPDATE db_operator.meta SET schema_version = {SCHEMA_VERSION} WHERE schema_version < {SCHEMA_VERSION}"
+                "UPDATE db_operator.meta SET schema_version = {SET_UP_VERSION} WHERE schema_version < {SET_UP_VERSION}"
+            ),
+            format!(
+                "UPDATE db_operator.meta SET additions = {ADDITIONS} WHERE additions < {ADDITIONS}"
             ),
         ];
         if let Err(failure) = session
@@ -138,6 +158,11 @@ impl Postgresql {
         }
         self.read_epoch(session).await
     }
+}
+
+/// Whether nothing is left to be created or upgraded. Tables without the column for additions fail the reading itself.
+fn is_up_to_date(row: &PgRow) -> Result<bool, ProviderError> {
+    Ok(version_of(row)? >= SET_UP_VERSION && column::<i32>(row, "additions")? >= ADDITIONS)
 }
 
 /// The oldest server that is supported, as PostgreSQL counts versions.

@@ -80,6 +80,11 @@ impl Session {
         self.registered = true;
     }
 
+    /// Lets no statement take longer than this on our side.
+    pub(super) fn limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// Returns this session if it was let in. Otherwise closes it and returns the error.
     pub(super) async fn keep_if(
         self,
@@ -142,13 +147,33 @@ impl Session {
         doing: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<T, Failure> {
-        let row = self.row(doing, query).await?;
+        self.optional_json(doing, query)
+            .await?
+            .ok_or_else(|| Failure {
+                doing: doing.to_owned(),
+                server: self.server.clone(),
+                kind: Kind::Driver("no row came back".to_owned()),
+            })
+    }
+
+    /// The same for a query that may have no answer.
+    pub(super) async fn optional_json<T: DeserializeOwned>(
+        &mut self,
+        doing: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Option<T>, Failure> {
+        match self.row(doing, query).await? {
+            Some(row) => self.document(doing, &row).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn document<T: DeserializeOwned>(&self, doing: &str, row: &PgRow) -> Result<T, Failure> {
         let driver = |text: String| Failure {
             doing: doing.to_owned(),
             server: self.server.clone(),
             kind: Kind::Driver(text),
         };
-        let row = row.ok_or_else(|| driver("no row came back".to_owned()))?;
         let text: String = row.try_get(0).map_err(|error| driver(error.to_string()))?;
         serde_json::from_str(&text).map_err(|error| driver(error.to_string()))
     }

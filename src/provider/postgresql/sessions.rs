@@ -1,7 +1,6 @@
 //! Sessions that are in the way of a removal: ended if the administrator may do so, and named if not.
 
 use super::grants::{Right, borrow, give_back};
-use super::locks::lasting;
 use super::rows::DatabaseRow;
 use super::session::Session;
 use super::session::column;
@@ -21,28 +20,29 @@ pub(super) enum Ending {
     Awaited,
 }
 
-/// Sessions in the database `$1` or of the role `$2`, and how they can be ended. Workers of the server itself have no
+/// Sessions in the database `$1` or of the role `$2`, but for those of `$3`, and how they can be ended. Workers of the server itself have no
 /// role, and the server ends them. A subscriber elsewhere comes back for its slot as long as that exists.
 const SESSIONS: &str = "SELECT a.pid, r.rolname, a.application_name, a.datname, s.slot_name::text,
-  extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::bigint AS age,
+  to_char(coalesce(a.xact_start, a.backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS since,
   pg_has_role(r.oid, 'USAGE') OR (NOT r.rolsuper AND pg_has_role('pg_signal_backend', 'USAGE')) AS reachable,
   NOT r.rolsuper AND CASE WHEN current_setting('server_version_num')::int < 160000 THEN me.rolcreaterole
     ELSE pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS borrowable
 FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid CROSS JOIN pg_roles me
 LEFT JOIN pg_replication_slots s ON s.active_pid = a.pid
-WHERE me.rolname = current_user AND a.pid <> pg_backend_pid() AND (a.datname = $1 OR r.rolname = $2)
+WHERE me.rolname = current_user AND a.pid <> pg_backend_pid() AND a.pid <> ALL ($3)
+  AND (a.datname = $1 OR r.rolname = $2)
 ORDER BY a.pid";
 
 /// A session in the way.
-struct OtherSession {
-    pid: i32,
+pub(super) struct OtherSession {
+    pub(super) pid: i32,
     role: String,
     application: String,
     database: String,
     /// The replication slot that it reads.
     slot: Option<String>,
-    /// The age of its transaction, or else of the session, in seconds, if the administrator may see it.
-    age: Option<i64>,
+    /// When its transaction began, or else the session, if the administrator may see it. The same each time, as an age would not be.
+    since: Option<String>,
     /// Whether the administrator may end it.
     reachable: bool,
     /// Whether the administrator may act as its role, and end it that way.
@@ -58,8 +58,18 @@ impl Postgresql {
         role: Option<&str>,
         ending: Ending,
     ) -> Result<(), ProviderError> {
+        let sessions = self.list_sessions(session, database, role, &[]).await?;
+        self.end_listed(session, sessions, ending).await
+    }
+
+    /// Ends those of these sessions that may be ended.
+    pub(super) async fn end_listed(
+        &self,
+        session: &mut Session,
+        mut sessions: Vec<OtherSession>,
+        ending: Ending,
+    ) -> Result<(), ProviderError> {
         let version = session.version();
-        let mut sessions = self.list_sessions(session, database, role).await?;
         sessions.sort_by(|one, other| one.role.cmp(&other.role));
         for of_one_role in sessions.chunk_by(|one, other| one.role == other.role) {
             let [first, ..] = of_one_role else { continue };
@@ -105,18 +115,15 @@ impl Postgresql {
         Ok(())
     }
 
-    async fn list_sessions(
+    pub(super) async fn list_sessions(
         &self,
         session: &mut Session,
         database: Option<&str>,
         role: Option<&str>,
+        spared: &[i32],
     ) -> Result<Vec<OtherSession>, ProviderError> {
-        let rows = session
-            .rows(
-                "list sessions",
-                sqlx::query(SESSIONS).bind(database).bind(role),
-            )
-            .await?;
+        let query = sqlx::query(SESSIONS).bind(database).bind(role).bind(spared);
+        let rows = session.rows("list sessions", query).await?;
         rows.iter()
             .map(|row| {
                 Ok(OtherSession {
@@ -126,7 +133,7 @@ impl Postgresql {
                         .unwrap_or_default(),
                     database: column::<Option<String>>(row, "datname")?.unwrap_or_default(),
                     slot: column(row, "slot_name")?,
-                    age: column(row, "age")?,
+                    since: column(row, "since")?,
                     reachable: column(row, "reachable")?,
                     borrowable: column(row, "borrowable")?,
                 })
@@ -140,7 +147,9 @@ impl Postgresql {
         session: &mut Session,
         row: &DatabaseRow,
     ) -> Result<Option<Removed>, ProviderError> {
-        let mut left = self.list_sessions(session, Some(&row.name), None).await?;
+        let mut left = self
+            .list_sessions(session, Some(&row.name), None, &[])
+            .await?;
         // FORCE ends what the administrator may end directly.
         left.retain(|session| !session.reachable);
         if left.is_empty() {
@@ -159,8 +168,13 @@ impl Postgresql {
 }
 
 impl OtherSession {
-    fn describe(&self) -> String {
-        let age = self.age.map(|age| format!(" for {}", lasting(age)));
+    /// Whether only a superuser may end it.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        !self.reachable && !self.borrowable
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let since = self.since.as_ref().map(|since| format!(" since {since}"));
         let slot = self
             .slot
             .as_ref()
@@ -170,12 +184,12 @@ impl OtherSession {
             self.pid,
             self.role,
             self.application,
-            age.unwrap_or_default(),
+            since.unwrap_or_default(),
             slot.unwrap_or_default()
         )
     }
 
-    fn remedy(&self) -> String {
+    pub(super) fn remedy(&self) -> String {
         let end = format!("SELECT pg_terminate_backend({})", self.pid);
         match &self.slot {
             None => end,

@@ -27,6 +27,13 @@ pub(super) struct Registration {
     backend_start: String,
 }
 
+impl Registration {
+    /// The number of the session.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+}
+
 impl Postgresql {
     /// Opens a session in another database. `outside` registers it with the fence before its first statement, with
     /// which the session itself confirms that it is the one.

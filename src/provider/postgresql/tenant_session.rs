@@ -1,13 +1,19 @@
 //! Sessions inside a tenant's database. The administrator lets itself in for as long as they last.
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use tokio::sync::OwnedMutexGuard;
 
 use super::Postgresql;
 use super::grants::{Right, borrow, give_back, permit};
 use super::session::Session;
 use super::tenant_fence::Registration;
+use crate::provider::blame::blame;
 use crate::provider::pool::{Lease, Session as _, Slot};
-use crate::provider::{Names, ProviderError, SqlName};
+use crate::provider::{Names, ProviderError};
 
 /// A session inside a tenant's database. End it with [`Postgresql::close_tenant_session`].
 pub(super) struct TenantSession {
@@ -20,7 +26,50 @@ pub(super) struct TenantSession {
     turn: OwnedMutexGuard<()>,
 }
 
+/// What a query about a database's own user answers.
+#[derive(Deserialize)]
+struct OfUser<T> {
+    /// The user exists.
+    exists: bool,
+    #[serde(flatten)]
+    answer: T,
+}
+
+impl TenantSession {
+    /// The session in `db_operator` beside it.
+    pub(super) fn outside(&mut self) -> &mut Session {
+        &mut self.outside
+    }
+
+    /// The number of the session inside the database.
+    pub(super) fn pid(&self) -> i32 {
+        self.registration.pid()
+    }
+}
+
 impl Postgresql {
+    /// Asks one question about the user inside the database, which is answered with an object that also says whether that
+    /// user `exists`.
+    pub(super) async fn ask_inside<T: DeserializeOwned>(
+        &self,
+        names: &Names,
+        doing: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<T, ProviderError> {
+        let mut tenant = self.open_tenant_session(names).await?;
+        let result = tenant.session.json::<OfUser<T>>(doing, query).await;
+        let found = self
+            .close_tenant_session(tenant, result.map_err(Into::into))
+            .await?;
+        if found.exists {
+            return Ok(found.answer);
+        }
+        Err(ProviderError::InTheWay(format!(
+            "the user {:?} is missing",
+            names.role
+        )))
+    }
+
     /// Opens a session in the database, registered with the fence.
     pub(super) async fn open_tenant_session(
         &self,
@@ -83,6 +132,25 @@ impl Postgresql {
         }
     }
 
+    /// Closes the session, and goes on with the one beside it, while others still wait for their turn inside. What let the
+    /// administrator in stays: it owns the database by now.
+    pub(super) async fn leave_tenant_session(
+        &self,
+        tenant: TenantSession,
+    ) -> (Lease<Session>, OwnedMutexGuard<()>) {
+        let TenantSession {
+            session,
+            registration,
+            mut outside,
+            turn,
+            ..
+        } = tenant;
+        session.close().await;
+        self.forget_tenant_session(&mut outside, &registration)
+            .await;
+        (outside, turn)
+    }
+
     /// Lets the administrator in, or no longer does. A superuser needs no permission.
     async fn allow_connect(
         &self,
@@ -127,72 +195,5 @@ impl Postgresql {
             .map_err(|failure| {
                 failure.needing(|| permit(&row.owner, &self.config.username, version))
             })
-    }
-}
-
-/// Decides whose fault an error inside a database is. Its owners can set what ends sessions, and hold locks that a
-/// login waits for. So it is the server's fault only if the server does not answer outside of the database either.
-pub(super) fn blame(
-    database: &SqlName,
-    inside: ProviderError,
-    outside: Option<ProviderError>,
-) -> ProviderError {
-    match (inside, outside) {
-        (_, Some(outside)) if outside.is_server_down() || outside.ends_process() => outside,
-        // No one inside the database can cause these, whatever they may do there.
-        (
-            inside @ (ProviderError::LoginRefused { .. }
-            | ProviderError::Tls { .. }
-            | ProviderError::TooManyConnections { .. }),
-            _,
-        ) => inside,
-        (inside, _) => inside.in_database(database.as_str()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider::Sign;
-
-    fn unreachable() -> ProviderError {
-        ProviderError::Unreachable {
-            server: "host:1".to_owned(),
-            detail: "it hung up".to_owned(),
-        }
-    }
-
-    #[test]
-    fn what_fails_inside_only_is_the_databases() {
-        let database = SqlName::new("orders").unwrap();
-        let error = blame(&database, unreachable(), None);
-        assert_eq!(error.sign(), Sign::Nothing);
-        let text = error.to_string();
-        assert!(
-            text.contains("database \"orders\"") && text.contains("it hung up"),
-            "{text}"
-        );
-        assert!(!text.contains("spec.host"), "{text}");
-
-        let busy = ProviderError::AllInUse {
-            limit: std::time::Duration::ZERO,
-        };
-        let error = blame(&database, unreachable(), Some(busy));
-        assert_eq!(error.sign(), Sign::Nothing);
-    }
-
-    #[test]
-    fn what_fails_outside_too_is_the_servers() {
-        let database = SqlName::new("orders").unwrap();
-        let superseded = ProviderError::Superseded {
-            mine: Some(1),
-            newer: 2,
-        };
-        for outside in [unreachable(), superseded] {
-            assert_eq!(
-                blame(&database, unreachable(), Some(outside.clone())),
-                outside
-            );
-        }
     }
 }

@@ -25,8 +25,6 @@ mod source;
 mod table;
 mod target;
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::cache::Cache;
@@ -66,7 +64,7 @@ enum Lane {
 
 /// Measures, and returns the table or the JSON. Whatever it starts ends with it.
 pub fn backup(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
-    let binary = binary(cache)?;
+    let binary = crate::operator::measured(cache)?;
     // Servers end with the thread that starts them, so everything begins on this one.
     let runtime = tokio::runtime::Runtime::new().map_err(Error::trial("start the bench"))?;
     let figures = runtime.block_on(async {
@@ -85,14 +83,6 @@ pub fn backup(cluster: &Cluster, cache: &Cache, plan: &Plan) -> Result<String> {
         super::as_json(&figures)
     } else {
         Ok(table::render(&figures))
-    }
-}
-
-/// The release build of the operator, or what DB_OPERATOR_BIN says.
-fn binary(cache: &Cache) -> Result<PathBuf> {
-    match std::env::var_os("DB_OPERATOR_BIN") {
-        Some(path) => Ok(path.into()),
-        None => crate::operator::build(cache),
     }
 }
 

@@ -105,8 +105,8 @@ impl Pod {
         let window = SignedParts {
             batches: vec![batch],
         };
-        let errand = Task {
-            source: source.errand(),
+        let task = Task {
+            source: source.task(),
             destination: store.destination(KEY),
             estimated_bytes: ESTIMATE,
             part_sizes: PartSizes::plan(ESTIMATE, 10_000, false)
@@ -115,12 +115,14 @@ impl Pod {
             compression_level: level,
             stall_seconds: 600,
             sign_seconds: 600,
+            has_broken_views: false,
+            endless_events: Vec::new(),
         };
         let pod = Self {
             folder: target.folder.join("pod"),
         };
         let json = |value: serde_json::Result<String>| value.map_err(failed("write a task"));
-        pod.write("errand/errand.json", &json(serde_json::to_string(&errand))?)?;
+        pod.write("errand/errand.json", &json(serde_json::to_string(&task))?)?;
         pod.write("errand/window.json", &json(serde_json::to_string(&window))?)?;
         pod.write("errand/store-ca.crt", target.ca())?;
         for (name, value) in source.credentials() {

@@ -20,7 +20,7 @@ const MARIADB: &str = "10.11";
 const DATABASE: &str = "orders";
 
 /// What the templates say, without what names the pod's own files.
-const MARIADB_OPTIONS: &str = "--default-character-set=utf8mb4 --max-allowed-packet=1G --single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces";
+const MARIADB_OPTIONS: &str = "--default-character-set=utf8mb4 --max-allowed-packet=1G --single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces --verbose --loose-dump-history --skip-add-locks";
 
 /// Whose database.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -213,7 +213,7 @@ impl Source {
     }
 
     /// For the task of a pod.
-    pub(super) fn errand(&self) -> task::Source {
+    pub(super) fn task(&self) -> task::Source {
         let (flavour, series) = match self.engine {
             Engine::Postgresql => (Flavour::Postgresql, POSTGRESQL.to_string()),
             Engine::Mariadb => (Flavour::Mariadb, MARIADB.to_owned()),

@@ -7,7 +7,7 @@ use db_operator::store::{Keys, Store, StoreConfig};
 
 use crate::cache::Cache;
 use crate::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use crate::{Error, Result, command, tools};
+use crate::{Error, Result, host, tools};
 
 /// The bucket.
 pub(super) const BUCKET: &str = "backups";
@@ -116,20 +116,7 @@ fn install(cache: &Cache) -> Result<()> {
         if Path::new(program).exists() {
             continue;
         }
-        let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args([
-            "-o",
-            "DPkg::Lock::Timeout=120",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            package,
-        ]);
-        command::run(
-            &format!("installing {package}"),
-            &mut apt,
-            &cache.log(package),
-        )?;
+        host::install(cache, &[package])?;
     }
     Ok(())
 }

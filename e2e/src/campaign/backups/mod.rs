@@ -4,19 +4,19 @@
 //!
 //! A backup needs pods: this campaign runs in the cluster itself, in the place of the operator that is installed there.
 //!
-//! - [`bed`], `furniture`: an operator between proxies, a store; a Database
-//! - [`stand_in`]: the installed operator rests, and comes back
+//! - [`fixture`], `setup`: an operator between proxies, a store; a Database
+//! - [`installed_operator`]: the installed operator rests, and comes back
 //! - [`outcome`]: what has to be true of a backup that ended
 //! - [`node`]: processes of pods, which are processes of this machine
 //! - [`run`](mod@run): which faults, how many, and how it ended
 
-pub mod bed;
-mod furniture;
+pub mod fixture;
+pub mod installed_operator;
 pub mod node;
 pub mod outcome;
 pub mod run;
-pub mod stand_in;
+mod setup;
 
-pub use bed::Bed;
+pub use fixture::Fixture;
 pub use outcome::Store;
 pub use run::{Options, run, trials};

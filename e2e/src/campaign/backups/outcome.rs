@@ -13,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::super::eventually;
-use super::bed::{BUCKET, Bed};
+use super::fixture::{BUCKET, Fixture};
 use crate::{Error, Result};
 
 /// How long the Job's controller may take to see that a pod has ended.
@@ -27,14 +27,14 @@ pub struct Store {
 
 impl Store {
     /// Looks at a backup that ended, and at all that is in the store. The error says what is not as it has to be.
-    pub async fn check(&mut self, bed: &Bed, backup: &Backup) -> Result<()> {
+    pub async fn check(&mut self, fixture: &Fixture, backup: &Backup) -> Result<()> {
         let wrong = |what: String| Err(Error::trial("it ended wrongly")(what));
         let status = backup.status.clone().unwrap_or_default();
         let text = json!(status).to_string();
         let key = status.upload.as_ref().map(|upload| upload.key.clone());
         match (status.state, key) {
             (Some(BackupState::Completed), Some(key)) => {
-                let path = bed.server.object_path(BUCKET, &key);
+                let path = fixture.server.object_path(BUCKET, &key);
                 let object = fs::read(&path).map_err(Error::io("read", &path))?;
                 if status.sha256 != Some(sha256(&object)) {
                     return wrong(format!("the object is another one: {text}"));
@@ -45,7 +45,7 @@ impl Store {
             (Some(BackupState::Failed), _) if status.failure.is_some() => {}
             _ => return wrong(text),
         }
-        let found = files(&bed.server.object_path(BUCKET, ""))?;
+        let found = files(&fixture.server.object_path(BUCKET, ""))?;
         if found != self.expected {
             let stray: Vec<_> = found.symmetric_difference(&self.expected).collect();
             let what = format!("stray or missing in the store: {stray:?}; {text}");
@@ -53,12 +53,12 @@ impl Store {
             self.expected = found;
             return wrong(what);
         }
-        let open = bed.store.uploads("").await;
+        let open = fixture.store.uploads("").await;
         let open = open.map_err(Error::trial("list the uploads"))?;
         if !open.is_empty() {
             return wrong(format!("{} uploads are open; {text}", open.len()));
         }
-        let jobs: Api<Job> = Api::namespaced(bed.client.clone(), &bed.name);
+        let jobs: Api<Job> = Api::namespaced(fixture.client.clone(), &fixture.name);
         let name = db_operator::job::name(backup);
         eventually("its Job is over", TIDY, async || {
             let job = jobs.get_opt(&name).await;

@@ -8,7 +8,7 @@ use kube::api::DeleteParams;
 
 use super::super::run::{Tally, shuffled};
 use super::super::{Slice, eventually};
-use super::bed::{Bed, LIMIT};
+use super::fixture::{Fixture, LIMIT};
 use super::node::Process;
 use super::outcome::Store;
 use crate::cluster::Cluster;
@@ -31,24 +31,24 @@ pub struct Options {
     pub budget: Option<Duration>,
 }
 
-/// Runs the trials on a bed of their own. What did not pass is in the tally; an error is of the test bed.
+/// Runs the trials on a fixture of their own. What did not pass is in the tally; an error is of the test fixture.
 pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
-    let bed = Bed::start(cluster, Vec::new()).await?;
-    let ran = trials(&bed, options, &mut Store::default()).await;
+    let fixture = Fixture::start(cluster, Vec::new()).await?;
+    let ran = trials(&fixture, options, &mut Store::default()).await;
     let failed = !ran.as_ref().is_ok_and(|tally| tally.failures.is_empty());
     if failed {
-        say(&format!("logs: {}", bed.folder().display()));
+        say(&format!("logs: {}", fixture.folder().display()));
     }
-    let cleared = bed.clear(failed).await;
+    let cleared = fixture.clear(failed).await;
     let tally = ran?;
     cleared.map(|()| tally)
 }
 
 /// Runs the trials.
-pub async fn trials(bed: &Bed, options: &Options, store: &mut Store) -> Result<Tally> {
+pub async fn trials(fixture: &Fixture, options: &Options, store: &mut Store) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut trials = Trials {
-        bed,
+        fixture,
         options,
         store,
         count: 0,
@@ -58,7 +58,7 @@ pub async fn trials(bed: &Bed, options: &Options, store: &mut Store) -> Result<T
 }
 
 struct Trials<'a> {
-    bed: &'a Bed,
+    fixture: &'a Fixture,
     options: &'a Options,
     store: &'a mut Store,
     count: u32,
@@ -73,10 +73,10 @@ impl Trials<'_> {
 
     /// Without a fault: the operator's requests, and the bytes that the tool writes.
     async fn undisturbed(&mut self) -> Result<(Vec<String>, u64)> {
-        self.bed.faults.arm(None);
+        self.fixture.faults.arm(None);
         let name = self.next().await?;
-        let backup = self.bed.ended(&name).await?;
-        let requests = self.bed.faults.disarm();
+        let backup = self.fixture.ended(&name).await?;
+        let requests = self.fixture.faults.disarm();
         self.completed(&backup).await?;
         let dumped = backup
             .status
@@ -130,15 +130,15 @@ impl Trials<'_> {
 
     /// A backup completes though the operator dies; with the request at which it did.
     async fn without_operator(&mut self, fault: Fault) -> (Option<String>, Result<()>) {
-        self.bed.faults.arm(Some(fault));
+        self.fixture.faults.arm(Some(fault));
         let result = async {
             let name = self.next().await?;
-            let backup = self.bed.ended(&name).await?;
+            let backup = self.fixture.ended(&name).await?;
             self.completed(&backup).await?;
             self.forget(&backup).await
         }
         .await;
-        let requests = self.bed.faults.disarm();
+        let requests = self.fixture.faults.disarm();
         (requests.into_iter().nth(fault.at - 1), result)
     }
 
@@ -173,12 +173,12 @@ impl Trials<'_> {
 
     /// The tool is killed when it has written so much; says whether it was, before it had ended.
     async fn without_tool(&mut self, at: u64) -> Result<bool> {
-        let holder = self.bed.hold().await?;
+        let holder = self.fixture.hold().await?;
         let name = self.next().await?;
         let tool = eventually("the dump tool", LIMIT, async || {
             // One that dies at its last request for a backup is found dead here.
-            self.bed.operator.ensure()?;
-            let pod = self.bed.pod(&name).await?;
+            self.fixture.operator.ensure()?;
+            let pod = self.fixture.pod(&name).await?;
             Ok(pod.and_then(|pod| Process::find(&pod.uid()?, "pg_dump")))
         })
         .await?;
@@ -189,8 +189,8 @@ impl Trials<'_> {
             tokio::task::yield_now().await;
         }
         tool.kill()?;
-        let backup = self.bed.ended(&name).await?;
-        self.store.check(self.bed, &backup).await?;
+        let backup = self.fixture.ended(&name).await?;
+        self.store.check(self.fixture, &backup).await?;
         let failed = backup.state() == Some(BackupState::Failed);
         let reason = backup
             .status
@@ -209,12 +209,12 @@ impl Trials<'_> {
     async fn next(&mut self) -> Result<String> {
         self.count += 1;
         let name = format!("backup-{}", self.count);
-        self.bed.back_up(&name).await?;
+        self.fixture.back_up(&name).await?;
         Ok(name)
     }
 
     async fn completed(&mut self, backup: &Backup) -> Result<()> {
-        self.store.check(self.bed, backup).await?;
+        self.store.check(self.fixture, backup).await?;
         if backup.state() == Some(BackupState::Completed) {
             return Ok(());
         }
@@ -229,7 +229,7 @@ impl Trials<'_> {
     /// Deletes a backup, with its Job and pod: they would fill the node.
     async fn forget(&self, backup: &Backup) -> Result<()> {
         let deleted = self
-            .bed
+            .fixture
             .backups()
             .delete(&backup.name_any(), &DeleteParams::default())
             .await;

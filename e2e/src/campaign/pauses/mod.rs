@@ -2,14 +2,14 @@
 //! over, and the first goes on. What the servers' own logs then say that it did has to be nothing.
 //!
 //! - [`plan`]: when it is stopped, and how the next one comes to lead
-//! - [`bed`]: a control plane, the servers, and the leaders, each the successor of the one before
+//! - [`fixture`]: a control plane, the servers, and the leaders, each the successor of the one before
 //! - [`work`]: Databases that come, change and go, and what has to be left of them
 //! - [`trial`]: one pause
 //! - [`run`](mod@run): how many, and how it ended
 //!
 //! What a leader did is read by [`crate::statement_log`].
 
-pub mod bed;
+pub mod fixture;
 pub mod plan;
 pub mod run;
 pub mod trial;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::run::Tally;
 use super::super::{Engine, Slice};
-use super::bed::Bed;
+use super::fixture::Fixture;
 use super::plan::{Plan, Way};
 use super::trial::{Ended, Trials, kinds};
 use crate::cluster::Cluster;
@@ -28,7 +28,7 @@ pub struct Options {
     pub budget: Option<Duration>,
 }
 
-/// Runs the trials. What did not pass is in the tally; an error is of the test bed.
+/// Runs the trials. What did not pass is in the tally; an error is of the test fixture.
 pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
     let only = options.only.as_deref();
     let engines: Vec<Engine> = Engine::ALL
@@ -46,19 +46,19 @@ pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
         ));
     }
     say(&format!("{} pauses, seed {}", plans.len(), options.seed));
-    let bed = Bed::start(cluster, &engines).await?;
-    let tally = trials(&bed, cluster, &plans, options.budget).await;
+    let fixture = Fixture::start(cluster, &engines).await?;
+    let tally = trials(&fixture, cluster, &plans, options.budget).await;
     let failed = !tally.as_ref().is_ok_and(|tally| tally.failures.is_empty());
     if failed {
-        say(&format!("logs: {}", bed.folder().display()));
+        say(&format!("logs: {}", fixture.folder().display()));
     }
-    let cleared = bed.clear(failed).await;
+    let cleared = fixture.clear(failed).await;
     let tally = tally?;
     cleared.map(|()| tally)
 }
 
 async fn trials(
-    bed: &Bed,
+    fixture: &Fixture,
     cluster: &Cluster,
     plans: &[Plan],
     budget: Option<Duration>,
@@ -68,7 +68,7 @@ async fn trials(
     let first = plans
         .first()
         .ok_or_else(|| Error::Precondition("there is no plan".to_owned()))?;
-    let mut trials = Trials::begin(bed, cluster, first).await?;
+    let mut trials = Trials::begin(fixture, cluster, first).await?;
     for (at, plan) in plans.iter().enumerate() {
         if budget.is_some_and(|budget| began.elapsed() > budget) {
             break;

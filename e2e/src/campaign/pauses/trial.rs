@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::super::{Operator, eventually};
-use super::bed::Bed;
+use super::fixture::Fixture;
 use super::plan::{Plan, Way};
 use super::work::Work;
 use crate::cluster::Cluster;
@@ -22,7 +22,7 @@ const LEFT_OVER: usize = 3;
 
 /// What goes on from one trial to the next.
 pub struct Trials<'a> {
-    bed: &'a Bed,
+    fixture: &'a Fixture,
     /// What the operators are asked to do.
     pub work: Work,
     leader: Operator,
@@ -43,15 +43,15 @@ pub struct Ended {
 
 impl<'a> Trials<'a> {
     /// Starts the first leader and has it make what stays.
-    pub async fn begin(bed: &'a Bed, cluster: &Cluster, first: &Plan) -> Result<Self> {
-        let logs = bed.servers.iter();
-        let logs = logs.map(|server| StatementLog::from_now(cluster, server, &bed.prefix));
+    pub async fn begin(fixture: &'a Fixture, cluster: &Cluster, first: &Plan) -> Result<Self> {
+        let logs = fixture.servers.iter();
+        let logs = logs.map(|server| StatementLog::from_now(cluster, server, &fixture.prefix));
         let logs: Vec<StatementLog> = logs.collect::<Result<_>>()?;
         let lease = "lease-0".to_owned();
-        let leader = bed.operator("leader-0", &lease, first.way)?;
+        let leader = fixture.operator("leader-0", &lease, first.way)?;
         let mut trials = Self {
-            bed,
-            work: Work::new(bed),
+            fixture,
+            work: Work::new(fixture),
             leader,
             lease,
             started: 1,
@@ -59,14 +59,14 @@ impl<'a> Trials<'a> {
         };
         trials.work.add(first).await?;
         trials.until_undone(0).await?;
-        trials.work.keep(&bed.servers).await?;
+        trials.work.keep(&fixture.servers).await?;
         Ok(trials)
     }
 
     /// One pause. The process that follows is ready for the trial `next`.
     pub async fn pause(&mut self, plan: &Plan, next: Way) -> Result<Ended> {
         self.until_undone(LEFT_OVER).await?;
-        let before = self.bed.fences().await?;
+        let before = self.fixture.fences().await?;
         let former = self.leader.clone();
         let stop = async {
             tokio::time::sleep(plan.delay).await;
@@ -80,7 +80,7 @@ impl<'a> Trials<'a> {
         let began = Instant::now();
         self.start_next(plan.way, next)?;
         eventually("the takeover on every server", LIMIT, async || {
-            let now = self.bed.fences().await?;
+            let now = self.fixture.fences().await?;
             let mut pairs = now.iter().zip(&before);
             let is_over = pairs.all(|(now, before)| now.epoch > before.epoch && now.former == 0);
             Ok(is_over.then_some(()))
@@ -113,10 +113,10 @@ impl<'a> Trials<'a> {
     /// After a trial that failed: a process that leads, whatever became of the others.
     pub async fn recover(&mut self, next: Way) -> Result<()> {
         self.leader.kill();
-        let before = self.bed.fences().await?;
+        let before = self.fixture.fences().await?;
         self.start_next(Way::Servers, next)?;
         eventually("another leader", LIMIT, async || {
-            let now = self.bed.fences().await?;
+            let now = self.fixture.fences().await?;
             let mut pairs = now.iter().zip(&before);
             Ok(pairs
                 .all(|(now, before)| now.epoch > before.epoch)
@@ -128,7 +128,7 @@ impl<'a> Trials<'a> {
     /// Lets the last leader end its work. Returns what is not as it has to be then.
     pub async fn finish(mut self) -> Result<Vec<String>> {
         self.until_undone(0).await?;
-        let mut wrong = self.work.check(&self.bed.servers).await?;
+        let mut wrong = self.work.check(&self.fixture.servers).await?;
         self.leader.kill();
         for log in std::mem::take(&mut self.logs) {
             let terms = tokio::task::spawn_blocking(move || log.finish()).await;
@@ -154,7 +154,7 @@ impl<'a> Trials<'a> {
             self.lease = format!("lease-{number}");
         }
         let name = format!("leader-{number}");
-        self.leader = self.bed.operator(&name, &self.lease, next)?;
+        self.leader = self.fixture.operator(&name, &self.lease, next)?;
         Ok(())
     }
 

@@ -7,9 +7,9 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-use super::super::bed::{TRIALS, apply, is_created};
+use super::super::fixture::{TRIALS, apply, is_created};
 use super::super::server::{Engine, Server, secret, text};
-use super::bed::Bed;
+use super::fixture::Fixture;
 use super::plan::Plan;
 use crate::{Error, Result};
 
@@ -42,11 +42,11 @@ struct Wanted {
 impl Work {
     /// Nothing yet.
     #[must_use]
-    pub fn new(bed: &Bed) -> Self {
+    pub fn new(fixture: &Fixture) -> Self {
         Self {
-            client: bed.client.clone(),
-            prefix: bed.prefix.clone(),
-            engines: bed.servers.iter().map(|server| server.engine).collect(),
+            client: fixture.client.clone(),
+            prefix: fixture.prefix.clone(),
+            engines: fixture.servers.iter().map(|server| server.engine).collect(),
             wanted: BTreeMap::new(),
             count: 0,
         }

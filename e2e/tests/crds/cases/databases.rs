@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 
 use super::{Case, case};
 
-pub fn databases() -> Vec<Case> {
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(super) fn databases() -> Vec<Case> {
     let kind = "Database";
     vec![
         case(
             kind,
             "/spec/mysql",
             json!({"characterSet": "utf8mb4"}),
-            "keep the block of its kind",
+            "keep the one that matches the instance's server",
         )
         .rule("spec"),
         case(
@@ -28,6 +29,46 @@ pub fn databases() -> Vec<Case> {
             "for example C.UTF-8",
         )
         .good([json!("de_DE.UTF-8"), json!("ca_ES@valencia")]),
+        case(
+            kind,
+            "/spec/postgresql/icuLocale",
+            json!("de_DE"),
+            "must be a language tag",
+        )
+        .good([json!("de-DE-u-co-phonebk"), json!("und")]),
+        case(
+            kind,
+            "/spec/postgresql",
+            json!({"localeProvider": "builtin", "builtinLocale": "de"}),
+            "builtinLocale must be C, C.UTF-8",
+        )
+        .good([
+            json!({"localeProvider": "builtin", "builtinLocale": "C.UTF-8"}),
+            json!({"localeProvider": "builtin", "builtinLocale": "PG_UNICODE_FAST"}),
+        ])
+        .rule("spec.postgresql.builtinLocale"),
+        case(
+            kind,
+            "/spec/postgresql",
+            json!({"icuLocale": "de-DE"}),
+            "localeProvider icu and icuLocale go together",
+        )
+        .good([json!({"localeProvider": "libc"}), json!({})])
+        .rule("spec.postgresql"),
+        case(
+            kind,
+            "/spec/postgresql",
+            json!({"localeProvider": "builtin"}),
+            "localeProvider builtin and builtinLocale go together",
+        )
+        .rule("spec.postgresql"),
+        case(
+            kind,
+            "/spec/postgresql/extensions/0/version",
+            json!("1.6; DROP"),
+            "pg_available_extension_versions",
+        )
+        .good([json!("1.6"), json!("2.0-rc1")]),
         case(
             kind,
             "/spec/postgresql/extensions/0/name",
@@ -59,7 +100,7 @@ pub fn databases() -> Vec<Case> {
             kind,
             "/spec/secretTemplate/data",
             json!({"password": "hunter2"}),
-            "are the operator's: choose other ones",
+            "are reserved for the operator: choose others",
         )
         .good([
             json!({"PASSWORD": "{{password}}", "db.url": "{{uri}}"}),
@@ -70,7 +111,7 @@ pub fn databases() -> Vec<Case> {
             kind,
             "/spec/secretTemplate/data",
             json!({"ca.crt": ""}),
-            "are the operator's: choose other ones",
+            "are reserved for the operator: choose others",
         ),
         case(
             kind,
@@ -89,21 +130,21 @@ pub fn databases() -> Vec<Case> {
             kind,
             "/spec/secretTemplate/labels",
             json!({"db-operator.dev/adopt": "true"}),
-            "are the operator's: choose other ones",
+            "are reserved for the operator: choose others",
         )
         .good([json!({"example.com/db-operator.dev": "x"})]),
         case(
             kind,
             "/spec/secretTemplate/annotations",
             json!({"db-operator.dev/x": "y"}),
-            "are the operator's: choose other ones",
+            "are reserved for the operator: choose others",
         )
         .good([json!({"reloader.example.com/match": "true"})]),
     ]
 }
 
 /// What the API server would refuse of the Secret later is refused of the Database, before anything is claimed.
-pub fn secret_templates() -> Vec<Case> {
+pub(super) fn secret_templates() -> Vec<Case> {
     let kind = "Database";
     let of =
         |part: &'static str, bad: Value, sentence: &'static str| case(kind, part, bad, sentence);
@@ -112,9 +153,9 @@ pub fn secret_templates() -> Vec<Case> {
         "/spec/secretTemplate/annotations",
     );
     let long = |length: usize| "x".repeat(length);
-    let label_key = "a label's key has letters, digits";
-    let label_value = "a label's value has letters, digits";
-    let annotation_key = "an annotation's key has letters, digits";
+    let label_key = "a label's key consists of letters, digits";
+    let label_value = "a label's value consists of letters, digits";
+    let annotation_key = "an annotation's key consists of letters, digits";
     vec![
         of(labels, json!({"team": "with space"}), label_value).good([
             json!({"team": ""}),
@@ -161,13 +202,13 @@ pub fn secret_templates() -> Vec<Case> {
     ]
 }
 
-pub fn backups() -> Vec<Case> {
+pub(super) fn backups() -> Vec<Case> {
     vec![
         case(
             "Backup",
             "/spec/stallSeconds",
             json!(21_601),
-            "must not be more than deadlineSeconds",
+            "must not exceed deadlineSeconds",
         )
         .good([json!(21_600), json!(30)])
         .rule("spec"),

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 /// An object with every field, all of them right.
-pub fn fixture(kind: &str) -> Value {
+pub(crate) fn fixture(kind: &str) -> Value {
     match kind {
         "DatabaseInstance" => json!({
             "metadata": {"name": "e2e-crds-fixture"},
             "spec": {
                 "provider": "postgresql",
                 "host": "postgres.databases.svc",
+                "hosts": {"reader": "replica.databases.svc"},
                 "port": 5432,
                 "tls": {"mode": "verify-full", "ca": {"secretRef": {"name": "postgres-ca", "key": "ca.crt"}}},
                 "adminSecretRef": {"name": "postgres-admin"},
@@ -20,7 +21,7 @@ pub fn fixture(kind: &str) -> Value {
                 "adoptable": [{"database": "legacy", "user": "legacy", "namespace": "team-a", "drop": false}],
                 "takeOverClaimsFrom": ["old-cluster"],
                 "maxConnections": 4,
-                "postgresql": {"maintenanceDatabase": "postgres", "allowedExtensions": ["postgis"]},
+                "postgresql": {"maintenanceDatabase": "postgres", "allowedExtensions": ["postgis"], "allowedTemplates": ["base"]},
                 "backup": {
                     "s3": {
                         "bucket": "backups", "prefix": "prod/databases", "region": "eu-west-1",
@@ -30,11 +31,11 @@ pub fn fixture(kind: &str) -> Value {
                         "serverSideEncryption": "aws:kms", "kmsKeyId": "alias/backups",
                         "maxParts": 1000, "equalParts": true, "conditionalWrites": false,
                     },
-                    "job": {
-                        "image": "registry.example:5000/postgres:17",
-                        "templateRef": {"name": "my-templates", "key": "job.yaml.hbs"},
-                        "maxDeadlineSeconds": 43200, "maxStallSeconds": 900,
-                    },
+                    "job": job(),
+                },
+                "restore": {
+                    "maxConcurrent": 2, "maxKeepReplaced": "24h",
+                    "job": job(),
                 },
                 // The operator of the cluster, if one runs, shall leave it alone.
                 "suspend": true,
@@ -50,8 +51,9 @@ pub fn fixture(kind: &str) -> Value {
                 "adoptionPolicy": "IfUnclaimed",
                 "connectionLimit": 50,
                 "postgresql": {
-                    "encoding": "UTF8", "locale": "C.UTF-8",
-                    "extensions": [{"name": "pg_trgm"}], "schemas": [{"name": "audit"}],
+                    "template": "base", "encoding": "UTF8", "locale": "C.UTF-8",
+                    "localeProvider": "icu", "icuLocale": "de-DE",
+                    "extensions": [{"name": "pg_trgm", "schema": "audit", "version": "1.6"}], "schemas": [{"name": "audit"}],
                 },
                 "secretTemplate": {
                     "labels": {"team": "a"}, "annotations": {"example.com/a": "b"},
@@ -68,6 +70,38 @@ pub fn fixture(kind: &str) -> Value {
                 "stallSeconds": 600,
             },
         }),
+        "Restore" => json!({
+            "metadata": {"name": "e2e-crds-fixture"},
+            "spec": {
+                "source": {"backupRef": {"name": "nightly"}},
+                "databaseRef": {"name": "orders"},
+                "mode": "Replace",
+                "confirm": "orders",
+                "check": {"level": "Digest", "queries": [{"name": "any", "sql": "select count(*) > 0 from orders"}]},
+                "jobs": 4,
+                "keepReplaced": "36h",
+                "maxDowntimeSeconds": 10,
+                "accept": ["ExtensionData"],
+                "deadlineSeconds": 21600,
+                "stallSeconds": 600,
+            },
+        }),
         other => panic!("{other} is not a kind of db-operator"),
     }
+}
+
+/// Every field of the Jobs of backups and restores.
+fn job() -> Value {
+    json!({
+        "image": "registry.example:5000/postgres:17",
+        "templateRef": {"name": "my-templates", "key": "job.yaml.hbs"},
+        "maxDeadlineSeconds": 43200, "maxStallSeconds": 900, "toolMemory": "512Mi",
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "512Mi", "ephemeral-storage": "1Gi"},
+            "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"},
+        },
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [{"key": "backups", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
+        "priorityClassName": "background", "runtimeClassName": "gvisor",
+    })
 }

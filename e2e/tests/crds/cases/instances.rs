@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Case, case};
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub fn instances() -> Vec<Case> {
+pub(super) fn instances() -> Vec<Case> {
     let kind = "DatabaseInstance";
     vec![
         case(
@@ -24,21 +24,57 @@ pub fn instances() -> Vec<Case> {
             kind,
             "/spec/host",
             json!("postgres://db"),
-            "a DNS name or an IP address alone",
+            "a DNS name or an IP address without a port",
         ),
         case(
             kind,
             "/spec/host",
             json!("db.example.com/orders"),
-            "a DNS name or an IP address alone",
+            "a DNS name or an IP address without a port",
+        ),
+        case(
+            kind,
+            "/spec/hosts",
+            json!({"reader": "replica.databases.svc:5432"}),
+            "a port goes into the secretTemplate",
+        )
+        .good([
+            json!({"reader": "replica.databases.svc", "pooler-2": "fd00::1"}),
+            json!({}),
+            Value::Null,
+        ]),
+        case(
+            kind,
+            "/spec/hosts",
+            json!({"Reader": "replica.databases.svc"}),
+            "a name in hosts consists of at most 32",
+        ),
+        case(
+            kind,
+            "/spec/hosts",
+            json!({"this": "replica.databases.svc"}),
+            "is not 'this'",
+        ),
+        case(
+            kind,
+            "/spec/hosts",
+            json!({"a23456789012345678901234567890123": "replica.databases.svc"}),
+            "a name in hosts consists of at most 32",
         ),
         case(
             kind,
             "/spec/provider",
             json!("mysql"),
-            "is for provider postgresql",
+            "can only be set for provider postgresql",
         )
         .rule("spec"),
+        case(
+            kind,
+            "/spec/postgresql/allowedTemplates",
+            json!(["base", "db_operator"]),
+            "cannot be a template",
+        )
+        .good([json!(["template1"]), json!([])]),
         case(
             kind,
             "/spec/tls/mode",
@@ -51,7 +87,7 @@ pub fn instances() -> Vec<Case> {
             kind,
             "/spec/tls",
             json!({"mode": "disable", "ca": {"secretRef": {"name": "a", "key": "b"}}}),
-            "take tls.ca away",
+            "remove tls.ca",
         )
         .good([
             json!({"mode": "disable"}),
@@ -88,7 +124,7 @@ pub fn instances() -> Vec<Case> {
             kind,
             "/spec/allowedNamespaces/selector",
             json!({}),
-            "all: true in the place of selector",
+            "replace selector with all: true",
         )
         .good([
             json!({"matchLabels": {"team": "a"}}),
@@ -98,13 +134,13 @@ pub fn instances() -> Vec<Case> {
             kind,
             "/spec/allowedNamespaces/selector",
             json!({"matchLabels": {}}),
-            "all: true in the place of selector",
+            "replace selector with all: true",
         ),
         case(
             kind,
             "/spec/allowedNamespaces/selector/matchExpressions/0",
             json!({"key": "team", "operator": "In"}),
-            "operators In and NotIn need values",
+            "In and NotIn need values",
         )
         .good([
             json!({"key": "team", "operator": "NotIn", "values": ["b"]}),
@@ -114,7 +150,7 @@ pub fn instances() -> Vec<Case> {
             kind,
             "/spec/allowedNamespaces/selector/matchExpressions/0",
             json!({"key": "team", "operator": "Exists", "values": ["a"]}),
-            "Exists and DoesNotExist have none",
+            "Exists and DoesNotExist must have none",
         ),
         case(
             kind,
@@ -130,14 +166,14 @@ pub fn instances() -> Vec<Case> {
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub fn destinations() -> Vec<Case> {
+pub(super) fn destinations() -> Vec<Case> {
     let kind = "DatabaseInstance";
     vec![
         case(
             kind,
             "/spec/backup/job",
             json!({"maxDeadlineSeconds": 600, "maxStallSeconds": 601}),
-            "maxStallSeconds must not be more than maxDeadlineSeconds",
+            "maxStallSeconds must not exceed maxDeadlineSeconds",
         )
         .good([
             json!({"maxDeadlineSeconds": 600, "maxStallSeconds": 600}),
@@ -146,9 +182,107 @@ pub fn destinations() -> Vec<Case> {
         ]),
         case(
             kind,
+            "/spec/backup/job/toolMemory",
+            json!("63Mi"),
+            "from 64Mi to 64Gi",
+        )
+        .good([json!("64Mi"), json!("1024Mi"), json!("2Gi"), json!("64Gi")]),
+        case(
+            kind,
+            "/spec/backup/job/toolMemory",
+            json!("65Gi"),
+            "from 64Mi to 64Gi",
+        ),
+        case(
+            kind,
+            "/spec/backup/job/toolMemory",
+            json!("much"),
+            "from 64Mi to 64Gi",
+        ),
+        case(
+            kind,
+            "/spec/backup/job/resources/limits/cpu",
+            json!("two"),
+            "must be a number of cores",
+        )
+        .good([json!("2"), json!("0.5"), json!("500m")]),
+        case(
+            kind,
+            "/spec/backup/job/resources/requests/memory",
+            json!("512 MB"),
+            "a number of bytes with a unit",
+        )
+        .good([json!("512Mi"), json!("1.5G"), json!("1000000")]),
+        case(
+            kind,
+            "/spec/backup/job/resources/limits/ephemeral-storage",
+            json!("some"),
+            "a number of bytes with a unit",
+        )
+        .good([json!("1Gi")]),
+        case(
+            kind,
+            "/spec/backup/job/resources/requests/cpu",
+            json!("two"),
+            "must be a number of cores",
+        ),
+        case(
+            kind,
+            "/spec/backup/job/resources/limits/memory",
+            json!("512 MB"),
+            "a number of bytes with a unit",
+        ),
+        case(
+            kind,
+            "/spec/backup/job/resources/requests/ephemeral-storage",
+            json!("some"),
+            "a number of bytes with a unit",
+        ),
+        case(
+            kind,
+            "/spec/backup/job/nodeSelector",
+            json!({"not a key": "x"}),
+            "must be the key of a node's label",
+        )
+        .good([json!({"kubernetes.io/arch": "arm64"}), json!({"disk": ""})]),
+        case(
+            kind,
+            "/spec/backup/job/tolerations",
+            json!([{"value": "x"}]),
+            "a toleration without a key matches every taint",
+        )
+        .rule("spec.backup.job.tolerations[]")
+        .good([
+            json!([{"operator": "Exists"}]),
+            json!([{"key": "backups", "operator": "Exists", "effect": "NoSchedule"}]),
+            json!([{"key": "k", "value": "v"}]),
+        ]),
+        case(
+            kind,
+            "/spec/backup/job/tolerations",
+            json!([{"key": "k", "operator": "Exists", "value": "v"}]),
+            "operator Exists takes no value",
+        )
+        .rule("spec.backup.job.tolerations[]"),
+        case(
+            kind,
+            "/spec/backup/job/priorityClassName",
+            json!("Low Priority"),
+            "the name of a PriorityClass",
+        )
+        .good([json!("low-priority")]),
+        case(
+            kind,
+            "/spec/backup/job/runtimeClassName",
+            json!("gVisor"),
+            "the name of a RuntimeClass",
+        )
+        .good([json!("gvisor")]),
+        case(
+            kind,
             "/spec/backup/s3/bucket",
             json!("s3://backups"),
-            "the bucket's name alone",
+            "the name of a bucket",
         )
         .good([json!("my.backups-2")]),
         case(
@@ -161,20 +295,20 @@ pub fn destinations() -> Vec<Case> {
             kind,
             "/spec/backup/s3/prefix",
             json!("/prod/"),
-            "with single slashes between",
+            "with single slashes in between",
         )
         .good([json!("prod"), json!("env=prod/a_b/c.d"), Value::Null]),
         case(
             kind,
             "/spec/backup/s3/prefix",
             json!("prod//databases"),
-            "with single slashes between",
+            "with single slashes in between",
         ),
         case(
             kind,
             "/spec/backup/s3/prefix",
             json!("prod/../other"),
-            "with single slashes between",
+            "with single slashes in between",
         ),
         case(
             kind,
@@ -203,14 +337,14 @@ pub fn destinations() -> Vec<Case> {
             kind,
             "/spec/backup/s3/endpoint",
             json!("http://minio:9000"),
-            "set endpoint to its https:// address",
+            "set endpoint to the store's https:// address",
         )
         .rule("spec.backup.s3"),
         case(
             kind,
             "/spec/backup/s3",
             json!({"bucket": "backups"}),
-            "write region",
+            "set region",
         )
         .good([
             json!({"bucket": "backups", "region": "eu-west-1"}),

@@ -6,7 +6,7 @@ use super::{Case, case};
 
 /// Limits and choices of the schema itself.
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub fn limits() -> Vec<Case> {
+pub(super) fn limits() -> Vec<Case> {
     vec![
         case(
             "Database",
@@ -53,6 +53,12 @@ pub fn limits() -> Vec<Case> {
             "Duplicate value",
         )
         .rule("spec.postgresql.schemas[]"),
+        case(
+            "Database",
+            "/spec/postgresql/localeProvider",
+            json!("glibc"),
+            "\"libc\", \"icu\", \"builtin\"",
+        ),
         case("Backup", "/spec/databaseRef", Value::Null, "Required value"),
         case(
             "Backup",

@@ -5,15 +5,16 @@ mod fixtures;
 mod instances;
 mod limits;
 mod names;
+mod restores;
 mod updates;
 
 use serde_json::{Value, json};
 
-pub use fixtures::fixture;
-pub use updates::updates;
+pub(crate) use fixtures::fixture;
+pub(crate) use updates::updates;
 
 /// One field, with values that pass and one that is refused.
-pub struct Case {
+pub(crate) struct Case {
     pub kind: &'static str,
     /// JSON pointer to the field in the fixture.
     pub field: &'static str,
@@ -61,8 +62,19 @@ impl Case {
         self
     }
 
+    /// The same rule about the same fields in another block of the spec.
+    fn moved(mut self, from: &str, to: &str) -> Self {
+        let place = |field: &str, separator: char| {
+            let block = |name: &str| format!("{separator}{name}{separator}");
+            &*field.replacen(&block(from), &block(to), 1).leak()
+        };
+        self.field = place(self.field, '/');
+        self.rule = self.rule.map(|rule| place(rule, '.'));
+        self
+    }
+
     /// The rule's path as the API server writes it: `/spec/adoptable/0/user` is `spec.adoptable[].user`.
-    pub fn rule_field(&self) -> String {
+    pub(crate) fn rule_field(&self) -> String {
         self.rule.map_or_else(
             || {
                 let mut path = String::new();
@@ -80,14 +92,14 @@ impl Case {
         )
     }
 
-    pub fn passing(&self) -> Vec<(&Value, Value)> {
+    pub(crate) fn passing(&self) -> Vec<(&Value, Value)> {
         self.good
             .iter()
             .map(|good| (good, self.with(good)))
             .collect()
     }
 
-    pub fn refused(&self) -> Value {
+    pub(crate) fn refused(&self) -> Value {
         self.with(&self.bad)
     }
 
@@ -97,14 +109,14 @@ impl Case {
         object
     }
 
-    pub fn passing_changes(&self) -> Vec<(&Value, Value)> {
+    pub(crate) fn passing_changes(&self) -> Vec<(&Value, Value)> {
         self.good
             .iter()
             .map(|good| (good, self.patch(good)))
             .collect()
     }
 
-    pub fn refused_change(&self) -> Value {
+    pub(crate) fn refused_change(&self) -> Value {
         self.patch(&self.bad)
     }
 
@@ -133,7 +145,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
 }
 
 /// Objects as they are created.
-pub fn creations() -> Vec<Case> {
+pub(crate) fn creations() -> Vec<Case> {
     let mut cases = names::object_names();
     cases.extend(names::sql_names());
     cases.extend(databases::secret_templates());
@@ -141,6 +153,8 @@ pub fn creations() -> Vec<Case> {
     cases.extend(instances::destinations());
     cases.extend(databases::databases());
     cases.extend(databases::backups());
+    cases.extend(restores::restores());
+    cases.extend(restores::instances());
     cases.extend(limits::limits());
     cases
 }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::{Case, case};
 
 /// Names of Kubernetes objects, their own and those that they refer to.
-pub fn object_names() -> Vec<Case> {
+pub(super) fn object_names() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in ["DatabaseInstance", "Database", "Backup"] {
+    for kind in ["DatabaseInstance", "Database", "Backup", "Restore"] {
         cases.push(
             case(
                 kind,
@@ -66,7 +66,8 @@ pub fn object_names() -> Vec<Case> {
 }
 
 /// Names of SQL databases, users and schemas.
-pub fn sql_names() -> Vec<Case> {
+#[expect(clippy::too_many_lines, reason = "a table")]
+pub(super) fn sql_names() -> Vec<Case> {
     let mut cases = Vec::new();
     for (kind, field) in [
         ("Database", "/spec/name"),
@@ -75,6 +76,8 @@ pub fn sql_names() -> Vec<Case> {
         ("DatabaseInstance", "/spec/adoptable/0/user"),
         ("DatabaseInstance", "/spec/postgresql/maintenanceDatabase"),
         ("Database", "/spec/postgresql/schemas/0/name"),
+        ("Database", "/spec/postgresql/extensions/0/schema"),
+        ("Database", "/spec/postgresql/template"),
     ] {
         cases.push(
             // 32 letters of two bytes: not too long for the schema, which counts characters.
@@ -89,7 +92,12 @@ pub fn sql_names() -> Vec<Case> {
             ]),
         );
         for bad in ["a\u{0}b", "tab\tbed", " leading", "trailing ", "line\n"] {
-            cases.push(case(kind, field, json!(bad), "no control characters"));
+            cases.push(case(
+                kind,
+                field,
+                json!(bad),
+                "must not contain control characters",
+            ));
         }
     }
     for (kind, field) in [
@@ -130,17 +138,31 @@ pub fn sql_names() -> Vec<Case> {
             ]),
         );
     }
-    for bad in ["pg_temp", "information_schema", "db_operator"] {
-        cases.push(
-            case(
-                "Database",
-                "/spec/postgresql/schemas/0/name",
-                json!(bad),
-                "are not an application's",
-            )
-            .good([json!("app_pg")]),
-        );
+    for field in [
+        "/spec/postgresql/schemas/0/name",
+        "/spec/postgresql/extensions/0/schema",
+    ] {
+        for bad in ["pg_temp", "information_schema", "db_operator"] {
+            cases.push(
+                case(
+                    "Database",
+                    field,
+                    json!(bad),
+                    "are reserved: choose another name",
+                )
+                .good([json!("app_pg")]),
+            );
+        }
     }
+    cases.push(
+        case(
+            "Database",
+            "/spec/postgresql/template",
+            json!("db_operator"),
+            "cannot be a template",
+        )
+        .good([json!("template0"), json!("template1")]),
+    );
     // The name that the SQL database has when none is given.
     for bad in [
         "postgres",
@@ -154,7 +176,7 @@ pub fn sql_names() -> Vec<Case> {
                 "Database",
                 "/metadata/name",
                 json!(bad),
-                "set spec.name to another one",
+                "set spec.name to another name",
             )
             .good([json!("orders"), json!("postgres-app")])
             .before("/spec/name", Value::Null)

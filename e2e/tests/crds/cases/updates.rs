@@ -6,21 +6,21 @@ use super::{Case, case, fixture};
 
 /// Objects as they are changed.
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub fn updates() -> Vec<Case> {
+pub(crate) fn updates() -> Vec<Case> {
     let own_name = fixture("Database")["metadata"]["name"].clone();
     vec![
         case(
             "DatabaseInstance",
             "/spec/provider",
             json!("mysql"),
-            "make another DatabaseInstance",
+            "create a new DatabaseInstance",
         )
         .good([json!("postgresql")]),
         case(
             "Database",
             "/spec/instanceRef/name",
             json!("other"),
-            "make another Database on the other instance",
+            "create a new Database on the other instance",
         )
         .good([json!("e2e-crds-none")])
         .rule("spec.instanceRef"),
@@ -78,7 +78,7 @@ pub fn updates() -> Vec<Case> {
             "Database",
             "/spec/postgresql/encoding",
             json!("LATIN1"),
-            "the encoding of a PostgreSQL database that exists",
+            "the encoding of an existing PostgreSQL database",
         )
         .state("CREATED")
         .good([json!("UTF8")])
@@ -87,9 +87,48 @@ pub fn updates() -> Vec<Case> {
             "Database",
             "/spec/postgresql",
             Value::Null,
-            "the locale of a PostgreSQL database that exists",
+            "the locale of an existing PostgreSQL database",
         )
         .state("BACKUP_IN_PROGRESS")
+        .rule(""),
+        case(
+            "Database",
+            "/spec/postgresql",
+            json!({"localeProvider": "libc", "icuLocale": null}),
+            "the locale provider of an existing PostgreSQL database",
+        )
+        .state("CREATED")
+        .rule(""),
+        case(
+            "Database",
+            "/spec/postgresql/icuLocale",
+            json!("de-AT"),
+            "the ICU locale of an existing PostgreSQL database",
+        )
+        .state("CREATED")
+        .good([json!("de-DE")])
+        .rule(""),
+        case(
+            "Database",
+            "/spec/postgresql/builtinLocale",
+            json!("C"),
+            "the builtin locale of an existing PostgreSQL database",
+        )
+        .before(
+            "/spec/postgresql",
+            json!({"localeProvider": "builtin", "builtinLocale": "C.UTF-8"}),
+        )
+        .state("CREATED")
+        .good([json!("C.UTF-8")])
+        .rule(""),
+        case(
+            "Database",
+            "/spec/postgresql/template",
+            Value::Null,
+            "the template of an existing PostgreSQL database",
+        )
+        .state("CREATED")
+        .good([json!("base")])
         .rule(""),
         // Before the database exists a wrong one can be corrected (another rule refuses the last value).
         case(
@@ -114,6 +153,14 @@ pub fn updates() -> Vec<Case> {
             Value::Null,
             "a Backup's spec cannot be changed",
         )
+        .rule("spec"),
+        case(
+            "Restore",
+            "/spec/jobs",
+            json!(3),
+            "a Restore's spec cannot be changed",
+        )
+        .good([json!(4)])
         .rule("spec"),
     ]
 }

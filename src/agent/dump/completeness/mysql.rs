@@ -2,7 +2,7 @@
 
 /// The end of a dump in SQL.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub(crate) struct Tail {
     end: Vec<u8>,
 }
 
@@ -14,7 +14,7 @@ const KEPT: usize = 256;
 
 impl Tail {
     /// Takes the next bytes.
-    pub fn observe(&mut self, bytes: &[u8]) {
+    pub(crate) fn observe(&mut self, bytes: &[u8]) {
         let new = &bytes[bytes.len().saturating_sub(KEPT)..];
         self.end.extend_from_slice(new);
         let surplus = self.end.len().saturating_sub(KEPT);
@@ -22,7 +22,7 @@ impl Tail {
     }
 
     /// Says what is missing, after the last byte.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let text = String::from_utf8_lossy(&self.end);
         let complete = text
             .strip_suffix('\n')

@@ -15,17 +15,42 @@
 
 use std::collections::HashMap;
 
+use super::LONGEST_CONTENTS;
+use super::contents::Contents;
+use super::counting::{Counting, Source};
+use super::items::{Format, Reader, Stop, broken, entry, header};
+use crate::agent::contents::Figures;
+
 /// Parses one archive as it passes.
 #[derive(Debug, Default)]
-pub struct Archive {
+pub(crate) struct Archive {
     /// How many bytes came before those that are parsed now.
     seen: u64,
     /// The beginning of an item whose end has not come yet.
     rest: Vec<u8>,
     at: At,
     format: Format,
-    /// The entries that have data, and whether their block has come.
-    entries: HashMap<i64, bool>,
+    /// The entries that have data.
+    entries: HashMap<i64, Data>,
+    /// What its table of contents says.
+    contents: Contents,
+    /// Counts what is in it.
+    counting: Counting,
+    /// The longest chunk of a table's data, in bytes: `pg_dump` writes one for each row.
+    longest: u64,
+    /// Where its table of contents ends, in bytes; 0 as long as it has not.
+    contents_end: u64,
+    /// Some rows are neither copied nor in large objects.
+    has_statements: bool,
+}
+
+/// What is known of an entry's data.
+#[derive(Clone, Copy, Debug)]
+enum Data {
+    /// Its block, which is one of large objects or not, has not come yet.
+    Awaited(Source, bool),
+    /// It has.
+    Come,
 }
 
 /// Where the parser is.
@@ -52,13 +77,6 @@ enum At {
     Broken(String),
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Format {
-    minor: u8,
-    int: usize,
-    offset: usize,
-}
-
 /// The longest header or entry, in bytes; the definition of a view may be long.
 const ENTRY_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -68,17 +86,9 @@ const NEAR: usize = 4096;
 const DATA: u8 = 1;
 const OBJECTS: u8 = 3;
 
-/// Why an item could not be read.
-enum Stop {
-    /// More bytes are needed.
-    NeedsMore,
-    /// No further bytes can help.
-    Broken(String),
-}
-
 impl Archive {
     /// Takes the next bytes.
-    pub fn observe(&mut self, bytes: &[u8]) {
+    pub(crate) fn observe(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         if !self.rest.is_empty() {
             // Enough for an integer, and usually for an entry: the rest is parsed where it is, without copying it.
@@ -107,14 +117,15 @@ impl Archive {
     }
 
     /// Says what is missing, after the last byte.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if let At::Broken(why) = &self.at {
             return Err(why.clone());
         }
         if self.at != At::Block || !self.rest.is_empty() {
             return Err(format!("it ends in the middle, {}", self.place()));
         }
-        let missing = self.entries.values().filter(|&&found| !found).count();
+        let is_missing = |data: &&Data| matches!(data, Data::Awaited(..));
+        let missing = self.entries.values().filter(is_missing).count();
         if missing > 0 {
             return Err(format!(
                 "{missing} of {} tables have no data in it",
@@ -122,6 +133,50 @@ impl Archive {
             ));
         }
         Ok(())
+    }
+
+    /// Whether this is no archive, whatever follows.
+    #[must_use]
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.at, At::Broken(_))
+    }
+
+    /// How many entries have data, once its table of contents has come.
+    #[must_use]
+    pub(crate) fn tables(&self) -> Option<u32> {
+        let is_known = !matches!(self.at, At::Header | At::Contents(_) | At::Broken(_));
+        is_known.then(|| u32::try_from(self.entries.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The largest row so far, in bytes; 0 if there was none.
+    #[must_use]
+    pub(crate) fn largest_row(&self) -> u64 {
+        self.longest
+    }
+
+    /// What a restore of it needs.
+    #[must_use]
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut all = self.contents.warnings();
+        if self.contents_end > LONGEST_CONTENTS {
+            all.push(format!(
+                "its table of contents has {} MiB, and a Restore takes {} MiB: with so many tables or large objects, only pg_restore by hand loads it",
+                self.contents_end >> 20,
+                LONGEST_CONTENTS >> 20
+            ));
+        }
+        if self.has_statements {
+            all.push(
+                "its rows are statements, which a Restore does not take: only pg_restore by hand loads it; give pg_dump no --inserts"
+                    .to_owned(),
+            );
+        }
+        all
+    }
+
+    /// What is in it, table by table; why not, where that cannot be told.
+    pub(crate) fn figures(self) -> Result<Figures, String> {
+        self.counting.finish()
     }
 
     fn place(&self) -> &'static str {
@@ -141,16 +196,24 @@ impl Archive {
             // Each row of a table is a chunk: this is the path that millions of them take.
             match self.at {
                 At::Data(left) | At::ObjectData(left) => {
-                    let here = (bytes.len() - position) as u64;
-                    if left > here {
-                        self.set_left(left - here);
+                    let rest = &bytes[position..];
+                    let here =
+                        usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+                    let is_rows = matches!(self.at, At::Data(_));
+                    if is_rows {
+                        self.counting.data(&rest[..here]);
+                    }
+                    position += here;
+                    let left = left - here as u64;
+                    self.at = match (left, is_rows) {
+                        (0, true) => At::Chunk,
+                        (0, false) => At::ObjectChunk,
+                        (left, true) => At::Data(left),
+                        (left, false) => At::ObjectData(left),
+                    };
+                    if left > 0 {
                         return bytes.len();
                     }
-                    position += usize::try_from(left).unwrap_or_default();
-                    self.at = match self.at {
-                        At::Data(_) => At::Chunk,
-                        _ => At::ObjectChunk,
-                    };
                 }
                 At::Broken(_) => return bytes.len(),
                 _ => {}
@@ -161,7 +224,12 @@ impl Archive {
             };
             let before = reader.bytes.len();
             match self.step(&mut reader) {
-                Ok(()) => position += before - reader.bytes.len(),
+                Ok(()) => {
+                    position += before - reader.bytes.len();
+                    if self.contents_end == 0 && self.at == At::Block {
+                        self.contents_end = self.seen + position as u64;
+                    }
+                }
                 Err(Stop::NeedsMore) if bytes.len() - position > ENTRY_LIMIT => {
                     self.at = At::Broken("an entry of its table of contents has no end".to_owned());
                 }
@@ -174,51 +242,67 @@ impl Archive {
         }
     }
 
-    fn set_left(&mut self, left: u64) {
-        self.at = match self.at {
-            At::Data(_) => At::Data(left),
-            _ => At::ObjectData(left),
-        };
-    }
-
     /// Reads one item. If that is not possible yet, nothing changes.
     fn step(&mut self, reader: &mut Reader<'_>) -> Result<(), Stop> {
         self.at = match self.at {
             At::Header => {
                 self.format = header(reader)?;
+                self.counting.begin(self.format.is_compressed);
                 let count = reader.count()?;
                 Self::after_entry(count)
             }
             At::Contents(left) => {
                 let entry = entry(reader, self.format)?;
-                if entry.has_data && self.entries.insert(entry.id, false).is_some() {
-                    return Err(broken("two entries have one number"));
+                if entry.has_data {
+                    let is_objects = entry.item.kind == b"BLOBS";
+                    self.has_statements |= !is_objects && entry.item.copy.is_empty();
+                    let source = self.counting.entry(&entry.item);
+                    let awaited = Data::Awaited(source, is_objects);
+                    if self.entries.insert(entry.id, awaited).is_some() {
+                        return Err(broken("two entries have one number"));
+                    }
                 }
+                self.counting.sequence(&entry.item);
+                self.contents.add(&entry.item);
                 Self::after_entry(left - 1)
             }
             At::Block => {
                 let kind = reader.byte()?;
                 let id = reader.int()?;
-                match self.entries.get_mut(&id) {
-                    Some(found) if !*found => *found = true,
-                    Some(_) => return Err(broken("a table has two blocks of data")),
+                let (source, is_objects) = match self.entries.insert(id, Data::Come) {
+                    Some(Data::Awaited(source, is_objects)) => (source, is_objects),
+                    Some(Data::Come) => return Err(broken("a table has two blocks of data")),
                     None => return Err(broken("data of something that is not in its contents")),
-                }
-                match kind {
-                    DATA => At::Chunk,
-                    OBJECTS => At::Object,
+                };
+                match (kind, is_objects) {
+                    (DATA, false) => {
+                        self.counting.open(source);
+                        At::Chunk
+                    }
+                    (OBJECTS, true) => At::Object,
+                    // What is no large object to it, pg_restore would run.
+                    (DATA, true) | (OBJECTS, false) => {
+                        return Err(broken("a block of another kind than its entry's"));
+                    }
                     _ => return Err(broken("a block of no known kind")),
                 }
             }
             At::Chunk => match reader.count()? {
-                0 => At::Block,
-                length => At::Data(length),
+                0 => {
+                    self.counting.close();
+                    At::Block
+                }
+                length => {
+                    self.longest = self.longest.max(length);
+                    At::Data(length)
+                }
             },
             // An oid from 2³¹ on is written as a negative number.
-            At::Object => match reader.int()? {
-                0 => At::Block,
-                _ => At::ObjectChunk,
-            },
+            At::Object if reader.int()? == 0 => At::Block,
+            At::Object => {
+                self.counting.large_object();
+                At::ObjectChunk
+            }
             At::ObjectChunk => match reader.count()? {
                 0 => At::Object,
                 length => At::ObjectData(length),
@@ -233,123 +317,6 @@ impl Archive {
             0 => At::Block,
             left => At::Contents(left),
         }
-    }
-}
-
-fn broken(why: &str) -> Stop {
-    Stop::Broken(why.to_owned())
-}
-
-fn header(reader: &mut Reader<'_>) -> Result<Format, Stop> {
-    let not_custom = || broken("it is not in the custom format: give pg_dump --format=custom");
-    for &expected in b"PGDMP" {
-        if reader.byte()? != expected {
-            return Err(not_custom());
-        }
-    }
-    let (major, minor, _revision) = (reader.byte()?, reader.byte()?, reader.byte()?);
-    if major != 1 || !(14..=16).contains(&minor) {
-        return Err(Stop::Broken(format!(
-            "its archive version {major}.{minor} is not known to this release of db-operator"
-        )));
-    }
-    let (int, offset) = (usize::from(reader.byte()?), usize::from(reader.byte()?));
-    if !(1..=8).contains(&int) || !(1..=8).contains(&offset) {
-        return Err(broken("its header is damaged"));
-    }
-    if reader.byte()? != 1 {
-        return Err(not_custom());
-    }
-    reader.int = int;
-    if minor >= 15 {
-        reader.byte()?;
-    } else {
-        reader.int()?;
-    }
-    for _ in 0..7 {
-        reader.int()?;
-    }
-    for _ in 0..3 {
-        reader.string()?;
-    }
-    Ok(Format { minor, int, offset })
-}
-
-struct Entry {
-    id: i64,
-    has_data: bool,
-}
-
-fn entry(reader: &mut Reader<'_>, format: Format) -> Result<Entry, Stop> {
-    let id = reader.int()?;
-    let has_data = reader.int()? != 0;
-    // Two numbers of the catalog, tag, kind.
-    for _ in 0..4 {
-        reader.string()?;
-    }
-    let _section = reader.int()?;
-    // Definition, drop, copy, namespace, tablespace, access method.
-    for _ in 0..6 {
-        reader.string()?;
-    }
-    if format.minor >= 16 {
-        let _kind = reader.int()?;
-    }
-    // Owner, and "false".
-    for _ in 0..2 {
-        reader.string()?;
-    }
-    // What it depends on, up to an absent string.
-    while reader.string()? {}
-    // Where its data is, which is not known in a pipe.
-    reader.skip(1 + format.offset as u64)?;
-    Ok(Entry { id, has_data })
-}
-
-/// Reads from the front of the bytes that have come.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    int: usize,
-}
-
-impl Reader<'_> {
-    #[inline]
-    fn byte(&mut self) -> Result<u8, Stop> {
-        let (&first, rest) = self.bytes.split_first().ok_or(Stop::NeedsMore)?;
-        self.bytes = rest;
-        Ok(first)
-    }
-
-    #[inline]
-    fn int(&mut self) -> Result<i64, Stop> {
-        let (sign, rest) = self.bytes.split_first().ok_or(Stop::NeedsMore)?;
-        let (digits, rest) = rest.split_at_checked(self.int).ok_or(Stop::NeedsMore)?;
-        let value = digits
-            .iter()
-            .rev()
-            .fold(0_i64, |value, &digit| (value << 8) | i64::from(digit));
-        self.bytes = rest;
-        Ok(if *sign == 0 { value } else { -value })
-    }
-
-    /// An integer that cannot be negative.
-    #[inline]
-    fn count(&mut self) -> Result<u64, Stop> {
-        u64::try_from(self.int()?).map_err(|_| broken("a length is negative"))
-    }
-
-    /// Skips a string; false if it is absent.
-    fn string(&mut self) -> Result<bool, Stop> {
-        match u64::try_from(self.int()?) {
-            Ok(length) => self.skip(length).map(|()| true),
-            Err(_) => Ok(false),
-        }
-    }
-
-    fn skip(&mut self, length: u64) -> Result<(), Stop> {
-        let length = usize::try_from(length).map_err(|_| broken("a length is too long"))?;
-        self.bytes = self.bytes.get(length..).ok_or(Stop::NeedsMore)?;
-        Ok(())
     }
 }
 

@@ -36,7 +36,9 @@ fn archive(minor: u8, tables: &[Vec<u8>], objects: &[Vec<u8>]) -> Vec<u8> {
     for number in 0..with_data + 2 {
         bytes.extend(int(i64::try_from(number).unwrap() + 1));
         bytes.extend(int(i64::from(number < with_data)));
-        bytes.extend((0..4).flat_map(|_| string(Some("tag é"))));
+        bytes.extend((0..3).flat_map(|_| string(Some("tag é"))));
+        let is_objects = number == tables.len() && !objects.is_empty();
+        bytes.extend(string(Some(if is_objects { "BLOBS" } else { "kind" })));
         bytes.extend(int(3));
         bytes.extend((0..6).flat_map(|index| string((index > 2).then_some("x"))));
         if minor >= 16 {
@@ -108,6 +110,44 @@ fn what_is_no_archive_is_told_apart() {
     let whole = archive(16, &[vec![1]], &[]);
     let twice = [&whole[..], &whole[whole.len() - 18..]].concat();
     assert!(check(&twice).unwrap_err().contains("two blocks"));
+}
+
+#[test]
+fn what_pg_restore_would_run_is_no_archive() {
+    // Rows where large objects should be, and the other way round.
+    let mut rows = archive(16, &[], &[vec![1]]);
+    let block = rows.len() - (6 + 5 + 5 + 2 + 5 + 5);
+    assert_eq!(rows[block], OBJECTS);
+    rows[block] = DATA;
+    assert!(check(&rows).unwrap_err().contains("another kind"));
+    let mut objects = archive(16, &[vec![1]], &[]);
+    let block = objects.len() - (6 + 5 + 2 + 5);
+    assert_eq!(objects[block], DATA);
+    objects[block] = OBJECTS;
+    assert!(check(&objects).unwrap_err().contains("another kind"));
+    // A number that is another one to pg_restore.
+    let mut number = archive(16, &[vec![1]], &[]);
+    number[block + 1..block + 6].copy_from_slice(&[1, 0xff, 0xff, 0xff, 0xff]);
+    assert!(check(&number).unwrap_err().contains("too large"));
+    let eight = b"PGDMP\x01\x10\x00\x08\x08\x01".to_vec();
+    assert!(check(&eight).unwrap_err().contains("damaged"));
+}
+
+#[test]
+fn what_a_restore_does_not_take_is_told() {
+    let told = |contents_end, has_statements| {
+        let mut archive = Archive::default();
+        archive.observe(&self::archive(16, &[], &[vec![1]]));
+        assert!(archive.contents_end > 100 && !archive.is_broken() && !archive.has_statements);
+        archive.contents_end = contents_end;
+        archive.has_statements = has_statements;
+        // The first is about a tablespace.
+        archive.warnings().split_off(1)
+    };
+    assert_eq!(told(LONGEST_CONTENTS, false), [""; 0]);
+    let long = told(LONGEST_CONTENTS + (1 << 20), false);
+    assert!(long[0].contains("has 65 MiB"), "{long:?}");
+    assert!(told(0, true)[0].contains("--inserts"));
 }
 
 proptest! {

@@ -1,0 +1,139 @@
+//! What a restore asks of a server: a place to load into beside what is good, the swap, and the way back.
+//!
+//! On PostgreSQL a restore loads into a *scratch* database and takes the name of the target in one transaction; the former
+//! database stays beside it for a while. On MySQL and MariaDB the target itself is loaded while its user is locked out.
+
+use std::time::Duration;
+
+use super::{Claimant, Names, SqlName};
+
+/// The Restore object that something on a server was made for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RestoreId {
+    /// The id of its cluster.
+    pub cluster_id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The object's UID: another object of the same name is not this one.
+    pub uid: String,
+    /// SHA-256 over its spec, in hexadecimal digits.
+    pub spec_hash: String,
+}
+
+/// A load: which restore, into the database of which claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// For whom.
+    pub restore: RestoreId,
+    /// The target's names on the server, claimed by `claimant`.
+    pub target: Names,
+    /// Whom the target belongs to: its claim has to say so at every step, in the same transaction where there is one.
+    pub claimant: Claimant,
+    /// The cluster ids whose claims are also ours.
+    pub take_over_from: Vec<String>,
+    /// The extensions that the restored database needs beforehand, since only an administrator can make them: those of the
+    /// Database's spec, and those of the manifest that the platform allows. None on MySQL.
+    pub extensions: Vec<super::Extension>,
+    /// The schemas and extensions that the Database's spec asks for are made again in it, as for a new one.
+    pub desired: super::Desired,
+    /// What has to be left behind by the target in the moment of the swap.
+    pub mode: LoadMode,
+}
+
+/// What may be in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadMode {
+    /// Nothing: refused unless it is empty, also in the moment of the swap. The former, empty one is dropped.
+    Empty,
+    /// Anything: it stays beside the restored one.
+    Replace,
+}
+
+/// What stands in the way of a load, or what it will take; asked before anything is made, and changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetFacts {
+    /// What is in the target (tables, views, sequences, routines, types, large objects outside extensions): at most 10
+    /// names for people, with one that counts the rest. Empty: nothing is in it.
+    pub contents: Vec<String>,
+    /// What would keep a swap from happening, each with what to do: prepared transactions, replication slots,
+    /// subscriptions, settings that the administrator may not make again, roles whose sessions it may not end.
+    pub obstacles: Vec<String>,
+    /// Bytes that the target takes now.
+    pub bytes: u64,
+    /// Bytes that are free where databases go, if the server tells.
+    pub free_bytes: Option<u64>,
+    /// How many more sessions the server lets in for users that are no superusers, if it tells.
+    pub free_connections: Option<u32>,
+}
+
+/// Where a load goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scratch {
+    /// The database that is loaded into. On MySQL and MariaDB the target itself.
+    pub database: SqlName,
+    /// The login that was made for this load alone.
+    pub login: SqlName,
+    /// The role that everything is to belong to: the tool sets it (PostgreSQL).
+    pub owner: SqlName,
+}
+
+/// What came of a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// The restored database has the name.
+    Done {
+        /// How long nobody could log in.
+        downtime: Duration,
+        /// The name that the former database has now, if it was kept.
+        former: Option<SqlName>,
+    },
+    /// The target is open again, and nothing was changed. Says who is in the way; try again later.
+    Blocked(String),
+    /// The claim or one of the databases is not what was noted: it changed hands. Nothing was done.
+    ChangedHands(String),
+    /// The target is no longer empty (mode `Empty`): what is in it. Nothing was done.
+    NotEmpty(Vec<String>),
+}
+
+/// What the server remembers of a restore that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// SHA-256 over the spec that was done.
+    pub spec_hash: String,
+    /// The UID of the object.
+    pub uid: String,
+    /// When, as seconds since 1970.
+    pub at: i64,
+    /// The former database, if it is still there and belongs to this restore.
+    pub former: Option<SqlName>,
+    /// How long nobody could log in, in milliseconds.
+    pub downtime_millis: u64,
+}
+
+/// What of a restore's is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// The scratch database and the login of a load that is given up. On MySQL and MariaDB: the target is emptied again, and
+    /// its user let in.
+    Scratch,
+    /// The login of a load that is done. Nothing else is left of it.
+    Login,
+    /// The database that was replaced.
+    Former,
+}
+
+/// What came of a drop or of an undo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is done, or nothing is there to be done.
+    Done,
+    /// Somebody is in the way: a sentence. Try again later.
+    Blocked(String),
+    /// What is there is not what was noted, or is not ours any more, and is left alone; or others keep a login, which is
+    /// locked for good. There is nothing to try again.
+    ChangedHands(String),
+    /// It was adopted without permission to drop it: a sentence. It stays for whoever made it.
+    Adopted(String),
+}
