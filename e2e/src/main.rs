@@ -106,6 +106,19 @@ enum Campaign {
         #[arg(long)]
         slice: Option<campaign::Slice>,
     },
+    /// Kill the operator before and after each request of a restore, to the database server as well; replaces the
+    /// operator in the cluster
+    Restores {
+        /// Only these: engine/scenario/fault, as in "postgres/replace" or "//kill before 3"
+        #[arg(long)]
+        only: Option<String>,
+        /// The order of the plans; the same number is the same order
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// One of several equal parts of each scenario's kills, as in 1/4
+        #[arg(long)]
+        slice: Option<campaign::Slice>,
+    },
     /// Stop the leader at random moments of its work, let another process take over, and check the servers' logs for
     /// what the first does when it continues
     Pauses {
@@ -132,6 +145,9 @@ enum Bench {
     Databases(bench::Plan),
     /// How fast a backup is compared with shell pipes; nothing else should run on the machine
     Backup(bench::backup::Plan),
+    /// How fast a restore is compared with shell pipes, and what a replacement costs in downtime; nothing else should run
+    /// on the machine
+    Restore(bench::restore::Plan),
     /// How soon a namespace is served while another one floods the operator, compared with no flood; replaces the
     /// operator in the cluster
     Bystander(bench::bystander::Plan),
@@ -231,6 +247,17 @@ fn campaign(cluster: &Cluster, what: &Campaign) -> Result<()> {
             };
             passed(campaign::backups::run(cluster, &options))?;
         }
+        Campaign::Restores { only, seed, slice } => {
+            let _lock = cluster.lock()?;
+            ready(cluster, &cache)?;
+            let options = campaign::restores::Options {
+                only: only.clone(),
+                seed: *seed,
+                slice: *slice,
+                budget: None,
+            };
+            passed(campaign::restores::run(cluster, &options))?;
+        }
         Campaign::Pauses {
             only,
             count,
@@ -271,8 +298,9 @@ fn bench(cluster: &Cluster, what: &Bench) -> Result<String> {
             ready(cluster, &cache)?;
             bench::bystander::bystander(cluster, &cache, plan)
         }
-        // It needs no cluster.
+        // They need no cluster.
         Bench::Backup(plan) => bench::backup::backup(cluster, &cache, plan),
+        Bench::Restore(plan) => bench::restore::restore(cluster, &cache, plan),
     }
 }
 

@@ -47,7 +47,9 @@ async fn each_rule_passes_what_is_right_and_refuses_what_is_not_with_its_sentenc
         judge(&case, answer, &mut refused_by, &mut failures);
     }
     for case in updates() {
-        let name = scratch.keep(case.kind, &case.before, case.state).await;
+        let name = scratch
+            .keep(case.kind, &case.before, case.had().as_ref())
+            .await;
         for (good, change) in case.passing_changes() {
             if let Err(error) = scratch.change(case.kind, &name, &change).await {
                 failures.push(format!(
@@ -58,7 +60,12 @@ async fn each_rule_passes_what_is_right_and_refuses_what_is_not_with_its_sentenc
             }
         }
         let answer = scratch
-            .change_in(case.kind, &name, &case.refused_change(), case.state)
+            .change_in(
+                case.kind,
+                &name,
+                &case.refused_change(),
+                case.had().as_ref(),
+            )
             .await;
         judge(&case, answer, &mut refused_by, &mut failures);
         scratch.remove(case.kind, &name).await;

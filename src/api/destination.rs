@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job_pod::{JobResources, NodeSelector, TOOL_MEMORY, Toleration, bytes, label_value};
 use super::references::{ConfigMapKeyRef, SecretKeyRef, SecretRef};
+use super::shared::SharedBackups;
 
 /// Key of the access key in the Secret of `credentialsSecretRef`.
 pub const ACCESS_KEY_ID_KEY: &str = "AWS_ACCESS_KEY_ID";
@@ -25,6 +26,20 @@ pub struct BackupDestination {
     /// How the Jobs are created. Default: by the server's kind and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<BackupJob>,
+
+    /// Backups in this bucket that Restores of other namespaces may read: all that is in those databases, for whoever may
+    /// write a Restore there. Not for mode `Replace`. At most 256. Default: none, so that each namespace reads its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub shared: Vec<SharedBackups>,
+}
+
+impl BackupDestination {
+    /// What Restores of this namespace may read of others.
+    pub fn shared_with(&self, namespace: &str) -> impl Iterator<Item = &SharedBackups> {
+        let is_shared = move |shared: &&SharedBackups| shared.to.iter().any(|to| to == namespace);
+        self.shared.iter().filter(is_shared)
+    }
 }
 
 /// A bucket, and how to write to it.

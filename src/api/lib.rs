@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `instance/` | [`DatabaseInstance`]: where a server is and who may use it |
 //! | `destination.rs` | where an instance's backups go, and how their Jobs are made |
+//! | `shared.rs` | whose backups Restores of other namespaces may read |
 //! | `job_pod.rs` | what an instance sets of the pods of those Jobs |
 //! | `database/` | [`Database`]: one database and the user that owns it |
 //! | `backup/` | [`Backup`]: one backup of one database |
 //! | `restore/` | [`Restore`]: one backup, brought back into one database |
 //! | `references.rs` | how these objects name Secrets, `ConfigMap`s and each other |
+//! | `quantity.rs` | amounts of bytes as Kubernetes writes them |
 //! | `names.rs` | what a name may look like, as rules the API server enforces |
 //! | `conditions.rs`, `reason.rs` | what a status says, in the words of kstatus |
 //! | `crds.rs` | the custom resource definitions as the files in `crds/` |
@@ -32,9 +34,11 @@ pub mod destination;
 pub mod instance;
 pub mod job_pod;
 pub mod names;
+pub mod quantity;
 pub mod reason;
 pub mod references;
 pub mod restore;
+pub mod shared;
 
 #[cfg(test)]
 mod reference;
@@ -63,7 +67,7 @@ pub const FINALIZER: &str = "db-operator.dev/finalizer";
 /// Annotation: look again now, once per value (any text, usually a timestamp).
 pub const RECONCILE_REQUESTED_AT: &str = "db-operator.dev/reconcile-requested-at";
 
-/// Annotation on a [`Database`]: make a database again that somebody dropped, empty, once per value.
+/// Annotation on a [`Database`]: make a database again that somebody dropped, empty or as `initFrom` says, once per value.
 pub const RECREATE_REQUESTED_AT: &str = "db-operator.dev/recreate-requested-at";
 
 /// Annotation on a [`Restore`] that replaced a database: put the former one back while it is kept, once per value.

@@ -68,7 +68,7 @@ reasons! {
             Unreachable: "The server does not answer, or not in time; it is retried every few seconds.",
             ReadOnly: "The server accepts no writes (a standby, or `read_only`); it is retried.",
             TooManyConnections: "The server has no connection left for the operator; it is retried.",
-            InUse: "The instance is being deleted, and Databases refer to it; the message names the first ones.",
+            InUse: "The instance is being deleted, and Databases refer to it, or tests of backups have not removed yet what they made there; the message names the first ones.",
         }
         Stalled {
             Suspended: "spec.suspend is true: nothing is checked or changed on this server.",
@@ -94,6 +94,7 @@ reasons! {
         }
         Reconciling {
             Creating: "The user, the database and the Secret are being created.",
+            Initializing: "The backup of spec.initFrom is being loaded, or waited for; the message names the Restore that does it.",
             InstanceNotFound: "The DatabaseInstance of spec.instanceRef does not exist (yet).",
             InstanceNotReady: "The DatabaseInstance is not ready; its own conditions say why.",
             ServerError: "The server answered with an error; it is retried with increasing pauses.",
@@ -112,7 +113,8 @@ reasons! {
             Unsupported: "The server does not allow a name or a value (a limit, an encoding, a locale, a collation, an extension), or is of another kind than the block postgresql or mysql is for; the message says what it allows.",
             InTheWay: "Something is in the way that only a person can move; the message names it.",
             MissingPrivileges: "The administrator may not do this; the message has the SQL that allows it.",
-            DatabaseMissing: "The database was dropped by hand: restore it, or ask for an empty one with the annotation db-operator.dev/recreate-requested-at.",
+            InitFailed: "The database cannot begin with the backup of spec.initFrom; the message has the reason of the Restore that tried, and its words.",
+            DatabaseMissing: "The database was dropped by hand: restore it, or ask for a new one, which is empty or begins with spec.initFrom, with the annotation db-operator.dev/recreate-requested-at.",
             ServerChanged: "The server that answers is not the one that holds this database; the instance's conditions say more.",
             SecretNotOurs: "A Secret of this name exists that the operator did not create: remove it, or label it db-operator.dev/adopt=true.",
             PasswordUnusable: "The password in the Secret cannot be used (too long, not text, characters that no client can send); the message says the limit.",
@@ -174,7 +176,7 @@ reasons! {
     /// Reasons in the conditions of a `Restore`, and in `status.failure`.
     RestoreReason {
         Ready {
-            Completed: "The backup was loaded, what was to be checked is equal, and the database has its name.",
+            Completed: "The backup was loaded, what was to be checked is equal, and the database has its name. With mode Test: what was loaded is dropped again.",
             DoneBefore: "This Restore was done before, as the server or the bucket remembers; nothing was done again.",
             Undone: "The replacement was undone: the former database has its name back.",
         }
@@ -192,17 +194,20 @@ reasons! {
         Stalled {
             DatabaseNotFound: "The Database of spec.databaseRef does not exist.",
             DatabaseDeleted: "The Database was deleted while the restore ran, and the restore was cancelled.",
-            Cancelled: "The Restore was deleted while it ran; what it had made is removed.",
+            InstanceWithdrawn: "The instance of spec.instanceRef was deleted, or accepts this namespace no more, while the test ran, and the test was cancelled.",
+            Cancelled: "The Restore was deleted while it ran, and what it had made is removed; or its Database begins with something else by now.",
             NamespaceNotAllowed: "The instance does not accept Databases from this namespace (spec.allowedNamespaces).",
             NoDestination: "The instance has no spec.backup, or its bucket cannot be opened.",
             BackupFailed: "The Backup of spec.source.backupRef failed: choose another one.",
             BackupNotFound: "There is no such manifest or object in the bucket; the message says what was looked for.",
+            NoBackups: "The list of the bucket is complete, and has no manifest of the Database at all.",
             SourceRefused: "The key is not one that this Restore may read, or the manifest is not that of the object: the message says which rule.",
             Unsupported: "The backup is of another kind of server or of a newer one, or this kind of server cannot do what is asked for; the message says what to do instead.",
             WrongConfirm: "spec.confirm is not the name of the SQL database that would be replaced.",
             NotEmpty: "Something is in the database, and mode Empty loads only where nothing is; the message names some of it.",
             InTheWay: "Something on the server keeps the database from being switched later (a replication slot, a subscription, a prepared transaction); the message names it.",
             NoRoom: "The server has not enough room or connections for the restore, in numbers.",
+            ContradictoryTarget: "The Restore names neither a Database nor an instance to be tested on, or both, or its mode is one for the other: make another one.",
             NameUsed: "A Restore of this name, with another spec, was done before: give this one another name.",
             ChangedHands: "The database or its claim on the server is not what it was when the restore began; nothing was done.",
             SwitchFailed: "Someone kept the database from being switched each time that it was tried; the message names them.",
@@ -221,8 +226,9 @@ reasons! {
             FetchFailed: "The object could not be read from the store.",
             ObjectMismatch: "The object is not what its manifest says (size or SHA-256).",
             NotADump: "The object is no dump, or holds what a restore does not load.",
-            TooLarge: "The dump is sound, but has more tables or large objects than a restore's pod takes: load it by hand.",
+            TooLarge: "The backup has more bytes before compression than the instance allows (spec.restore.maxBytes), or more tables or large objects than a restore's pod takes; the message says which.",
             ExtensionData: "The backup has rows of extensions' own tables, which only an administrator may write: accept: [ExtensionData] leaves them out.",
+            OnlyRefused: "spec.only names what is not in the backup, or what needs something that it does not name; the message lists it.",
             LoadFailed: "The tool failed; status.failure.lastLines has its output.",
             CheckFailed: "What was loaded is not what was backed up, or a query was not answered with true; status.report says more.",
             StoreRefused: "The object store refuses to be read; the message quotes it.",

@@ -225,6 +225,7 @@ impl World {
             final_backup: self.facts(FINAL),
             deletion: None,
             deleted: true,
+            begins_anew: false,
         };
         let requests =
             database::act(self.database, &facts) == Some(database::Act::RequestFinalBackup);

@@ -30,6 +30,12 @@ impl Cache {
         read(&self.databases).map(Store::state)
     }
 
+    /// Every Restore, also those that cannot be read; `None` before they were read since this process leads.
+    #[must_use]
+    pub fn all_restores(&self) -> Option<Vec<Arc<Readable<Restore>>>> {
+        read(&self.restores).map(Store::state)
+    }
+
     /// The Databases that refer to an instance.
     #[must_use]
     pub fn databases_on(&self, instance: &str) -> Vec<Arc<Readable<Database>>> {

@@ -76,7 +76,8 @@ pub(super) fn rest(database: &Database, rest: Duration) -> Duration {
     let waits = match current_of(database) {
         Current::None | Current::First => awaited(database).is_some(),
         Current::Named { .. } => true,
-    } || restores::has_turn(database);
+    } || restores::has_turn(database)
+        || database.has_yet_to_begin();
     if waits { rest.min(LOOK) } else { rest }
 }
 

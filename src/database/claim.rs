@@ -116,7 +116,7 @@ fn acquired(
 /// Someone dropped the database, and it is not made again unless that was asked for.
 pub(super) fn missing(desired: &Desired) -> Blocked {
     let message = format!(
-        "someone dropped the database {}: restore it, or ask for an empty one with the annotation {RECREATE_REQUESTED_AT}",
+        "someone dropped the database {}: restore it, or ask for a new one with the annotation {RECREATE_REQUESTED_AT}",
         desired.names.database
     );
     Blocked::new(DatabaseReason::DatabaseMissing, message)

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `provision.rs` | the acts `Create` and `Maintain`: Secret, user, database and login |
 //! | `wanted.rs`, `claim.rs`, `secret.rs`, `login.rs` | the parts of them that say what is asked for, claim the names, write the Secret, and log in with it |
+//! | `init/` | before `Create`: the database begins with a backup (`spec.initFrom`) |
 //! | `concerns.rs` | what a person should know of a database that exists |
 //! | `final_backup/` | the act `RequestFinalBackup`, and the credentials that the backup logs in with |
 //! | `delete.rs` | the act `Delete`: release the claim, and keep or drop what it is for |
@@ -38,6 +39,7 @@ mod delete;
 mod drift;
 mod final_backup;
 mod former;
+mod init;
 mod login;
 mod observe;
 mod pass;

@@ -3,10 +3,11 @@
 
 use kube::ResourceExt;
 
+use super::pass::requested;
 use super::state::{self, BackupSeen, Existence, Facts};
 use super::view::View;
-use super::{backups, drift};
-use crate::api::{Backup, DeletionPolicy, RELEASE};
+use super::{backups, drift, restores};
+use crate::api::{Backup, DatabaseState, DeletionPolicy, RECREATE_REQUESTED_AT, RELEASE};
 use crate::controller::Error;
 use crate::server::names;
 
@@ -51,6 +52,7 @@ pub(super) async fn observe(view: &View<'_>) -> Result<Observation, Error> {
             final_backup: BackupSeen::None,
             deletion: None,
             deleted: false,
+            begins_anew: false,
         },
         backup: None,
         final_backup: None,
@@ -75,12 +77,38 @@ impl Observation {
             backups::seen(self.final_backup.as_ref())
         };
         self.facts.deletion = status.and_then(|status| status.deletion);
+        self.facts.begins_anew = begins_anew(view).await;
         Ok(())
     }
 }
 
-/// Whether there is something to back up: what is not claimed for this object is not dropped with it either.
+/// Whether the database was dropped by hand, is asked for anew, and is to begin with a backup. Server required only where
+/// somebody asks.
+async fn begins_anew(view: &View<'_>) -> bool {
+    let database = view.database();
+    let is_asked = database.state() == Some(DatabaseState::Created)
+        && database.spec.init_from.is_some()
+        && !database.spec.suspend
+        && database.metadata.deletion_timestamp.is_none()
+        && requested(database, RECREATE_REQUESTED_AT).is_some();
+    if !is_asked || restores::has_turn(database) {
+        return false;
+    }
+    let Ok(names) = names(database) else {
+        return false;
+    };
+    view.on_server(&names).await.is_some_and(|observed| {
+        observed.database.is_none()
+            && drift::own_claim(&view.claimant(), &names, &observed).is_some()
+    })
+}
+
+/// Whether there is something to back up: what is not claimed for this object is not dropped with it either. A database that
+/// has yet to begin is empty, or half loaded: a backup of it would be taken for the last good one.
 async fn existence(view: &View<'_>) -> Existence {
+    if view.database().has_yet_to_begin() {
+        return Existence::Missing;
+    }
     let Ok(names) = names(view.database()) else {
         return Existence::Unknown;
     };

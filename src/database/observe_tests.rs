@@ -159,3 +159,42 @@ async fn the_backups_that_the_status_names_are_found_in_the_cache_and_beside_it(
     // The final one is not in the cache yet.
     assert_eq!(seen.facts.final_backup, BackupSeen::Waiting);
 }
+
+#[tokio::test]
+async fn a_database_that_has_yet_to_begin_is_nothing_to_back_up() {
+    let state = Some(DatabaseState::BackupBeforeDeleteRequested);
+    for (outcome, expected) in [
+        (Value::Null, Existence::Missing),
+        (json!("Failed"), Existence::Missing),
+        (json!("Loaded"), Existence::Present),
+    ] {
+        let mut object = database(state, true);
+        object["status"]["init"] = json!({"restore": "r", "outcome": outcome});
+        let seen = observed(object, stands("orders")).await;
+        assert_eq!(seen.facts.database, expected, "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn it_begins_anew_if_it_was_dropped_and_is_asked_for_and_has_a_backup_to_begin_with() {
+    let begins = async |from: bool, asked: bool, on_server: Observed| {
+        let mut object = database(Some(DatabaseState::Created), false);
+        if from {
+            object["spec"]["initFrom"] = json!({"backupRef": {"name": "b"}});
+        }
+        if asked {
+            let asked = json!({"db-operator.dev/recreate-requested-at": "1"});
+            object["metadata"]["annotations"] = asked;
+        }
+        observed(object, on_server).await.facts.begins_anew
+    };
+    let dropped = |owner| Observed {
+        database: None,
+        ..stands(owner)
+    };
+    assert!(begins(true, true, dropped("orders")).await);
+    assert!(!begins(true, true, stands("orders")).await, "it is there");
+    assert!(!begins(true, true, dropped("another")).await);
+    assert!(!begins(true, false, dropped("orders")).await);
+    assert!(!begins(false, true, dropped("orders")).await);
+}

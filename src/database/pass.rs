@@ -97,9 +97,7 @@ impl Pass<'_> {
 
     /// The value of an annotation that asks for something that was not done yet.
     pub(super) fn requested(&self, key: &str) -> Option<&String> {
-        let value = self.object.annotations().get(key)?;
-        let handled = self.status().and_then(|status| status.handled.get(key));
-        (handled != Some(value)).then_some(value)
+        requested(&self.object, key)
     }
 
     /// Whether all that is asked for has to be brought about, whatever the server shows: the spec was changed, someone
@@ -128,6 +126,13 @@ impl Pass<'_> {
         }
         self.report(next, report).await
     }
+}
+
+/// The value of an annotation that asks for something that was not done yet.
+pub(super) fn requested<'a>(database: &'a Database, key: &str) -> Option<&'a String> {
+    let value = database.annotations().get(key)?;
+    let handled = database.status.as_ref().and_then(|it| it.handled.get(key));
+    (handled != Some(value)).then_some(value)
 }
 
 /// What a server that may not be used by anyone means for a Database that is held by the server `holder`, if by any. An

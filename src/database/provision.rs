@@ -18,12 +18,12 @@ use super::pass::Pass;
 use super::remembered::Looked;
 use super::schedule::Begun;
 use super::wanted::wanted;
-use super::{concerns, delete, drift, former, secret};
-use crate::api::RECREATE_REQUESTED_AT;
+use super::{concerns, delete, drift, former, init, secret};
 use crate::api::database::Claim as ClaimStatus;
 use crate::api::database::{Binding, DatabaseStatus};
+use crate::api::{Database, RECREATE_REQUESTED_AT};
 use crate::credentials::{self, Stored};
-use crate::provider::{Change, Claim, Desired, Observed, Origin};
+use crate::provider::{Change, Claim, Desired, Observed, Origin, SqlName, Verifier};
 use crate::server::{Server, ServerError};
 
 /// How thoroughly a pass looks.
@@ -132,9 +132,8 @@ async fn provision(
     if depth.create {
         refuse_other_options(&desired, &observed)?;
     }
-    let may_make = depth.create || recreate.is_some();
     if observed.database.is_none() {
-        if !may_make {
+        if !may_make(&pass.object, depth.create, recreate.is_some()) {
             return Err(missing(&desired));
         }
         if let Some((reason, sentence)) = &refused {
@@ -159,13 +158,14 @@ async fn provision(
     let password = observed.role.as_ref().and_then(|role| role.password);
     let moved = server.has_password_moved(role, password);
     let unfinished = claim.is_unfinished();
+    // Until now, nobody knew the user's password.
+    let lets_in = depth.create && init::has_locked_out(&pass.object);
+    let verifier = to_set(&server, &observed, &stored, lets_in).await;
+    let verifier = verifier.as_ref();
     let mut changes =
-        match_server(&server, &desired, &observed, &stored, depth, unfinished).await?;
-    if let Some(missing) = stored.missing.filter(|_| observed.role.is_some()) {
-        // Someone may still use the old one.
-        let note = format!("{}: user {role} has a new password", missing.sentence());
-        pass.record_event(EventType::Normal, "PasswordSet", note)
-            .await;
+        match_server(&server, &desired, &observed, verifier, depth, unfinished).await?;
+    if observed.role.is_some() && !lets_in {
+        tell_of_password(pass, &stored, role).await;
     }
     let checks = Depth {
         deep: depth.deep || moved,
@@ -221,6 +221,15 @@ async fn provision(
     })
 }
 
+/// Tells of a password that was generated in this pass: someone may still use the old one.
+async fn tell_of_password(pass: &Pass<'_>, stored: &Stored, role: &SqlName) {
+    if let Some(missing) = stored.missing {
+        let note = format!("{}: user {role} has a new password", missing.sentence());
+        pass.record_event(EventType::Normal, "PasswordSet", note)
+            .await;
+    }
+}
+
 /// Drops a former database that no Restore keeps any more.
 async fn drop_orphan(pass: &Pass<'_>, server: &Arc<Server>, next: &mut DatabaseStatus) {
     match former::drop_orphan(pass, server, Timestamp::now()).await {
@@ -235,6 +244,15 @@ async fn drop_orphan(pass: &Pass<'_>, server: &Arc<Server>, next: &mut DatabaseS
             reason = blocked.message,
             "a former database is left for now"
         ),
+    }
+}
+
+/// Whether a database that is not there is made, empty. One that is to begin with a backup is not: it begins anew (`init/`).
+fn may_make(database: &Database, create: bool, recreate: bool) -> bool {
+    if create {
+        init::may_be_empty(database)
+    } else {
+        recreate && database.spec.init_from.is_none()
     }
 }
 
@@ -257,9 +275,20 @@ fn found_status(
     next.binding = Some(Binding {
         name: pass.object.name_any(),
     });
+    next.credentials = Some(stored.credentials());
+    note_claim(&mut next, server, desired, claim);
+    next
+}
+
+/// Notes what is claimed, and where.
+pub(super) fn note_claim(
+    next: &mut DatabaseStatus,
+    server: &Server,
+    desired: &Desired,
+    claim: Claim,
+) {
     next.name = Some(desired.names.database.to_string());
     next.user = Some(desired.names.role.to_string());
-    next.credentials = Some(stored.credentials());
     next.claim = Some(ClaimStatus {
         cluster_id: claim.claimant.cluster_id,
         server_identity: server.identity().to_owned(),
@@ -267,7 +296,20 @@ fn found_status(
         created_user: claim.role != Origin::Adopted,
         drop_adopted: claim.drop_adopted,
     });
-    next
+}
+
+/// What the server is to store of the password, where it does not do so already. `lets_in`: it has another one on purpose.
+async fn to_set(
+    server: &Arc<Server>,
+    observed: &Observed,
+    stored: &Stored,
+    lets_in: bool,
+) -> Option<Verifier> {
+    if stored.is_fresh() || observed.role.is_none() || lets_in {
+        Some(credentials::verifier(server, &stored.password).await)
+    } else {
+        None
+    }
 }
 
 /// Makes user and database as they should be. Server required.
@@ -275,7 +317,7 @@ async fn match_server(
     server: &Arc<Server>,
     desired: &Desired,
     observed: &Observed,
-    stored: &Stored,
+    verifier: Option<&Verifier>,
     depth: Depth,
     unfinished: bool,
 ) -> Result<Vec<Change>, ServerError> {
@@ -285,23 +327,18 @@ async fn match_server(
         &desired.mysql,
         observed,
     );
-    let verifier = if stored.is_fresh() || observed.role.is_none() {
-        Some(credentials::verifier(server, &stored.password).await)
-    } else {
-        None
-    };
     let mut changes = Vec::new();
     let differs = unfinished || !differences.is_empty() || verifier.is_some();
     if depth.create || depth.asked || differs {
         changes.extend(
             server
                 .ask("ensure_role", |provider| {
-                    provider.ensure_role(desired, verifier.as_ref())
+                    provider.ensure_role(desired, verifier)
                 })
                 .await?,
         );
         if verifier.is_some() {
-            server.note_password(&desired.names.role, verifier.as_ref());
+            server.note_password(&desired.names.role, verifier);
         }
         changes.extend(
             server

@@ -8,6 +8,7 @@ use kube::runtime::controller::{Action, Controller};
 use tokio_util::sync::CancellationToken;
 
 use super::final_backup::{self, Requested};
+use super::init::{self, Followed};
 use super::observe::{Observation, observe};
 use super::pass::{self, Pass};
 use super::remembered::Looked;
@@ -114,20 +115,7 @@ async fn perform(
 ) -> Result<Acted<DatabaseReason>, Error> {
     Ok(match act {
         Act::Create if let Some(blocked) = restores::left_before(pass) => Acted::Blocked(blocked),
-        Act::Create => match provision::create(pass).await {
-            Ok(next) => {
-                // The step that follows persists this with the state.
-                pass.object.status = Some(next);
-                seen.facts.usable = true;
-                begun.looked = Looked {
-                    deep: true,
-                    proved: true,
-                    ..Looked::default()
-                };
-                Acted::Done
-            }
-            Err(blocked) => Acted::Blocked(blocked),
-        },
+        Act::Create => create(pass, seen, begun).await?,
         Act::Maintain if status::is_held(pass) => {
             status::held(pass).await?;
             Acted::Ends(Outcome::Waits)
@@ -167,6 +155,36 @@ async fn perform(
                 Err(blocked) => Acted::Blocked(blocked),
             }
         }
+    })
+}
+
+/// Makes user, database and Secret, and first has the database begin with its backup, if it is to.
+async fn create(
+    pass: &mut Pass<'_>,
+    seen: &mut Observation,
+    begun: &mut Begun,
+) -> Result<Acted<DatabaseReason>, Error> {
+    match init::follow(pass).await {
+        Ok(Followed::Create) => {}
+        Ok(Followed::Waits(next, report)) => {
+            pass.report(*next, &report).await?;
+            return Ok(Acted::Ends(Outcome::Waits));
+        }
+        Err(blocked) => return Ok(Acted::Blocked(blocked)),
+    }
+    Ok(match provision::create(pass).await {
+        Ok(next) => {
+            // The step that follows persists this with the state.
+            pass.object.status = Some(next);
+            seen.facts.usable = true;
+            begun.looked = Looked {
+                deep: true,
+                proved: true,
+                ..Looked::default()
+            };
+            Acted::Done
+        }
+        Err(blocked) => Acted::Blocked(blocked),
     })
 }
 

@@ -8,9 +8,9 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::blocked::Blocked;
-use super::former;
 use super::pass::Pass;
 use super::view::View;
+use super::{former, init};
 use crate::api::database::{DatabaseRestore, DatabaseStatus, DeletionEffect, Replaced};
 use crate::api::instance::Provider;
 use crate::api::{
@@ -27,6 +27,7 @@ pub(super) struct Fingerprint {
     named: Option<Seen>,
     first: Option<String>,
     former: Option<Replaced>,
+    beginning: Option<init::Seen>,
 }
 
 /// What it depends on of the Restore that has its turn, or had it.
@@ -48,6 +49,7 @@ pub(super) fn fingerprint(cache: &Cache, turns: &Turns, database: &Database) -> 
         }),
         first: next(cache, turns, database).and_then(|restore| restore.uid()),
         former: former::newest(&of(cache, database)),
+        beginning: init::seen(cache, database),
     }
 }
 
@@ -155,13 +157,19 @@ fn entry(restore: &Restore) -> DatabaseRestore {
 
 /// The Restore that is next, if its turn has come.
 fn next(cache: &Cache, turns: &Turns, database: &Database) -> Option<Restore> {
-    let is_idle = database.state() == Some(DatabaseState::Created)
-        && !database.spec.suspend
-        && database.metadata.deletion_timestamp.is_none();
-    if !is_idle {
+    if database.spec.suspend || database.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let restores = of(cache, database);
+    if database.state() == Some(DatabaseState::Creating) {
+        // Nothing else begins before this, and no backup waits before it: it would wait for the Database.
+        let begins = restores.iter().find(|it| database.begins_with(it))?.uid()?;
+        let asks = |uid: &str| uid == begins && turns.asks(uid);
+        return first_restore(&restores, asks, std::iter::empty()).cloned();
+    }
+    if database.state() != Some(DatabaseState::Created) {
+        return None;
+    }
     let backups = cache.backups.state();
     let backups = backups
         .iter()
@@ -172,7 +180,12 @@ fn next(cache: &Cache, turns: &Turns, database: &Database) -> Option<Restore> {
                 && reference.name == database.name_any()
                 && backup.namespace() == database.namespace()
         });
-    first_restore(&restores, |uid| turns.asks(uid), backups).cloned()
+    let is_for_beginning = |uid: &str| {
+        let mut all = restores.iter();
+        all.any(|it| it.is_for_beginning() && it.metadata.uid.as_deref() == Some(uid))
+    };
+    let asks = |uid: &str| turns.asks(uid) && !is_for_beginning(uid);
+    first_restore(&restores, asks, backups).cloned()
 }
 
 /// The Restores of a Database, as the cache has them.
@@ -188,7 +201,9 @@ pub(super) fn of(cache: &Cache, database: &Database) -> Vec<Restore> {
 /// Whether a Restore is of this Database.
 pub(super) fn is_of(restore: &Restore, database: &Database) -> bool {
     restore.metadata.namespace == database.metadata.namespace
-        && restore.spec.database_ref.name == database.name_any()
+        && restore
+            .database_key()
+            .is_some_and(|(_, name)| name == database.name_any())
 }
 
 /// A Restore as the cache has it.

@@ -293,3 +293,45 @@ async fn an_undoing_holds_the_database_only_when_it_can_go_on() {
     assert!(is("CREATED", false));
     assert!(!is("CREATED", true) && !is("BACKUP_IN_PROGRESS", false));
 }
+
+#[tokio::test]
+async fn a_database_that_is_being_created_lets_in_only_what_it_begins_with() {
+    let of = |name: &str, owned: bool| {
+        let owner = json!([{"apiVersion": "db-operator.dev/v1alpha1", "kind": "Database", "name": "orders",
+                            "uid": "d", "controller": true}]);
+        json!({
+            "metadata": {"name": name, "namespace": "team", "uid": name,
+                         "ownerReferences": owned.then_some(owner)},
+            "spec": {"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}},
+        })
+    };
+    let context = context(
+        vec![of("first", true), of("former", true), of("own", false)],
+        true,
+    );
+    for uid in ["first", "former", "own"] {
+        context.queues.turns.ask(uid);
+    }
+    let first = |status: &Value, suspend: bool| {
+        let mut database = of_instance(status);
+        database.spec.suspend = suspend;
+        let found = next(&context.cache, &context.queues.turns, &database);
+        found.map(|restore| restore.name_any())
+    };
+    let init = json!({"restore": "first", "restoreUid": "first"});
+    let creating = json!({"state": "CREATING", "init": init});
+    assert_eq!(first(&creating, false).as_deref(), Some("first"));
+    assert_eq!(first(&creating, true), None);
+    // Not before its UID is noted, and not after its end.
+    for init in [
+        Value::Null,
+        json!({"restore": "first"}),
+        json!({"restore": "first", "restoreUid": "first", "outcome": "Failed"}),
+    ] {
+        let creating = json!({"state": "CREATING", "init": init});
+        assert_eq!(first(&creating, false), None, "{init}");
+    }
+    // Once it is created, what the operator made for its beginning has none any more.
+    let created = json!({"state": "CREATED"});
+    assert_eq!(first(&created, false).as_deref(), Some("own"));
+}

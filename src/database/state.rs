@@ -38,6 +38,8 @@ pub struct Facts {
     pub deletion: Option<DeletionEffect>,
     /// What `DELETION_IN_PROGRESS` asks for is done.
     pub deleted: bool,
+    /// In `CREATED`: the database was dropped by hand, it is asked for anew, and it is to begin with a backup.
+    pub begins_anew: bool,
 }
 
 /// Whether something exists. "I could not look" is not "it does not exist".
@@ -82,6 +84,8 @@ pub enum Cause {
     New,
     /// The Secret exists, and logging in with it works.
     LoginWorks,
+    /// The database was dropped by hand, and is to begin with its backup again.
+    BeginsAnew,
     /// A Backup waits to begin.
     BackupWaiting,
     /// The Backup has begun, or is gone.
@@ -121,6 +125,7 @@ impl Cause {
         match self {
             Self::New => "new object",
             Self::LoginWorks => "login with the Secret works",
+            Self::BeginsAnew => "dropped by hand, recreate asked, initFrom",
             Self::BackupWaiting => "a Backup is waiting",
             Self::BackupBegun => "Backup begun (or gone)",
             Self::BackupCompleted => "Backup COMPLETED",
@@ -195,7 +200,9 @@ pub fn step(at: Option<State>, facts: &Facts) -> Option<Step> {
             }
         }),
         State::Created => begin_deletion(facts).or_else(|| {
-            if facts.backup == BackupSeen::Waiting && !facts.suspended {
+            if facts.begins_anew && !facts.suspended {
+                to(State::Creating, Cause::BeginsAnew)
+            } else if facts.backup == BackupSeen::Waiting && !facts.suspended {
                 to(State::BackupRequested, Cause::BackupWaiting)
             } else {
                 None

@@ -23,7 +23,7 @@ const EFFECTS: [Option<DeletionEffect>; 3] =
 /// Everything that can be seen.
 pub(crate) fn everything() -> Vec<Facts> {
     let mut all = Vec::new();
-    for bits in 0..32_u8 {
+    for bits in 0..64_u8 {
         let bit = |n: u8| bits & (1 << n) != 0;
         for policy in POLICIES {
             for database in EXISTENCE {
@@ -41,6 +41,7 @@ pub(crate) fn everything() -> Vec<Facts> {
                                 final_backup,
                                 deletion,
                                 deleted: bit(4),
+                                begins_anew: bit(5),
                             });
                         }
                     }
@@ -92,6 +93,8 @@ fn the_edges_are_those_of_the_design_and_no_others() {
         (None, None),
         (Some(Creating), Some(Created)),
         (Some(Created), Some(BackupRequested)),
+        // Dropped by hand, and asked for again with its backup.
+        (Some(Created), Some(Creating)),
         (Some(BackupRequested), Some(BackupInProgress)),
         (Some(BackupInProgress), Some(BackupCompleted)),
         (Some(BackupInProgress), Some(Created)),
@@ -288,6 +291,7 @@ fn the_policy_counts_until_the_deletion_begins() {
         final_backup: BackupSeen::None,
         deletion: None,
         deleted: false,
+        begins_anew: false,
     };
     let at = Some(State::DeletionRequested);
     let late = step(at, &asked(DeletionPolicy::BackupBeforeDelete)).unwrap();
@@ -370,7 +374,8 @@ fn no_two_states_follow_each_other_for_ever() {
                 // A backup that waits while none is named begins, ends and begins: each time another one.
                 let backups = facts.backup != BackupSeen::None && !facts.deleting;
                 let retries = facts.final_backup == BackupSeen::Failed;
-                if step.to.is_none() || backups || retries {
+                // What begins anew is not usable before that is over, and over when it is.
+                if step.to.is_none() || backups || retries || facts.begins_anew {
                     break;
                 }
                 assert!(steps <= State::ALL.len(), "{from:?} {facts:?}");

@@ -65,7 +65,9 @@ pub(super) fn status(
                 last.retry_at = None;
             }
         }
-        DatabaseState::Creating | DatabaseState::BackupInProgress | DatabaseState::Deleted => {}
+        // What it began with before is gone.
+        DatabaseState::Creating => status.init = None,
+        DatabaseState::BackupInProgress | DatabaseState::Deleted => {}
     }
     status
 }

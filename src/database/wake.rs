@@ -107,6 +107,7 @@ pub struct ForBackups {
     final_backup: Option<String>,
     restore: Option<String>,
     former: Option<String>,
+    begins_with: Option<String>,
 }
 
 impl Default for ForBackups {
@@ -120,6 +121,7 @@ impl Default for ForBackups {
             final_backup: None,
             restore: None,
             former: None,
+            begins_with: None,
         }
     }
 }
@@ -144,6 +146,10 @@ impl ForBackups {
             former: status
                 .and_then(|status| status.former.as_ref())
                 .map(|former| former.restore_uid.clone()),
+            begins_with: status
+                .and_then(|status| status.init.as_ref())
+                .filter(|init| init.outcome.is_none())
+                .and_then(|init| init.restore_uid.clone()),
         }
     }
 }

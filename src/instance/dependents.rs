@@ -1,10 +1,10 @@
-//! The Databases that refer to an instance, and so keep it: pure.
+//! What refers to an instance, and so keeps it: Databases, and tests of backups that have something on its server. Pure.
 
 use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use crate::api::{Database, InstanceReason};
+use crate::api::{Database, InstanceReason, Restore};
 use crate::client::lenient::Readable;
 use crate::server::Finding;
 
@@ -18,14 +18,21 @@ pub(super) struct Dependents {
     known: Vec<String>,
     /// Databases that cannot be read, and may refer to it.
     unreadable: Vec<String>,
+    /// Restores with mode `Test` that have begun there, and are not cleaned up.
+    tests: Vec<String>,
 }
 
 impl Dependents {
     /// What refers to the instance of this name, among all Databases.
     ///
     /// One that cannot be read may have a database on the server, so it keeps the instance that it names, and no other. (The
-    /// API server stores no Database that names none.)
-    pub(super) fn of(instance: &str, databases: &[Arc<Readable<Database>>]) -> Self {
+    /// API server stores no Database that names none.) A Restore that cannot be read does not: what it has left of a test, if
+    /// anything, is dropped as soon as it can be read and its server be reached.
+    pub(super) fn of(
+        instance: &str,
+        databases: &[Arc<Readable<Database>>],
+        restores: &[Arc<Readable<Restore>>],
+    ) -> Self {
         let mut dependents = Self::default();
         for guarded in databases {
             let list = match &guarded.0 {
@@ -42,6 +49,20 @@ impl Dependents {
                 guarded.name_any()
             ));
         }
+        let known = restores
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok());
+        dependents.tests = known
+            .filter(|restore| is_test_on(restore, instance))
+            .map(|test| {
+                format!(
+                    "{}/{}",
+                    test.namespace().unwrap_or_default(),
+                    test.name_any()
+                )
+            })
+            .collect();
+        dependents.tests.sort();
         dependents.known.sort();
         dependents.unreadable.sort();
         dependents
@@ -54,12 +75,18 @@ impl Dependents {
 
     /// Whether nothing keeps it.
     pub(super) fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.unreadable.is_empty()
+        self.known.is_empty() && self.unreadable.is_empty() && self.tests.is_empty()
     }
 
     /// What the conditions of an instance say that is being deleted, and is kept by these.
     pub(super) fn finding(&self) -> Finding {
-        let message = if self.known.is_empty() {
+        let message = if self.known.is_empty() && self.unreadable.is_empty() {
+            format!(
+                "{} Restore(s) with mode Test have not removed yet what they made there: {}; it is deleted when they have",
+                self.tests.len(),
+                some(&self.tests)
+            )
+        } else if self.known.is_empty() {
             format!(
                 "{} Database(s) that may refer to it cannot be read: {}; it is deleted when they are gone or can be read (their \
                  Event Unreadable says what is wrong; does their CustomResourceDefinition belong to this version?)",
@@ -75,6 +102,14 @@ impl Dependents {
         };
         (InstanceReason::InUse, message)
     }
+}
+
+/// Whether this is a test that has begun on this instance, and may have something there.
+fn is_test_on(restore: &Restore, instance: &str) -> bool {
+    let status = restore.status.as_ref();
+    let target = status.and_then(|status| status.target.as_ref());
+    let begun_here = target.is_some_and(|target| target.instance == instance);
+    begun_here && restore.is_test() && (restore.is_active() || restore.is_unclean_test())
 }
 
 /// The first few of a list, and how many more there are.
@@ -105,11 +140,13 @@ mod tests {
     #[test]
     fn only_what_refers_to_it_counts() {
         let on = |name: &str| json!({"instanceRef": {"name": name}});
-        let dependents = Dependents::of("a", &all(&[on("a"), on("b"), on("a")]));
+        let dependents = Dependents::of("a", &all(&[on("a"), on("b"), on("a")]), &[]);
         assert_eq!(dependents.known, ["team/0", "team/2"]);
         assert!(!dependents.is_empty());
-        assert!(Dependents::of("c", &all(&[on("a")])).is_empty());
-        let many = Dependents::of("a", &all(&vec![on("a"); 7])).finding().1;
+        assert!(Dependents::of("c", &all(&[on("a")]), &[]).is_empty());
+        let many = Dependents::of("a", &all(&vec![on("a"); 7]), &[])
+            .finding()
+            .1;
         assert!(
             many.starts_with("7 ") && many.contains("team/4 and 2 more;"),
             "{many}"
@@ -119,15 +156,46 @@ mod tests {
     #[test]
     fn what_cannot_be_read_keeps_the_instance_that_it_names() {
         let odd = [json!({"instanceRef": {"name": "a"}, "deletionPolicy": "Perhaps"})];
-        let dependents = Dependents::of("a", &all(&odd));
+        let dependents = Dependents::of("a", &all(&odd), &[]);
         assert_eq!((dependents.count(), dependents.is_empty()), (0, false));
         let message = dependents.finding().1;
         assert!(message.contains("team/0"), "{message}");
         assert!(
-            Dependents::of("b", &all(&odd)).is_empty(),
+            Dependents::of("b", &all(&odd), &[]).is_empty(),
             "a team keeps no other"
         );
         // It is unknown which one this refers to.
-        assert!(!Dependents::of("b", &all(&[json!({"instanceRef": 5})])).is_empty());
+        assert!(!Dependents::of("b", &all(&[json!({"instanceRef": 5})]), &[]).is_empty());
+    }
+
+    #[test]
+    fn a_test_keeps_the_instance_until_it_has_cleaned_up() {
+        let restore = |mode: &str, state: &str, finalizers: &[&str]| -> Arc<Readable<Restore>> {
+            let reference = if mode == "Test" {
+                "instanceRef"
+            } else {
+                "databaseRef"
+            };
+            let object = json!({
+                "apiVersion": "db-operator.dev/v1alpha1", "kind": "Restore",
+                "metadata": {"name": "weekly", "namespace": "team", "finalizers": finalizers},
+                "spec": {"source": {"backupRef": {"name": "b"}}, "mode": mode, reference: {"name": "a"}},
+                "status": {"state": state, "target": {"instance": "a", "database": "d", "user": "u",
+                                                      "serverIdentity": "s"}},
+            });
+            Arc::new(serde_json::from_value(object).unwrap())
+        };
+        let keeps = |instance: &str, restore: Arc<Readable<Restore>>| {
+            !Dependents::of(instance, &[], &[restore]).is_empty()
+        };
+        let held: &[&str] = &[crate::api::FINALIZER];
+        assert!(keeps("a", restore("Test", "LOADING", held)));
+        assert!(keeps("a", restore("Test", "COMPLETED", held)));
+        assert!(!keeps("a", restore("Test", "COMPLETED", &[])));
+        assert!(!keeps("b", restore("Test", "LOADING", held)));
+        assert!(!keeps("a", restore("Empty", "LOADING", held)));
+        let tests = [restore("Test", "LOADING", held)];
+        let message = Dependents::of("a", &[], &tests).finding().1;
+        assert!(message.contains("team/weekly"), "{message}");
     }
 }

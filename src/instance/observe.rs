@@ -38,13 +38,13 @@ pub(super) enum Way {
     Incomplete(Finding),
 }
 
-/// Observes an instance; `None` until the Databases have been read, because it is unknown which refer to it.
+/// Observes an instance; `None` until Databases and Restores have been read, because it is unknown which refer to it.
 pub(super) async fn observe(view: &View<'_>) -> Result<Option<Observation>, Error> {
     let instance = view.instance();
-    let Some(databases) = view.databases() else {
+    let (Some(databases), Some(restores)) = (view.databases(), view.restores()) else {
         return Ok(None);
     };
-    let dependents = Dependents::of(&instance.name_any(), &databases);
+    let dependents = Dependents::of(&instance.name_any(), &databases, &restores);
     let mut seen = Observation {
         facts: Facts {
             deleting: instance.metadata.deletion_timestamp.is_some(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kube::ResourceExt;
 
-use crate::api::{Database, DatabaseInstance};
+use crate::api::{Database, DatabaseInstance, Restore};
 use crate::client::lenient::Readable;
 use crate::controller::{Context, Error};
 use crate::server::access::{self, Access, Incomplete};
@@ -32,6 +32,11 @@ impl<'a> View<'a> {
     /// Every Database, as the cache has it; `None` until they have been read.
     pub(super) fn databases(&self) -> Option<Vec<Arc<Readable<Database>>>> {
         self.context.cache.all_databases()
+    }
+
+    /// Every Restore, as the cache has it; `None` until they have been read.
+    pub(super) fn restores(&self) -> Option<Vec<Arc<Readable<Restore>>>> {
+        self.context.cache.all_restores()
     }
 
     /// How the server is reached, or what is missing for that. Client required.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::api::conditions::{READY, RECONCILING, STALLED, is_true};
+use crate::api::restore::Destined;
 use crate::api::{
     Backup, BackupReason, BackupState, Condition, Database, DatabaseInstance, DatabaseReason,
     DatabaseState, InstanceReason, Reason, Restore, RestoreReason, RestoreState,
@@ -130,8 +131,14 @@ impl Figures {
             return;
         }
         let status = restore.status.as_ref();
-        let (namespace, name) = restore.database_key();
-        let home = homes.get(&(namespace.as_str(), name)).copied();
+        let home = match restore.spec.destined() {
+            Destined::Database(name) => {
+                let namespace = restore.namespace().unwrap_or_default();
+                homes.get(&(namespace.as_str(), name)).copied()
+            }
+            Destined::Test(instance) => Some(instance),
+            Destined::Nowhere => None,
+        };
         // Before its turn it has no target of its own.
         let target = status.and_then(|status| status.target.as_ref());
         let instance = target.map(|target| target.instance.as_str());

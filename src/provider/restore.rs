@@ -2,10 +2,18 @@
 //!
 //! On PostgreSQL a restore loads into a *scratch* database and takes the name of the target in one transaction; the former
 //! database stays beside it for a while. On MySQL and MariaDB the target itself is loaded while its user is locked out.
+//! A test of a backup has no target: it loads into a database of its own, with a user of its own, which are dropped again.
 
 use std::time::Duration;
 
+use super::derived_name::{Purpose, derived};
+use super::ident::InvalidName;
 use super::{Claimant, Names, SqlName};
+
+/// The longest names of what a test makes, in bytes: what all servers take. MySQL counts 32 characters of a user's name, and
+/// in privileges each `_` of a database's twice, of 64.
+const LONGEST_DATABASE: usize = 48;
+const LONGEST_USER: usize = 32;
 
 /// The Restore object that something on a server was made for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,9 +35,10 @@ pub struct RestoreId {
 pub struct Load {
     /// For whom.
     pub restore: RestoreId,
-    /// The target's names on the server, claimed by `claimant`.
+    /// The target's names on the server, claimed by `claimant`. Of a test: [`test_names`].
     pub target: Names,
-    /// Whom the target belongs to: its claim has to say so at every step, in the same transaction where there is one.
+    /// Whom the target belongs to: its claim has to say so at every step, in the same transaction where there is one. Nobody
+    /// has a claim on what a test makes.
     pub claimant: Claimant,
     /// The cluster ids whose claims are also ours.
     pub take_over_from: Vec<String>,
@@ -49,6 +58,24 @@ pub enum LoadMode {
     Empty,
     /// Anything: it stays beside the restored one.
     Replace,
+    /// There is no target: what is made is loaded, checked, and dropped again.
+    Test,
+}
+
+/// What a test makes is called: a database and its user. They begin in the same way for every Restore, so that none of
+/// them is a name that a server reserves. What exists by them is only ever dropped by the row that was written of it.
+pub fn test_names(restore: &RestoreId) -> Result<Names, InvalidName> {
+    // A Restore's name is that of an object, and no longer than a SQL name; with what comes before it, it may be.
+    let base: String = format!("test-{}", restore.name)
+        .chars()
+        .take(super::ident::MAX_NAME_BYTES)
+        .collect();
+    let base = SqlName::new(base)?;
+    let name = |longest| derived(&base, Purpose::Load, &restore.uid, longest);
+    Ok(Names {
+        database: name(LONGEST_DATABASE)?,
+        role: name(LONGEST_USER)?,
+    })
 }
 
 /// What stands in the way of a load, or what it will take; asked before anything is made, and changes nothing.
@@ -116,7 +143,7 @@ pub struct Restored {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
     /// The scratch database and the login of a load that is given up. On MySQL and MariaDB: the target is emptied again, and
-    /// its user let in.
+    /// its user let in. Of a test, done or not: its database and its user.
     Scratch,
     /// The login of a load that is done. Nothing else is left of it.
     Login,
@@ -136,4 +163,37 @@ pub enum Ended {
     ChangedHands(String),
     /// It was adopted without permission to drop it: a sentence. It stays for whoever made it.
     Adopted(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::reserved;
+
+    #[test]
+    fn what_a_test_makes_has_names_that_every_server_takes_and_none_reserves() {
+        let names = |name: &str| {
+            let restore = RestoreId {
+                cluster_id: "c".to_owned(),
+                namespace: "team-a".to_owned(),
+                name: name.to_owned(),
+                uid: "0f1e2d3c-aaaa-bbbb-cccc-0123456789ab".to_owned(),
+                spec_hash: String::new(),
+            };
+            test_names(&restore).unwrap()
+        };
+        let short = names("weekly");
+        assert_eq!(short.database.as_str(), "test-weekly__r_0f1e2d3c");
+        assert_eq!(short.role, short.database);
+        let long = "x".repeat(63);
+        for name in ["rds", "postgres", "azure-copy", "a", &long] {
+            let made = names(name);
+            assert!(made.database.as_str().len() <= LONGEST_DATABASE);
+            assert!(made.role.as_str().len() <= LONGEST_USER, "{made:?}");
+            assert_eq!(reserved::refusal(&made, "test-admin"), None, "{name}");
+            // No tenant can claim them.
+            assert!(reserved::is_derived(made.database.as_str()));
+            assert!(reserved::is_derived(made.role.as_str()));
+        }
+    }
 }

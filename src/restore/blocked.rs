@@ -61,7 +61,13 @@ impl From<NoBackup> for Blocked {
     fn from(error: NoBackup) -> Self {
         match error {
             NoBackup::Store(error) => error.into(),
-            NoBackup::Missing(message) => Self::new(RestoreReason::BackupNotFound, message),
+            NoBackup::Missing(message) | NoBackup::None { message, any: true } => {
+                Self::new(RestoreReason::BackupNotFound, message)
+            }
+            NoBackup::None {
+                message,
+                any: false,
+            } => Self::new(RestoreReason::NoBackups, message),
             NoBackup::Refused(message) => Self::new(RestoreReason::SourceRefused, message),
         }
     }
@@ -113,6 +119,12 @@ mod tests {
         let missing = Blocked::from(NoBackup::Missing(String::new()));
         assert_eq!(missing.reason, RestoreReason::BackupNotFound);
         assert!(missing.is_final());
+        let none = |any| {
+            let message = String::new();
+            Blocked::from(NoBackup::None { message, any }).reason
+        };
+        assert_eq!(none(true), RestoreReason::BackupNotFound);
+        assert_eq!(none(false), RestoreReason::NoBackups);
         let refused = Blocked::from(NoBackup::Refused(String::new()));
         assert_eq!(refused.reason, RestoreReason::SourceRefused);
     }

@@ -32,7 +32,7 @@ pub(super) async fn write(
     let labels = [
         ("app.kubernetes.io/managed-by", "db-operator".to_owned()),
         (RESTORE_LABEL, restore.name_any()),
-        (DATABASE_LABEL, restore.spec.database_ref.name.clone()),
+        (DATABASE_LABEL, task::owner(restore).database),
     ];
     let owner = OwnerReference {
         api_version: Job::API_VERSION.to_owned(),

@@ -7,17 +7,20 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
+use crate::api::restore::Destined;
 use crate::api::{Database, Restore};
 use crate::client::lenient::Readable;
 use crate::controller::Error;
 
-/// The Database of a restore, as the cache shows it, or else as it is; `None` if there is none. Client required then.
+/// The Database of a restore, as the cache shows it, or else as it is; `None` if there is none, or it restores none. Client required then.
 pub(super) async fn find(context: &Context, restore: &Restore) -> Result<Option<Database>, Error> {
     let shown = cached(context, restore);
     if let Some(database) = shown.and_then(|guarded| guarded.0.as_ref().ok().cloned()) {
         return Ok(Some(database));
     }
-    let (namespace, name) = restore.database_key();
+    let Some((namespace, name)) = restore.database_key() else {
+        return Ok(None);
+    };
     let databases: Api<Database> = Api::namespaced(context.client.clone(), &namespace);
     databases
         .get_opt(name)
@@ -28,7 +31,7 @@ pub(super) async fn find(context: &Context, restore: &Restore) -> Result<Option<
 /// The Database of a restore, as the cache shows it.
 #[must_use]
 pub(super) fn cached(context: &Context, restore: &Restore) -> Option<Arc<Readable<Database>>> {
-    let (namespace, name) = restore.database_key();
+    let (namespace, name) = restore.database_key()?;
     let key = ObjectRef::new(name).within(&namespace);
     context.cache.databases.get(&key)
 }
@@ -60,16 +63,21 @@ pub(super) fn is_another(database: &Database, uid: &str) -> bool {
     database.metadata.uid.as_deref() != Some(uid)
 }
 
-/// The instance that a restore is on, as far as that is known: the one that it was begun on, or its Database's.
+/// The instance that a restore is on, as far as that is known: the one that it was begun on, its Database's, or that of
+/// a test.
 #[must_use]
 pub(super) fn instance(context: &Context, restore: &Restore) -> String {
     let target = restore.status.as_ref().and_then(|s| s.target.as_ref());
     let begun_on = target.map(|target| target.instance.clone());
-    let of_database = || {
-        let guarded = cached(context, restore)?;
-        Some(guarded.ok()?.spec.instance_ref.name.clone())
+    let asked_for = || match restore.spec.destined() {
+        Destined::Database(_) => {
+            let guarded = cached(context, restore)?;
+            Some(guarded.ok()?.spec.instance_ref.name.clone())
+        }
+        Destined::Test(instance) => Some(instance.to_owned()),
+        Destined::Nowhere => None,
     };
-    begun_on.or_else(of_database).unwrap_or_default()
+    begun_on.or_else(asked_for).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ fn reason(end: RestoreEnd) -> RestoreReason {
             RestoreCause::NotADump => RestoreReason::NotADump,
             RestoreCause::TooLarge => RestoreReason::TooLarge,
             RestoreCause::ExtensionData => RestoreReason::ExtensionData,
+            RestoreCause::OnlyRefused => RestoreReason::OnlyRefused,
             RestoreCause::LoadFailed => RestoreReason::LoadFailed,
             RestoreCause::CheckFailed => RestoreReason::CheckFailed,
             RestoreCause::NoProgress => RestoreReason::NoProgress,

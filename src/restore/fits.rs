@@ -2,7 +2,9 @@
 //! made. Pure.
 
 use crate::agent::protocol::task::Flavour;
-use crate::api::restore::CheckLevel;
+use crate::api::backup::size;
+use crate::api::instance::RestoreSettings;
+use crate::api::restore::{CheckLevel, RestoreOnly};
 use crate::api::{RestoreMode, RestoreReason};
 use crate::restore::failure::Failure;
 
@@ -15,6 +17,8 @@ pub(super) struct Asked<'a> {
     pub confirm: Option<&'a str>,
     /// What is to be compared.
     pub level: CheckLevel,
+    /// What is to be loaded, if that is not all.
+    pub only: Option<&'a RestoreOnly>,
 }
 
 /// Refuses what this kind of server cannot do, and a replacement of another database than the one that is named.
@@ -34,6 +38,30 @@ pub(super) fn asked(asked: Asked<'_>, flavour: Flavour, database: &str) -> Resul
             ));
         }
     }
+    if let Some(only) = asked.only {
+        if flavour != Flavour::Postgresql {
+            return refuse(format!(
+                "a dump of {flavour} is loaded as a whole: leave out spec.only, and drop what is not wanted afterwards"
+            ));
+        }
+        if asked.mode == RestoreMode::Replace {
+            return refuse(
+                "mode Replace puts all of a backup in the place of what is there: leave out spec.only, or restore into an \
+                 empty Database (mode Empty), or try it out (mode Test)"
+                    .to_owned(),
+            );
+        }
+        // The API server refuses these as well, if it has the rules.
+        if only.table_names().any(|name| name.is_none()) {
+            let message =
+                "spec.only.tables names each table with its schema, for example public.invoices";
+            return refuse(message.to_owned());
+        }
+        if only.schemas.is_empty() && only.tables.is_empty() {
+            let message = "spec.only names nothing: write schemas or tables, or leave it out";
+            return refuse(message.to_owned());
+        }
+    }
     let confirm = asked.confirm.unwrap_or("not set");
     match asked.mode {
         RestoreMode::Replace if asked.confirm != Some(database) => {
@@ -43,8 +71,15 @@ pub(super) fn asked(asked: Asked<'_>, flavour: Flavour, database: &str) -> Resul
             );
             Err(Failure::new(RestoreReason::WrongConfirm, message))
         }
-        RestoreMode::Replace | RestoreMode::Empty => Ok(()),
+        RestoreMode::Replace | RestoreMode::Empty | RestoreMode::Test => Ok(()),
     }
+}
+
+/// Refuses a Restore that names no place to go to, or two. The API server does so, too, if it has the rules.
+pub(super) fn nowhere() -> Failure {
+    let message = "spec names neither a Database (databaseRef, with mode Empty or Replace) nor an instance to be tested on \
+                   (instanceRef, with mode: Test), or both: make another Restore with one of them";
+    Failure::new(RestoreReason::ContradictoryTarget, message)
 }
 
 /// Where a backup comes from, or goes.
@@ -63,18 +98,41 @@ pub(super) fn server(source: Of<'_>, target: Of<'_>) -> Result<(), Failure> {
     let refuse = |message: String| Err(Failure::new(RestoreReason::Unsupported, message));
     if source.flavour != target.flavour {
         return refuse(format!(
-            "the backup is of {}, and this server is {}: restore it into a Database on a server of the same kind",
+            "the backup is of {}, and this server is {}: restore it on a server of the same kind",
             source.flavour, target.flavour
         ));
     }
     let (from, to) = (numbers(source), numbers(target));
     if from > to {
         return refuse(format!(
-            "the backup is of {} {}, and this server is older ({}): restore it into a Database on a server that is not",
+            "the backup is of {} {}, and this server is older ({}): restore it on a server that is not",
             source.flavour, source.version, target.version
         ));
     }
     Ok(())
+}
+
+/// Refuses a backup that is larger than what may be restored on an instance.
+pub(super) fn bytes(
+    dumped_bytes: u64,
+    settings: &RestoreSettings,
+    instance: &str,
+) -> Result<(), Failure> {
+    let Some(most) = settings
+        .effective_max_bytes()
+        .filter(|most| *most < dumped_bytes)
+    else {
+        return Ok(());
+    };
+    let shown = |bytes: u64| size(i64::try_from(bytes).unwrap_or(i64::MAX));
+    let limit = settings.max_bytes.clone();
+    let message = format!(
+        "the backup has {} before compression, and on the instance {instance} only backups of at most {} are restored (its \
+         spec.restore.maxBytes): restore it into a Database on another instance, or ask the platform team to raise that limit",
+        shown(dumped_bytes),
+        limit.unwrap_or_else(|| shown(most))
+    );
+    Err(Failure::new(RestoreReason::TooLarge, message))
 }
 
 /// The numbers of a series, to be compared: PostgreSQL's has one, the others have two.
@@ -101,6 +159,7 @@ mod tests {
                 mode,
                 confirm,
                 level,
+                only: None,
             };
             asked(asked_for, flavour, "orders").map_err(|failure| failure.reason)
         };
@@ -126,12 +185,42 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_loaded_on_postgresql_into_an_empty_database() {
+        let of = |flavour, mode, tables: &[&str]| {
+            let only = RestoreOnly {
+                schemas: Vec::new(),
+                tables: tables.iter().map(ToString::to_string).collect(),
+            };
+            let asked_for = Asked {
+                mode,
+                confirm: Some("orders"),
+                level: CheckLevel::Rows,
+                only: Some(&only),
+            };
+            asked(asked_for, flavour, "orders").map_err(|failure| failure.message)
+        };
+        let (postgresql, empty) = (Flavour::Postgresql, RestoreMode::Empty);
+        assert_eq!(of(postgresql, empty, &["public.invoices"]), Ok(()));
+        for (flavour, mode, tables, says) in [
+            (Flavour::Mysql, empty, &["a.b"][..], "leave out spec.only"),
+            (Flavour::Mariadb, empty, &["a.b"], "leave out spec.only"),
+            (postgresql, RestoreMode::Replace, &["a.b"], "mode Empty"),
+            (postgresql, empty, &["invoices"], "with its schema"),
+            (postgresql, empty, &[], "names nothing"),
+        ] {
+            let message = of(flavour, mode, tables).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
     fn digests_are_postgresqls() {
         let of = |flavour| {
             let asked_for = Asked {
                 mode: RestoreMode::Empty,
                 confirm: None,
                 level: CheckLevel::Digest,
+                only: None,
             };
             asked(asked_for, flavour, "orders").is_ok()
         };
@@ -175,5 +264,22 @@ mod tests {
         ] {
             assert_eq!(fits(from, to), expected, "{from:?} {to:?}");
         }
+    }
+
+    #[test]
+    fn a_backup_is_no_larger_than_the_instance_allows() {
+        let settings = |max_bytes: Option<&str>| RestoreSettings {
+            max_bytes: max_bytes.map(str::to_owned),
+            ..RestoreSettings::default()
+        };
+        assert_eq!(bytes(u64::MAX, &settings(None), "main"), Ok(()));
+        assert_eq!(bytes(1 << 30, &settings(Some("1Gi")), "main"), Ok(()));
+        let refused = bytes((1 << 30) + 1, &settings(Some("1Gi")), "main").unwrap_err();
+        assert_eq!(refused.reason, RestoreReason::TooLarge);
+        let message = refused.message;
+        assert!(
+            message.contains("instance main") && message.contains("maxBytes"),
+            "{message}"
+        );
     }
 }

@@ -15,6 +15,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `pending.rs`, `once.rs`, `slot.rs` | before the beginning: what is waited for; whether it was done before; the slot that it needs |
+//! | `trial.rs` | … of a test, which restores no Database: what it waits for, and whether its instance is still there for it |
 //! | `prepare.rs`, `credentials.rs`, `task.rs` | the place to load into, the login's Secret, and the Job with its task |
 //! | `follow.rs`, `progress.rs` | what became of the Job, and how far it is |
 //! | `switch.rs`, `login.rs` | the restored database takes the name; logging in with the Database's Secret |
@@ -26,12 +27,14 @@
 //! | file | its one job |
 //! |---|---|
 //! | `database_ref.rs` | the Database that is restored |
+//! | `beginning.rs` | a Restore that is the beginning of its Database |
 //! | `source.rs` | which backup: found in a bucket, or not |
 //! | `fits.rs` | whether a server can take what a backup holds (pure) |
 //! | `prerequisites.rs`, `load.rs` | all that a restore needs from outside; what the server is asked for (pure) |
 //! | `failure.rs` | why a restore failed, with the reason for each cause of its Job (pure) |
 //! | `wake.rs` | who is woken by a Restore |
 
+mod beginning;
 mod blocked;
 mod cleanup;
 mod context;
@@ -43,6 +46,7 @@ mod follow;
 mod former;
 mod load;
 mod login;
+mod newest;
 mod observe;
 mod once;
 mod pass;
@@ -50,6 +54,7 @@ mod pending;
 mod prepare;
 mod prerequisites;
 mod progress;
+mod readable;
 mod reconcile;
 pub mod remembered;
 mod schedule;
@@ -60,6 +65,7 @@ mod status;
 mod switch;
 mod task;
 mod transition;
+mod trial;
 mod undo;
 mod wake;
 

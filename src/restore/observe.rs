@@ -9,8 +9,9 @@ use super::blocked::Blocked;
 use super::failure::Failure;
 use super::pending::{self, Looked, Ready, Waits};
 use super::state::{Facts, Work};
-use super::{Pass, cleanup, database_ref, former, switch};
+use super::{Pass, cleanup, database_ref, former, switch, trial};
 use crate::agent::protocol::restore::Loaded;
+use crate::api::restore::Destined;
 use crate::api::restore::{RestoreJobRef, RestoreTarget};
 use crate::api::{FINALIZER, RestoreState};
 use crate::controller::Error;
@@ -19,7 +20,9 @@ use crate::controller::Error;
 pub(super) struct Observation {
     /// The object is being deleted.
     pub deleting: bool,
-    /// Its Database is being deleted, or gone.
+    /// It only tries a backup out.
+    pub test: bool,
+    /// Its Database is being deleted, or gone; of a test, its instance.
     pub cancelled: bool,
     /// After the end: nothing is left to be removed.
     pub cleaned: bool,
@@ -84,6 +87,7 @@ impl Observation {
         Facts {
             deleting: self.deleting,
             turn: self.ready.is_some(),
+            test: self.test,
             cancelled: self.cancelled,
             work: match self.found {
                 Found::NotRunning => Work::NotRunning,
@@ -110,6 +114,7 @@ impl Observation {
 pub(super) async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
     let mut seen = Observation {
         deleting: pass.is_deleting(),
+        test: pass.object.is_test(),
         cancelled: false,
         cleaned: false,
         undo: false,
@@ -155,8 +160,14 @@ pub(super) async fn observe(pass: &Pass<'_>) -> Result<Observation, Error> {
     Ok(seen)
 }
 
-/// Whether the Database of a running restore is going or gone.
+/// Whether the Database of a running restore is going or gone; of a test, whether its instance is.
 async fn is_cancelled(pass: &Pass<'_>) -> Result<bool, Error> {
+    match pass.object.spec.destined() {
+        Destined::Database(_) => {}
+        Destined::Test(instance) => return trial::is_withdrawn(pass, instance).await,
+        // What is in the way says so.
+        Destined::Nowhere => return Ok(false),
+    }
     let database = database_ref::find(pass.context, &pass.object).await?;
     let target = pass.status().and_then(|status| status.target.as_ref());
     let uid = target.map(|target| target.database_uid.as_str());

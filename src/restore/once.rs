@@ -1,6 +1,7 @@
 //! Whether a Restore was done before: the server and the bucket remember, and either one suffices. Reads only.
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::Pass;
 use super::blocked::Blocked;
@@ -29,7 +30,7 @@ pub(super) async fn look(
     let target = || prerequisites.target(database);
     if let Some(restored) = restored {
         if restored.spec_hash != id.spec_hash {
-            return Ok(Some(name_used(&pass.object.spec.database_ref.name)));
+            return Ok(Some(name_used(&database.name_any())));
         }
         return Ok(Some(Found::DoneBefore(Box::new(Before {
             target: target(),
@@ -43,11 +44,11 @@ pub(super) async fn look(
             .store;
         let namespace = pass.namespace();
         let readable = readable(pass.context, &prerequisites.instance, &namespace);
-        let name = &pass.object.spec.database_ref.name;
-        let note = store.restore_note(&readable, name, &id.name).await?;
+        let name = database.name_any();
+        let note = store.restore_note(&readable, &name, &id.name).await?;
         if let Some(note) = note {
             if note.spec_hash != id.spec_hash {
-                return Ok(Some(name_used(name)));
+                return Ok(Some(name_used(&name)));
             }
             return Ok(Some(Found::DoneBefore(Box::new(Before {
                 target: target(),

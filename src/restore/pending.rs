@@ -7,8 +7,9 @@ use super::observe::{Found, Observation};
 use super::prerequisites::{self, Prerequisites};
 use super::source::{self, Chosen};
 use super::transition::Begun;
-use super::{Pass, database_ref, once, slot, wake};
-use crate::api::{Database, DatabaseState, RestoreReason, RestoreState};
+use super::{Pass, beginning, database_ref, once, slot, trial, wake};
+use crate::api::restore::Destined;
+use crate::api::{Database, DatabaseState, Restore, RestoreReason, RestoreState};
 use crate::controller::Error;
 
 /// What a restore that may begin now needs.
@@ -33,7 +34,7 @@ pub(super) enum Looked {
 pub(super) struct Waits {
     /// What it waits for.
     pub blocked: Blocked,
-    /// It has all that it needs but its Database's word.
+    /// It has all that it needs but its Database's word; a test, but a slot.
     pub asks: bool,
     /// The instance that could not be asked.
     instance: Option<String>,
@@ -49,10 +50,24 @@ impl From<Blocked> for Waits {
     }
 }
 
+impl Waits {
+    /// For one that has all that it needs but its turn.
+    pub(super) fn asking(blocked: Blocked) -> Self {
+        Self {
+            asks: true,
+            ..Self::from(blocked)
+        }
+    }
+}
+
 /// Whether the restore may begin, and what it waits for otherwise.
 pub(super) async fn look(pass: &Pass<'_>) -> Looked {
     match find(pass).await {
         Ok(looked) => looked,
+        Err(waits) if beginning::is_without_backup(pass, &waits.blocked) => {
+            let failure = Failure::new(waits.blocked.reason, waits.blocked.message);
+            Looked::Decided(Found::Failed(Box::new(failure)))
+        }
         Err(waits) => match given_up(&waits.blocked, has_turn(pass)) {
             Some(reason) => {
                 let failure = Failure::new(reason, waits.blocked.message);
@@ -86,6 +101,17 @@ fn has_turn(pass: &Pass<'_>) -> bool {
 }
 
 async fn find(pass: &Pass<'_>) -> Result<Looked, Waits> {
+    match pass.object.spec.destined() {
+        Destined::Database(_) => find_for_database(pass).await,
+        Destined::Test(instance) => trial::look(pass, instance).await,
+        Destined::Nowhere => Ok(Looked::Decided(Found::Failed(Box::new(fits::nowhere())))),
+    }
+}
+
+async fn find_for_database(pass: &Pass<'_>) -> Result<Looked, Waits> {
+    if let Some(failure) = beginning::is_over(pass).await? {
+        return Ok(Looked::Decided(Found::Failed(Box::new(failure))));
+    }
     let database = named(pass).await?;
     let prerequisites = prerequisites::gather(pass, database.clone()).await?;
     let instance = database.spec.instance_ref.name.clone();
@@ -97,7 +123,7 @@ async fn find(pass: &Pass<'_>) -> Result<Looked, Waits> {
     if let Some(found) = before.map_err(on_server)? {
         return Ok(Looked::Decided(found));
     }
-    if let Err(failure) = check(pass, &prerequisites, &database) {
+    if let Err(failure) = check(pass, &prerequisites, &database.sql_name()) {
         return Ok(Looked::Decided(Found::Failed(Box::new(failure))));
     }
     let settings = prerequisites.instance.spec.effective_restore();
@@ -112,13 +138,8 @@ async fn find(pass: &Pass<'_>) -> Result<Looked, Waits> {
             remembered.found_source(&pass.uid());
         }
         slot::check_free(pass, &instance, most)?;
-        return Err(Waits {
-            asks: true,
-            ..Waits::from(Blocked::new(
-                RestoreReason::WaitingForTurn,
-                who_is_first(&database),
-            ))
-        });
+        let blocked = Blocked::new(RestoreReason::WaitingForTurn, who_is_first(&database));
+        return Err(Waits::asking(blocked));
     }
     slot::check_free(pass, &instance, most)?;
     let chosen = match choose(pass, &prerequisites).await? {
@@ -133,11 +154,13 @@ async fn find(pass: &Pass<'_>) -> Result<Looked, Waits> {
 }
 
 /// The backup, if it fits the server.
-async fn choose(
+pub(super) async fn choose(
     pass: &Pass<'_>,
     prerequisites: &Prerequisites,
 ) -> Result<Result<Chosen, Failure>, Blocked> {
     let chosen = source::choose(pass, prerequisites).await?;
+    // The platform may raise that limit, so it is waited for.
+    prerequisites.check_bytes(&chosen)?;
     Ok(fits::server(chosen.of(), target(prerequisites)).map(|()| chosen))
 }
 
@@ -175,18 +198,19 @@ fn who_is_first(database: &Database) -> String {
 }
 
 /// What never can be, whatever is waited for.
-fn check(
+pub(super) fn check(
     pass: &Pass<'_>,
     prerequisites: &Prerequisites,
-    database: &Database,
+    database: &str,
 ) -> Result<(), Failure> {
     let spec = &pass.object.spec;
     let asked = Asked {
         mode: spec.mode,
         confirm: spec.confirm.as_deref(),
         level: spec.check.level,
+        only: spec.only.as_ref(),
     };
-    fits::asked(asked, prerequisites.flavour(), &database.sql_name())
+    fits::asked(asked, prerequisites.flavour(), database)
 }
 
 /// The server that a backup is brought back to.
@@ -223,18 +247,18 @@ pub(super) fn note(pass: &Pass<'_>, seen: &Observation) {
 async fn named(pass: &Pass<'_>) -> Result<Database, Blocked> {
     let found = database_ref::find(pass.context, &pass.object).await?;
     let Some(database) = found else {
-        let (namespace, name) = pass.object.database_key();
+        let (namespace, name) = pass.object.database_key().unwrap_or_default();
         let message = format!("there is no Database {name} in namespace {namespace}");
         return Err(Blocked::new(RestoreReason::DatabaseNotFound, message));
     };
-    match why_not(&database) {
+    match why_not(&database, &pass.object) {
         Some(message) => Err(Blocked::new(RestoreReason::WaitingForDatabase, message)),
         None => Ok(database),
     }
 }
 
 /// Why a Database cannot be restored now.
-fn why_not(database: &Database) -> Option<&'static str> {
+fn why_not(database: &Database, restore: &Restore) -> Option<&'static str> {
     if database.metadata.deletion_timestamp.is_some() {
         return Some("the Database is being deleted: no restore into it begins");
     }
@@ -242,6 +266,7 @@ fn why_not(database: &Database) -> Option<&'static str> {
         return Some("the Database is suspended (its spec.suspend): no restore into it begins");
     }
     match database.state() {
+        Some(DatabaseState::Creating) if database.begins_with(restore) => None,
         None | Some(DatabaseState::Creating) => Some("the Database is not created yet"),
         Some(
             DatabaseState::Created

@@ -12,9 +12,22 @@ fn a_database_is_restored_when_it_can_be_used_and_is_to_stay() {
         }))
         .unwrap()
     };
+    let restore: Restore = serde_json::from_value(json!({
+        "metadata": {"name": "r", "uid": "r"},
+        "spec": {"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}},
+    }))
+    .unwrap();
+    let why_not = |database: &Database| why_not(database, &restore);
     assert_eq!(why_not(&database("CREATED", false)), None);
     // It waits for its turn then, not for its Database.
     assert_eq!(why_not(&database("BACKUP_IN_PROGRESS", false)), None);
+    // The one that it begins with is let in before.
+    let mut begins = database("CREATING", false);
+    let init = json!({"restore": "r", "restoreUid": "r"});
+    begins.status.as_mut().unwrap().init = serde_json::from_value(init).unwrap();
+    assert_eq!(why_not(&begins), None);
+    begins.spec.suspend = true;
+    assert!(why_not(&begins).is_some());
     for (state, suspend) in [
         ("CREATED", true),
         ("CREATING", false),
@@ -37,6 +50,7 @@ fn one_that_has_its_turn_waits_for_no_person() {
         RestoreReason::SourceRefused,
         RestoreReason::NoDestination,
         RestoreReason::StoreRefused,
+        RestoreReason::TooLarge,
     ] {
         assert_eq!(of(reason, false), None, "{reason:?}");
         assert_eq!(of(reason, true), Some(reason));

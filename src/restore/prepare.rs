@@ -13,7 +13,7 @@ use super::source::{self, Chosen};
 use super::task::{self, Made};
 use super::{Pass, credentials, database_ref, slot};
 use crate::api::backup::size;
-use crate::api::restore::RestoreJobRef;
+use crate::api::restore::{Destined, RestoreJobRef};
 use crate::api::{RestoreMode, RestoreReason};
 use crate::controller::Acted;
 use crate::credentials::{generate, verifier};
@@ -49,18 +49,13 @@ pub(super) async fn perform(pass: &mut Pass<'_>, seen: &mut Observation) -> Acte
 }
 
 async fn prepare(pass: &mut Pass<'_>) -> Result<RestoreJobRef, Blocked> {
-    let found = database_ref::find(pass.context, &pass.object).await?;
-    let Some(database) = found else {
-        let message = "the Database is gone";
-        return Err(Blocked::new(RestoreReason::DatabaseDeleted, message));
-    };
     // However long its server does not answer.
     let limits = limits(pass)?;
     if Timestamp::now().duration_since(pass.started_at()) > limits.deadline.time {
         let message = format!("the Job could not be created within {}", limits.deadline);
         return Err(Blocked::new(RestoreReason::DeadlineExceeded, message));
     }
-    let prerequisites = prerequisites::gather(pass, database).await?;
+    let prerequisites = gather(pass).await?;
     take_slot_again(pass, &prerequisites)?;
     let chosen = source::again(pass).await?;
     check_fit(&prerequisites, &chosen)?;
@@ -132,6 +127,26 @@ async fn prepare(pass: &mut Pass<'_>) -> Result<RestoreJobRef, Blocked> {
     Ok(RestoreJobRef { name, uid: job_uid })
 }
 
+/// The server that it goes to.
+async fn gather(pass: &Pass<'_>) -> Result<Prerequisites, Blocked> {
+    match pass.object.spec.destined() {
+        Destined::Database(_) => {
+            let found = database_ref::find(pass.context, &pass.object).await?;
+            let database = found.ok_or_else(|| {
+                let message = "the Database is gone";
+                Blocked::new(RestoreReason::DatabaseDeleted, message)
+            })?;
+            prerequisites::gather(pass, database).await
+        }
+        // The one that it was begun on: what a former try left is there.
+        Destined::Test(_) => prerequisites::begun_on(pass, &pass.target()?, None).await,
+        Destined::Nowhere => {
+            let failure = fits::nowhere();
+            Err(Blocked::new(failure.reason, failure.message))
+        }
+    }
+}
+
 /// One that could not start before handed its slot back.
 fn take_slot_again(pass: &Pass<'_>, prerequisites: &Prerequisites) -> Result<(), Blocked> {
     if !pass.context.slots.must_wait(&pass.uid()) {
@@ -155,8 +170,9 @@ async fn operator_image(pass: &Pass<'_>) -> Result<String, Blocked> {
     })
 }
 
-/// The server may have been exchanged since the restore began.
+/// The server may have been exchanged since the restore began, and the platform's word may be another one.
 fn check_fit(prerequisites: &Prerequisites, chosen: &Chosen) -> Result<(), Blocked> {
+    prerequisites.check_bytes(chosen)?;
     let version = prerequisites.server.version();
     let target = Of {
         flavour: prerequisites.flavour(),
@@ -189,12 +205,13 @@ fn check_target(
     facts: &TargetFacts,
     jobs: u32,
 ) -> Result<u32, Blocked> {
-    check(
-        pass.object.spec.mode,
-        facts,
-        chosen.found.manifest.dumped_bytes,
-        jobs,
-    )
+    let spec = &pass.object.spec;
+    // How much a part of it needs is not known before it is read.
+    let dumped_bytes = match spec.only {
+        Some(_) => 0,
+        None => chosen.found.manifest.dumped_bytes,
+    };
+    check(spec.mode, facts, dumped_bytes, jobs)
 }
 
 fn check(

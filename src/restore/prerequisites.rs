@@ -9,7 +9,8 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use super::blocked::Blocked;
-use super::{Context, Pass, load};
+use super::source::Chosen;
+use super::{Context, Pass, fits, load};
 use crate::agent::protocol::task::Flavour;
 use crate::api::destination::BackupJob;
 use crate::api::references::ConfigMapKeyRef;
@@ -17,8 +18,8 @@ use crate::api::restore::RestoreTarget;
 use crate::api::{Database, DatabaseInstance, DatabaseInstanceSpec, RestoreReason, RestoreSpec};
 use crate::controller::Error;
 use crate::job::time_limit::TimeLimits;
-use crate::provider::Inventory;
 use crate::provider::restore::Load;
+use crate::provider::{Inventory, Names};
 use crate::server::Server;
 use crate::server::tenancy::Tenancy;
 use crate::store::{Destination, Readable};
@@ -26,9 +27,9 @@ use crate::store::{Destination, Readable};
 /// How long a pass waits for another one over the same database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server of a restore's Database, and what its instance says.
+/// The server of a restore, and what its instance says.
 pub(super) struct Prerequisites {
-    /// The Database; `None` if it is gone, and what is left is cleaned up.
+    /// The Database; `None` if it is gone, and what is left is cleaned up, and for a test.
     pub database: Option<Database>,
     /// The instance.
     pub instance: Arc<DatabaseInstance>,
@@ -56,6 +57,32 @@ pub(super) async fn gather(pass: &Pass<'_>, database: Database) -> Result<Prereq
     let (instance, server) = tenancy.server_for(database.holder())?;
     Ok(Prerequisites {
         database: Some(database),
+        instance,
+        server,
+    })
+}
+
+/// What a test on this instance needs, or what is missing.
+pub(super) async fn for_test(pass: &Pass<'_>, instance: &str) -> Result<Prerequisites, Blocked> {
+    let tenancy = tenancy(pass, instance).await?;
+    let (instance, server) = tenancy.server_for(None)?;
+    Ok(Prerequisites {
+        database: None,
+        instance,
+        server,
+    })
+}
+
+/// The server that a test was begun on, for what it made there. That is the operator's own, and nobody else's: it goes
+/// whether or not the namespace may still use the server.
+pub(super) async fn tested_on(
+    pass: &Pass<'_>,
+    target: &RestoreTarget,
+) -> Result<Prerequisites, Blocked> {
+    let tenancy = tenancy(pass, &target.instance).await?;
+    let (instance, server) = tenancy.server_that_holds(&target.server_identity)?;
+    Ok(Prerequisites {
+        database: None,
         instance,
         server,
     })
@@ -95,6 +122,17 @@ impl Prerequisites {
         }
     }
 
+    /// Where a test that begins now goes.
+    pub(super) fn target_of_test(&self, names: &Names) -> RestoreTarget {
+        RestoreTarget {
+            instance: self.instance.name_any(),
+            database: names.database.to_string(),
+            user: names.role.to_string(),
+            server_identity: self.server.identity().to_owned(),
+            ..RestoreTarget::default()
+        }
+    }
+
     /// What the server is asked for. `inventory` is what the backup says of what comes with the database.
     pub(super) fn load(
         &self,
@@ -120,6 +158,14 @@ impl Prerequisites {
             let message = "the Database is worked on at this moment";
             Blocked::new(RestoreReason::WaitingForDatabase, message)
         })
+    }
+
+    /// Whether a backup is one that may be restored here, by its size.
+    pub(super) fn check_bytes(&self, chosen: &Chosen) -> Result<(), Blocked> {
+        let dumped_bytes = chosen.found.manifest.dumped_bytes;
+        let settings = self.instance.spec.effective_restore();
+        fits::bytes(dumped_bytes, &settings, &self.instance.name_any())
+            .map_err(|failure| Blocked::new(failure.reason, failure.message))
     }
 
     /// How the Job is made.
@@ -188,7 +234,7 @@ pub(super) async fn destination(
     Ok(opened.await?)
 }
 
-/// Whose keys a restore of this namespace may read in the bucket of an instance.
+/// Whose keys a restore of this namespace may read in the bucket of an instance, as far as it needs nobody's word.
 pub(super) fn readable<'a>(
     context: &'a Context,
     instance: &'a DatabaseInstance,
@@ -203,5 +249,6 @@ pub(super) fn readable<'a>(
             .map(String::as_str)
             .collect(),
         namespace,
+        shared: Vec::new(),
     }
 }

@@ -15,7 +15,7 @@ use super::state::{self, Act, Cause, Next, Step};
 use super::transition::{self, Entering};
 use super::{
     Context, Pass, cleanup, database_ref, follow, former, pending, prepare, slot, status, switch,
-    undo, wake,
+    trial, undo, wake,
 };
 use crate::api::conditions::whole_seconds;
 use crate::api::{Report, Restore, RestoreReason, RestoreState};
@@ -127,6 +127,7 @@ async fn perform(
         }
         Act::Release => {
             pass.remove_finalizer().await?;
+            trial::tell_who_waits(pass);
             Acted::Ends(status::over(pass))
         }
     })
@@ -143,6 +144,7 @@ async fn persist(
         pass.remove_finalizer().await?;
         // It may wait for that, to begin with another one or to go itself.
         wake::database(pass.context, &pass.object);
+        trial::tell_who_waits(pass);
         return Ok(Acted::Ends(Outcome::Over));
     };
     if let (RestoreState::Preparing, Some(ready)) = (to, &seen.ready)
@@ -240,11 +242,11 @@ fn entering(to: RestoreState, because: Cause, seen: &mut Observation) -> Enterin
         RestoreState::Completed => match &seen.found {
             Found::DoneBefore(before) => Entering::DoneBefore(Some(before.clone())),
             Found::Switched(switched) => Entering::Completed(Some(switched.clone())),
-            Found::NotRunning
-            | Found::Loading(_)
-            | Found::Checking
-            | Found::Loaded(_)
-            | Found::Failed(_) => Entering::Completed(None),
+            // Only a test ends with that.
+            Found::Loaded(loaded) => Entering::Tested(Some(loaded.clone())),
+            Found::NotRunning | Found::Loading(_) | Found::Checking | Found::Failed(_) => {
+                Entering::Completed(None)
+            }
         },
         RestoreState::Failed => Entering::Failed(transition::failure(because, &seen.found)),
     }

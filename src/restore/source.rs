@@ -1,4 +1,5 @@
-//! Which backup a restore brings back: by the name of a Backup, the newest in a bucket, or one manifest. Reads only.
+//! Which backup a restore brings back: by the name of a Backup, the newest in a bucket (`newest.rs`), or one manifest. Reads
+//! only.
 
 use std::sync::Arc;
 
@@ -8,8 +9,10 @@ use kube::{Api, ResourceExt};
 use super::Pass;
 use super::blocked::Blocked;
 use super::fits::Of;
-use super::prerequisites::{Prerequisites, destination, readable, tenancy};
-use crate::api::restore::{BackupRef, LatestBackup, ManifestRef, RestoredFrom};
+use super::newest::newest;
+use super::prerequisites::{Prerequisites, destination, tenancy};
+use super::readable::readable;
+use crate::api::restore::{BackupRef, ManifestRef, RestoredFrom};
 use crate::api::{Backup, BackupState, DatabaseInstance, RestoreReason};
 use crate::controller::Error;
 use crate::server::resolve::Unusable;
@@ -109,39 +112,10 @@ async fn find(pass: &Pass<'_>, name: &str) -> Result<Option<Backup>, Error> {
         .map_err(Error::api("read the Backup"))
 }
 
-async fn newest(
-    pass: &Pass<'_>,
-    instance: &DatabaseInstance,
-    latest: &LatestBackup,
-) -> Result<Chosen, Blocked> {
-    let destination = destination(pass.context, instance).await?;
-    let namespace = pass.namespace();
-    let readable = readable(pass.context, instance, &namespace);
-    let asked = latest.cluster_id.as_deref();
-    let cluster_id = asked.unwrap_or(&pass.context.cluster_id);
-    if !readable.cluster_ids.contains(&cluster_id) {
-        let message = format!(
-            "spec.source.latest.clusterId {cluster_id} is neither this cluster nor in takeOverClaimsFrom of instance {}",
-            instance.name_any()
-        );
-        return Err(Blocked::new(RestoreReason::SourceRefused, message));
-    }
-    let name = &latest.database.name;
-    let found = destination
-        .store
-        .latest(&readable, cluster_id, name, latest.before)
-        .await?;
-    Ok(Chosen {
-        instance: instance.name_any(),
-        destination,
-        found,
-    })
-}
-
 async fn of_manifest(pass: &Pass<'_>, reference: &ManifestRef) -> Result<Chosen, Blocked> {
     let instance = allowed(pass, &reference.instance).await?;
     let namespace = pass.namespace();
-    let readable = readable(pass.context, &instance, &namespace);
+    let readable = readable(pass, &instance, &namespace);
     let key = readable
         .object_of_manifest(&reference.key)
         .map_err(|why| refused(&why))?;
@@ -178,9 +152,9 @@ async fn at(
     }
     let destination = destination(pass.context, &former).await?;
     let namespace = pass.namespace();
-    let readable = readable(pass.context, instance, &namespace);
+    let readable = readable(pass, instance, &namespace);
     let key = readable.object(key).map_err(|why| refused(&why))?;
-    let found = destination.store.backup(&key, &namespace).await?;
+    let found = destination.store.backup(&key, &key.namespace).await?;
     Ok(Chosen {
         instance: instance.name_any(),
         destination,
@@ -214,6 +188,8 @@ impl Chosen {
             manifest_sha256: self.found.manifest_sha256.clone(),
             backup: manifest.backup.name.clone(),
             database: manifest.database_object.clone(),
+            namespace: Some(self.found.key.namespace.clone()),
+            cluster_id: Some(manifest.cluster_id.clone()),
             started_at: Some(manifest.started_at),
             server_version: format!(
                 "{} {}",

@@ -14,9 +14,12 @@ use crate::controller;
 pub struct Facts {
     /// The object is being deleted.
     pub deleting: bool,
-    /// Its Database names it, no backup and no other restore of that Database is active, and all that it needs is there.
+    /// Its Database names it, no backup and no other restore of that Database is active, and all that it needs is there. (A test
+    /// has no Database.)
     pub turn: bool,
-    /// Its Database is being deleted, or gone.
+    /// It only tries a backup out: nothing takes a name.
+    pub test: bool,
+    /// Its Database is being deleted, or gone; of a test: its instance, or that does not accept the namespace any more.
     pub cancelled: bool,
     /// How far the work is.
     pub work: Work,
@@ -59,7 +62,7 @@ pub struct Step {
 /// Why a state follows another.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Cause {
-    /// Its Database names it, and nothing else of that Database is active.
+    /// Its Database names it, and nothing else of that Database is active; or it is a test.
     Turn,
     /// The Job runs.
     JobRuns,
@@ -67,6 +70,8 @@ pub enum Cause {
     Compares,
     /// What was loaded is what was backed up.
     Proven,
+    /// The same of a test, which ends with that.
+    Tested,
     /// The restored database has the name.
     Switched,
     /// It was done before.
@@ -75,6 +80,8 @@ pub enum Cause {
     WorkFailed,
     /// Its Database was deleted.
     DatabaseDeleted,
+    /// The instance that it was to be tested on was deleted, or does not accept the namespace any more.
+    InstanceWithdrawn,
     /// The object was deleted while it ran.
     Cancelled,
     /// The object was deleted and nothing is left of it.
@@ -90,10 +97,12 @@ impl Cause {
             Self::JobRuns => "the Job runs",
             Self::Compares => "all is loaded",
             Self::Proven => "loaded and equal",
+            Self::Tested => "loaded and equal, mode Test",
             Self::Switched => "it has the name",
             Self::DoneBefore => "done before",
             Self::WorkFailed => "refused or failed",
             Self::DatabaseDeleted => "Database deleted",
+            Self::InstanceWithdrawn => "instance withdrawn (mode Test)",
             Self::Cancelled => "deleted while it ran",
             Self::ObjectDeleted => "deleted, nothing is left",
         }
@@ -144,6 +153,7 @@ pub fn step(at: Option<State>, facts: &Facts) -> Option<Step> {
             }
         }),
         Some(State::Checking) => failure(*facts).or_else(|| match facts.work {
+            Work::Loaded if facts.test => to(State::Completed, Cause::Tested),
             Work::Loaded => to(State::Switching, Cause::Proven),
             Work::NotRunning
             | Work::Loading
@@ -157,7 +167,8 @@ pub fn step(at: Option<State>, facts: &Facts) -> Option<Step> {
             if facts.work == Work::Switched {
                 to(State::Completed, Cause::Switched)
             } else {
-                failure(*facts)
+                // A test is never here.
+                failure_by(*facts, Cause::DatabaseDeleted)
             }
         }
         Some(State::Completed | State::Failed) => {
@@ -190,12 +201,21 @@ const fn gone(because: Cause) -> Option<Step> {
 }
 
 fn failure(facts: Facts) -> Option<Step> {
+    let cancelled_by = if facts.test {
+        Cause::InstanceWithdrawn
+    } else {
+        Cause::DatabaseDeleted
+    };
+    failure_by(facts, cancelled_by)
+}
+
+fn failure_by(facts: Facts, cancelled_by: Cause) -> Option<Step> {
     if facts.work == Work::Failed {
         to(State::Failed, Cause::WorkFailed)
     } else if facts.deleting {
         to(State::Failed, Cause::Cancelled)
     } else if facts.cancelled {
-        to(State::Failed, Cause::DatabaseDeleted)
+        to(State::Failed, cancelled_by)
     } else {
         None
     }

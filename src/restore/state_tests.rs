@@ -17,7 +17,7 @@ const WORK: [Work; 7] = [
 /// Everything that can be seen.
 pub(crate) fn everything() -> Vec<Facts> {
     let mut all = Vec::new();
-    for bits in 0..64_u8 {
+    for bits in 0..128_u8 {
         let bit = |n: u8| bits & (1 << n) != 0;
         for work in WORK {
             all.push(Facts {
@@ -28,6 +28,7 @@ pub(crate) fn everything() -> Vec<Facts> {
                 cleaned: bit(3),
                 undo: bit(4),
                 former_due: bit(5),
+                test: bit(6),
             });
         }
     }
@@ -61,6 +62,8 @@ fn the_edges_are_those_of_the_design_and_no_others() {
         (Some(Loading), Some(Checking)),
         (Some(Loading), Some(Failed)),
         (Some(Checking), Some(Switching)),
+        // Of a test.
+        (Some(Checking), Some(Completed)),
         (Some(Checking), Some(Failed)),
         (Some(Switching), Some(Completed)),
         (Some(Switching), Some(Failed)),
@@ -94,10 +97,12 @@ fn only_what_is_loaded_and_equal_is_switched_and_only_what_has_the_name_is_compl
             match step(at, facts).and_then(|step| step.to) {
                 Some(State::Switching) => {
                     assert_eq!((at, facts.work), (Some(State::Checking), Work::Loaded));
+                    assert!(!facts.test, "a test takes the place of nothing");
                 }
                 Some(State::Completed) => assert!(
                     (at, facts.work) == (Some(State::Switching), Work::Switched)
-                        || (at, facts.work) == (None, Work::DoneBefore),
+                        || (at, facts.work) == (None, Work::DoneBefore)
+                        || facts.test && (at, facts.work) == (Some(State::Checking), Work::Loaded),
                     "{at:?} {facts:?}"
                 ),
                 Some(State::Preparing | State::Loading | State::Checking | State::Failed)
@@ -166,6 +171,19 @@ fn nothing_is_left_behind_and_a_former_database_comes_back_only_after_that() {
                 assert_eq!(next, Next::Act(Act::DropFormer));
             } else {
                 assert_eq!(next, Next::Act(Act::Release));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_test_ends_with_its_check_and_is_cancelled_with_its_instance() {
+    for facts in everything().iter().filter(|facts| facts.test) {
+        for at in [State::Preparing, State::Loading, State::Checking] {
+            let because = step(Some(at), facts).map(|step| step.because);
+            assert_ne!(because, Some(Cause::DatabaseDeleted), "{at:?} {facts:?}");
+            if facts.cancelled && !facts.deleting && facts.work != Work::Failed {
+                assert_eq!(because, Some(Cause::InstanceWithdrawn), "{at:?} {facts:?}");
             }
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn entering(next: &RestoreStatus, entering: &Entering) -> (RestoreRea
         Entering::Checking => RestoreReason::Checking,
         Entering::Switching(_) => RestoreReason::Switching,
         Entering::Completed(_) => return (RestoreReason::Completed, completed(next)),
+        Entering::Tested(_) => return (RestoreReason::Completed, tested(next)),
         Entering::DoneBefore(_) => RestoreReason::DoneBefore,
         Entering::Failed(failure) => return (failure.reason, failure.message.clone()),
     };
@@ -78,6 +79,19 @@ fn completed(status: &RestoreStatus) -> String {
         message.push_str("; see status.warnings");
     }
     message
+}
+
+/// What was tried out, in one sentence.
+fn tested(status: &RestoreStatus) -> String {
+    let instance = status
+        .target
+        .as_ref()
+        .map(|target| target.instance.as_str());
+    format!(
+        "{}; this was a test on instance {}: no Database was touched, and what was loaded is dropped again",
+        completed(status),
+        instance.unwrap_or_default()
+    )
 }
 
 /// Tells people, and the metrics, how a restore ended.
@@ -209,8 +223,9 @@ fn awaited(restore: &Restore) -> Option<(&'static str, &str, &'static str)> {
         return undo.map(|value| ("UndoBlocked", value.as_str(), "the undoing waits"));
     }
     let deleting = restore.metadata.deletion_timestamp.is_some();
-    // The Database of one that failed waits for it.
-    (deleting || undo.is_some() || restore.is_unclean()).then_some((
+    // The Database of one that failed waits for it, and what a test leaves takes room.
+    let is_unclean = restore.is_unclean() || restore.is_unclean_test();
+    (deleting || undo.is_some() || is_unclean).then_some((
         "CleanUpBlocked",
         "",
         "what is left of this restore is not removed yet",
@@ -297,6 +312,14 @@ mod tests {
         assert_eq!(of("FAILED", false, false, false), None);
         let undo = Some(("UndoBlocked", "1".to_owned()));
         assert_eq!(of("COMPLETED", false, false, true), undo);
+        let test: Restore = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "r", "finalizers": [FINALIZER]},
+            "spec": {"source": {"backupRef": {"name": "b"}}, "mode": "Test", "instanceRef": {"name": "i"}},
+            "status": {"state": "COMPLETED"},
+        }))
+        .unwrap();
+        let told = awaited(&test).map(|(reason, about, _)| (reason, about.to_owned()));
+        assert_eq!(told, clean_up);
     }
 
     #[test]

@@ -127,7 +127,11 @@ pub(super) fn tried(swapped: Swapped) -> Tried {
 /// What has the name has it: from here on nothing fails any more, and what does not work is told.
 async fn afterwards(pass: &Pass<'_>, prerequisites: &Prerequisites, load: &Load) -> Vec<String> {
     let mut warnings = Vec::new();
-    warnings.extend(login::check(pass, prerequisites, load).await);
+    let database = prerequisites.database.as_ref();
+    if !database.is_some_and(|database| database.begins_with(&pass.object)) {
+        // Otherwise its Secret is written after this, and then it logs in itself.
+        warnings.extend(login::check(pass, prerequisites, load).await);
+    }
     let server = &prerequisites.server;
     let dropped = server
         .ask("drop_leftover", |provider| {
@@ -199,6 +203,11 @@ pub(super) async fn reopen(prerequisites: &Prerequisites, load: &Load) -> Result
 /// The server that the restore was begun on, and what it is asked for.
 pub(super) async fn on_server(pass: &Pass<'_>) -> Result<(Prerequisites, Load), Blocked> {
     let target = pass.target()?;
+    if pass.object.is_test() {
+        let prerequisites = prerequisites::tested_on(pass, &target).await?;
+        let load = prerequisites.load(pass, &target, None)?;
+        return Ok((prerequisites, load));
+    }
     let database = database_ref::find(pass.context, &pass.object).await?;
     let database = database.filter(|found| !database_ref::is_another(found, &target.database_uid));
     let prerequisites = prerequisites::begun_on(pass, &target, database).await?;

@@ -8,8 +8,8 @@ use super::Pass;
 use super::blocked::Blocked;
 use super::prerequisites::Prerequisites;
 use super::source::Chosen;
-use crate::agent::protocol::restore::{Level, Origin, Query, RestoreTask, Target};
-use crate::api::restore::{Accepted, CheckLevel};
+use crate::agent::protocol::restore::{Level, Only, Origin, Query, RestoreTask, TableName, Target};
+use crate::api::restore::{Accepted, CheckLevel, RestoreOnly};
 use crate::api::{Restore, RestoreReason};
 use crate::blocking::compute;
 use crate::job::time_limit::TimeLimits;
@@ -20,9 +20,15 @@ impl HasJobs for Restore {
     const KIND: Kind = Kind::Restore;
 }
 
-/// The owner of a Restore's Job. A Restore has one Job: one that failed is followed by another Restore.
+/// The owner of a Restore's Job. A Restore has one Job: one that failed is followed by another Restore. A test restores no
+/// Database: its Job is labelled with the one that was backed up.
 pub(super) fn owner(restore: &Restore) -> Owner {
-    Owner::of(restore, &restore.spec.database_ref.name, None)
+    let source = restore.status.as_ref().and_then(|s| s.source.as_ref());
+    let database = match restore.database_key() {
+        Some((_, name)) => name,
+        None => source.map_or("", |source| &source.database),
+    };
+    Owner::of(restore, database, None)
 }
 
 /// What a Job is made from that is not the Restore's own.
@@ -140,7 +146,18 @@ pub(super) fn task(pass: &Pass<'_>, made: &Made<'_>, scratch: &Scratch) -> Resto
         jobs: made.jobs,
         accepts_extension_data: asked.accept.contains(&Accepted::ExtensionData),
         roles: Vec::new(),
+        only: asked.only.as_ref().map(only),
+        events_stay_off: pass.object.is_test(),
         stall_seconds: u64::try_from(stall.as_secs()).unwrap_or_default(),
+    }
+}
+
+/// What is loaded, if that is not all. Names that cannot be read were refused before.
+fn only(only: &RestoreOnly) -> Only {
+    let name = |(schema, name)| TableName { schema, name };
+    Only {
+        schemas: only.schemas.clone(),
+        tables: only.table_names().flatten().map(name).collect(),
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Entering {
     Switching(Option<Box<Loaded>>),
     /// The restored database has the name.
     Completed(Option<Switched>),
+    /// All is equal, as the Job reports, and that is all that was asked for.
+    Tested(Option<Box<Loaded>>),
     /// It was done before.
     DoneBefore(Option<Box<Before>>),
     /// It cannot be done.
@@ -70,12 +72,17 @@ pub(super) fn status(
         Entering::Switching(loaded) => {
             status.state = Some(RestoreState::Switching);
             status.switching_since = Some(now);
-            let of = status.source.as_ref().map(|source| source.bytes);
-            status.progress = Some(finished(status.progress.take(), of));
-            if let Some(loaded) = loaded {
-                status.left_out.clone_from(&loaded.left_out);
-                let report = status.report.take().unwrap_or_default();
-                status.report = Some(reported(report, loaded, queries));
+            note_loaded(&mut status, loaded.as_deref(), queries);
+        }
+        Entering::Tested(loaded) => {
+            status.state = Some(RestoreState::Completed);
+            end(&mut status, now);
+            note_loaded(&mut status, loaded.as_deref(), queries);
+            if let Some(target) = &mut status.target {
+                // What is dropped now goes by what the server knows.
+                target.scratch = None;
+                target.login = None;
+                target.owner = None;
             }
         }
         Entering::Completed(switched) => {
@@ -148,6 +155,17 @@ pub(super) fn warn(status: &mut RestoreStatus, warning: &str) {
     }
 }
 
+/// Notes what the Job reports.
+fn note_loaded(status: &mut RestoreStatus, loaded: Option<&Loaded>, queries: usize) {
+    let of = status.source.as_ref().map(|source| source.bytes);
+    status.progress = Some(finished(status.progress.take(), of));
+    if let Some(loaded) = loaded {
+        status.left_out.clone_from(&loaded.left_out);
+        let report = status.report.take().unwrap_or_default();
+        status.report = Some(reported(report, loaded, queries));
+    }
+}
+
 fn reported(report: RestoreReport, loaded: &Loaded, queries: usize) -> RestoreReport {
     let number = |number: u64| i64::try_from(number).ok();
     RestoreReport {
@@ -196,10 +214,12 @@ pub(super) fn failure(because: Cause, found: &Found) -> Failure {
     }
     let reason = match because {
         Cause::DatabaseDeleted => RestoreReason::DatabaseDeleted,
+        Cause::InstanceWithdrawn => RestoreReason::InstanceWithdrawn,
         Cause::Turn
         | Cause::JobRuns
         | Cause::Compares
         | Cause::Proven
+        | Cause::Tested
         | Cause::Switched
         | Cause::DoneBefore
         | Cause::WorkFailed
@@ -290,6 +310,28 @@ mod tests {
         assert_eq!(target["former"]["until"], json!(at(1_032 + 72 * 3_600)));
         assert_eq!(target["former"]["replacedAt"], json!(at(1_032)));
         assert!(target.get("scratch").is_none() && target.get("login").is_none());
+    }
+
+    #[test]
+    fn a_test_ends_with_its_report_and_names_nothing_that_is_being_dropped() {
+        let running = RestoreStatus {
+            state: Some(RestoreState::Checking),
+            started_at: Some(at(1_000)),
+            target: Some(target()),
+            ..RestoreStatus::default()
+        };
+        let tested = Entering::Tested(Some(Box::new(loaded())));
+        let text = shown(&enter(running, &tested, 1_030));
+        assert_eq!(text["state"], "COMPLETED");
+        assert_eq!(text["durationSeconds"], 30);
+        assert_eq!(text["report"]["rows"], 40);
+        assert_eq!(text["report"]["checked"], "Rows");
+        assert_eq!(text["progress"]["shown"], "100%");
+        for gone in ["scratch", "login", "owner", "former"] {
+            assert_eq!(text["target"].get(gone), None, "{gone}");
+        }
+        assert_eq!(text["report"].get("switchSeconds"), None);
+        assert_eq!(text.get("switchingSince"), None);
     }
 
     #[test]

@@ -68,6 +68,16 @@ impl Tenancy {
         Ok((Arc::clone(&entry.object), server))
     }
 
+    /// The server `holder`, whether or not this namespace may use it: for removing what the operator made there for it.
+    pub fn server_that_holds(
+        &self,
+        holder: &str,
+    ) -> Result<(Arc<DatabaseInstance>, Arc<Server>), Unusable> {
+        let entry = resolve::find(&self.instance, self.entry.as_ref())?;
+        let server = resolve::resolve(&self.instance, entry, &self.namespace, true, Some(holder))?;
+        Ok((Arc::clone(&entry.object), server))
+    }
+
     /// The server, whether or not this namespace may use it: for giving up what is held there.
     pub fn server(&self) -> Result<&Server, Unusable> {
         let entry = resolve::find(&self.instance, self.entry.as_ref())?;

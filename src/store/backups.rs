@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::key::cluster_prefix;
-use super::object_key::{ObjectKey, Readable};
+use super::object_key::{Folder, ObjectKey, Readable};
 use super::{Manifest, Store, StoreError};
 
 /// The most pages of one folder that are listed, of 1000 keys each.
@@ -32,9 +32,17 @@ pub enum NoBackup {
     /// The store does not say.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no such manifest or object, or none in the folder.
+    /// There is no such manifest or object.
     #[error("{0}")]
     Missing(String),
+    /// A complete list of the folder has no manifest that is asked for.
+    #[error("{message}")]
+    None {
+        /// What was looked for, and where.
+        message: String,
+        /// There are manifests, all of later backups.
+        any: bool,
+    },
     /// The manifest is not that of the object, or cannot be read.
     #[error("{0}")]
     Refused(String),
@@ -75,14 +83,14 @@ impl Store {
     }
 
     /// The newest backup of a Database by the keys of the manifests in its folder, of those that began before `before`.
+    /// Whether the folder may be read is for the caller to ask.
     pub async fn latest(
         &self,
         readable: &Readable<'_>,
-        cluster_id: &str,
-        database_object: &str,
+        of: Folder<'_>,
         before: Option<Timestamp>,
     ) -> Result<FoundBackup, NoBackup> {
-        let folder = folder(readable, cluster_id, database_object);
+        let folder = folder(readable.prefix, of);
         let listing = self.newest(readable, &folder, before);
         let newest = tokio::time::timeout(LIST, listing)
             .await
@@ -90,15 +98,17 @@ impl Store {
                 let message = "the list of backups took too long".to_owned();
                 Err(NoBackup::Store(StoreError::Unreachable(message)))
             })?;
-        let Some(newest) = newest else {
+        let Some(newest) = newest.early else {
             let since = before.map_or_else(String::new, |before| format!(" from before {before}"));
             let message = format!(
-                "there is no backup{since} of Database {database_object} in {}",
+                "there is no backup{since} of Database {} in {}",
+                of.database,
                 self.destination(&folder)
             );
-            return Err(NoBackup::Missing(message));
+            let any = newest.any;
+            return Err(NoBackup::None { message, any });
         };
-        self.backup(&newest, readable.namespace).await
+        self.backup(&newest, of.namespace).await
     }
 
     async fn newest(
@@ -106,8 +116,8 @@ impl Store {
         readable: &Readable<'_>,
         folder: &str,
         before: Option<Timestamp>,
-    ) -> Result<Option<ObjectKey>, NoBackup> {
-        let mut newest: Option<ObjectKey> = None;
+    ) -> Result<Listed, NoBackup> {
+        let mut listed = Listed::default();
         let mut after = None;
         for _ in 0..PAGES {
             let page = self.page(folder, after).await?;
@@ -117,16 +127,10 @@ impl Store {
                 let Ok(object) = readable.object_of_manifest(key) else {
                     continue;
                 };
-                let is_early = before.is_none_or(|before| object.started < before);
-                let is_newer = newest.as_ref().is_none_or(|newest| {
-                    (newest.started, &newest.key) < (object.started, &object.key)
-                });
-                if is_early && is_newer {
-                    newest = Some(object);
-                }
+                listed.note(object, before);
             }
             if page.is_truncated() != Some(true) {
-                return Ok(newest);
+                return Ok(listed);
             }
             after = page.next_continuation_token().map(str::to_owned);
             if after.is_none() {
@@ -159,10 +163,33 @@ impl Store {
     }
 }
 
+/// What a list that is complete has.
+#[derive(Debug, Default)]
+struct Listed {
+    /// The newest that is early enough.
+    early: Option<ObjectKey>,
+    /// There is at least one, early enough or not.
+    any: bool,
+}
+
+impl Listed {
+    fn note(&mut self, object: ObjectKey, before: Option<Timestamp>) {
+        self.any = true;
+        let is_early = before.is_none_or(|before| object.started < before);
+        let is_newer = self
+            .early
+            .as_ref()
+            .is_none_or(|newest| (newest.started, &newest.key) < (object.started, &object.key));
+        if is_early && is_newer {
+            self.early = Some(object);
+        }
+    }
+}
+
 /// Where the backups of a Database are.
-pub(super) fn folder(readable: &Readable<'_>, cluster_id: &str, database_object: &str) -> String {
-    let cluster = cluster_prefix(readable.prefix, cluster_id);
-    format!("{cluster}{}/{database_object}/", readable.namespace)
+pub(super) fn folder(prefix: Option<&str>, of: Folder<'_>) -> String {
+    let cluster = cluster_prefix(prefix, of.cluster_id);
+    format!("{cluster}{}/{}/", of.namespace, of.database)
 }
 
 /// Whether a manifest says of itself what its key says.
@@ -216,11 +243,34 @@ mod tests {
         ObjectKey {
             key: "c1/team-a/orders/x.dump.zst".to_owned(),
             cluster_id: "c1".to_owned(),
+            namespace: "team-a".to_owned(),
             database_object: "orders".to_owned(),
             started: Timestamp::UNIX_EPOCH,
             backup: "nightly".to_owned(),
             is_postgresql: true,
         }
+    }
+
+    #[test]
+    fn later_backups_are_none_that_is_asked_for_and_are_there() {
+        let at = |second| ObjectKey {
+            started: Timestamp::from_second(second).unwrap(),
+            ..key()
+        };
+        let of = |seconds: &[i64], before: Option<i64>| {
+            let mut listed = Listed::default();
+            for second in seconds {
+                listed.note(
+                    at(*second),
+                    before.map(|it| Timestamp::from_second(it).unwrap()),
+                );
+            }
+            (listed.early.map(|it| it.started.as_second()), listed.any)
+        };
+        assert_eq!(of(&[], None), (None, false));
+        assert_eq!(of(&[5, 9, 7], None), (Some(9), true));
+        assert_eq!(of(&[5, 9, 7], Some(9)), (Some(7), true));
+        assert_eq!(of(&[5, 9, 7], Some(5)), (None, true));
     }
 
     #[test]

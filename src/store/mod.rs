@@ -47,7 +47,7 @@ pub use find::{CommitState, find_committed};
 pub use key::{cluster_prefix, extension, key};
 pub use keys::Keys;
 pub use manifest::{BackupId, Manifest, ManifestError, Restore, SourceServer};
-pub use object_key::{KeyRefusal, ObjectKey, Readable};
+pub use object_key::{Folder, KeyRefusal, ObjectKey, Readable};
 pub use restored::RestoreNote;
 pub use sweep::{GRACE, Swept, sweep, unneeded};
 

@@ -17,6 +17,17 @@ const TIME_LENGTH: usize = 16;
 /// The longest key that a store takes.
 const LONGEST: usize = 1024;
 
+/// Where the backups of one Database are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Folder<'a> {
+    /// The cluster that made them.
+    pub cluster_id: &'a str,
+    /// The Database's namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub database: &'a str,
+}
+
 /// Whose keys a Restore may read.
 #[derive(Clone, Debug)]
 pub struct Readable<'a> {
@@ -26,6 +37,8 @@ pub struct Readable<'a> {
     pub cluster_ids: Vec<&'a str>,
     /// The Restore's namespace.
     pub namespace: &'a str,
+    /// What of others the platform shares with it.
+    pub shared: Vec<Folder<'a>>,
 }
 
 /// The key of a backup's object, taken apart.
@@ -35,6 +48,8 @@ pub struct ObjectKey {
     pub key: String,
     /// The id of the cluster that made the backup.
     pub cluster_id: String,
+    /// Namespace of the Database object.
+    pub namespace: String,
     /// Name of the Database object.
     pub database_object: String,
     /// When the backup began, in whole seconds.
@@ -62,7 +77,10 @@ pub enum KeyRefusal {
     )]
     OtherCluster(Shown),
     /// It is of another namespace.
-    #[error("it is of namespace {0}: a Restore reads backups of its own namespace only")]
+    #[error(
+        "it is of namespace {0}: a Restore reads backups of its own namespace only, and, where it replaces nothing, those of \
+         others that the instance's spec.backup.shared names"
+    )]
     OtherNamespace(Shown),
     /// It is none that the operator writes.
     #[error(
@@ -105,6 +123,14 @@ impl Readable<'_> {
         }
     }
 
+    /// Whether this Restore may read the backups of a Database.
+    #[must_use]
+    pub fn may_read(&self, folder: Folder<'_>) -> bool {
+        let is_own =
+            folder.namespace == self.namespace && self.cluster_ids.contains(&folder.cluster_id);
+        is_own || self.shared.contains(&folder)
+    }
+
     /// The object of this key, if this Restore may read it.
     pub fn object(&self, text: &str) -> Result<ObjectKey, KeyRefusal> {
         if text.len() > LONGEST || !text.bytes().all(is_of_keys) {
@@ -128,12 +154,23 @@ impl Readable<'_> {
         let (Some(cluster), Some(namespace), Some(database), Some(file), None) = pieces else {
             return Err(KeyRefusal::NotOurs);
         };
-        let folder = |id: &&&str| cluster_prefix(None, id).strip_suffix('/') == Some(cluster);
-        let Some(cluster_id) = self.cluster_ids.iter().find(folder) else {
+        let is_named = |id: &&str| cluster_prefix(None, id).strip_suffix('/') == Some(cluster);
+        let of_others = self.shared.iter().map(|shared| shared.cluster_id);
+        let mut ids = self.cluster_ids.iter().copied().chain(of_others);
+        let Some(cluster_id) = ids.find(is_named) else {
             return Err(KeyRefusal::OtherCluster(Shown::of(cluster)));
         };
-        if namespace != self.namespace {
-            return Err(KeyRefusal::OtherNamespace(Shown::of(namespace)));
+        let folder = Folder {
+            cluster_id,
+            namespace,
+            database,
+        };
+        if !self.may_read(folder) {
+            return Err(if namespace == self.namespace {
+                KeyRefusal::OtherCluster(Shown::of(cluster))
+            } else {
+                KeyRefusal::OtherNamespace(Shown::of(namespace))
+            });
         }
         let file = File::of(file).ok_or(KeyRefusal::NotOurs)?;
         let flavour = if file.is_postgresql {
@@ -151,12 +188,13 @@ impl Readable<'_> {
             file.uid,
             flavour,
         );
-        if !is_name(database) || rebuilt != text {
+        if !is_name(namespace) || !is_name(database) || rebuilt != text {
             return Err(KeyRefusal::NotOurs);
         }
         Ok(ObjectKey {
             key: rebuilt,
-            cluster_id: (*cluster_id).to_owned(),
+            cluster_id: cluster_id.to_owned(),
+            namespace: namespace.to_owned(),
             database_object: database.to_owned(),
             started: file.started,
             backup: file.backup.to_owned(),
@@ -225,6 +263,21 @@ mod tests {
             prefix: Some("prod"),
             cluster_ids: vec!["c1", "old/one"],
             namespace: "team-a",
+            shared: Vec::new(),
+        }
+    }
+
+    /// What the platform shares: one Database of this cluster, and one of a cluster that is not taken over.
+    fn sharing() -> Readable<'static> {
+        let shared = [("c1", "team-b", "invoices"), ("c9", "team-a", "orders")];
+        let shared = shared.map(|(cluster_id, namespace, database)| Folder {
+            cluster_id,
+            namespace,
+            database,
+        });
+        Readable {
+            shared: shared.into(),
+            ..readable()
         }
     }
 
@@ -238,6 +291,7 @@ mod tests {
         assert_eq!(read.key, KEY);
         assert_eq!(read.cluster_id, "c1");
         assert_eq!(read.database_object, "orders");
+        assert_eq!(read.namespace, "team-a");
         assert_eq!(read.backup, "nightly-orders");
         assert_eq!(read.started.to_string(), "2026-11-24T02:00:00Z");
         assert!(read.is_postgresql);
@@ -310,6 +364,67 @@ mod tests {
         }
         for odd in ["", "/", KEY, "restores/x.json"] {
             readable().object_of_manifest(odd).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn of_others_only_what_is_shared_is_read() {
+        let key = |folder: &str| format!("prod/{folder}/20261124T020000Z-b-0f1e2d3c.dump.zst");
+        let own = sharing().object(KEY).unwrap();
+        assert_eq!(own.namespace, "team-a");
+        let read = sharing().object(&key("c1/team-b/invoices")).unwrap();
+        assert_eq!(
+            (&*read.namespace, &*read.database_object, &*read.cluster_id),
+            ("team-b", "invoices", "c1")
+        );
+        assert!(sharing().object(&key("c9/team-a/orders")).is_ok());
+        for other in [
+            // Another Database, another namespace, another cluster.
+            "c1/team-b/orders",
+            "c1/team-b/invoices-2",
+            "c1/team-c/invoices",
+            "c9/team-b/invoices",
+            "c9/team-a/invoices",
+            "c9/team-b/orders",
+            "c2/team-b/invoices",
+            // What is taken over is so for the own namespace alone.
+            "old_2Fone/team-b/invoices",
+            // Disguises.
+            "c1/team-b/invoices/x",
+            "c1/team-b/invoices/",
+            "c1/team-b//invoices",
+            "c1/team-b/./invoices",
+            "c1/team-b/orders/../invoices",
+            "c1/team-b/invoices/../orders",
+            "c1/team-b/invoices%2F",
+            "c1/team-b/Invoices",
+            "c1/team-a/../team-b/invoices",
+            "/c1/team-b/invoices",
+        ] {
+            assert!(sharing().object(&key(other)).is_err(), "{other}");
+        }
+        for folder in ["c1/team-b/invoices", "c9/team-a/orders"] {
+            readable().object(&key(folder)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_name_shares_nothing() {
+        let odd = [("c1", "..", "orders"), ("c1", "team-b", "..")];
+        for (cluster_id, namespace, database) in odd {
+            let shared = vec![Folder {
+                cluster_id,
+                namespace,
+                database,
+            }];
+            let readable = Readable {
+                shared,
+                ..readable()
+            };
+            let key = format!(
+                "prod/{cluster_id}/{namespace}/{database}/20261124T020000Z-b-0f1e2d3c.dump.zst"
+            );
+            assert_eq!(readable.object(&key), Err(KeyRefusal::NotOurs));
         }
     }
 

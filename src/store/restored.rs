@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::object_key::Readable;
+use super::object_key::{Folder, Readable};
 use super::{Store, StoreError, backups};
 
 /// The longest note that is read, in bytes.
@@ -72,7 +72,12 @@ impl Store {
 }
 
 fn key(readable: &Readable<'_>, cluster_id: &str, database_object: &str, name: &str) -> String {
-    let folder = backups::folder(readable, cluster_id, database_object);
+    let own = Folder {
+        cluster_id,
+        namespace: readable.namespace,
+        database: database_object,
+    };
+    let folder = backups::folder(readable.prefix, own);
     format!("{folder}restores/{name}.json")
 }
 
@@ -86,6 +91,7 @@ mod tests {
             prefix: Some("prod"),
             cluster_ids: vec!["c1"],
             namespace: "team-a",
+            shared: Vec::new(),
         };
         let key = key(&readable, "c1", "orders", "back-to-monday");
         assert_eq!(key, "prod/c1/team-a/orders/restores/back-to-monday.json");

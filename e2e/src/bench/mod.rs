@@ -1,4 +1,5 @@
-//! What is measured: `bench databases` here, `bench backup` in `backup/`, `bench bystander` in `bystander/`.
+//! What is measured: `bench databases` here, `bench backup` in `backup/`, `bench restore` in `restore/`, `bench bystander`
+//! in `bystander/`.
 //!
 //! `bench databases`: how soon a Database can be used and what it costs, beside what its server needs for the same.
 //!
@@ -10,6 +11,7 @@
 //! | `server.rs`, `floor.rs` | SQL past the operator, and how long that takes |
 //! | `phase.rs`, `timeline.rs` | Databases made and deleted, and when each was noticed |
 //! | `meter.rs`, `audit.rs`, `statements.rs` | what the operator did between two moments |
+//! | `in_cluster.rs` | of the others: objects that the operator in the cluster looks after |
 //! | `figures.rs`, `table.rs` | what was found, for programs and for people |
 
 mod audit;
@@ -18,9 +20,11 @@ pub mod bystander;
 mod environment;
 mod figures;
 mod floor;
+mod in_cluster;
 mod meter;
 mod operator;
 mod phase;
+pub mod restore;
 mod server;
 mod statements;
 mod table;

@@ -10,7 +10,8 @@
 //! - [`outcome`]: what is compared
 //! - [`run`](mod@run), [`slice`]: which faults, how many, and how it ended
 //!
-//! [`backups`] is `cargo xtask campaign backups`, and [`pauses`] is `cargo xtask campaign pauses`.
+//! [`backups`] is `cargo xtask campaign backups`, [`restores`] `cargo xtask campaign restores`, and [`pauses`] `cargo xtask
+//! campaign pauses`.
 
 pub mod backups;
 pub mod control_plane;
@@ -18,6 +19,7 @@ pub mod fixture;
 pub mod operator;
 pub mod outcome;
 pub mod pauses;
+pub mod restores;
 pub mod run;
 pub mod scenario;
 pub mod server;

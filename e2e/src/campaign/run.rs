@@ -42,6 +42,20 @@ pub struct Tally {
     pub failures: Vec<String>,
 }
 
+impl Tally {
+    /// Counts a trial, and tells of one that did not pass.
+    pub(super) fn count(&mut self, result: std::result::Result<(), String>) {
+        self.plans += 1;
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(failure) => {
+                say(&failure);
+                self.failures.push(failure);
+            }
+        }
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failure in &self.failures {
@@ -65,7 +79,7 @@ pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
     for engine in Engine::ALL {
         things.extend(Scenario::ALL.map(|scenario| (engine, scenario)));
     }
-    things.retain(|(engine, scenario)| wanted.thing(*engine, *scenario));
+    things.retain(|(engine, scenario)| wanted.thing(*engine, scenario.name()));
     if options.budget.is_some() {
         things.sort_by_key(|thing| shuffled(options.seed, &format!("{thing:?}")));
     }
@@ -110,11 +124,8 @@ async fn all_of(
     let start = Instant::now();
     let thing = format!("{}/{}", engine.name(), scenario.name());
     let (requests, expected) = undisturbed(fixture, engine, scenario).await?;
-    let mut plans = plans(requests.len(), options.errors);
-    plans.sort_by_key(|plan| shuffled(options.seed, &format!("{thing}/{plan}")));
-    if let Some(slice) = options.slice {
-        plans = slice.take(plans);
-    }
+    let plans = plans(requests.len(), options.errors);
+    let mut plans = chosen(plans, &thing, options.seed, options.slice);
     plans.retain(|plan| wanted.fault(&plan.to_string()));
     if options.budget.is_some() {
         plans.truncate(FEW);
@@ -199,7 +210,22 @@ async fn trial(
     })
 }
 
-fn plans(requests: usize, errors: bool) -> Vec<Fault> {
+/// The faults of one thing that are on trial, in the order of the seed.
+pub(super) fn chosen(
+    mut plans: Vec<Fault>,
+    thing: &str,
+    seed: u64,
+    slice: Option<Slice>,
+) -> Vec<Fault> {
+    plans.sort_by_key(|plan| shuffled(seed, &format!("{thing}/{plan}")));
+    match slice {
+        Some(slice) => slice.take(plans),
+        None => plans,
+    }
+}
+
+/// The deaths of the operator before and after each of its requests, and with `errors` other faults of them.
+pub(super) fn plans(requests: usize, errors: bool) -> Vec<Fault> {
     let mut kinds = vec![
         (Moment::Before, Effect::Kill),
         (Moment::After, Effect::Kill),
@@ -226,10 +252,10 @@ fn plans(requests: usize, errors: bool) -> Vec<Fault> {
 }
 
 /// The parts of `--only`.
-struct Wanted<'a>(Vec<&'a str>);
+pub(super) struct Wanted<'a>(Vec<&'a str>);
 
 impl<'a> Wanted<'a> {
-    fn new(only: Option<&'a str>) -> Self {
+    pub(super) fn new(only: Option<&'a str>) -> Self {
         Self(only.unwrap_or_default().split('/').collect())
     }
 
@@ -239,11 +265,12 @@ impl<'a> Wanted<'a> {
             .is_none_or(|part| part.is_empty() || *part == name)
     }
 
-    fn thing(&self, engine: Engine, scenario: Scenario) -> bool {
-        self.part(0, engine.name()) && self.part(1, scenario.name())
+    /// Whether this engine and this scenario are asked for.
+    pub(super) fn thing(&self, engine: Engine, scenario: &str) -> bool {
+        self.part(0, engine.name()) && self.part(1, scenario)
     }
 
-    fn fault(&self, fault: &str) -> bool {
+    pub(super) fn fault(&self, fault: &str) -> bool {
         self.part(2, fault)
     }
 }
@@ -266,8 +293,8 @@ mod tests {
     #[test]
     fn only_names_an_engine_a_thing_and_a_fault() {
         let wanted = Wanted::new(Some("/delete/kill before 3"));
-        assert!(wanted.thing(Engine::Mysql, Scenario::Delete));
-        assert!(!wanted.thing(Engine::Mysql, Scenario::Create));
+        assert!(wanted.thing(Engine::Mysql, "delete"));
+        assert!(!wanted.thing(Engine::Mysql, "create"));
         assert!(wanted.fault("kill before 3") && !wanted.fault("kill before 30"));
         assert!(Wanted::new(None).fault("anything"));
     }

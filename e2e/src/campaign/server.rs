@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::{Api, Client};
+use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::cluster::Cluster;
+use crate::testing::Session;
 use crate::{Error, Result, servers};
 
 /// Texts by name, as in a Secret.
@@ -110,10 +111,35 @@ impl Server {
 
     /// Runs SQL as this user.
     pub async fn ask_as(&self, who: &Data, database: &str, sql: &str) -> Result<Vec<String>> {
+        let asked = async {
+            let mut session = self.connect(who, database).await?;
+            let rows = session.column(sql).await?;
+            session.end().await?;
+            Ok::<_, sqlx::Error>(rows)
+        };
+        let rows = asked.await;
+        let user = text(who, "username");
+        rows.map_err(Error::trial(format!(
+            "as {user} on {} ({})",
+            self.engine.name(),
+            sql.lines().next().unwrap_or_default()
+        )))
+    }
+
+    /// A superuser's session.
+    pub async fn session(&self, database: &str) -> Result<Session> {
+        let opened = self.connect(&self.superuser, database).await;
+        opened.map_err(Error::trial(format!("log in to {}", self.engine.name())))
+    }
+
+    async fn connect(
+        &self,
+        who: &Data,
+        database: &str,
+    ) -> std::result::Result<Session, sqlx::Error> {
         let (user, password) = (text(who, "username"), text(who, "password"));
         let host = self.address.ip().to_string();
-        let sql_text = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let rows: std::result::Result<Vec<String>, sqlx::Error> = match self.engine {
+        Ok(match self.engine {
             Engine::Postgres => {
                 let options = PgConnectOptions::new_without_pgpass()
                     .host(&host)
@@ -123,13 +149,7 @@ impl Server {
                     .database(database)
                     .ssl_mode(PgSslMode::Require)
                     .disable_statement_logging();
-                async {
-                    let mut session = options.connect().await?;
-                    let rows = sql_text.fetch_all(&mut session).await?;
-                    session.close().await?;
-                    rows.iter().map(|row| row.try_get(0)).collect()
-                }
-                .await
+                Session::Postgres(Box::new(options.connect().await?))
             }
             Engine::Mariadb | Engine::Mysql => {
                 let options = MySqlConnectOptions::new()
@@ -140,20 +160,9 @@ impl Server {
                     .database(database)
                     .ssl_mode(MySqlSslMode::Required)
                     .disable_statement_logging();
-                async {
-                    let mut session = options.connect().await?;
-                    let rows = sql_text.fetch_all(&mut session).await?;
-                    session.close().await?;
-                    rows.iter().map(|row| row.try_get(0)).collect()
-                }
-                .await
+                Session::Mysql(Box::new(options.connect().await?))
             }
-        };
-        rows.map_err(Error::trial(format!(
-            "as {user} on {} ({})",
-            self.engine.name(),
-            sql.lines().next().unwrap_or_default()
-        )))
+        })
     }
 
     /// The database that a superuser starts in.
@@ -191,6 +200,33 @@ impl Server {
         facts.extend(self.ask(self.home(), &claims).await?);
         facts.sort();
         Ok(facts)
+    }
+
+    /// The databases and users whose names begin with `prefix`, one line each.
+    pub async fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let lists = match self.engine {
+            Engine::Postgres => [
+                format!(
+                    "SELECT concat('database ', datname) FROM pg_database WHERE starts_with(datname, '{prefix}')"
+                ),
+                format!(
+                    "SELECT concat('user ', rolname) FROM pg_roles WHERE starts_with(rolname, '{prefix}')"
+                ),
+            ],
+            Engine::Mariadb | Engine::Mysql => [
+                format!(
+                    "SELECT CONCAT_WS(' ', 'database', SCHEMA_NAME) FROM information_schema.SCHEMATA WHERE LOCATE('{prefix}', SCHEMA_NAME) = 1"
+                ),
+                format!(
+                    "SELECT CONCAT_WS(' ', 'user', User) FROM mysql.user WHERE LOCATE('{prefix}', User) = 1"
+                ),
+            ],
+        };
+        let mut names = Vec::new();
+        for sql in lists {
+            names.extend(self.ask(self.entrance(), &sql).await?);
+        }
+        Ok(names)
     }
 
     /// Removes all of that.

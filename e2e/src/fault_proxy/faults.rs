@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -74,6 +75,8 @@ impl fmt::Display for Fault {
 pub struct Faults {
     state: Arc<Mutex<State>>,
     kill: Arc<dyn Fn() + Send + Sync>,
+    /// Whether what this clone sees counts.
+    counts: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -90,7 +93,22 @@ impl Faults {
         Self {
             state: Arc::default(),
             kill: Arc::new(kill),
+            counts: Arc::new(true.into()),
         }
+    }
+
+    /// Counts with this one, and what it sees counts only while that is asked for: at first it is not.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            counts: Arc::new(false.into()),
+            ..self.clone()
+        }
+    }
+
+    /// Says whether what this one and its clones see counts from now on.
+    pub fn count(&self, counts: bool) {
+        self.counts.store(counts, Ordering::SeqCst);
     }
 
     /// Nothing ever goes wrong.
@@ -123,7 +141,7 @@ impl Faults {
     /// Counts a request, and says what goes wrong with it.
     pub fn next(&self, request: impl FnOnce() -> String) -> Option<(Moment, Effect)> {
         let mut state = self.lock();
-        if !state.counting {
+        if !state.counting || !self.counts.load(Ordering::SeqCst) {
             return None;
         }
         state.requests.push(request());
@@ -168,5 +186,17 @@ mod tests {
         assert!(faults.happened());
         assert_eq!(faults.disarm(), requests);
         assert!(faults.disarm().is_empty());
+    }
+
+    #[test]
+    fn what_is_aside_counts_with_the_others_while_it_is_asked_for() {
+        let faults = Faults::none();
+        let aside = faults.aside();
+        faults.arm(None);
+        assert_eq!(aside.next(|| "unseen".into()), None);
+        aside.clone().count(true);
+        aside.next(|| "one".into());
+        faults.next(|| "two".into());
+        assert_eq!(faults.disarm(), ["one", "two"].map(str::to_owned));
     }
 }

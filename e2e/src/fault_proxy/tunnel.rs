@@ -1,7 +1,7 @@
 //! A TCP proxy: it can be cut, be silent and be slow, and it counts requests without understanding them: what a client
 //! says after the server spoke is one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,18 @@ struct Shared {
 impl Tunnel {
     /// Listens on a port of its own. `name` is what its requests are called.
     pub async fn to(server: SocketAddr, name: &'static str, faults: Faults) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Self::at(Ipv4Addr::LOCALHOST.into(), server, name, faults).await
+    }
+
+    /// The same, at another address of this machine, where pods reach it. What they say is no request: those of this
+    /// machine's own processes are, which come from that address, too.
+    pub async fn at(
+        here: IpAddr,
+        server: SocketAddr,
+        name: &'static str,
+        faults: Faults,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind((here, 0))
             .await
             .map_err(Error::trial("listen"))?;
         let address = listener.local_addr().map_err(Error::trial("listen"))?;
@@ -71,11 +82,15 @@ impl Tunnel {
         tokio::spawn(async move {
             let mut ended = shared.way.clone();
             let accept = async {
-                while let Ok((client, _)) = listener.accept().await {
+                while let Ok((client, from)) = listener.accept().await {
                     let Some(server) = *shared.way.borrow() else {
                         continue;
                     };
-                    tokio::spawn(pass(client, server, shared.clone()));
+                    let mut shared = shared.clone();
+                    if from.ip() != here {
+                        shared.faults = Faults::none();
+                    }
+                    tokio::spawn(pass(client, server, shared));
                 }
             };
             let gone = async { while ended.changed().await.is_ok() {} };

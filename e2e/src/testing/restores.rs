@@ -22,9 +22,21 @@ impl Fixture {
 
     /// Asks for a restore into a Database, with what `spec` says besides. Returns its name.
     pub async fn ask_restore(&self, name: &str, database: &str, spec: Value) -> String {
-        let name = self.name(name);
         let mut spec = spec;
         spec["databaseRef"] = json!({"name": database});
+        self.ask_for(name, spec).await
+    }
+
+    /// Asks whether a backup comes back, on the server of this instance. Returns the Restore's name.
+    pub async fn ask_test(&self, name: &str, instance: &str, spec: Value) -> String {
+        let mut spec = spec;
+        spec["mode"] = json!("Test");
+        spec["instanceRef"] = json!({"name": instance});
+        self.ask_for(name, spec).await
+    }
+
+    async fn ask_for(&self, name: &str, spec: Value) -> String {
+        let name = self.name(name);
         let object = json!({
             "apiVersion": "db-operator.dev/v1alpha1", "kind": "Restore",
             "metadata": {"name": name}, "spec": spec,
@@ -35,6 +47,20 @@ impl Fixture {
             .await
             .unwrap();
         name
+    }
+
+    /// Asks for a Restore that the API server does not take. Returns what it says.
+    pub async fn refused_restore(&self, name: &str, spec: Value) -> String {
+        let object = json!({
+            "apiVersion": "db-operator.dev/v1alpha1", "kind": "Restore",
+            "metadata": {"name": self.name(name)}, "spec": spec,
+        });
+        let object: Restore = serde_json::from_value(object).unwrap();
+        let refused = self
+            .restores()
+            .create(&PostParams::default(), &object)
+            .await;
+        refused.unwrap_err().to_string()
     }
 
     /// Waits until a Restore is as wanted.
@@ -115,6 +141,34 @@ impl Fixture {
             left.map_or(Ok(()), |left| {
                 Err(serde_json::to_string(&left.status).unwrap())
             })
+        })
+        .await;
+    }
+
+    /// What the test with this UID has on the server: its database, its user, and the operator's row of them.
+    pub async fn of_test(&self, uid: &str) -> Vec<String> {
+        let end = format!("__r_{}", uid.get(..8).unwrap());
+        let all = self.server.names(&self.client, "test-").await;
+        let mut found: Vec<String> = all
+            .into_iter()
+            .filter(|name| name.ends_with(&end))
+            .collect();
+        found.extend(self.server.scratch_rows(&self.client, uid).await);
+        found
+    }
+
+    /// Waits until nothing is left of a test on the server, and its finalizer is gone.
+    pub async fn nothing_of_test(&self, restore: &Restore) {
+        let uid = restore.metadata.uid.clone().unwrap();
+        eventually("nothing is left of the test", RESTORED, async || {
+            let left = self.of_test(&uid).await;
+            let name = restore.metadata.name.as_deref().unwrap();
+            let object = self.restores().get_opt(name).await.unwrap();
+            let held = object.is_some_and(|object| object.metadata.finalizers.is_some());
+            match (left.is_empty(), held) {
+                (true, false) => Ok(()),
+                (_, _) => Err(format!("{}; finalizer: {held}", left.join(", "))),
+            }
         })
         .await;
     }

@@ -120,6 +120,21 @@ impl Server {
         all
     }
 
+    /// The databases that the operator has noted on behalf of the Restore with this UID.
+    pub async fn scratch_rows(self, client: &Client, uid: &str) -> Vec<String> {
+        let mut claims = self.claims(client).await;
+        let sql = format!(
+            "SELECT database_name FROM {}scratch WHERE uid = '{uid}'",
+            self.schema()
+        );
+        let found = claims.column(&sql).await.unwrap();
+        claims.close().await;
+        found
+            .into_iter()
+            .map(|name| format!("row {name}"))
+            .collect()
+    }
+
     /// Takes everything away whose name begins like this, whoever made it.
     pub async fn sweep(self, client: &Client, prefix: &str) {
         let (databases, users) = self.catalog(prefix);

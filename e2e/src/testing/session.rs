@@ -91,9 +91,17 @@ impl Session {
 
     /// Ends it, with a word to the server.
     pub async fn close(self) {
+        self.end().await.unwrap();
+    }
+
+    /// The same, where the server may have ended it already.
+    ///
+    /// # Errors
+    /// When the word does not get there.
+    pub async fn end(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Postgres(connection) => connection.close().await.unwrap(),
-            Self::Mysql(connection) => connection.close().await.unwrap(),
+            Self::Postgres(connection) => connection.close().await,
+            Self::Mysql(connection) => connection.close().await,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What goes wrong with the operator while a backup runs: it dies at any of its requests, another one leads, the API
-//! server is away. All of it in the cluster, in the place of the operator that is installed there.
+//! What goes wrong with the operator while a backup or a restore runs: it dies at any of its requests, another one leads,
+//! the API server is away. All of it in the cluster, in the place of the operator that is installed there.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,13 +8,14 @@
 )]
 
 mod keys;
+mod restores;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use db_operator::api::{BackupState, DatabaseInstance};
 use e2e::campaign::backups::fixture::LIMIT;
 use e2e::campaign::backups::{Fixture, Options, Store, trials};
-use e2e::campaign::{Operator, eventually};
+use e2e::campaign::{Engine, Operator, eventually};
 use e2e::cluster::Cluster;
 use e2e::fault_proxy::StoreProxy;
 use e2e::sql_servers::Scratch;
@@ -26,10 +27,11 @@ use serde_json::json;
 
 /// The installed operator rests once, for all of it.
 #[tokio::test]
-async fn a_backup_survives_its_operator() {
+async fn a_backup_and_a_restore_survive_their_operator() {
     let folder = Scratch::new("keys").unwrap();
     let giver = Giver::start(folder.path()).await;
-    let fixture = Fixture::start(&Cluster::main(), giver.environment(Identity::Pod)).await;
+    let environment = giver.environment(Identity::Pod);
+    let fixture = Fixture::start(&Cluster::main(), &Engine::ALL, environment).await;
     let fixture = fixture.unwrap();
     let result = catch(async {
         let mut store = Store::default();
@@ -37,6 +39,12 @@ async fn a_backup_survives_its_operator() {
             &fixture, &mut store,
         ))
         .await;
+        Box::pin(restores::a_part_of_the_campaign_that_changes_with_the_date(
+            &fixture,
+        ))
+        .await;
+        Box::pin(restores::a_leader_that_was_frozen_in_the_switch_does_nothing_more(&fixture))
+            .await;
         Box::pin(another_leader(&fixture, &mut store)).await;
         Box::pin(no_api_server(&fixture, &mut store)).await;
         Box::pin(own_identity(&fixture, &mut store, &giver)).await;
@@ -53,8 +61,7 @@ async fn a_backup_survives_its_operator() {
 }
 
 async fn a_part_of_the_campaign_that_changes_with_the_date(fixture: &Fixture, store: &mut Store) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let days = now.as_secs() / 86_400;
+    let days = days();
     let options = Options {
         only: None,
         tool: 4,
@@ -66,6 +73,12 @@ async fn a_part_of_the_campaign_that_changes_with_the_date(fixture: &Fixture, st
     assert!(tally.failures.is_empty(), "seed {days}: {tally}");
     assert!(tally.plans > 0, "{tally}");
     println!("seed {days}: {tally}");
+}
+
+/// The days since 1970: the seed of campaigns that change with the date.
+fn days() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_secs() / 86_400
 }
 
 /// A backup whose dump waits for a lock.
@@ -139,7 +152,7 @@ async fn own_identity(fixture: &Fixture, store: &mut Store, giver: &Giver) {
     let as_is = PatchParams::default();
     let patch = Patch::Merge(own_identity);
     instances
-        .patch(&fixture.name, &as_is, &patch)
+        .patch(&fixture.instance(Engine::Postgres), &as_is, &patch)
         .await
         .unwrap();
     Box::pin(keys_that_end(fixture, store, giver, &proxy)).await;

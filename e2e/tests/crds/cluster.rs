@@ -128,46 +128,50 @@ impl Scratch {
         Ok(serde_json::to_value(created).unwrap())
     }
 
-    /// Creates an object that stays until [`Self::remove`], in this state.
-    pub(crate) async fn keep(&self, kind: &str, object: &Value, state: Option<&str>) -> String {
+    /// Creates an object that stays until [`Self::remove`], with this status.
+    pub(crate) async fn keep(&self, kind: &str, object: &Value, status: Option<&Value>) -> String {
         let created = self
             .post(kind, object, &PostParams::default())
             .await
             .unwrap();
         let name = created["metadata"]["name"].as_str().unwrap().to_owned();
         self.kept.lock().push((kind.to_owned(), name.clone()));
-        if let Some(state) = state {
-            self.set_state(kind, &name, state).await;
+        if let Some(status) = status {
+            self.set_status(kind, &name, status).await;
         }
         name
     }
 
-    async fn set_state(&self, kind: &str, name: &str, state: &str) {
-        let status = json!({"status": {"state": state}});
+    async fn set_status(&self, kind: &str, name: &str, status: &Value) {
+        let status = json!({"status": status});
         self.api(kind)
             .patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
             .await
             .unwrap();
     }
 
-    /// [`Self::change`], and again where the operator that runs here has moved the object from this state meanwhile.
+    /// [`Self::change`], and again where the operator that runs here has changed the object's status meanwhile.
     pub(crate) async fn change_in(
         &self,
         kind: &str,
         name: &str,
         change: &Value,
-        state: Option<&str>,
+        status: Option<&Value>,
     ) -> Result<Value, Error> {
+        let has = |changed: &Value, status: &Value| {
+            let mut fields = status.as_object().unwrap().iter();
+            fields.all(|(name, value)| changed["status"][name] == *value)
+        };
         for _ in 0..20 {
             let answer = self.change(kind, name, change).await;
-            match (&answer, state) {
-                (Ok(changed), Some(state)) if changed["status"]["state"] != state => {
-                    self.set_state(kind, name, state).await;
+            match (&answer, status) {
+                (Ok(changed), Some(status)) if !has(changed, status) => {
+                    self.set_status(kind, name, status).await;
                 }
                 _ => return answer,
             }
         }
-        panic!("{kind} {name} does not stay in {state:?}");
+        panic!("{kind} {name} does not keep {status:?}");
     }
 
     /// Changes an object by a merge patch, without keeping the change.

@@ -29,6 +29,7 @@ mod restore;
 mod restore_crashes;
 mod rights;
 mod settings;
+mod trials;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -107,6 +108,9 @@ const EVERYWHERE: &[Scenario] = scenarios![
     restore::a_database_that_is_removed_takes_its_load_along,
     restore::who_else_may_change_a_target_is_named,
     restore::the_user_of_a_target_that_was_dropped_is_let_in,
+    trials::a_backup_is_tried_out_in_a_schema_that_goes_again,
+    trials::what_is_somebody_elses_is_left_alone,
+    trials::a_former_leader_makes_nothing,
     restore_crashes::a_load_that_is_begun_is_completed,
     restore_crashes::a_load_that_is_begun_anew_is_completed,
     restore_crashes::a_swap_is_done_or_not,

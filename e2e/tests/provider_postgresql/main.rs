@@ -31,6 +31,7 @@ mod restores;
 mod settings;
 mod silence;
 mod templates;
+mod trials;
 mod turns;
 
 use std::time::Instant;
@@ -168,6 +169,9 @@ async fn about_restores(fixture: &mut Fixture) {
         restore_leftovers::a_right_for_good_stays,
         restore_undo::who_looks_into_a_former_database_is_ended_or_named,
         restore_undo::what_was_changed_since_stays,
+        trials::a_backup_is_tried_out_in_a_database_that_goes_again,
+        trials::what_a_server_does_not_allow_is_named_beforehand,
+        trials::what_is_somebody_elses_is_left_alone,
         restore_crashes::a_restore_survives_an_end_at_each_request,
     }
 }

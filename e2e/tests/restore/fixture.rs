@@ -68,6 +68,8 @@ impl Restore {
             jobs: 2,
             accepts_extension_data: false,
             roles: Vec::new(),
+            only: None,
+            events_stay_off: false,
             stall_seconds: 60,
         };
         let folder = Folder::new();

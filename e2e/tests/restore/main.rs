@@ -15,5 +15,6 @@ mod fixture;
 mod hostile;
 mod mariadb;
 mod object_faults;
+mod only;
 mod postgresql;
 mod tool_faults;

@@ -6,10 +6,14 @@
 //! | `life.rs` | from a backup to an equal database, by each way to name the backup; states, report, what is left behind |
 //! | `replace.rs` | … in the place of a database in use, and back again (PostgreSQL) |
 //! | `once.rs` | the same object again does nothing; another one of its name is refused |
+//! | `only.rs` | some tables of a backup, instead of all of it |
 //! | `refused.rs` | what is refused before anything is made |
 //! | `foreign.rs` | keys of another namespace, in every disguise |
+//! | `shared.rs` | what the platform shares with another namespace |
 //! | `failed.rs` | a check that fails leaves the database as it was, and nothing else begins before that |
 //! | `deleted.rs` | deleted while it runs, itself or its Database |
+//! | `init.rs` | a Database that begins with a backup, and what keeps it from that |
+//! | `test_mode.rs` | a backup is tried out beside all Databases, and nothing of it stays |
 //! | `turns.rs` | a backup and a restore of one Database exclude each other, and keep nobody else waiting |
 #![allow(
     clippy::unwrap_used,
@@ -21,10 +25,14 @@
 mod deleted;
 mod failed;
 mod foreign;
+mod init;
 mod life;
 mod once;
+mod only;
 mod refused;
 mod replace;
+mod shared;
+mod test_mode;
 mod turns;
 
 use e2e::testing::{Fixture, Session};

@@ -85,3 +85,42 @@ async fn a_backup_that_failed_or_is_not_there_is_not_restored() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_backup_that_is_larger_than_the_instance_allows_waits_and_nothing_is_made() {
+    with_fixture(Server::Postgres, async |fixture| {
+        let (_, backup) = backed_up(fixture).await;
+        let backups = fixture.backups().get(&backup).await.unwrap();
+        let key = backups.status.unwrap().upload.unwrap().key;
+        let limit = json!({"restore": {"maxBytes": "1k"}, "allowedNamespaces": {"names": [fixture.namespace]}});
+        let instance = fixture.make_instance("small", limit).await;
+        let spec = json!({"instanceRef": {"name": instance}, "deletionPolicy": "Delete"});
+        let copy = fixture.make("copy", spec).await;
+        fixture.usable(&copy).await;
+        let key = format!("{key}.json");
+        let source = json!({"manifest": {"instance": fixture.server.instance(), "key": key}});
+        let restore = fixture
+            .ask_restore("back", &copy, json!({"source": source}))
+            .await;
+        let message = fixture.restore_waits(&restore, "Stalled", "TooLarge").await;
+        assert!(
+            message.contains(&instance) && message.contains("1k"),
+            "{message}"
+        );
+        assert_eq!(fixture.beside(&copy).await, [""; 0]);
+        // A test writes as much.
+        let test = fixture
+            .ask_test("tried", &instance, json!({"source": source}))
+            .await;
+        fixture.restore_waits(&test, "Stalled", "TooLarge").await;
+        // Both begin when the platform raises the limit.
+        fixture
+            .patch_instance(&instance, json!({"restore": {"maxBytes": "1Gi"}}))
+            .await;
+        fixture.restore_completed(&restore).await;
+        assert_eq!(ids(fixture, &copy).await, ["1", "2", "3"]);
+        let tested = fixture.restore_completed(&test).await;
+        fixture.nothing_of_test(&tested).await;
+    })
+    .await;
+}

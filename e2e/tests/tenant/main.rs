@@ -9,6 +9,7 @@
 //! | `names.rs` | a rival's name in every disguise, names of the servers, what stands there already |
 //! | `elsewhere.rs` | leading the operator or a backup to a host of the team's choosing |
 //! | `backups.rs` | other namespaces' backups, final backups, forged states, Jobs and Secrets made beforehand |
+//! | `shared.rs` | another namespace's backups, with the platform's word and without |
 //! | `task.rs` | what a running backup's Secret is good for; the store's keys and the administrator's password |
 //! | `templates.rs` | names and templates that try to be more than text; extensions |
 //! | `load.rs` | the operator's memory and its queue |
@@ -25,5 +26,6 @@ mod load;
 mod names;
 mod reach;
 mod scene;
+mod shared;
 mod task;
 mod templates;

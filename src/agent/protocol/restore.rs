@@ -46,8 +46,37 @@ pub struct RestoreTask {
     /// The roles of this database to which privileges are granted again: the owner, PUBLIC and these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// What of it is loaded, if that is not all (PostgreSQL).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
+    /// Events are made, and stay as they are held while a dump is loaded: nothing is to run in what is only tried out (MySQL and
+    /// MariaDB).
+    #[serde(default)]
+    pub events_stay_off: bool,
     /// The restore fails after this time without progress.
     pub stall_seconds: u64,
+}
+
+/// Some of a dump's schemas and tables, with what belongs to them. All names are as the database had them.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Only {
+    /// All that is in these schemas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<String>,
+    /// Tables, views and sequences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableName>,
+}
+
+/// The name of a table.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableName {
+    /// Its schema.
+    pub schema: String,
+    /// Its own name.
+    pub name: String,
 }
 
 /// Where a load goes.
@@ -215,6 +244,8 @@ pub enum RestoreCause {
     TooLarge,
     /// Rows of extensions' own tables would be left out, which the Restore does not accept.
     ExtensionData,
+    /// What is to be loaded alone is not in the dump, or needs something that is not to be loaded.
+    OnlyRefused,
     /// The tool failed, or was killed.
     LoadFailed,
     /// What is there now is not what was dumped, or a query was not answered with true.

@@ -218,14 +218,20 @@ fn decide(
         ));
     };
     Ok(Dump {
-        left_out: left_out(&report),
+        left_out: left_out(&report, load.task.events_stay_off),
         foreign: Vec::new(),
         figures: object::figures(walker, contents),
     })
 }
 
-fn left_out(report: &Report) -> Vec<String> {
+fn left_out(report: &Report, events_stay_off: bool) -> Vec<String> {
     let mut all = Vec::new();
+    if events_stay_off && report.events_held > 0 {
+        all.push(format!(
+            "{} events were made and not enabled: in a test, none runs",
+            report.events_held
+        ));
+    }
     if report.left_out > 0 {
         all.push(format!(
             "{} statements that concern the server and not the database",

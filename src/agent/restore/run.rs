@@ -135,8 +135,9 @@ async fn all(load: &Load, tool_version: String) -> Result<Loaded, Failure> {
         () = load.cancelled.cancelled() => return Err(terminated("a signal")),
     };
     phases.push(took);
+    let checked = check::compared(load, &dump);
     let mut left_out = dump.left_out;
-    if !is_postgresql {
+    if !is_postgresql && !load.task.events_stay_off {
         left_out.extend(check::release_events(load).await?);
     }
     left_out.extend(lock(&load.tool.said).warnings.iter().cloned());
@@ -145,7 +146,7 @@ async fn all(load: &Load, tool_version: String) -> Result<Loaded, Failure> {
         tool_version,
         tables: found.tables,
         rows: found.rows,
-        checked: load.task.check,
+        checked,
         left_out,
         load_seconds: phases.first().copied().unwrap_or_default(),
         index_seconds: phases.get(1).copied().unwrap_or_default(),

@@ -2,6 +2,7 @@
 //!
 //! This file holds what is asked for; `status.rs` what the operator knows.
 
+mod init;
 mod status;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::references::InstanceRef;
 use super::{backup, names};
 
+pub use init::{DatabaseInit, InitFrom, InitOutcome, Otherwise};
 pub use status::{
     ActiveBackup, Binding, Claim, Credentials, DatabaseRestore, DatabaseState, DatabaseStatus,
     DeletionEffect, FinalBackup, LastBackup, Replaced,
@@ -55,6 +57,8 @@ pub const SECRET_KEYS: [&str; 11] = [
         .message("the builtin locale of an existing PostgreSQL database cannot be changed: create a new Database and move the data"),
     validation = Rule::new(fixed_once_created("template"))
         .message("the template of an existing PostgreSQL database cannot be changed: create a new Database and move the data"),
+    validation = Rule::new(init::fixed_while_loading())
+        .message("initFrom cannot be changed while its backup is being loaded: wait until that has ended, or delete the Restore of status.init first"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it is in its life"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether it can be used"),
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.instanceRef.name", description = "The server it is on"),
@@ -65,7 +69,9 @@ pub const SECRET_KEYS: [&str; 11] = [
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.postgresql) && has(self.mysql))")
-    .message("postgresql and mysql cannot both be set: keep the one that matches the instance's server and remove the other"))]
+    .message("postgresql and mysql cannot both be set: keep the one that matches the instance's server and remove the other"),
+    validation = Rule::new("!has(self.initFrom) || !has(self.postgresql) || !has(self.postgresql.template)")
+    .message("initFrom and postgresql.template both say what is in a new database: keep one of them"))]
 pub struct DatabaseSpec {
     /// The DatabaseInstance whose server holds the database. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf")
@@ -100,6 +106,12 @@ pub struct DatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 262_143))]
     pub connection_limit: Option<i32>,
+
+    /// The backup that the database begins with. It is loaded and compared before the Secret appears and the state is
+    /// CREATED. It counts only where the operator makes the database, again with `db-operator.dev/recreate-requested-at`: one
+    /// that exists with something in it, or is adopted, stays as it is. Default: the database begins empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<InitFrom>,
 
     /// Settings for databases on PostgreSQL only; `Unsupported` on an instance of another kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::DatabaseInit;
 use crate::conditions::Condition;
 use crate::restore::RestoreState;
 
@@ -16,7 +17,7 @@ use crate::restore::RestoreState;
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DatabaseState {
-    /// The user, the database and the Secret are being created.
+    /// The user, the database and the Secret are being created, and the backup of `spec.initFrom` is being loaded.
     Creating,
     /// The Secret exists, and logging in with it works.
     Created,
@@ -79,7 +80,8 @@ impl DatabaseState {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
-    /// The state of the Database: CREATING, CREATED (a Secret exists, and logging in with it works), one of
+    /// The state of the Database: CREATING, CREATED (a Secret exists, logging in with it works, and the backup of
+    /// `spec.initFrom` is loaded and compared), one of
     /// `BACKUP_REQUESTED`, `BACKUP_IN_PROGRESS`, `BACKUP_COMPLETED` (it stays usable), or, while it is being deleted, one of
     /// `BACKUP_BEFORE_DELETE_REQUESTED`, `BACKUP_BEFORE_DELETE_IN_PROGRESS`, `BACKUP_BEFORE_DELETE_COMPLETED`,
     /// `DELETION_REQUESTED`, `DELETION_IN_PROGRESS`, DELETED.
@@ -122,6 +124,10 @@ pub struct DatabaseStatus {
     /// The Secret's version when logging in with it last worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+
+    /// How the database begins, or began, with `spec.initFrom`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<DatabaseInit>,
 
     /// The backup that is active, in the states BACKUP_*.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::destination::{BackupDestination, BackupJob};
+use crate::quantity;
 use crate::restore::{duration, duration_between};
 
 /// How long a database that was replaced may be kept, if the instance sets no limit: a week.
@@ -15,7 +16,7 @@ const MAX_KEEP_REPLACED: SignedDuration = SignedDuration::from_hours(168);
 #[serde(rename_all = "camelCase")]
 pub struct RestoreSettings {
     /// How many restores may run on this server at the same time: each one needs as much room as its database, and writes
-    /// as fast as it can. From 1 to 16. Default: 1.
+    /// as fast as it can. Those with mode `Test` count, too. From 1 to 16. Default: 1.
     #[serde(default = "default_max_concurrent")]
     #[schemars(range(min = 1, max = 16))]
     pub max_concurrent: i32,
@@ -27,6 +28,13 @@ pub struct RestoreSettings {
     #[x_kube(validation = Rule::new(duration_between("1m", "720h"))
         .message("maxKeepReplaced must be a duration from 1m to 720h, for example 168h"))]
     pub max_keep_replaced: Option<String>,
+
+    /// The largest backup that may be restored into this server's databases, in bytes before compression as its manifest says
+    /// (`dumpedBytes`), for example `500Gi`: a Restore of a larger one is refused before anything is made. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 24))]
+    #[x_kube(validation = quantity::rule("maxBytes must be a number of bytes with a unit, and more than nothing, for example 500Gi"))]
+    pub max_bytes: Option<String>,
 
     /// How the Jobs are created. Default: as `spec.backup.job` says, but with the operator's own template for restores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +50,7 @@ impl Default for RestoreSettings {
         Self {
             max_concurrent: default_max_concurrent(),
             max_keep_replaced: None,
+            max_bytes: None,
             job: None,
         }
     }
@@ -53,6 +62,14 @@ impl RestoreSettings {
     pub fn effective_max_keep_replaced(&self) -> SignedDuration {
         let asked = self.max_keep_replaced.as_deref().and_then(duration);
         asked.unwrap_or(MAX_KEEP_REPLACED)
+    }
+
+    /// The most bytes before compression that a backup may have to be restored; `None`: any number.
+    #[must_use]
+    pub fn effective_max_bytes(&self) -> Option<u64> {
+        let asked = self.max_bytes.as_deref()?;
+        // The API server refuses what cannot be read. Where it came in nevertheless, a limit was meant.
+        Some(quantity::bytes(asked).unwrap_or_default())
     }
 
     /// How the Jobs of restores are created: as for backups unless something else is said, since both run the same image
@@ -99,5 +116,15 @@ mod tests {
         assert_eq!(kept(&settings), 168);
         settings.max_keep_replaced = Some("24h".to_owned());
         assert_eq!(kept(&settings), 24);
+    }
+
+    #[test]
+    fn backups_of_any_size_are_restored_unless_the_platform_says_otherwise() {
+        let mut settings = RestoreSettings::default();
+        assert_eq!(settings.effective_max_bytes(), None);
+        settings.max_bytes = Some("500Gi".to_owned());
+        assert_eq!(settings.effective_max_bytes(), Some(500 << 30));
+        settings.max_bytes = Some("much".to_owned());
+        assert_eq!(settings.effective_max_bytes(), Some(0));
     }
 }

@@ -1,7 +1,8 @@
-//! `Restore`: one backup, brought back into one `Database`. Written by the application team.
+//! `Restore`: one backup, brought back into one `Database`, or tried out beside all of them. Written by the application team.
 //!
-//! This file holds what is asked for; `status.rs` how far it is and what became of it.
+//! This file holds what is asked for, `only.rs` which part of a backup; `status.rs` how far it is and what became of it.
 
+mod only;
 mod status;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,8 +10,10 @@ use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::references::InstanceRef;
 use super::{FINALIZER, names};
 
+pub use only::RestoreOnly;
 pub use status::{
     FormerDatabase, RestoreFailure, RestoreJobRef, RestoreProgress, RestoreReport, RestoreState,
     RestoreStatus, RestoreTarget, RestoredFrom,
@@ -19,7 +22,7 @@ pub use status::{
 /// How long a database that was replaced is kept, unless the Restore says otherwise.
 const KEEP_REPLACED: SignedDuration = SignedDuration::from_hours(72);
 
-/// One backup, brought back into one `Database`.
+/// One backup, brought back into one `Database`, or tried out.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "db-operator.dev",
@@ -31,15 +34,18 @@ const KEEP_REPLACED: SignedDuration = SignedDuration::from_hours(72);
     category = "db-operator",
     status = "RestoreStatus",
     derive = "PartialEq",
-    doc = "Brings one backup back into one Database: creating it asks for the restore, its status says how far that is, and what became of it. It is done once: the same object again, also in a cluster that was made anew, does nothing. Deleting this object cancels a restore that runs, before it has changed the database.",
+    doc = "Brings one backup back into one Database, or tries out whether it comes back (mode Test): creating it asks for the restore, its status says how far that is, and what became of it. It is done once: the same object again, also in a cluster that was made anew, does nothing (a Test is done again: it changes nothing). Deleting this object cancels a restore that runs, before it has changed the database.",
     validation = names::fits_a_label(),
-    printcolumn(name = "Database", type_ = "string", json_path = ".spec.databaseRef.name", description = "What is restored"),
+    printcolumn(name = "Database", type_ = "string", json_path = ".spec.databaseRef.name", description = "What is restored; empty with mode Test, which restores no Database"),
+    printcolumn(name = "From", type_ = "string", json_path = ".status.source.database", description = "The Database that was backed up; with mode Test, the one whose backup is tried out"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "What may be in the database before"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Where it is in its life"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress.shown", description = "How much of the backup is read, in percent"),
     printcolumn(name = "Backup", type_ = "date", json_path = ".status.source.startedAt", description = "How old the backup is"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "FromNamespace", type_ = "string", json_path = ".status.source.namespace", description = "Namespace of the Database that was backed up", priority = 1),
     printcolumn(name = "Former", type_ = "string", json_path = ".status.target.former.database", description = "The database that was replaced, while it is kept", priority = 1),
+    printcolumn(name = "Instance", type_ = "string", json_path = ".status.target.instance", description = "The DatabaseInstance that it is loaded on", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
 )]
@@ -49,10 +55,18 @@ const KEEP_REPLACED: SignedDuration = SignedDuration::from_hours(72);
         .message("a Restore's spec cannot be changed: create a new Restore, under another name"),
     validation = Rule::new("self.stallSeconds <= self.deadlineSeconds")
         .message("stallSeconds must not exceed deadlineSeconds: lower it, for example 600"),
+    validation = Rule::new("has(self.databaseRef) != has(self.instanceRef)")
+        .message("a Restore needs exactly one of databaseRef and instanceRef: databaseRef: {name: orders} restores into that Database, and instanceRef: {name: scratch-postgres} with mode: Test tries a backup out"),
+    validation = Rule::new("(self.mode == 'Test') == has(self.instanceRef)")
+        .message("mode Test and instanceRef go together, since a Test touches no Database: write mode: Test with instanceRef, or databaseRef with another mode"),
+    validation = Rule::new("self.mode != 'Test' || self.maxDowntimeSeconds == 15")
+        .message("maxDowntimeSeconds is for a database that people use, and a Test touches none: remove it, or set databaseRef and another mode"),
     validation = Rule::new("self.mode != 'Replace' || has(self.confirm)")
         .message("mode Replace takes the place of what is in the database: set confirm to the name of the SQL database, for example orders"),
     validation = Rule::new("self.mode == 'Replace' || !has(self.confirm)")
         .message("confirm is for mode Replace: remove it, or set mode: Replace"),
+    validation = Rule::new("self.mode != 'Replace' || !has(self.only)")
+        .message("mode Replace puts all of a backup in the place of what is there: remove only, or restore into an empty Database with mode: Empty, or try it out with mode: Test"),
     validation = Rule::new("self.mode == 'Replace' || !has(self.keepReplaced)")
         .message("keepReplaced is for mode Replace, since otherwise nothing is replaced: remove it, or set mode: Replace")
 )]
@@ -60,12 +74,20 @@ pub struct RestoreSpec {
     /// Which backup: exactly one of `backupRef`, `latest` and `manifest`.
     pub source: RestoreSource,
 
-    /// The Database to restore, in the same namespace. It need not be the one that was backed up, but its server has to be
-    /// of the same kind, and not older.
-    pub database_ref: RestoredDatabase,
+    /// The Database to restore, in the same namespace, with mode `Empty` or `Replace`. It need not be the one that was backed
+    /// up, but its server has to be of the same kind, and not older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_ref: Option<RestoredDatabase>,
+
+    /// With mode `Test`, in the place of `databaseRef`: the DatabaseInstance on whose server the backup is tried out. It has to
+    /// allow this namespace, and its server has to be of the same kind as the one that was backed up, and not older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_ref: Option<InstanceRef>,
 
     /// `Empty` (default): refused unless nothing is in the database. `Replace` (PostgreSQL): the backup is loaded and checked
     /// beside the database, and takes its name in one moment; the former database is kept for a while (`keepReplaced`).
+    /// `Test`: the backup is loaded into a database of its own on the server of `instanceRef`, checked, and dropped again; no
+    /// Database is needed, and none is touched.
     #[serde(default)]
     pub mode: RestoreMode,
 
@@ -74,6 +96,13 @@ pub struct RestoreSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub confirm: Option<String>,
+
+    /// Some of the backup's schemas and tables, instead of all of it (PostgreSQL, modes `Empty` and `Test`), with what belongs to them:
+    /// columns' sequences and defaults, indexes, constraints, partitions, policies, comments, privileges, and triggers whose
+    /// functions are among it. Types, functions, sequences and schemas that they need are made, too. What needs a table or view
+    /// that is not named is left out, and `status.leftOut` names it. Large objects are not brought back. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<RestoreOnly>,
 
     /// What has to be true of the loaded data before it counts. Default: each table has as many rows as in the backup.
     #[serde(default)]
@@ -154,8 +183,8 @@ pub struct RestoreSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_ref: Option<BackupRef>,
 
-    /// The newest backup of a Database in the bucket of `databaseRef`'s instance, by the manifests there. Needs no Backup
-    /// object: for after a cluster was lost.
+    /// The newest backup of a Database in the bucket of `databaseRef`'s instance (with mode `Test`, of `instanceRef`), by the
+    /// manifests there. Needs no Backup object: for after a cluster was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<LatestBackup>,
 
@@ -182,23 +211,41 @@ pub struct RestoredDatabase {
     pub name: String,
 }
 
+/// The `Database` that was backed up.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct BackedUpDatabase {
+    /// Name of the Database, for example `orders`.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::object_name())]
+    pub name: String,
+
+    /// Its namespace. Default: the Restore's own. Backups of another one are read only where the instance's
+    /// `spec.backup.shared` says so, and never for mode `Replace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = names::namespace_name())]
+    pub namespace: Option<String>,
+}
+
 /// The newest backup of a Database.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatestBackup {
-    /// The Database that was backed up, in the same namespace. It need not exist any more.
-    pub database: RestoredDatabase,
+    /// The Database that was backed up. It need not exist any more.
+    pub database: BackedUpDatabase,
 
     /// Only backups that began before this time, for example `2026-11-23T06:00:00Z`. Default: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::conditions::timestamp")]
     pub before: Option<Timestamp>,
 
-    /// The id of the cluster that made the backup: one of the instance's `takeOverClaimsFrom`. Default: this cluster's own.
+    /// The id of the cluster that made the backup: this one, one of the instance's `takeOverClaimsFrom`, or one that its
+    /// `spec.backup.shared` names. Default: any of this cluster and `takeOverClaimsFrom`; for a Database of another
+    /// namespace, any of those that `spec.backup.shared` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
-        .message("clusterId may contain only letters, digits, '-', '_' and '.': write one of the instance's takeOverClaimsFrom, or leave it out for this cluster's own"))]
+        .message("clusterId may contain only letters, digits, '-', '_' and '.': write status.clusterId of an instance of that cluster, or leave it out for any that may be read"))]
     pub cluster_id: Option<String>,
 }
 
@@ -213,14 +260,15 @@ pub struct ManifestRef {
 
     /// The manifest's whole key in the bucket, for example
     /// `prod/9f1c2d3e/team-a/orders/20261123T010000Z-nightly-0f1e2d3c.dump.zst.json`. It has to be of this namespace, and of
-    /// this cluster or of one in the instance's `takeOverClaimsFrom`.
+    /// this cluster or of one in the instance's `takeOverClaimsFrom`; or else the instance's `spec.backup.shared` names its
+    /// Database and this namespace, which is not for mode `Replace`.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self.endsWith('.json')")
         .message("key must be the key of a backup's manifest, which ends in .json: write that of the object with .json behind it"))]
     pub key: String,
 }
 
-/// What may be in the database before.
+/// What may be in the database before, or that none is meant.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 pub enum RestoreMode {
     /// Nothing.
@@ -228,6 +276,8 @@ pub enum RestoreMode {
     Empty,
     /// Anything: the restored database takes its place, and the former one is kept for a while.
     Replace,
+    /// No database: what is loaded is checked, and dropped again.
+    Test,
 }
 
 impl RestoreMode {
@@ -237,6 +287,7 @@ impl RestoreMode {
         match self {
             Self::Empty => "Empty",
             Self::Replace => "Replace",
+            Self::Test => "Test",
         }
     }
 }
@@ -292,17 +343,53 @@ pub enum Accepted {
     ExtensionData,
 }
 
+/// Where a Restore goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Destined<'a> {
+    /// Into the Database of this name, beside the Restore.
+    Database(&'a str),
+    /// Into a database of its own on the server of this instance, which is dropped again.
+    Test(&'a str),
+    /// Its fields contradict each other. The API server stores no such object, if it has the rules.
+    Nowhere,
+}
+
 impl RestoreSpec {
     /// A restore of this source into this Database with the default limits and checks, in mode `Empty`.
     #[must_use]
     pub fn new(source: RestoreSource, database: &str) -> Self {
+        let database = RestoredDatabase {
+            name: database.to_owned(),
+        };
+        Self {
+            database_ref: Some(database),
+            ..Self::plain(source)
+        }
+    }
+
+    /// A test of this source on this instance, with the default limits and checks.
+    #[must_use]
+    pub fn test(source: RestoreSource, instance: &str) -> Self {
+        let instance = InstanceRef {
+            name: instance.to_owned(),
+        };
+        Self {
+            instance_ref: Some(instance),
+            mode: RestoreMode::Test,
+            ..Self::plain(source)
+        }
+    }
+
+    /// What a Restore of this source is unless it says otherwise.
+    #[must_use]
+    pub fn plain(source: RestoreSource) -> Self {
         Self {
             source,
-            database_ref: RestoredDatabase {
-                name: database.to_owned(),
-            },
+            database_ref: None,
+            instance_ref: None,
             mode: RestoreMode::Empty,
             confirm: None,
+            only: None,
             check: RestoreCheck::default(),
             jobs: default_jobs(),
             keep_replaced: None,
@@ -310,6 +397,31 @@ impl RestoreSpec {
             accept: Vec::new(),
             deadline_seconds: default_deadline_seconds(),
             stall_seconds: default_stall_seconds(),
+        }
+    }
+
+    /// Whether it may read backups that the platform shares with its namespace. Good data is replaced by its own alone, and a
+    /// Backup's name is one of its own namespace.
+    #[must_use]
+    pub fn may_read_shared(&self) -> bool {
+        let is_for_sharing = match self.mode {
+            RestoreMode::Empty | RestoreMode::Test => true,
+            RestoreMode::Replace => false,
+        };
+        is_for_sharing && self.source.backup_ref.is_none()
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn destined(&self) -> Destined<'_> {
+        match (self.mode, &self.database_ref, &self.instance_ref) {
+            (RestoreMode::Empty | RestoreMode::Replace, Some(database), None) => {
+                Destined::Database(&database.name)
+            }
+            (RestoreMode::Test, None, Some(instance)) => Destined::Test(&instance.name),
+            (RestoreMode::Empty | RestoreMode::Replace | RestoreMode::Test, _, _) => {
+                Destined::Nowhere
+            }
         }
     }
 
@@ -328,13 +440,26 @@ impl Restore {
         self.status.as_ref().and_then(|status| status.state)
     }
 
-    /// The namespace and the name of the Database that it restores.
+    /// The namespace and the name of the Database that it restores; `None` if it restores none.
     #[must_use]
-    pub fn database_key(&self) -> (String, &str) {
-        (
-            self.namespace().unwrap_or_default(),
-            &self.spec.database_ref.name,
-        )
+    pub fn database_key(&self) -> Option<(String, &str)> {
+        match self.spec.destined() {
+            Destined::Database(name) => Some((self.namespace().unwrap_or_default(), name)),
+            Destined::Test(_) | Destined::Nowhere => None,
+        }
+    }
+
+    /// Whether it only tries a backup out.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.spec.mode == RestoreMode::Test
+    }
+
+    /// Whether it is a test that has ended, and what it made on the server is not removed yet.
+    #[must_use]
+    pub fn is_unclean_test(&self) -> bool {
+        let ended = self.state().is_some_and(RestoreState::is_terminal);
+        self.is_test() && ended && self.finalizers().iter().any(|name| name == FINALIZER)
     }
 
     /// True from its start to its end. Each Database has at most one active restore at a time.
@@ -386,6 +511,45 @@ mod tests {
             );
         }
         assert_eq!(duration("soon"), None);
+    }
+
+    #[test]
+    fn what_is_shared_replaces_nothing_and_has_no_backups_name() {
+        let mut spec = RestoreSpec::new(RestoreSource::default(), "orders");
+        assert!(spec.may_read_shared());
+        spec.mode = RestoreMode::Replace;
+        assert!(!spec.may_read_shared());
+        for mode in [RestoreMode::Empty, RestoreMode::Test] {
+            spec.mode = mode;
+            assert!(spec.may_read_shared());
+        }
+        spec.source.backup_ref = Some(BackupRef {
+            name: "nightly".to_owned(),
+        });
+        assert!(!spec.may_read_shared());
+    }
+
+    #[test]
+    fn a_restore_goes_to_one_place() {
+        let source = RestoreSource::default;
+        let into = RestoreSpec::new(source(), "orders");
+        assert_eq!(into.destined(), Destined::Database("orders"));
+        let test = RestoreSpec::test(source(), "scratch");
+        assert_eq!(test.destined(), Destined::Test("scratch"));
+        let both = RestoreSpec {
+            instance_ref: test.instance_ref.clone(),
+            ..into
+        };
+        for odd in [
+            both,
+            RestoreSpec::plain(source()),
+            RestoreSpec {
+                mode: RestoreMode::Replace,
+                ..test
+            },
+        ] {
+            assert_eq!(odd.destined(), Destined::Nowhere, "{odd:?}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum RestoreState {
     Checking,
     /// The restored database takes the other one's place.
     Switching,
-    /// The Database has what was backed up.
+    /// The Database has what was backed up; with mode `Test`, what was loaded was checked, and is dropped.
     Completed,
     /// It failed, and the Database has what it had before.
     Failed,
@@ -69,8 +69,8 @@ impl RestoreState {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreStatus {
-    /// The state of the Restore: empty while it waits, then PREPARING, LOADING, CHECKING, SWITCHING, and finally COMPLETED
-    /// or FAILED, which never change.
+    /// The state of the Restore: empty while it waits, then PREPARING, LOADING, CHECKING, SWITCHING (not with mode `Test`), and
+    /// finally COMPLETED or FAILED, which never change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<RestoreState>,
 
@@ -162,6 +162,14 @@ pub struct RestoredFrom {
     /// Name of the Database that was backed up.
     pub database: String,
 
+    /// Its namespace: the Restore's own, or one whose backups the instance's `spec.backup.shared` lets it read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+
+    /// The id of the cluster that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+
     /// When the backup began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::conditions::timestamp")]
@@ -181,19 +189,21 @@ pub struct RestoreTarget {
     /// Name of the DatabaseInstance.
     pub instance: String,
 
-    /// Name of the SQL database.
+    /// Name of the SQL database. With mode `Test`, it is made for that, and dropped again.
     pub database: String,
 
     /// Name of the SQL user that owns it.
     pub user: String,
 
-    /// The metadata.uid of the Database object.
+    /// The metadata.uid of the Database object. Not with mode `Test`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub database_uid: String,
 
     /// The server: PostgreSQL's system identifier, MySQL's or MariaDB's server UUID.
     pub server_identity: String,
 
-    /// The SQL database that is loaded into: beside the target on PostgreSQL, the target itself on MySQL and MariaDB.
+    /// The SQL database that is loaded into: beside the target on PostgreSQL, the target itself on MySQL and MariaDB, and with
+    /// mode `Test`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<String>,
 

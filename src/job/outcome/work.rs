@@ -170,6 +170,7 @@ fn of_load(failed: NotLoaded) -> Told<RestoreEnd> {
             | RestoreCause::NotADump
             | RestoreCause::TooLarge
             | RestoreCause::ExtensionData
+            | RestoreCause::OnlyRefused
             | RestoreCause::LoadFailed
             | RestoreCause::CheckFailed
             | RestoreCause::Misconfigured => End::Own,

@@ -31,27 +31,28 @@ impl Task<'_> {
         &self,
         session: &mut Session,
     ) -> Result<Option<String>, ProviderError> {
+        self.leads(session).await?;
+        let claims = claims::claims(session, Some(&self.load.target)).await?;
+        Ok(refusal(&claims, self.load))
+    }
+
+    /// Checks that this process leads. That is all that a test needs: nobody has a claim on what it makes.
+    pub(super) async fn leads(&self, session: &mut Session) -> Result<(), ProviderError> {
         let standing = schema::standing(session, self.fence.cluster_id()).await?;
         match self
             .fence
             .tenure(self.profile.epoch, standing.epoch.as_ref())
         {
-            Tenure::Held => {}
-            Tenure::Superseded { newer } => {
-                return Err(ProviderError::Superseded {
-                    mine: Some(self.profile.epoch),
-                    newer,
-                });
-            }
-            Tenure::Forgotten => {
-                return Err(ProviderError::Unexpected {
-                    doing: "checking who leads".to_owned(),
-                    detail: "the server has forgotten this process; it registers again".to_owned(),
-                });
-            }
+            Tenure::Held => Ok(()),
+            Tenure::Superseded { newer } => Err(ProviderError::Superseded {
+                mine: Some(self.profile.epoch),
+                newer,
+            }),
+            Tenure::Forgotten => Err(ProviderError::Unexpected {
+                doing: "checking who leads".to_owned(),
+                detail: "the server has forgotten this process; it registers again".to_owned(),
+            }),
         }
-        let claims = claims::claims(session, Some(&self.load.target)).await?;
-        Ok(refusal(&claims, self.load))
     }
 
     /// Like [`Self::changed_hands`], as an error.

@@ -56,8 +56,11 @@ pub(super) fn ours_of_account(all: &[Claimed], user: &SqlName, grants: &[Grant])
     }
 }
 
-/// Whether a schema is empty. Names are compared here, because the server's comparisons ignore case.
-async fn is_empty(session: &mut Session, schema: &SqlName) -> Result<bool, ProviderError> {
+/// Whether a schema is empty, as a CREATE leaves it. Names are compared here, because the server's comparisons ignore case.
+pub(super) async fn is_empty(
+    session: &mut Session,
+    schema: &SqlName,
+) -> Result<bool, ProviderError> {
     const SQL: &str = "SELECT DISTINCT CONVERT(name USING utf8mb4) AS name FROM (\
          SELECT TABLE_SCHEMA AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? UNION ALL \
          SELECT ROUTINE_SCHEMA FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ? UNION ALL \

@@ -21,7 +21,7 @@ use crate::provider::{Names, ProviderError, Verifier};
 
 /// Sessions that a load may have at once, whatever the application's limit is: the tool's, the checks', and ones that are
 /// about to end.
-const SESSIONS: u32 = 5;
+pub(super) const SESSIONS: u32 = 5;
 
 /// A target with its user.
 pub(super) struct Target {

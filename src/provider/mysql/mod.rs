@@ -20,6 +20,7 @@
 //! | `restore_tables.rs` | the operator's tables about restores |
 //! | `contained.rs` `target.rs` | what is in a schema, and what would stand in the way of a load into it |
 //! | `scratch.rs` `swap.rs` `drop_leftover.rs` | makes a target ready to be loaded, lets the user in to what was loaded, or gives it up |
+//! | `trial.rs` | a schema of its own for a backup that is tried out |
 //! | `sessions.rs` `locks.rs` `dependents.rs` | sessions, locks and dependent objects of others that are in the way |
 //! | `lock_waits.rs` | who waits for whose lock inside a database |
 //! | `busy.rs` | who may hold the lock that a change waited for in vain |
@@ -88,6 +89,7 @@ mod settings;
 mod swap;
 mod target;
 mod transactions;
+mod trial;
 mod validate;
 
 use std::sync::{Arc, OnceLock};
@@ -101,7 +103,9 @@ use self::connect::{ServerProfile, Sessions};
 use self::session::Session;
 use super::blame::blame;
 use super::pool::Lease;
-use super::restore::{Ended, Leftover, Load, RestoreId, Restored, Scratch, Swapped, TargetFacts};
+use super::restore::{
+    Ended, Leftover, Load, LoadMode, RestoreId, Restored, Scratch, Swapped, TargetFacts,
+};
 use super::{
     Assessment, Change, Claim, Desired, Expected, Fence, Flavour, Inspection, Inventory, LockWait,
     Login, Names, Observed, Provider, ProviderError, Removal, Removed, ServerConfig, Survey, Usage,
@@ -295,7 +299,10 @@ impl Provider for Mysql {
 
     async fn look_at_target(&self, load: &Load) -> Result<TargetFacts, ProviderError> {
         let (mut session, profile) = self.session().await?;
-        target::look(&mut session, &profile, load).await
+        match load.mode {
+            LoadMode::Empty | LoadMode::Replace => target::look(&mut session, &profile, load).await,
+            LoadMode::Test => target::look_for_trial(&mut session, &profile, load).await,
+        }
     }
 
     async fn make_scratch(
@@ -305,7 +312,12 @@ impl Provider for Mysql {
     ) -> Result<Scratch, ProviderError> {
         let (mut session, profile) = self.begin(load).await?;
         let task = self.task(&profile, load);
-        let made = scratch::make(&mut session, &task, verifier).await;
+        let made = match load.mode {
+            LoadMode::Empty | LoadMode::Replace => {
+                scratch::make(&mut session, &task, verifier).await
+            }
+            LoadMode::Test => trial::make(&mut session, &task, verifier).await,
+        };
         checks::unlock_name(&mut session, &load.target.database).await;
         made
     }
@@ -321,7 +333,12 @@ impl Provider for Mysql {
             end_within: most,
             ..self.task(&profile, load)
         };
-        let swapped = swap::swap(&mut session, &task).await;
+        let swapped = match load.mode {
+            LoadMode::Empty | LoadMode::Replace => swap::swap(&mut session, &task).await,
+            LoadMode::Test => Ok(Swapped::ChangedHands(
+                "a test takes the place of no database".to_owned(),
+            )),
+        };
         checks::unlock_name(&mut session, &load.target.database).await;
         swapped
     }
@@ -345,7 +362,14 @@ impl Provider for Mysql {
     async fn drop_leftover(&self, load: &Load, which: Leftover) -> Result<Ended, ProviderError> {
         let (mut session, profile) = self.begin(load).await?;
         let task = self.task(&profile, load);
-        let ended = drop_leftover::drop_leftover(&mut session, &task, which).await;
+        let ended = match (load.mode, which) {
+            (LoadMode::Empty | LoadMode::Replace, _) => {
+                drop_leftover::drop_leftover(&mut session, &task, which).await
+            }
+            (LoadMode::Test, Leftover::Scratch) => trial::drop(&mut session, &task).await,
+            // Its login owns what was loaded, and nothing was replaced.
+            (LoadMode::Test, Leftover::Login | Leftover::Former) => Ok(Ended::Done),
+        };
         checks::unlock_name(&mut session, &load.target.database).await;
         ended
     }

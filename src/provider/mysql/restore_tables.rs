@@ -2,7 +2,7 @@
 //!
 //! A row of `scratch` says how the target's user is let in again, and whether everything in the target comes from a load:
 //! it was seen empty while nobody else could log in, and the user still has a password that was made for a load. As soon
-//! as anyone gave it another one, that is no longer known.
+//! as anyone gave it another one, that is no longer known. `trial.rs` has rows of its own there.
 
 use sha2::{Digest, Sha256};
 

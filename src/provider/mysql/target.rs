@@ -10,7 +10,7 @@ use super::lockout;
 use super::restore_tables::Stage;
 use super::rows::Grant;
 use super::session::Session;
-use super::{administrator, catalog};
+use super::{administrator, catalog, validate};
 use crate::provider::ident::mysql_identifier;
 use crate::provider::restore::{Load, TargetFacts};
 use crate::provider::{Names, ProviderError, SqlName};
@@ -78,14 +78,9 @@ pub(super) async fn look(
             ));
         }
     }
-    if !(profile.held.may_kill(&profile.dialect) || profile.kills_by_procedure) {
-        let (account, _) = administrator::privileges(session).await?;
-        facts.obstacles.push(format!(
-            "the administrator may not end sessions of the user {role}, which a restore does before it loads; run: GRANT {} ON \
-             *.* TO {account}",
-            profile.dialect.kill_privilege()
-        ));
-    }
+    facts
+        .obstacles
+        .extend(cannot_end_sessions(session, profile, role).await?);
     Ok(facts)
 }
 
@@ -125,6 +120,37 @@ fn in_the_way(dialect: &Dialect, grants: &[Grant], target: &Names) -> Vec<String
             )
         })
         .collect()
+}
+
+/// Looks at what the server would not take for a test, and changes nothing.
+pub(super) async fn look_for_trial(
+    session: &mut Session,
+    profile: &ServerProfile,
+    load: &Load,
+) -> Result<TargetFacts, ProviderError> {
+    validate::text_settings(session, &profile.dialect, &load.desired).await?;
+    let obstacles = cannot_end_sessions(session, profile, &load.target.role).await?;
+    Ok(TargetFacts {
+        obstacles: obstacles.into_iter().collect(),
+        free_connections: free_connections(session).await?,
+        ..TargetFacts::default()
+    })
+}
+
+/// Why the sessions of a load could not be ended, if they could not.
+async fn cannot_end_sessions(
+    session: &mut Session,
+    profile: &ServerProfile,
+    role: &SqlName,
+) -> Result<Option<String>, ProviderError> {
+    if profile.held.may_kill(&profile.dialect) || profile.kills_by_procedure {
+        return Ok(None);
+    }
+    let (account, _) = administrator::privileges(session).await?;
+    Ok(Some(format!(
+        "the administrator may not end sessions of the user {role}, which a restore does; run: GRANT {} ON *.* TO {account}",
+        profile.dialect.kill_privilege()
+    )))
 }
 
 async fn bytes(session: &mut Session, database: &SqlName) -> Result<u64, ProviderError> {

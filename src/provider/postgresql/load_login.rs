@@ -5,13 +5,13 @@
 
 use super::Postgresql;
 use super::checks::{Checked, Checks};
+use super::drop_leftover::forget_row;
 use super::drop_owned::skip_if_blocked;
 use super::error::Failure;
 use super::grants::{OPTIONS_SINCE, Right, borrow, give_back, permit};
 use super::quoted;
 use super::restore_tables::{ScratchRow, name};
 use super::rows::RoleRow;
-use super::scratch_drops::forget_row;
 use super::session::{Session, column};
 use super::sessions::Ending;
 use super::swap_lock::is_in_use;
@@ -21,7 +21,7 @@ use crate::provider::{Names, ProviderError, Removed, SqlName, Verifier};
 
 /// The most sessions of a login: a restore builds up to 8 indexes at the same time (as the API has it), and looks whether the
 /// server works.
-const LOGIN_CONNECTIONS: u32 = 10;
+pub(super) const LOGIN_CONNECTIONS: u32 = 10;
 
 /// Whether the role `$2` owns something in the database `$1`, and whether the administrator has the rights of its user `$3`
 /// for good: these are not borrowed, since what is borrowed is given back.

@@ -25,7 +25,8 @@
 //! | `error.rs` | what the server's error codes mean |
 //! | `restore_tables.rs` `restores.rs` | the tables about restores, and what they say of one |
 //! | `target.rs` | looks at the target of a load |
-//! | `scratch.rs` `scratch_drops.rs` `load_login.rs` | the place to load into, with its login, and how they are dropped |
+//! | `scratch.rs` `drop_leftover.rs` `load_login.rs` | the place to load into, with its login, and how they are dropped |
+//! | `trial.rs` | a database of its own for a backup that is tried out |
 //! | `swap.rs` `loaded.rs` `undo.rs` | the loaded database takes the target's name, and the way back |
 //!
 //! Files that only PostgreSQL needs:
@@ -53,6 +54,7 @@ mod contents;
 mod creation;
 mod database;
 mod dependents;
+mod drop_leftover;
 mod drop_owned;
 mod error;
 mod exchange;
@@ -80,7 +82,6 @@ mod role;
 mod rows;
 mod schema;
 mod scratch;
-mod scratch_drops;
 mod session;
 mod sessions;
 mod swap;
@@ -90,6 +91,7 @@ mod target;
 mod template;
 mod tenant_fence;
 mod tenant_session;
+mod trial;
 mod undo;
 mod validate;
 
@@ -101,7 +103,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::pool::Pool;
-use super::restore::{Ended, Leftover, Load, RestoreId, Restored, Scratch, Swapped, TargetFacts};
+use super::restore::{
+    Ended, Leftover, Load, LoadMode, RestoreId, Restored, Scratch, Swapped, TargetFacts,
+};
 use super::{
     Assessment, Change, Claim, Desired, Expected, Extent, Fence, Inaccessible, Inspection,
     Inventory, LockWait, Login, Names, Observed, Probe, Provider, ProviderError, Removal, Removed,
@@ -263,7 +267,10 @@ impl Provider for Postgresql {
     }
 
     async fn look_at_target(&self, load: &Load) -> Result<TargetFacts, ProviderError> {
-        self.look_at(load).await
+        match load.mode {
+            LoadMode::Empty | LoadMode::Replace => self.look_at(load).await,
+            LoadMode::Test => self.look_for_trial(load).await,
+        }
     }
 
     async fn make_scratch(
@@ -271,7 +278,10 @@ impl Provider for Postgresql {
         load: &Load,
         verifier: &Verifier,
     ) -> Result<Scratch, ProviderError> {
-        self.make_place(load, verifier).await
+        match load.mode {
+            LoadMode::Empty | LoadMode::Replace => self.make_place(load, verifier).await,
+            LoadMode::Test => self.make_trial(load, verifier).await,
+        }
     }
 
     async fn swap(
@@ -292,7 +302,10 @@ impl Provider for Postgresql {
     }
 
     async fn drop_leftover(&self, load: &Load, which: Leftover) -> Result<Ended, ProviderError> {
-        self.drop_left(load, which).await
+        match load.mode {
+            LoadMode::Empty | LoadMode::Replace => self.drop_left(load, which).await,
+            LoadMode::Test => self.drop_trial(load, which).await,
+        }
     }
 
     fn usage(&self) -> Usage {

@@ -134,6 +134,8 @@ pub(super) enum Purpose {
     Login,
     /// A database that was replaced.
     Former,
+    /// The database of a test, with the user that owns it: nobody's, and dropped by the test itself.
+    Test,
 }
 
 /// A row of `db_operator.scratch`, with what exists of it.

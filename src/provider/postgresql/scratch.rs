@@ -18,7 +18,7 @@ use crate::provider::restore::{Ended, Load, Scratch};
 use crate::provider::{Desired, Extension, ProviderError, SqlName, Verifier};
 
 /// Any number will do as long as it is always the same: names of databases and roles are taken one after the other.
-const NAMES_LOCK: i64 = 0x6462_6f6e;
+pub(super) const NAMES_LOCK: i64 = 0x6462_6f6e;
 
 /// The names of what is made for one load.
 struct LoadNames {
@@ -217,27 +217,13 @@ impl Postgresql {
                 }
             })?;
         }
-        let (name, row) = (database.postgresql(), postgresql_literal(database.as_str()));
+        let name = database.postgresql();
         let version = session.version();
-        let mut statements = vec![
-            format!(
-                "UPDATE db_operator.scratch SET database_mark = NULL, database_id = {PLACE} || d.oid FROM pg_database d \
-                 WHERE database_name = {row} AND d.datname = {row} AND d.datconnlimit = database_mark \
-                 AND database_mark = {mark}"
-            ),
-            assert_exists(
-                &format!(
-                    "SELECT FROM db_operator.scratch WHERE database_name = {row} AND database_id IS NOT NULL"
-                ),
-                &not_noted(database.as_str()),
-            ),
-            format!("ALTER DATABASE {name} CONNECTION LIMIT -1"),
-            format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
-            format!(
-                "GRANT CONNECT ON DATABASE {name} TO {}",
-                names.login.postgresql()
-            ),
-        ];
+        let mut statements = noting_database(database, mark).to_vec();
+        statements.push(format!(
+            "GRANT CONNECT ON DATABASE {name} TO {}",
+            names.login.postgresql()
+        ));
         statements.extend(properties.for_loading(database));
         statements.push(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
         let role = &load.target.role;
@@ -257,6 +243,27 @@ impl Postgresql {
             }
         }
     }
+}
+
+/// Statements that note in its row which database was made with this mark, and take the mark and everybody's privileges
+/// off it. It stays closed.
+pub(super) fn noting_database(database: &SqlName, mark: i32) -> [String; 4] {
+    let (name, row) = (database.postgresql(), postgresql_literal(database.as_str()));
+    [
+        format!(
+            "UPDATE db_operator.scratch SET database_mark = NULL, database_id = {PLACE} || d.oid FROM pg_database d \
+             WHERE database_name = {row} AND d.datname = {row} AND d.datconnlimit = database_mark \
+             AND database_mark = {mark}"
+        ),
+        assert_exists(
+            &format!(
+                "SELECT FROM db_operator.scratch WHERE database_name = {row} AND database_id IS NOT NULL"
+            ),
+            &not_noted(database.as_str()),
+        ),
+        format!("ALTER DATABASE {name} CONNECTION LIMIT -1"),
+        format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+    ]
 }
 
 impl LoadNames {

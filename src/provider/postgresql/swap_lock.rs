@@ -215,6 +215,8 @@ impl RestoreState {
         let target = self.target.as_ref()?;
         let locked = match row.purpose {
             Purpose::Load | Purpose::Login => row.target_id == target.id,
+            // It is beside no target.
+            Purpose::Test => false,
             // For an undo.
             Purpose::Former => self
                 .record

@@ -54,7 +54,7 @@ impl<'a> Forward<'a> {
         let adopted = state.is_adopted(&row.target_id);
         let kept = match load.mode {
             LoadMode::Replace => true,
-            LoadMode::Empty => adopted && !claim.drop_adopted,
+            LoadMode::Empty | LoadMode::Test => adopted && !claim.drop_adopted,
         };
         Some(Self {
             load,

@@ -31,9 +31,9 @@ const PASSES_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
-struct Around {
+pub(super) struct Around {
     slots: Vec<Slot>,
-    connections: i64,
+    pub(super) connections: i64,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +146,10 @@ impl Postgresql {
     }
 }
 
-async fn around(session: &mut Session, database: &SqlName) -> Result<Around, ProviderError> {
+pub(super) async fn around(
+    session: &mut Session,
+    database: &SqlName,
+) -> Result<Around, ProviderError> {
     let query = sqlx::query(AROUND).bind(database.as_str());
     Ok(session.json("look around a database", query).await?)
 }

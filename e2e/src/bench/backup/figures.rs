@@ -41,13 +41,13 @@ pub(super) struct Database {
 
 /// One of those that are compared.
 #[derive(Debug, Serialize)]
-pub(super) struct Contender {
-    pub(super) name: String,
+pub(in crate::bench) struct Contender {
+    pub(in crate::bench) name: String,
     /// Of all rounds, each figure by itself.
-    pub(super) median: Measured,
+    pub(in crate::bench) median: Measured,
     /// Megabytes (10⁶ bytes) of the dump in a second, by the median.
-    pub(super) megabytes_per_second: f64,
-    pub(super) rounds: Vec<Measured>,
+    pub(in crate::bench) megabytes_per_second: f64,
+    pub(in crate::bench) rounds: Vec<Measured>,
 }
 
 /// Ours at its first level, by the medians.
@@ -95,9 +95,7 @@ impl Figures {
         let dumped = |one: &Contender| one.rounds.iter().map(|round| round.dumped_bytes).max();
         let dump_bytes = contenders.iter().filter_map(dumped).max().unwrap_or(0);
         for contender in &mut contenders {
-            contender.median = median(&contender.rounds);
-            contender.megabytes_per_second =
-                as_float(dump_bytes) / 1e6 / contender.median.wall_s.max(1e-9);
+            contender.conclude(dump_bytes);
         }
         self.databases.push(Database {
             engine: source.engine.name(),
@@ -109,13 +107,19 @@ impl Figures {
 }
 
 impl Contender {
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::bench) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             median: Measured::default(),
             megabytes_per_second: 0.0,
             rounds: Vec::new(),
         }
+    }
+
+    /// Finds the medians of what was measured with a dump of this size.
+    pub(in crate::bench) fn conclude(&mut self, dump_bytes: u64) {
+        self.median = median(&self.rounds);
+        self.megabytes_per_second = as_float(dump_bytes) / 1e6 / self.median.wall_s.max(1e-9);
     }
 }
 
@@ -156,12 +160,13 @@ fn median(rounds: &[Measured]) -> Measured {
 }
 
 /// The middle one; of an even number the higher of the two.
-pub(super) fn middle(mut all: Vec<f64>) -> f64 {
+pub(in crate::bench) fn middle(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
-fn load() -> f64 {
+/// The load average over a minute.
+pub(in crate::bench) fn load() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let first = text.split(' ').next().unwrap_or_default();
     first.parse().unwrap_or_default()
@@ -171,7 +176,7 @@ fn load() -> f64 {
     clippy::cast_precision_loss,
     reason = "sizes of a run are far below 2^52"
 )]
-pub(super) fn as_float(number: u64) -> f64 {
+pub(in crate::bench) fn as_float(number: u64) -> f64 {
     number as f64
 }
 

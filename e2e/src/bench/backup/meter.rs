@@ -17,19 +17,19 @@ const LOOK_EACH: Duration = Duration::from_millis(10);
 
 /// One run.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Measured {
+pub(in crate::bench) struct Measured {
     /// From its start to the object being there, in seconds.
-    pub(super) wall_s: f64,
+    pub(in crate::bench) wall_s: f64,
     /// Of that, the commit: the parts listed, the upload completed, the object seen. In a pipe it is in the uploader.
-    pub(super) commit_s: f64,
+    pub(in crate::bench) commit_s: f64,
     /// Processor time of all its processes, in seconds, the dump tool's included.
-    pub(super) cpu_s: f64,
+    pub(in crate::bench) cpu_s: f64,
     /// The highest resident memory of its processes, added up, without the dump tool, in MiB.
-    pub(super) peak_memory_mib: f64,
+    pub(in crate::bench) peak_memory_mib: f64,
     /// Size of the object in the store.
-    pub(super) stored_bytes: u64,
+    pub(in crate::bench) stored_bytes: u64,
     /// Size of the dump before its compression, where that is known.
-    pub(super) dumped_bytes: u64,
+    pub(in crate::bench) dumped_bytes: u64,
 }
 
 impl fmt::Display for Measured {
@@ -44,7 +44,7 @@ impl fmt::Display for Measured {
 
 /// Runs a command to its end; what it prints goes to `log`. `counts` says whose memory counts: it gets a process's name
 /// and whether it is the command itself.
-pub(super) fn run(
+pub(in crate::bench) fn run(
     command: &mut Command,
     log: &Path,
     counts: impl Fn(&str, bool) -> bool,

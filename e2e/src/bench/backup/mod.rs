@@ -16,14 +16,14 @@
 //! | `latency.rs` | a Backup in the cluster, from `kubectl apply` to COMPLETED |
 //! | `figures.rs`, `table.rs` | what was found, for programs and for people |
 
-mod figures;
+pub(super) mod figures;
 mod latency;
-mod meter;
-mod ours;
+pub(super) mod meter;
+pub(super) mod ours;
 mod pipe;
-mod source;
-mod table;
-mod target;
+pub(super) mod source;
+pub(super) mod table;
+pub(super) mod target;
 
 use clap::Args;
 

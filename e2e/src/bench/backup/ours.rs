@@ -18,40 +18,56 @@ use super::source::Source;
 use super::target::Target;
 use crate::{Error, Result};
 
-const KEY: &str = "ours.zst";
-const HOUR: Duration = Duration::from_hours(1);
+/// The object.
+pub(in crate::bench) const KEY: &str = "ours.zst";
+pub(in crate::bench) const HOUR: Duration = Duration::from_hours(1);
 /// What the operator gives a pod whose database is of this size.
 const SIGNED: u32 = 400;
 const UPLOADS: u32 = 4;
 /// The estimate for the database, which cuts parts of 8 MiB.
 const ESTIMATE: u64 = 1_000_000_000;
 
-/// Runs it once: the pod's process, then the commit.
+/// Runs it once; the object goes again.
 pub(super) async fn run(
     source: &Source,
     target: &Target,
     binary: &Path,
     level: i32,
 ) -> Result<Measured> {
+    let (mut measured, _) = make(source, target, binary, level).await?;
+    measured.stored_bytes = target.take(KEY)?;
+    Ok(measured)
+}
+
+/// Makes the object: the pod's process, then the commit.
+pub(in crate::bench) async fn make(
+    source: &Source,
+    target: &Target,
+    binary: &Path,
+    level: i32,
+) -> Result<(Measured, Done)> {
     let store = target.store().await?;
     let upload = store
         .begin(KEY, &BTreeMap::new(), "application/zstd")
         .await
         .map_err(failed("begin an upload"))?;
-    let pod = Pod::new(target, source, &store, &upload, level).await?;
-    let mut command = pod.command(binary, source);
+    let pod = Pod::new(target, source)?;
+    write_task(&pod, source, &store, &upload, level).await?;
+    let mut command = pod.command(binary, "dump", &source.command(&pod.work()));
     let log = target.folder.join("ours.log");
     // The process itself, with all that it may start but the dump tool.
     let counts = |name: &str, _: bool| name != source.process();
     let mut measured = meter::run(&mut command, &log, counts)?;
-    let done = pod.done()?;
+    let done = match pod.report()? {
+        TaskResult::Done(done) => done,
+        TaskResult::Failed(failed) => return Err(Error::trial("dump")(failed.message)),
+    };
     let start = Instant::now();
     commit(&store, &upload, &done).await?;
     measured.commit_s = start.elapsed().as_secs_f64();
     measured.wall_s += measured.commit_s;
     measured.dumped_bytes = done.dumped_bytes;
-    measured.stored_bytes = target.take(KEY)?;
-    Ok(measured)
+    Ok((measured, done))
 }
 
 /// What the operator does with a report, apart from the manifest.
@@ -81,55 +97,66 @@ async fn commit(store: &Store, upload: &str, done: &Done) -> Result<()> {
     }
 }
 
-fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> Error {
+async fn write_task(
+    pod: &Pod,
+    source: &Source,
+    store: &Store,
+    upload: &str,
+    level: i32,
+) -> Result<()> {
+    let batch = store
+        .sign(KEY, upload, 1, SIGNED, HOUR)
+        .await
+        .map_err(failed("sign parts"))?;
+    let window = SignedParts {
+        batches: vec![batch],
+    };
+    let task = Task {
+        source: source.task(),
+        destination: store.destination(KEY),
+        estimated_bytes: ESTIMATE,
+        part_sizes: PartSizes::plan(ESTIMATE, 10_000, false).map_err(failed("plan the parts"))?,
+        uploads: UPLOADS,
+        compression_level: level,
+        stall_seconds: 600,
+        sign_seconds: 600,
+        has_broken_views: false,
+        endless_events: Vec::new(),
+    };
+    pod.write_json("errand/errand.json", &task)?;
+    pod.write_json("errand/window.json", &window)
+}
+
+pub(in crate::bench) fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> Error {
     Error::trial(what.to_owned())
 }
 
 /// The folders of a pod.
-struct Pod {
+pub(in crate::bench) struct Pod {
     folder: PathBuf,
 }
 
 impl Pod {
-    async fn new(
-        target: &Target,
-        source: &Source,
-        store: &Store,
-        upload: &str,
-        level: i32,
-    ) -> Result<Self> {
-        let batch = store
-            .sign(KEY, upload, 1, SIGNED, HOUR)
-            .await
-            .map_err(failed("sign parts"))?;
-        let window = SignedParts {
-            batches: vec![batch],
-        };
-        let task = Task {
-            source: source.task(),
-            destination: store.destination(KEY),
-            estimated_bytes: ESTIMATE,
-            part_sizes: PartSizes::plan(ESTIMATE, 10_000, false)
-                .map_err(failed("plan the parts"))?,
-            uploads: UPLOADS,
-            compression_level: level,
-            stall_seconds: 600,
-            sign_seconds: 600,
-            has_broken_views: false,
-            endless_events: Vec::new(),
-        };
+    /// With all that a pod has but its task.
+    pub(in crate::bench) fn new(target: &Target, source: &Source) -> Result<Self> {
         let pod = Self {
             folder: target.folder.join("pod"),
         };
-        let json = |value: serde_json::Result<String>| value.map_err(failed("write a task"));
-        pod.write("errand/errand.json", &json(serde_json::to_string(&task))?)?;
-        pod.write("errand/window.json", &json(serde_json::to_string(&window))?)?;
         pod.write("errand/store-ca.crt", target.ca())?;
         for (name, value) in source.credentials() {
             pod.write(&format!("credentials/{name}"), value)?;
         }
         pod.write("work/.keep", "")?;
         Ok(pod)
+    }
+
+    pub(in crate::bench) fn write_json(
+        &self,
+        name: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<()> {
+        let text = serde_json::to_string(value).map_err(failed("write a task"))?;
+        self.write(name, &text)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -140,28 +167,28 @@ impl Pod {
         fs::write(&path, text).map_err(Error::io("write", &path))
     }
 
-    fn command(&self, binary: &Path, source: &Source) -> Command {
+    /// Where a tool's files are.
+    pub(in crate::bench) fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    /// The process, which does this with the tool that is called so.
+    pub(in crate::bench) fn command(&self, binary: &Path, does: &str, tool: &[String]) -> Command {
         let option = |name: &str| format!("--{name}={}", self.folder.join(name).display());
         let mut command = Command::new(binary);
         command
-            .arg("dump")
+            .arg(does)
             .args(["errand", "credentials", "work", "termination"].map(option))
             .arg("--")
-            .args(source.command(&self.folder.join("work")));
+            .args(tool);
         command
     }
 
     /// What the process reports.
-    fn done(&self) -> Result<Done> {
+    pub(in crate::bench) fn report<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         let path = self.folder.join("termination");
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        match serde_json::from_str(&text).map_err(failed("read the report"))? {
-            TaskResult::Done(done) => Ok(done),
-            TaskResult::Failed(failed) => Err(Error::Trial {
-                what: "dump".to_owned(),
-                detail: failed.message,
-            }),
-        }
+        serde_json::from_str(&text).map_err(failed("read the report"))
     }
 }
 

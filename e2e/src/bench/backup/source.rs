@@ -17,20 +17,20 @@ const POSTGRESQL: u32 = 15;
 const MARIADB: &str = "10.11";
 
 /// The database.
-const DATABASE: &str = "orders";
+pub(in crate::bench) const DATABASE: &str = "orders";
 
 /// What the templates say, without what names the pod's own files.
 const MARIADB_OPTIONS: &str = "--default-character-set=utf8mb4 --max-allowed-packet=1G --single-transaction --quick --routines --events --triggers --hex-blob --no-tablespaces --verbose --loose-dump-history --skip-add-locks";
 
 /// Whose database.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Engine {
+pub(in crate::bench) enum Engine {
     Postgresql,
     Mariadb,
 }
 
 impl Engine {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::bench) fn name(self) -> &'static str {
         match self {
             Self::Postgresql => "PostgreSQL",
             Self::Mariadb => "MariaDB",
@@ -39,10 +39,10 @@ impl Engine {
 }
 
 /// A server with rows; it goes with its value.
-pub(super) struct Source {
-    pub(super) engine: Engine,
+pub(in crate::bench) struct Source {
+    pub(in crate::bench) engine: Engine,
     server: Server,
-    folder: PathBuf,
+    pub(in crate::bench) folder: PathBuf,
 }
 
 enum Server {
@@ -52,7 +52,7 @@ enum Server {
 
 impl Source {
     /// A new server with about so many bytes of rows.
-    pub(super) async fn start(engine: Engine, bytes: u64) -> Result<Self> {
+    pub(in crate::bench) async fn start(engine: Engine, bytes: u64) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!(
             "db-operator-bench-{}-{}",
             engine.name().to_lowercase(),
@@ -83,39 +83,45 @@ impl Source {
     }
 
     async fn fill(&self, bytes: u64) -> Result<()> {
-        let failed = || Error::trial("make the bench's rows");
-        let mut session = match &self.server {
+        self.run(&format!("CREATE DATABASE {DATABASE}")).await?;
+        let mut session = self.session(Some(DATABASE)).await?;
+        let grown = dataset::grow(&mut session, bytes).await;
+        grown.map_err(Error::trial("make the bench's rows"))
+    }
+
+    /// Runs SQL as superuser, in no database of the bench's.
+    pub(in crate::bench) async fn run(&self, sql: &str) -> Result<()> {
+        let mut session = self.session(None).await?;
+        let ran = session.run(sql).await;
+        ran.map_err(Error::trial(format!("run {sql}")))
+    }
+
+    /// A superuser's session in this database.
+    async fn session(&self, database: Option<&str>) -> Result<Session> {
+        let failed = || Error::trial("log in to the bench's server");
+        match &self.server {
             Server::Postgresql { server, .. } => {
-                let options = |database| {
-                    PgConnectOptions::new_without_pgpass()
-                        .host("localhost")
-                        .port(server.port)
-                        .username(SUPERUSER)
-                        .password(SUPERUSER_PASSWORD)
-                        .database(database)
-                        .ssl_mode(PgSslMode::VerifyFull)
-                        .ssl_root_cert_from_pem(server.certificates.ca.clone().into_bytes())
-                };
-                let root = options("postgres").connect().await.map_err(failed())?;
-                let mut root = Session::Postgres(Box::new(root));
-                let create = format!("CREATE DATABASE {DATABASE}");
-                root.run(&create).await.map_err(failed())?;
-                let session = options(DATABASE).connect().await.map_err(failed())?;
-                Session::Postgres(Box::new(session))
+                let options = PgConnectOptions::new_without_pgpass()
+                    .host("localhost")
+                    .port(server.port)
+                    .username(SUPERUSER)
+                    .password(SUPERUSER_PASSWORD)
+                    .database(database.unwrap_or("postgres"))
+                    .ssl_mode(PgSslMode::VerifyFull)
+                    .ssl_root_cert_from_pem(server.certificates.ca.clone().into_bytes());
+                let session = options.connect().await.map_err(failed())?;
+                Ok(Session::Postgres(Box::new(session)))
             }
             Server::Mariadb(local) => {
                 let root = local.server.root().await.map_err(failed())?;
                 let mut session = Session::Mysql(Box::new(root));
-                for sql in [
-                    format!("CREATE DATABASE {DATABASE}"),
-                    format!("USE {DATABASE}"),
-                ] {
-                    session.run(&sql).await.map_err(failed())?;
+                if let Some(database) = database {
+                    let enter = format!("USE {database}");
+                    session.run(&enter).await.map_err(failed())?;
                 }
-                session
+                Ok(session)
             }
-        };
-        dataset::grow(&mut session, bytes).await.map_err(failed())
+        }
     }
 
     fn port(&self) -> u16 {
@@ -133,7 +139,7 @@ impl Source {
     }
 
     /// Name and password.
-    pub(super) fn user(&self) -> (&str, &str) {
+    pub(in crate::bench) fn user(&self) -> (&str, &str) {
         match &self.server {
             Server::Postgresql { .. } => (SUPERUSER, SUPERUSER_PASSWORD),
             Server::Mariadb(local) => (&local.server.superuser.0, &local.server.superuser.1),
@@ -141,7 +147,7 @@ impl Source {
     }
 
     /// The dump tool's process.
-    pub(super) fn process(&self) -> &'static str {
+    pub(in crate::bench) fn process(&self) -> &'static str {
         match self.engine {
             Engine::Postgresql => "pg_dump",
             Engine::Mariadb => "mariadb-dump",
@@ -149,7 +155,7 @@ impl Source {
     }
 
     /// The dump tool without compression, in short.
-    pub(super) fn tool(&self) -> &'static str {
+    pub(in crate::bench) fn tool(&self) -> &'static str {
         match self.engine {
             Engine::Postgresql => "pg_dump -Fc -Z0",
             Engine::Mariadb => "mariadb-dump",
@@ -157,7 +163,7 @@ impl Source {
     }
 
     /// The dump tool with the compression that people use with it, in short.
-    pub(super) fn compressing(&self) -> &'static str {
+    pub(in crate::bench) fn compressing(&self) -> &'static str {
         match self.engine {
             Engine::Postgresql => "pg_dump -Fc",
             Engine::Mariadb => "mariadb-dump | gzip",
@@ -165,7 +171,7 @@ impl Source {
     }
 
     /// A shell's words for the dump tool without compression.
-    pub(super) fn plain_words(&self) -> String {
+    pub(in crate::bench) fn plain_words(&self) -> String {
         match &self.server {
             Server::Postgresql { bin, .. } => {
                 format!("{}/pg_dump -Fc -Z0 --no-password", bin.display())
@@ -175,7 +181,7 @@ impl Source {
     }
 
     /// A shell's words for a compressed dump.
-    pub(super) fn compressing_words(&self) -> String {
+    pub(in crate::bench) fn compressing_words(&self) -> String {
         match &self.server {
             Server::Postgresql { bin, .. } => {
                 format!("{}/pg_dump -Fc --no-password", bin.display())
@@ -185,16 +191,30 @@ impl Source {
     }
 
     fn mariadb_words(&self) -> String {
+        let login = self.mariadb_login();
+        format!("mariadb-dump {login} {MARIADB_OPTIONS} {DATABASE}")
+    }
+
+    /// How a program of MariaDB is told where the server is.
+    pub(in crate::bench) fn mariadb_login(&self) -> String {
         format!(
-            "mariadb-dump --no-defaults --protocol=tcp --host=localhost --port={} --user={} --ssl-ca={} --ssl-verify-server-cert {MARIADB_OPTIONS} {DATABASE}",
+            "--no-defaults --protocol=tcp --host=localhost --port={} --user={} --ssl-ca={} --ssl-verify-server-cert",
             self.port(),
             self.user().0,
             self.folder.join("ca.crt").display()
         )
     }
 
+    /// A program of PostgreSQL.
+    pub(in crate::bench) fn program(&self, name: &str) -> String {
+        match &self.server {
+            Server::Postgresql { bin, .. } => bin.join(name).display().to_string(),
+            Server::Mariadb(_) => name.to_owned(),
+        }
+    }
+
     /// What the dump tool needs to log in, for a shell's command.
-    pub(super) fn environment(&self, command: &mut Command) -> Result<()> {
+    pub(in crate::bench) fn environment(&self, command: &mut Command) -> Result<()> {
         let ca = self.folder.join("ca.crt");
         std::fs::write(&ca, self.ca()).map_err(Error::io("write", &ca))?;
         let (user, password) = self.user();
@@ -213,7 +233,7 @@ impl Source {
     }
 
     /// For the task of a pod.
-    pub(super) fn task(&self) -> task::Source {
+    pub(in crate::bench) fn task(&self) -> task::Source {
         let (flavour, series) = match self.engine {
             Engine::Postgresql => (Flavour::Postgresql, POSTGRESQL.to_string()),
             Engine::Mariadb => (Flavour::Mariadb, MARIADB.to_owned()),
@@ -230,7 +250,7 @@ impl Source {
     }
 
     /// The database's Secret, as files.
-    pub(super) fn credentials(&self) -> [(&'static str, &str); 3] {
+    pub(in crate::bench) fn credentials(&self) -> [(&'static str, &str); 3] {
         let (user, password) = self.user();
         [
             ("username", user),
@@ -240,7 +260,7 @@ impl Source {
     }
 
     /// The dump command of a pod whose own files are in this folder.
-    pub(super) fn command(&self, work: &Path) -> Vec<String> {
+    pub(in crate::bench) fn command(&self, work: &Path) -> Vec<String> {
         let mut words = match &self.server {
             Server::Postgresql { bin, .. } => vec![
                 bin.join("pg_dump").display().to_string(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::figures::{Database, Figures, as_float};
+use super::figures::{Contender, Database, Figures, as_float};
 
 /// The widest name of a contender.
 const NAME: usize = 48;
@@ -46,21 +46,28 @@ pub(super) fn render(figures: &Figures) -> String {
 }
 
 fn render_database(text: &mut String, database: &Database) {
+    let title = format!(
+        "{}, dump of {:.0} MB",
+        database.engine,
+        as_float(database.dump_bytes) / 1e6
+    );
+    render_contenders(text, &title, &database.contenders);
+    let ratios = &database.ratios;
     let _ = writeln!(
         text,
-        "\n{:NAME$}{:>10}{:>10}{:>10}{:>12}{:>12}",
-        format!(
-            "{}, dump of {:.0} MB",
-            database.engine,
-            as_float(database.dump_bytes) / 1e6
-        ),
-        "time, s",
-        "MB/s",
-        "CPU, s",
-        "peak, MiB",
-        "stored, MB"
+        "ours: {:.2} times the throughput of the first pipe (aim 2.6), {:.2} times the second's (1.25), {:.2} times the floor's time (1.2)",
+        ratios.throughput_to_aws, ratios.throughput_to_s5cmd, ratios.time_to_floor
     );
-    for contender in &database.contenders {
+}
+
+/// Those that are compared, by their medians.
+pub(in crate::bench) fn render_contenders(text: &mut String, title: &str, all: &[Contender]) {
+    let _ = writeln!(
+        text,
+        "\n{title:NAME$}{:>10}{:>10}{:>10}{:>12}{:>12}",
+        "time, s", "MB/s", "CPU, s", "peak, MiB", "stored, MB"
+    );
+    for contender in all {
         let median = contender.median;
         let _ = writeln!(
             text,
@@ -73,10 +80,4 @@ fn render_database(text: &mut String, database: &Database) {
             as_float(median.stored_bytes) / 1e6
         );
     }
-    let ratios = &database.ratios;
-    let _ = writeln!(
-        text,
-        "ours: {:.2} times the throughput of the first pipe (aim 2.6), {:.2} times the second's (1.25), {:.2} times the floor's time (1.2)",
-        ratios.throughput_to_aws, ratios.throughput_to_s5cmd, ratios.time_to_floor
-    );
 }

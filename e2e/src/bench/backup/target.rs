@@ -10,21 +10,21 @@ use crate::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use crate::{Error, Result, host, tools};
 
 /// The bucket.
-pub(super) const BUCKET: &str = "backups";
+pub(in crate::bench) const BUCKET: &str = "backups";
 
 /// Debian's package has it here.
 const AWS: &str = "/usr/bin/aws";
 
 /// A server over TLS, because that is where stores are, and there none of the programs hashes what it uploads a second
 /// time.
-pub(super) struct Target {
+pub(in crate::bench) struct Target {
     server: S3Server,
-    pub(super) folder: PathBuf,
+    pub(in crate::bench) folder: PathBuf,
     s5cmd: PathBuf,
 }
 
 impl Target {
-    pub(super) fn start(cache: &Cache) -> Result<Self> {
+    pub(in crate::bench) fn start(cache: &Cache) -> Result<Self> {
         install(cache)?;
         let mut folders = tools::ensure(cache, &[tools::S5CMD])?;
         let s5cmd = folders.pop().unwrap_or_default().join("s5cmd");
@@ -43,7 +43,7 @@ impl Target {
     }
 
     /// The certificate of the server's authority.
-    pub(super) fn ca(&self) -> &str {
+    pub(in crate::bench) fn ca(&self) -> &str {
         let certificates = self.server.certificates.as_ref();
         certificates.map_or("", |certificates| &certificates.ca)
     }
@@ -53,7 +53,7 @@ impl Target {
     }
 
     /// The library's view of it.
-    pub(super) async fn store(&self) -> Result<Store> {
+    pub(in crate::bench) async fn store(&self) -> Result<Store> {
         let config = StoreConfig {
             s3: self.server.s3(BUCKET)?,
             keys: Keys::Static {
@@ -69,20 +69,33 @@ impl Target {
     }
 
     /// A shell's words that upload their input with the AWS CLI.
-    pub(super) fn aws_words(&self, key: &str) -> String {
+    pub(in crate::bench) fn aws_words(&self, key: &str) -> String {
         let endpoint = self.server.endpoint();
         format!("{AWS} s3 cp - s3://{BUCKET}/{key} --endpoint-url {endpoint} --only-show-errors")
     }
 
     /// The same with s5cmd.
-    pub(super) fn s5cmd_words(&self, key: &str) -> String {
+    pub(in crate::bench) fn s5cmd_words(&self, key: &str) -> String {
         let endpoint = self.server.endpoint();
         let s5cmd = self.s5cmd.display();
         format!("{s5cmd} --endpoint-url {endpoint} pipe s3://{BUCKET}/{key}")
     }
 
+    /// A shell's words that print an object with the AWS CLI.
+    pub(in crate::bench) fn aws_print_words(&self, key: &str) -> String {
+        let endpoint = self.server.endpoint();
+        format!("{AWS} s3 cp s3://{BUCKET}/{key} - --endpoint-url {endpoint} --only-show-errors")
+    }
+
+    /// The same with s5cmd.
+    pub(in crate::bench) fn s5cmd_print_words(&self, key: &str) -> String {
+        let endpoint = self.server.endpoint();
+        let s5cmd = self.s5cmd.display();
+        format!("{s5cmd} --endpoint-url {endpoint} cat s3://{BUCKET}/{key}")
+    }
+
     /// Keys and authorities for both.
-    pub(super) fn environment(&self, command: &mut Command) {
+    pub(in crate::bench) fn environment(&self, command: &mut Command) {
         command
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
@@ -95,7 +108,7 @@ impl Target {
     }
 
     /// Size of an object; it is removed, so that the disk does not fill.
-    pub(super) fn take(&self, key: &str) -> Result<u64> {
+    pub(in crate::bench) fn take(&self, key: &str) -> Result<u64> {
         let path = self.server.object_path(BUCKET, key);
         let size = std::fs::metadata(&path).map_err(Error::io("find the object", &path))?;
         std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;

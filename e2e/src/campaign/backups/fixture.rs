@@ -1,10 +1,10 @@
-//! What every trial runs on: an operator between proxies in the real cluster, a store, and a Database.
+//! What every trial runs on: an operator between proxies in the real cluster, a store, database servers, and a Database.
 
 use std::time::Duration;
 
-use db_operator::api::{BACKUP_LABEL, Backup, BackupState, Database};
-use db_operator::store::{Keys, Store, StoreConfig};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use db_operator::api::{BACKUP_LABEL, Backup, BackupState, Database, RestoreState};
+use db_operator::store::Store;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
@@ -13,11 +13,10 @@ use super::super::operator::{Operator, Start};
 use super::super::server::{Engine, Server};
 use super::super::{control_plane, eventually, fixture as objects};
 use super::installed_operator::InstalledOperator;
-use super::setup::create;
+use super::setup::{cluster_id, create, store, write_kubeconfig};
 use crate::cluster::{Cluster, Settings};
 use crate::fault_proxy::{ApiProxy, Faults, S3Proxy, Tunnel};
-use crate::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
-use crate::testing::Session;
+use crate::s3::S3Server;
 use crate::{Error, Result};
 
 /// The store's bucket.
@@ -41,15 +40,22 @@ pub struct Fixture {
     pub name: String,
     /// The operator's way to the API server, which can be cut.
     pub way: Tunnel,
+    /// Of what the operator asks of database servers: it does not count unless that is asked for.
+    pub statements: Faults,
     start: Start,
-    pub(super) sql: Server,
+    pub(super) servers: Vec<(Server, Tunnel)>,
     installed_operator: InstalledOperator,
     _proxies: (ApiProxy, S3Proxy),
 }
 
 impl Fixture {
-    /// Makes it; the operator has this `environment` besides. To be called on a thread that lives as long as the fixture is needed.
-    pub async fn start(cluster: &Cluster, environment: Vec<(String, String)>) -> Result<Self> {
+    /// Makes it with these servers, of which the first has the Database that is backed up; the operator has this
+    /// `environment` besides. To be called on a thread that lives as long as the fixture is needed.
+    pub async fn start(
+        cluster: &Cluster,
+        engines: &[Engine],
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
         let name = format!("trial{}", std::process::id());
         let folder = std::env::temp_dir().join(format!("db-operator-{name}"));
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
@@ -57,7 +63,6 @@ impl Fixture {
         let server = S3Server::start()?;
         server.make_bucket(BUCKET)?;
         let store = store(&server).await?;
-        let sql = Server::find(cluster, &client, Engine::Postgres).await?;
 
         let installed_operator = InstalledOperator::begin(cluster, &client).await?;
         let start = Start {
@@ -93,6 +98,14 @@ impl Fixture {
         };
         let s3 = S3Proxy::at(here, &server, faults.clone(), counted).await?;
         let endpoint = s3.endpoint();
+        let statements = faults.aside();
+        let mut servers = Vec::new();
+        for engine in engines {
+            let server = Server::find(cluster, &client, *engine).await?;
+            let counted = statements.clone();
+            let tunnel = Tunnel::at(here, server.address, engine.name(), counted).await?;
+            servers.push((server, tunnel));
+        }
         let fixture = Self {
             operator,
             faults,
@@ -101,8 +114,9 @@ impl Fixture {
             store,
             name,
             way,
+            statements,
             start,
-            sql,
+            servers,
             installed_operator,
             _proxies: (api, s3),
         };
@@ -116,21 +130,17 @@ impl Fixture {
         }
     }
 
-    /// A session of the Database's own user.
-    pub async fn session(&self) -> Result<Session> {
-        let secret = super::super::server::secret(&self.client, &self.name, &self.name).await?;
-        let opened = Session::open(&self.client, &secret.unwrap_or_default()).await;
-        opened.map_err(Error::trial("log in"))
+    /// The server of an engine.
+    pub fn server_of(&self, engine: Engine) -> Result<&Server> {
+        let mut servers = self.servers.iter().map(|(server, _)| server);
+        let server = servers.find(|server| server.engine == engine);
+        server.ok_or_else(|| Error::Precondition(format!("no server {}", engine.name())))
     }
 
-    /// Holds a lock that a dump waits for, until the session ends.
-    pub async fn hold(&self) -> Result<Session> {
-        let mut holder = self.session().await?;
-        holder
-            .run("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-            .await
-            .map_err(Error::trial("lock a table"))?;
-        Ok(holder)
+    /// The name of the `DatabaseInstance` of an engine.
+    #[must_use]
+    pub fn instance(&self, engine: Engine) -> String {
+        format!("{}-{}", self.name, engine.name())
     }
 
     /// Another operator, which does not run yet, on the same way.
@@ -143,6 +153,31 @@ impl Fixture {
         })
     }
 
+    /// The same, with another lease, which is a long one.
+    #[must_use]
+    pub fn another_with_a_lease_of_its_own(&self, identity: &str) -> Operator {
+        let image = &self.installed_operator.image;
+        let arguments = [
+            "--lease-name",
+            identity,
+            "--lease-ttl",
+            "10m",
+            "--image",
+            image,
+        ];
+        Operator::new(Start {
+            identity: format!("{}-{identity}", self.name),
+            arguments: arguments.map(str::to_owned).to_vec(),
+            ..self.start.clone()
+        })
+    }
+
+    /// The operators' cluster id.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.start.cluster_id
+    }
+
     /// The trials' Backups.
     #[must_use]
     pub fn backups(&self) -> Api<Backup> {
@@ -151,9 +186,14 @@ impl Fixture {
 
     /// Asks for a backup.
     pub async fn back_up(&self, name: &str) -> Result<()> {
+        self.back_up_of(&self.name, name).await
+    }
+
+    /// Asks for a backup of this Database.
+    pub async fn back_up_of(&self, database: &str, name: &str) -> Result<()> {
         create(&self.backups(), json!({
             "apiVersion": "db-operator.dev/v1alpha1", "kind": "Backup", "metadata": {"name": name},
-            "spec": {"databaseRef": {"name": self.name}},
+            "spec": {"databaseRef": {"name": database}},
         }))
         .await
     }
@@ -195,17 +235,33 @@ impl Fixture {
         Ok(found.items.into_iter().next())
     }
 
-    /// Whether the Database is `CREATED`, and no backup is its affair.
+    /// The trials' Databases.
+    #[must_use]
+    pub fn databases(&self) -> Api<Database> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
     pub(super) async fn rests(&self) -> Result<bool> {
-        let databases: Api<Database> = Api::namespaced(self.client.clone(), &self.name);
-        let found = databases
-            .get_opt(&self.name)
+        self.is_at_rest(&self.name).await
+    }
+
+    /// Whether a Database is `CREATED`, and no backup or restore is at work.
+    pub async fn is_at_rest(&self, database: &str) -> Result<bool> {
+        let found = self
+            .databases()
+            .get_opt(database)
             .await
             .map_err(Error::trial("read the Database"))?;
         let busy = found
             .as_ref()
             .and_then(|found| found.status.as_ref())
-            .is_some_and(|status| status.backup.is_some());
+            .is_some_and(|status| {
+                // The restore that ended last stays in it.
+                let restore = status.restore.as_ref();
+                let restores =
+                    restore.is_some_and(|it| !it.state.is_some_and(RestoreState::is_terminal));
+                status.backup.is_some() || restores
+            });
         Ok(objects::is_created(found.as_ref()) && !busy)
     }
 
@@ -228,37 +284,4 @@ impl Fixture {
         }
         taken.and(back)
     }
-}
-
-async fn store(server: &S3Server) -> Result<Store> {
-    let config = StoreConfig {
-        s3: server.s3(BUCKET)?,
-        keys: Keys::Static {
-            access_key_id: ACCESS_KEY_ID.to_owned(),
-            secret_access_key: SECRET_ACCESS_KEY.into(),
-            session_token: None,
-        },
-        ca: None,
-    };
-    Store::open(config)
-        .await
-        .map_err(Error::trial("open the store"))
-}
-
-/// The id under which the installed operator claims databases: that of the cluster.
-async fn cluster_id(client: &Client) -> Result<String> {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let found = namespaces.get("kube-system").await;
-    let found = found.map_err(Error::trial("read a namespace"))?;
-    Ok(found.uid().unwrap_or_default())
-}
-
-fn write_kubeconfig(path: &std::path::Path, proxy: std::net::SocketAddr) -> Result<()> {
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
-        "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{proxy}")}}],
-        "users": [{"name": "proxy", "user": {}}],
-        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
-    });
-    std::fs::write(path, config.to_string()).map_err(Error::io("write", path))
 }

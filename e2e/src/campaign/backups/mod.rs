@@ -15,7 +15,7 @@ pub mod installed_operator;
 pub mod node;
 pub mod outcome;
 pub mod run;
-mod setup;
+pub(crate) mod setup;
 
 pub use fixture::Fixture;
 pub use outcome::Store;

@@ -6,14 +6,14 @@ use db_operator::api::{Backup, BackupState};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 
-use super::super::run::{Tally, shuffled};
-use super::super::{Slice, eventually};
+use super::super::run::{Tally, chosen, plans, shuffled};
+use super::super::{Engine, Slice, eventually};
 use super::fixture::{Fixture, LIMIT};
 use super::node::Process;
 use super::outcome::Store;
 use crate::cluster::Cluster;
 use crate::command::say;
-use crate::fault_proxy::{Effect, Fault, Moment};
+use crate::fault_proxy::Fault;
 use crate::{Error, Result};
 
 /// Which trials are run, of all.
@@ -33,7 +33,7 @@ pub struct Options {
 
 /// Runs the trials on a fixture of their own. What did not pass is in the tally; an error is of the test fixture.
 pub async fn run(cluster: &Cluster, options: &Options) -> Result<Tally> {
-    let fixture = Fixture::start(cluster, Vec::new()).await?;
+    let fixture = Fixture::start(cluster, &[Engine::Postgres], Vec::new()).await?;
     let ran = trials(&fixture, options, &mut Store::default()).await;
     let failed = !ran.as_ref().is_ok_and(|tally| tally.failures.is_empty());
     if failed {
@@ -90,19 +90,8 @@ impl Trials<'_> {
     }
 
     async fn operators_deaths(&mut self, requests: &[String], tally: &mut Tally) -> Result<()> {
-        let mut plans: Vec<Fault> = (1..=requests.len())
-            .flat_map(|at| {
-                [Moment::Before, Moment::After].map(|moment| Fault {
-                    at,
-                    moment,
-                    effect: Effect::Kill,
-                })
-            })
-            .collect();
-        plans.sort_by_key(|plan| shuffled(self.options.seed, &plan.to_string()));
-        if let Some(slice) = self.options.slice {
-            plans = slice.take(plans);
-        }
+        let all = plans(requests.len(), false);
+        let mut plans = chosen(all, "backup", self.options.seed, self.options.slice);
         let only = self.options.only.as_deref();
         plans.retain(|plan| only.is_none_or(|only| plan.to_string() == only));
         let began = Instant::now();
@@ -114,10 +103,7 @@ impl Trials<'_> {
             let (request, result) = self.without_operator(plan).await;
             tally.unreached += usize::from(result.is_ok() && request.is_none());
             let request = request.unwrap_or_default();
-            count(
-                tally,
-                result.map_err(|error| format!("{plan} ({request}): {error}")),
-            );
+            tally.count(result.map_err(|error| format!("{plan} ({request}): {error}")));
         }
         say(&format!(
             "{} requests of a backup, {} deaths of the operator passed ({} s)",
@@ -156,10 +142,10 @@ impl Trials<'_> {
             let at = random.unwrap_or_default() % dumped.max(1);
             match self.without_tool(at).await {
                 Ok(reached) => {
-                    count(tally, Ok(()));
+                    tally.count(Ok(()));
                     unreached += usize::from(!reached);
                 }
-                Err(error) => count(tally, Err(format!("tool killed at byte {at}: {error}"))),
+                Err(error) => tally.count(Err(format!("tool killed at byte {at}: {error}"))),
             }
         }
         tally.unreached += unreached;
@@ -239,16 +225,5 @@ impl Trials<'_> {
     fn is_late(&self, began: Instant) -> bool {
         let budget = self.options.budget.map(|budget| budget / 2);
         budget.is_some_and(|budget| began.elapsed() > budget)
-    }
-}
-
-fn count(tally: &mut Tally, result: std::result::Result<(), String>) {
-    tally.plans += 1;
-    match result {
-        Ok(()) => tally.passed += 1,
-        Err(failure) => {
-            say(&failure);
-            tally.failures.push(failure);
-        }
     }
 }

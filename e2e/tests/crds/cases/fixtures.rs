@@ -31,10 +31,11 @@ pub(crate) fn fixture(kind: &str) -> Value {
                         "serverSideEncryption": "aws:kms", "kmsKeyId": "alias/backups",
                         "maxParts": 1000, "equalParts": true, "conditionalWrites": false,
                     },
+                    "shared": [{"namespace": "team-a", "database": "orders", "clusterId": "c1", "to": ["team-b"]}],
                     "job": job(),
                 },
                 "restore": {
-                    "maxConcurrent": 2, "maxKeepReplaced": "24h",
+                    "maxConcurrent": 2, "maxKeepReplaced": "24h", "maxBytes": "500Gi",
                     "job": job(),
                 },
                 // The operator of the cluster, if one runs, shall leave it alone.

@@ -2,6 +2,7 @@
 
 mod databases;
 mod fixtures;
+mod init;
 mod instances;
 mod limits;
 mod names;
@@ -26,6 +27,8 @@ pub(crate) struct Case {
     /// For a change: the object as it was, and its state.
     pub before: Value,
     pub state: Option<&'static str>,
+    /// What else its status had.
+    more: Value,
 }
 
 fn case(kind: &'static str, field: &'static str, bad: Value, sentence: &'static str) -> Case {
@@ -38,6 +41,7 @@ fn case(kind: &'static str, field: &'static str, bad: Value, sentence: &'static 
         sentence,
         before: fixture(kind),
         state: None,
+        more: Value::Null,
     }
 }
 
@@ -60,6 +64,18 @@ impl Case {
     fn state(mut self, state: &'static str) -> Self {
         self.state = Some(state);
         self
+    }
+
+    fn status(mut self, more: Value) -> Self {
+        self.more = more;
+        self
+    }
+
+    /// The status that the object had, if it had one.
+    pub(crate) fn had(&self) -> Option<Value> {
+        let mut status = self.more.clone();
+        status["state"] = json!(self.state?);
+        Some(status)
     }
 
     /// The same rule about the same fields in another block of the spec.
@@ -152,6 +168,7 @@ pub(crate) fn creations() -> Vec<Case> {
     cases.extend(instances::instances());
     cases.extend(instances::destinations());
     cases.extend(databases::databases());
+    cases.extend(init::databases());
     cases.extend(databases::backups());
     cases.extend(restores::restores());
     cases.extend(restores::instances());

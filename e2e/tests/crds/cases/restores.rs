@@ -48,6 +48,14 @@ pub(super) fn restores() -> Vec<Case> {
         case(
             kind,
             "/spec/source",
+            json!({"latest": {"database": {"name": "orders", "namespace": "Team.A"}}}),
+            "kubectl get namespaces",
+        )
+        .good([json!({"latest": {"database": {"name": "orders", "namespace": "team-a"}}})])
+        .rule("spec.source.latest.database.namespace"),
+        case(
+            kind,
+            "/spec/source",
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
             "write one of the instance's takeOverClaimsFrom",
         )
@@ -105,6 +113,32 @@ pub(super) fn restores() -> Vec<Case> {
         ))
         .good([Value::Null])
         .rule("spec"),
+        case(
+            kind,
+            "/spec/only",
+            json!({"tables": ["public.invoices"]}),
+            "mode Replace puts all of a backup",
+        )
+        .good([Value::Null])
+        .rule("spec"),
+        empty(case(kind, "/spec/only", json!({}), "only names nothing")).good([
+            json!({"schemas": ["audit"]}),
+            json!({"schemas": ["audit"], "tables": ["public.invoices", "\"a.b\".\"c\"\"d\"", "Public.In Voices"]}),
+        ]),
+        empty(case(
+            kind,
+            "/spec/only",
+            json!({"tables": ["invoices"]}),
+            "tables are named with their schemas",
+        ))
+        .rule("spec.only.tables"),
+        empty(case(
+            kind,
+            "/spec/only",
+            json!({"tables": ["a.b.c"]}),
+            "tables are named with their schemas",
+        ))
+        .rule("spec.only.tables"),
         case(
             kind,
             "/spec/keepReplaced",
@@ -172,6 +206,42 @@ pub(super) fn restores() -> Vec<Case> {
     ]
 }
 
+/// Whose backups an instance shares.
+fn shared() -> Vec<Case> {
+    let kind = "DatabaseInstance";
+    let field = |name: &str| &*format!("/spec/backup/shared/0/{name}").leak();
+    vec![
+        case(
+            kind,
+            field("namespace"),
+            json!("Team A"),
+            "kubectl get namespaces",
+        )
+        .good([json!("team-b")]),
+        case(
+            kind,
+            field("database"),
+            json!("../orders"),
+            "write the object's metadata.name",
+        )
+        .good([json!("orders-2")]),
+        case(
+            kind,
+            field("clusterId"),
+            json!("c/1"),
+            "status.clusterId of an instance of that cluster",
+        )
+        .good([json!("9f1c"), Value::Null]),
+        case(
+            kind,
+            field("to"),
+            json!(["*"]),
+            "for example [team-a-staging]",
+        )
+        .good([json!(["a"]), json!(["team-b", "team-c"])]),
+    ]
+}
+
 /// What an instance says of restores: the rules about Jobs are those for backups.
 pub(super) fn instances() -> Vec<Case> {
     let kind = "DatabaseInstance";
@@ -192,6 +262,19 @@ pub(super) fn instances() -> Vec<Case> {
         .good([json!(16)]),
         case(
             kind,
+            "/spec/restore/maxBytes",
+            json!("500 GB"),
+            "for example 500Gi",
+        )
+        .good([json!("500Gi"), json!("1.5T"), json!("1000000"), Value::Null]),
+        case(
+            kind,
+            "/spec/restore/maxBytes",
+            json!("0Gi"),
+            "more than nothing",
+        ),
+        case(
+            kind,
             "/spec/restore/job/templateRef/name",
             json!("Shared_Postgres"),
             "write the object's metadata.name",
@@ -203,6 +286,7 @@ pub(super) fn instances() -> Vec<Case> {
             "for example ca.crt",
         ),
     ];
+    cases.extend(shared());
     let of_jobs = destinations().into_iter();
     let of_jobs = of_jobs.filter(|case| case.field.starts_with("/spec/backup/job"));
     cases.extend(of_jobs.map(|case| case.moved("backup", "restore")));

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, case, fixture};
+use super::{Case, case, fixture, init};
 
 /// Objects as they are changed.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn updates() -> Vec<Case> {
     let own_name = fixture("Database")["metadata"]["name"].clone();
-    vec![
+    let mut cases = vec![
         case(
             "DatabaseInstance",
             "/spec/provider",
@@ -162,5 +162,7 @@ pub(crate) fn updates() -> Vec<Case> {
         )
         .good([json!(4)])
         .rule("spec"),
-    ]
+    ];
+    cases.extend(init::updates());
+    cases
 }

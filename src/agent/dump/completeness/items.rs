@@ -73,10 +73,38 @@ pub(in crate::agent) struct Entry<'a> {
     pub id: i64,
     /// Whether the archive holds data for it.
     pub has_data: bool,
-    /// The first of the entries that it depends on.
-    pub depends_on: Option<i64>,
+    /// The entries that it depends on.
+    pub depends_on: Dependencies<'a>,
     /// What is looked at of it.
     pub item: Item<'a>,
+}
+
+/// The numbers of the entries that one depends on, as the archive has them.
+#[derive(Clone, Debug, Default)]
+pub(in crate::agent) struct Dependencies<'a> {
+    bytes: &'a [u8],
+    int: usize,
+}
+
+impl Iterator for Dependencies<'_> {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        let mut reader = Reader {
+            bytes: self.bytes,
+            int: self.int,
+        };
+        loop {
+            let number = reader.string().ok()??;
+            self.bytes = reader.bytes;
+            if let Some(number) = std::str::from_utf8(number)
+                .ok()
+                .and_then(|n| n.parse().ok())
+            {
+                return Some(number);
+            }
+        }
+    }
 }
 
 /// The next entry of the table of contents.
@@ -106,12 +134,12 @@ pub(in crate::agent) fn entry<'a>(
     // "false".
     reader.string()?;
     // What it depends on, up to an absent string.
-    let first = reader.string()?;
-    let mut next = first;
-    while next.is_some() {
-        next = reader.string()?;
-    }
-    let depends_on = first.and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+    let before = reader.bytes;
+    while reader.string()?.is_some() {}
+    let depends_on = Dependencies {
+        bytes: &before[..before.len() - reader.bytes.len()],
+        int: reader.int,
+    };
     // Where its data is, which is not known in a pipe.
     reader.skip(1 + format.offset as u64)?;
     Ok(Entry {

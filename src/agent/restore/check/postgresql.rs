@@ -75,7 +75,9 @@ async fn all_rows(
         found.tables += 1;
         load.meter.seen_at_work();
     }
-    if let Some(totals) = &load.task.totals {
+    // They are of all of the dump.
+    let totals = load.task.totals.as_ref();
+    if let Some(totals) = totals.filter(|_| load.task.only.is_none()) {
         differences.all_rows(found.rows, totals.rows);
     }
     Ok(found)

@@ -5,6 +5,7 @@
 //! | `intake.rs` | the bytes of the archive: its table of contents into a file, all of it into the tool |
 //! | `toc.rs` | the table of contents, entry by entry |
 //! | `selection.rs` | which entries are loaded, and which are left out (pure) |
+//! | `only/` | which of them a Restore asks for, if that is not all (pure) |
 //! | `sections.rs` | one run of `pg_restore` for each section |
 //! | `heads.rs` | whether what an entry runs is as `pg_dump` writes it (pure) |
 //! | `grants.rs` | which privileges are given again (pure) |
@@ -14,6 +15,7 @@
 mod grants;
 mod heads;
 mod intake;
+mod only;
 mod privileges;
 mod sections;
 mod selection;
@@ -75,11 +77,12 @@ pub(super) async fn load(load: &Load, phases: &mut Vec<u64>) -> Result<Dump, Fai
     let ((), (loaded, (decoded, walker))) = tokio::try_join!(load.fetch(pieces), loading)?;
     let (selection, figures) = decide(load, loaded, decoded, walker)?;
     let left_out_data = extension_data(load, &selection, figures.as_ref())?;
+    let figures = figures.map(|figures| selection.figures(figures));
     phases.push(begin_indexes(load, selection.after_rows));
     sections::indexes(load, &toc).await?;
     let mut left_out = selection.left_out();
     left_out.extend(left_out_data);
-    let others = with_pulse(&load.login, &load.meter, grant(load, &toc)).await?;
+    let others = with_pulse(&load.login, &load.meter, grant(load, &toc, &selection)).await?;
     left_out.extend(others);
     Ok(Dump {
         left_out,
@@ -148,9 +151,9 @@ fn extension_data(
 }
 
 /// Gives the archive's privileges to the roles that are here. Returns what of them was left out.
-async fn grant(load: &Load, toc: &Path) -> Result<Vec<String>, Failure> {
+async fn grant(load: &Load, toc: &Path, selection: &Selection) -> Result<Vec<String>, Failure> {
     let mut session = open(load).await?;
-    let left_out = privileges::give(load, toc, &mut session).await;
+    let left_out = privileges::give(load, toc, selection, &mut session).await;
     session.close().await;
     left_out
 }

@@ -54,7 +54,7 @@ impl Seen {
             return Self::Privileges(Privileges {
                 definition: item.definition.to_vec(),
                 name: text(item.name),
-                depends_on: entry.depends_on,
+                depends_on: entry.depends_on.clone().next(),
             });
         }
         Self::Other
@@ -76,6 +76,7 @@ struct LeftOut {
 pub(super) async fn give(
     load: &Load,
     toc: &Path,
+    selection: &Selection,
     session: &mut Session,
 ) -> Result<Vec<String>, Failure> {
     let roles = Roles {
@@ -87,9 +88,13 @@ pub(super) async fn give(
     // Privileges follow what they are about.
     let mut objects = None;
     let mut toc = Toc::open(toc).map_err(odd)?;
+    let mut place = 0;
     while let Some(seen) = toc.next(Seen::of).map_err(odd)? {
+        let is_asked_for = selection.asks_for(place);
+        place += 1;
         let privileges = match seen {
             Seen::Other => continue,
+            _ if !is_asked_for => continue,
             Seen::Objects { id, numbers } => {
                 objects = Some((id, numbers));
                 continue;

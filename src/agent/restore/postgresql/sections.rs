@@ -10,10 +10,11 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::oneshot;
 
+use super::only::{Choice, Look};
 use super::selection::{Fate, Selection, missing_role, text};
 use super::toc::{Toc, TocError};
 use super::{open, server};
-use crate::agent::protocol::restore::RestoreCause;
+use crate::agent::protocol::restore::{Only, RestoreCause};
 use crate::agent::restore::failure::Failure;
 use crate::agent::restore::load::Load;
 use crate::agent::restore::pulse::with_pulse;
@@ -39,7 +40,11 @@ pub(super) async fn definitions_and_rows(
     session.close().await;
     let schemas = schemas.map_err(|error| server("see which schemas there are", &error))?;
     let roles = roles.map_err(|error| server("see which roles there are", &error))?;
-    let selection = select(toc, &load.work.join(LIST), Selection::new(schemas), &roles)?;
+    let mut selection = Selection::new(schemas);
+    if let Some(only) = &load.task.only {
+        selection = selection.only(choose(toc, only)?);
+    }
+    let selection = select(toc, &load.work.join(LIST), selection, &roles)?;
     let mut before = arguments(load, "pre-data");
     before.push(toc.into());
     // Nobody takes rows meanwhile, so nothing else moves. While they are loaded, a session is at work whatever comes.
@@ -86,6 +91,20 @@ fn connection(database: &str) -> String {
     format!("dbname='{escaped}'")
 }
 
+/// Chooses what the Restore asks for.
+fn choose(path: &Path, only: &Only) -> Result<Choice, Failure> {
+    Choice::of(only, |look: &mut Look<'_>| -> Result<(), Failure> {
+        let mut toc = Toc::open(path).map_err(odd)?;
+        while let Some(looked) = toc
+            .next(|entry| look(entry.id, &entry.item, &mut entry.depends_on.clone()))
+            .map_err(odd)?
+        {
+            looked?;
+        }
+        Ok(())
+    })
+}
+
 /// Writes the list of the entries that are loaded.
 fn select(
     toc: &Path,
@@ -115,9 +134,6 @@ fn select(
         .map_err(odd)?
     {
         let (id, fate, missing) = decided;
-        if let Some(failure) = missing {
-            return Err(failure);
-        }
         // The list goes by numbers: it would choose both, also the one that was not looked at.
         if !ids.insert(id) {
             return Err(odd(TocError::Broken(format!(
@@ -125,7 +141,10 @@ fn select(
             ))));
         }
         match fate.map_err(|refused| Failure::new(RestoreCause::NotADump, refused))? {
-            Fate::Loaded => writeln!(out, "{id};").map_err(cannot)?,
+            Fate::Loaded => match missing {
+                Some(failure) => return Err(failure),
+                None => writeln!(out, "{id};").map_err(cannot)?,
+            },
             Fate::Granted | Fate::LeftOut => {}
         }
     }

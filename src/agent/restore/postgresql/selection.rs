@@ -8,7 +8,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use super::heads::{Refused, looks_like_pg_dump};
+use super::only::Choice;
 use crate::agent::dump::completeness::contents::{Item, subjects};
+use crate::agent::protocol::contents::Contents;
 
 /// Where an entry of an archive goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,7 +111,7 @@ const ON_LEFT_OUT: &[&str] = &[
 /// How many names a sentence has.
 const NAMES: usize = 5;
 /// How many names are kept of one kind.
-const KEPT: usize = 100;
+pub(super) const KEPT: usize = 100;
 
 /// A table whose rows, or a sequence whose position, an archive holds although it does not make it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -133,6 +135,12 @@ pub(super) struct Selection {
     tablespaces: BTreeSet<String>,
     /// How many entries are made after the rows.
     pub after_rows: u32,
+    /// What the Restore asks for, if that is not all.
+    only: Option<Choice>,
+    /// The place of the entry that comes next.
+    place: usize,
+    /// The tables whose rows are loaded, where not all are.
+    rows: HashSet<Foreign>,
 }
 
 impl Selection {
@@ -145,7 +153,34 @@ impl Selection {
             told: Vec::new(),
             tablespaces: BTreeSet::new(),
             after_rows: 0,
+            only: None,
+            place: 0,
+            rows: HashSet::new(),
         }
+    }
+
+    /// The same, of what is chosen alone.
+    pub(super) fn only(self, choice: Choice) -> Self {
+        Self {
+            only: Some(choice),
+            ..self
+        }
+    }
+
+    /// Whether the entry at this place is asked for.
+    pub(super) fn asks_for(&self, place: usize) -> bool {
+        self.only.as_ref().is_none_or(|only| only.has(place))
+    }
+
+    /// The figures of the tables whose rows are loaded.
+    pub(super) fn figures(&self, mut all: Contents) -> Contents {
+        if self.only.is_some() {
+            all.tables.retain(|table| {
+                let (schema, name) = (table.schema.clone(), table.name.clone());
+                self.rows.contains(&Foreign { schema, name })
+            });
+        }
+        all
     }
 
     /// Whether an entry is about privileges, of which those of the database itself are not the owner's.
@@ -156,6 +191,11 @@ impl Selection {
 
     /// Where an entry goes, of which the archive may hold data.
     pub(super) fn add(&mut self, item: &Item<'_>, has_data: bool) -> Result<Fate, Refused> {
+        let place = self.place;
+        self.place += 1;
+        if !self.asks_for(place) {
+            return Ok(Fate::LeftOut);
+        }
         let kind = text(item.kind);
         if PRIVILEGES.contains(&&*kind) {
             return Ok(if Self::is_privilege(item) {
@@ -206,6 +246,12 @@ impl Selection {
                 }
                 return Fate::LeftOut;
             }
+            "TABLE DATA" if self.only.is_some() => {
+                // As the figures have it.
+                let exact = |name| String::from_utf8_lossy(name).into_owned();
+                let (schema, name) = (exact(item.schema), exact(item.name));
+                self.rows.insert(Foreign { schema, name });
+            }
             _ => {}
         }
         if !item.tablespace.is_empty() && !item.tablespace.starts_with(b"pg_") {
@@ -239,16 +285,14 @@ impl Selection {
 
     /// What is left out, or is elsewhere than before, a sentence each.
     pub(super) fn left_out(&self) -> Vec<String> {
-        let mut all: Vec<String> = self
-            .told
-            .iter()
-            .map(|(what, names)| {
-                format!(
-                    "{what} {}: only an administrator can make them",
-                    listed(names)
-                )
-            })
-            .collect();
+        let chosen = self.only.iter().flat_map(|only| &only.left_out).cloned();
+        let administrators = self.told.iter().map(|(what, names)| {
+            format!(
+                "{what} {}: only an administrator can make them",
+                listed(names)
+            )
+        });
+        let mut all: Vec<String> = chosen.chain(administrators).collect();
         if !self.tablespaces.is_empty() {
             all.push(format!(
                 "tablespaces {}: all tables and indexes are in the database's own",

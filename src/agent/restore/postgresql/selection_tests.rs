@@ -1,4 +1,7 @@
+use super::super::only::Look;
 use super::*;
+use crate::agent::protocol::contents::Table;
+use crate::agent::protocol::restore::{Only, TableName};
 
 fn item<'a>(kind: &'a str, schema: &'a str, name: &'a str) -> Item<'a> {
     Item {
@@ -162,4 +165,62 @@ fn a_policy_whose_role_is_not_here_is_found() {
     let gone = "CREATE POLICY p ON public.t TO auditor, gone USING (true);\n";
     assert_eq!(missing("POLICY", gone).as_deref(), Some("gone"));
     assert_eq!(missing("TABLE", gone), None);
+}
+
+#[test]
+fn only_what_is_asked_for_is_loaded_and_compared() {
+    let only = Only {
+        tables: vec![TableName {
+            schema: "public".to_owned(),
+            name: "a".to_owned(),
+        }],
+        ..Only::default()
+    };
+    let entries = [
+        (1, "TABLE", "a", 0),
+        (2, "TABLE", "b", 0),
+        (3, "PUBLICATION TABLE", "p a", 1),
+        (4, "TABLE DATA", "a", 1),
+        (5, "TABLE DATA", "b", 2),
+        (6, "TELEPATHY", "x", 0),
+        (7, "ACL", "TABLE b", 2),
+        (8, "ACL", "TABLE a", 1),
+    ];
+    let choice = Choice::of(&only, |look: &mut Look<'_>| {
+        for (id, kind, name, on) in entries {
+            look(id, &item(kind, "public", name), &mut std::iter::once(on))?;
+        }
+        Ok(())
+    });
+    let mut selection = selection().only(choice.unwrap());
+    let fates = entries.map(|(_, kind, name, _)| {
+        let fate = selection.add(&item(kind, "public", name), false);
+        fate.unwrap()
+    });
+    let (loaded, left_out) = (Fate::Loaded, Fate::LeftOut);
+    let expected = [
+        loaded,
+        left_out,
+        left_out,
+        loaded,
+        left_out,
+        left_out,
+        left_out,
+        Fate::Granted,
+    ];
+    assert_eq!(fates, expected);
+    assert!(selection.asks_for(7) && !selection.asks_for(6));
+    let table = |name: &str| Table {
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        rows: 1,
+        bytes: 1,
+        digest: None,
+    };
+    let all = Contents {
+        tables: vec![table("a"), table("b")],
+        ..Contents::default()
+    };
+    let figures = selection.figures(all);
+    assert_eq!(figures.tables, [table("a")]);
 }

@@ -114,7 +114,7 @@ impl Postgresql {
                     self.drop_former(&mut session, &claimed, &state, row)
                         .await?
                 }
-                Purpose::Former => Ended::Done,
+                Purpose::Former | Purpose::Test => Ended::Done,
             };
             match ended {
                 Ended::Done | Ended::ChangedHands(_) => {}
@@ -153,7 +153,10 @@ impl Postgresql {
             if let (Some(login), true) = (&row.role_name, row.has_login()) {
                 self.lock_login(&mut session, login).await?;
             }
-            match self.drop_noted(&mut session, claimed, row).await? {
+            match self
+                .drop_noted(&mut session, claimed.names(), Some(claimed), row)
+                .await?
+            {
                 Ended::Done => {}
                 ended @ (Ended::Blocked(_) | Ended::ChangedHands(_) | Ended::Adopted(_)) => {
                     return Ok(ended);
@@ -181,7 +184,10 @@ impl Postgresql {
                 quoted(database)
             )));
         }
-        match self.drop_noted(session, claimed, row).await? {
+        match self
+            .drop_noted(session, claimed.names(), Some(claimed), row)
+            .await?
+        {
             Ended::Done => {}
             ended @ (Ended::Blocked(_) | Ended::ChangedHands(_) | Ended::Adopted(_)) => {
                 return Ok(ended);
@@ -197,11 +203,12 @@ impl Postgresql {
 
     /// Drops the database of a row if it is the noted one. It is taken first, in the transaction with the checks: from then
     /// on nobody but the administrator and superusers can rename it, so the DROP, which cannot run in a transaction, meets
-    /// the same one.
-    async fn drop_noted(
+    /// the same one. `names` are those of its user, and of what it is beside.
+    pub(super) async fn drop_noted(
         &self,
         session: &mut Session,
-        claimed: &Claimed,
+        names: &Names,
+        claimed: Option<&Claimed>,
         row: &ScratchRow,
     ) -> Result<Ended, ProviderError> {
         let Some(found) = &row.found else {
@@ -222,7 +229,7 @@ impl Postgresql {
         let database = row.database()?;
         let databases = [(database.as_str(), found.id.as_str())];
         let checks = Checks {
-            claimed: Some(claimed),
+            claimed,
             databases: &databases,
         };
         let version = session.version();
@@ -247,7 +254,7 @@ impl Postgresql {
         }
         self.end_sessions(session, Some(database.as_str()), None, Ending::Awaited)
             .await?;
-        let names = beside(&database, claimed.names());
+        let names = beside(&database, names);
         let catalog = self.read_catalog(session, &names).await?;
         let Some(found) = catalog.database() else {
             return Ok(Ended::Done);
