@@ -176,30 +176,46 @@ impl Module {
             key = key.file(&own)?;
         }
         cache.built(&format!("tools-{}", self.name), &key, |folder| {
+            self.fetch(cache, &arguments)?;
             cache.require_space(SPACE, "building the cluster's programs")?;
             // One package at a time: linking several of them at once takes more memory than small machines have.
             for package in self.packages {
                 let program = program(package);
-                let mut build = Command::new("go");
-                build
-                    .arg("build")
-                    .args(&arguments)
-                    .arg("-o")
-                    .arg(folder.join(program))
-                    .arg(package);
-                build
-                    .current_dir(&source)
-                    .env("CGO_ENABLED", "0")
-                    .env("GOFLAGS", "-buildvcs=false");
+                let mut build = self.go("build", &arguments);
+                build.arg("-o").arg(folder.join(program)).arg(package);
                 command::run(
                     &format!("Building {program}"),
                     &mut build,
                     &cache.log(&format!("build-{program}")),
-                )
-                .map_err(|error| explain(program, error))?;
+                )?;
             }
             Ok(())
         })
+    }
+
+    /// Fetches the sources of everything that is built, before room is asked for: who has no network is told that.
+    fn fetch(&self, cache: &Cache, arguments: &[String]) -> Result<()> {
+        let mut list = self.go("list", arguments);
+        list.args(["-deps", "-f", "{{.ImportPath}}"])
+            .args(self.packages);
+        let log = cache.log(&format!("fetch-{}", self.name));
+        command::run(
+            &format!("Fetching the source of {}", self.name),
+            &mut list,
+            &log,
+        )
+        .map_err(|error| explain(self.name, error))
+    }
+
+    /// A `go` command in the module's folder, as everything of it is built.
+    fn go(&self, subcommand: &str, arguments: &[String]) -> Command {
+        let mut go = Command::new("go");
+        go.arg(subcommand)
+            .args(arguments)
+            .current_dir(self.source())
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-buildvcs=false");
+        go
     }
 
     fn arguments(&self, go_mod: &str) -> Vec<String> {
@@ -226,13 +242,13 @@ impl Module {
     }
 }
 
-/// What to do about a build that failed, where that is known.
-fn explain(program: &str, error: Error) -> Error {
+/// What to do about a source that could not be fetched, where that is known.
+fn explain(module: &str, error: Error) -> Error {
     match error {
         // Go's words for a module proxy, or its name, that cannot be reached.
         Error::Failed { ref tail, .. } if tail.contains("dial tcp") => {
             Error::Precondition(format!(
-                "The source of {program} could not be fetched: check the network, and GOPROXY if you need one. {error}"
+                "The source of {module} could not be fetched: check the network, and GOPROXY if you need one. {error}"
             ))
         }
         error => error,

@@ -138,6 +138,8 @@ pub(super) struct Traffic {
     pub(super) events: u64,
     pub(super) lease_writes: u64,
     pub(super) sql_statements: u64,
+    /// Those of them in sessions of Databases' users.
+    pub(super) sql_as_users: u64,
     pub(super) sql_connections: u64,
     pub(super) cpu_s: f64,
 }
@@ -245,6 +247,7 @@ impl Traffic {
     pub(super) fn add(&mut self, reading: &Reading) {
         let Asked {
             statements,
+            as_users,
             connections,
         } = reading.asked_in_all();
         self.seconds += reading.seconds;
@@ -253,6 +256,7 @@ impl Traffic {
         self.events += reading.requests.events;
         self.lease_writes += reading.requests.leases;
         self.sql_statements += statements;
+        self.sql_as_users += as_users;
         self.sql_connections += connections;
         self.cpu_s += reading.cpu_seconds;
     }

@@ -25,6 +25,8 @@ pub(super) struct Statements {
 pub(super) struct Asked {
     /// Messages with one or more statements.
     pub(super) statements: u64,
+    /// Those of them in a session of a tenant's user, which tries its login (PostgreSQL).
+    pub(super) as_users: u64,
     /// Logins: the administrator's and those that try a tenant's password.
     pub(super) connections: u64,
 }
@@ -99,9 +101,16 @@ fn on_postgres(log: &str) -> Asked {
             && (message.starts_with("execute ") || message.starts_with("statement: "))
         {
             asked.statements += 1;
+            asked.as_users += u64::from(is_of_a_tenant(line));
         }
     }
     asked
+}
+
+/// Whether a line of PostgreSQL's log, `… [process] user@database from …`, is of a session of a Database's user.
+fn is_of_a_tenant(line: &str) -> bool {
+    let after_process = line.split_once("] ").map(|(_, rest)| rest);
+    after_process.is_some_and(|rest| rest.starts_with(super::phase::PREFIX))
 }
 
 /// A line of the general log: an optional time, the connection's number and a command, and the command's text.
@@ -126,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_operators_statements_on_postgresql_count() {
+    fn only_the_operators_statements_on_postgresql_count_and_a_tenants_are_told_apart() {
         let log = "\
 2026-11-23 23:22:24 GMT [1] a@b from 10.0.0.1(1) as db-operator: LOG:  execute sqlx_s_1: SELECT 1
 \tFROM x
@@ -134,10 +143,12 @@ mod tests {
 2026-11-23 23:22:24 GMT [1] a@b from 10.0.0.1(1) as db-operator: LOG:  statement: BEGIN;
 2026-11-23 23:22:24 GMT [4] a@b from 10.0.0.1(1) as db-operator visit 0123456789abcdef: LOG:  execute sqlx_s_1: SELECT 1
 2026-11-23 23:22:24 GMT [2] a@b from 10.0.0.1(1) as psql: LOG:  statement: SELECT 2
+2026-11-23 23:22:24 GMT [5] bench1@bench1 from 10.0.0.1(1) as db-operator: LOG:  execute sqlx_s_1: SELECT 3
 2026-11-23 23:22:24 GMT [3] a@b from 10.0.0.1(1) as [unknown]: LOG:  connection authorized: user=a application_name=db-operator SSL enabled
 ";
         let expected = Asked {
-            statements: 3,
+            statements: 4,
+            as_users: 1,
             connections: 1,
         };
         assert_eq!(on_postgres(log), expected);
@@ -157,6 +168,7 @@ FROM x
         let mut statements = Statements::new(Engine::Mariadb, "admin".to_owned());
         let expected = Asked {
             statements: 2,
+            as_users: 0,
             connections: 2,
         };
         assert_eq!(statements.on_mariadb(log), expected);

@@ -158,12 +158,13 @@ fn rest(text: &mut String, figures: &Figures) {
     let mut line = |name: &str, traffic: &Traffic| {
         let _ = writeln!(
             text,
-            "{name:NAME$}{} API writes, {} reads, {} Events, {} of leases; {} SQL statements, {} connections; CPU {:.2} s",
+            "{name:NAME$}{} API writes, {} reads, {} Events, {} of leases; {} SQL statements ({} as a Database's user), {} connections; CPU {:.2} s",
             traffic.api_writes,
             traffic.api_reads,
             traffic.events,
             traffic.lease_writes,
             traffic.sql_statements,
+            traffic.sql_as_users,
             traffic.sql_connections,
             traffic.cpu_s
         );
