@@ -183,6 +183,29 @@ mod tests {
         assert!(messages.len() >= 40, "{}", messages.len());
     }
 
+    /// The API server compiles no rule that calls what it iterates over by one of these
+    /// (<https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>).
+    #[test]
+    fn no_rule_names_a_variable_by_a_reserved_word() {
+        const RESERVED: &str = "as break const continue else false for function if import in let loop namespace null \
+                                package return true var void while";
+        let mut look = |path: &str, schema: &JSONSchemaProps| {
+            for rule in schema.x_kubernetes_validations.iter().flatten() {
+                for macro_ in ["all(", "exists(", "exists_one(", "filter(", "map("] {
+                    for variable in rule.rule.split(macro_).skip(1) {
+                        let variable = variable.split(',').next().unwrap_or_default().trim();
+                        let reserved = RESERVED.split(' ').any(|word| word == variable);
+                        assert!(!reserved, "{path}: {}", rule.rule);
+                    }
+                }
+            }
+        };
+        for definition in all() {
+            let schema = definition.spec.versions[0].schema.clone().unwrap();
+            walk("", &schema.open_api_v3_schema.unwrap(), &mut look);
+        }
+    }
+
     #[test]
     fn conditions_are_merged_by_type() {
         for (path, schema) in fields() {

@@ -29,7 +29,7 @@ pub struct SharedBackups {
     /// The namespaces whose Restores may read these backups, for example `[team-a-staging]`. At most 64.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
-    #[x_kube(validation = Rule::new("self.all(namespace, namespace.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
         .message("to lists namespaces by name: write those that `kubectl get namespaces` lists, for example [team-a-staging]"))]
     pub to: Vec<String>,
 }

@@ -11,6 +11,9 @@ use crate::context::{Context, create, desired};
 /// How long an event may take to begin for the second time, which is due after a second.
 const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 
+/// When the scheduler is reminded of an event that does not begin again.
+const ALTERED_AFTER: Duration = Duration::from_secs(5);
+
 fn both(names: &Names) -> Removal {
     Removal {
         names: names.clone(),
@@ -221,10 +224,12 @@ pub(crate) async fn events_do_not_keep_a_user_there(context: Arc<Context>) {
         .run(&["SET GLOBAL event_scheduler = ON"])
         .await
         .unwrap();
-    let mut tenant = context.tenant(&names, &password).await.unwrap();
-    let event = "CREATE EVENT `e``x` ON SCHEDULE EVERY 1 SECOND DO SELECT SLEEP(1000)";
-    sqlx::raw_sql(event).execute(&mut tenant).await.unwrap();
-    tenant.close().await.unwrap();
+    let as_tenant = async |sql: &'static str| {
+        let mut tenant = context.tenant(&names, &password).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut tenant).await.unwrap();
+        tenant.close().await.unwrap();
+    };
+    as_tenant("CREATE EVENT `e``x` ON SCHEDULE EVERY 1 SECOND DO SELECT SLEEP(1000)").await;
     let sessions = format!(
         "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{}'",
         names.role
@@ -236,6 +241,7 @@ pub(crate) async fn events_do_not_keep_a_user_there(context: Arc<Context>) {
     );
     // More than one, so that it has begun again.
     let began = Instant::now();
+    let mut altered = began;
     loop {
         let running = context.server.value(&sessions).await.unwrap().unwrap();
         if running.parse::<u32>().unwrap() > 1 {
@@ -246,6 +252,11 @@ pub(crate) async fn events_do_not_keep_a_user_there(context: Arc<Context>) {
             began.elapsed() < BEGINS_WITHIN,
             "the event did not begin again: {running} sessions; {state:?}"
         );
+        // A scheduler of MySQL that slept past an event on a busy machine wakes up when one is altered.
+        if altered.elapsed() > ALTERED_AFTER {
+            as_tenant("ALTER EVENT `e``x` ON SCHEDULE EVERY 1 SECOND").await;
+            altered = Instant::now();
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let removed = provider.remove(&both(&names)).await;
