@@ -227,3 +227,34 @@ pub(crate) async fn a_former_leader_makes_nothing(context: Arc<Context>) {
     assert_eq!(ended, Ended::Done);
     assert!(left(&context, &load).await.is_empty());
 }
+
+pub(crate) async fn what_a_lost_restore_left_is_listed_and_dropped_alone(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let cluster = context.unique("cluster");
+    let provider = open(
+        context.config(&administrator),
+        Fence::new(&cluster, || true),
+    );
+    provider.inspect().await.unwrap();
+    let clusters = [cluster.clone()];
+    assert!(provider.tests(&clusters).await.unwrap().is_empty());
+    let lost = trial(&context, &cluster);
+    let verifier = provider.verifier(&context.password());
+    provider.make_scratch(&lost, &verifier).await.unwrap();
+    let listed = RestoreId {
+        spec_hash: String::new(),
+        ..lost.restore.clone()
+    };
+    assert_eq!(provider.tests(&clusters).await.unwrap(), [listed]);
+    let others = [context.unique("another"), context.unique("third")];
+    assert!(provider.tests(&others).await.unwrap().is_empty());
+    // Another object of its name.
+    let other = trial(&context, &cluster);
+    assert_eq!(provider.drop_test(&other).await.unwrap(), Ended::Done);
+    assert_eq!(left(&context, &lost).await.len(), 4);
+    for _ in 0..2 {
+        assert_eq!(provider.drop_test(&lost).await.unwrap(), Ended::Done);
+        assert!(left(&context, &lost).await.is_empty());
+    }
+    assert!(provider.tests(&clusters).await.unwrap().is_empty());
+}
