@@ -171,6 +171,7 @@ pub(crate) fn creations() -> Vec<Case> {
     cases.extend(init::databases());
     cases.extend(databases::backups());
     cases.extend(restores::restores());
+    cases.extend(restores::tests());
     cases.extend(restores::instances());
     cases.extend(limits::limits());
     cases
