@@ -175,7 +175,11 @@ pub(crate) async fn what_is_somebody_elses_is_left_alone(context: Arc<Context>) 
          FALSE, '', '', '', 0, 0)",
         load.target.database, load.target.role, load.restore.uid
     );
-    context.server.run(&[row]).await.unwrap();
+    context
+        .server
+        .run(std::slice::from_ref(&row))
+        .await
+        .unwrap();
     let ended = provider
         .drop_leftover(&load, Leftover::Scratch)
         .await
@@ -195,6 +199,35 @@ pub(crate) async fn what_is_somebody_elses_is_left_alone(context: Arc<Context>) 
         Ended::Done,
         "an empty one is as our CREATE leaves it"
     );
+    assert!(left(&context, &load).await.is_empty());
+    // A user that can do more than log in was not made by a test, wherever its privileges are.
+    let user = format!("'{}'@'%'", load.target.role);
+    let taken = [
+        format!(
+            "CREATE USER {user} {}",
+            context.identified(&context.password())
+        ),
+        format!("GRANT SELECT ON *.* TO {user}"),
+        row,
+    ];
+    context.server.run(&taken).await.unwrap();
+    let ended = provider
+        .drop_leftover(&load, Leftover::Scratch)
+        .await
+        .unwrap();
+    assert!(matches!(ended, Ended::ChangedHands(_)), "{ended:?}");
+    assert_eq!(
+        left(&context, &load).await.len(),
+        2,
+        "the user, and the row"
+    );
+    let revoke = format!("REVOKE SELECT ON *.* FROM {user}");
+    context.server.run(&[revoke]).await.unwrap();
+    let ended = provider
+        .drop_leftover(&load, Leftover::Scratch)
+        .await
+        .unwrap();
+    assert_eq!(ended, Ended::Done);
     assert!(left(&context, &load).await.is_empty());
 }
 

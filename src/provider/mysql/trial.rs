@@ -128,9 +128,11 @@ async fn somebody_elses(
     }
     let concerning = Which::Concerning(database, role);
     let granted = catalog::grants(session, dialect, &[], concerning).await?;
-    let has_rights = granted
-        .iter()
-        .any(|grant| grant.user == role.as_str() && grant.host == ANY_HOST);
+    let global = catalog::global_holders(session, dialect).await?;
+    let holders = granted.iter().map(|grant| (&grant.user, &grant.host));
+    let has_rights = holders
+        .chain(global.iter().map(|holder| (&holder.user, &holder.host)))
+        .any(|(user, host)| user == role.as_str() && host == ANY_HOST);
     Ok(has_rights.then(|| {
         format!("the user {role:?} was made by someone else, and has privileges: rename or drop it")
     }))
