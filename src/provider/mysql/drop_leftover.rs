@@ -112,10 +112,10 @@ mod tests {
             hash: "h".to_owned(),
             limit: 0,
         };
-        let of = |seen_empty, recorded| ScratchRow {
-            seen_empty,
-            recorded,
-            ..ScratchRow::new(&restore, former.clone())
+        let of = |seen_empty, recorded| {
+            let mut row = ScratchRow::new(&restore, former.clone());
+            (row.seen_empty, row.recorded) = (seen_empty, recorded);
+            row
         };
         assert!(may_be_loaded(&of(true, false)));
         for (seen_empty, recorded) in [(false, false), (true, true), (false, true)] {
