@@ -45,7 +45,7 @@ pub(super) fn databases() -> Vec<Case> {
             .rule("spec.initFrom.latest.database.name"),
         database(
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write status.clusterId of an instance of that cluster",
+            "write one of the instance's takeOverClaimsFrom",
         )
         .rule("spec.initFrom.latest.clusterId"),
         database(

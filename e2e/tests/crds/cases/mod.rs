@@ -7,7 +7,6 @@ mod instances;
 mod limits;
 mod names;
 mod restores;
-mod test_mode;
 mod updates;
 
 use serde_json::{Value, json};
@@ -172,7 +171,6 @@ pub(crate) fn creations() -> Vec<Case> {
     cases.extend(init::databases());
     cases.extend(databases::backups());
     cases.extend(restores::restores());
-    cases.extend(test_mode::restores());
     cases.extend(restores::instances());
     cases.extend(limits::limits());
     cases
