@@ -1,8 +1,5 @@
 //! What the server has, past the operator.
 
-use db_operator::api::Restore;
-use kube::ResourceExt;
-
 use super::super::server::{Engine, Server};
 use super::contents::Source;
 use super::scenario::{Scenario, Target};
@@ -29,18 +26,12 @@ pub(super) async fn after_death(target: &Target<'_>) -> Result<()> {
     };
     let Some((mark, rows)) = found else {
         return match target.scenario {
-            Scenario::Empty | Scenario::Test => Ok(()),
+            Scenario::Empty => Ok(()),
             Scenario::Replace | Scenario::Undo => wrong(format!("{database} is empty")),
         };
     };
     let restored = mark == Source::MARK;
-    let is_odd = match target.scenario {
-        Scenario::Empty => !restored,
-        Scenario::Replace | Scenario::Undo => false,
-        // It is none of its business.
-        Scenario::Test => true,
-    };
-    if rows == 0 || is_odd {
+    if rows == 0 || (!restored && target.scenario == Scenario::Empty) {
         return wrong(format!("{database} has {rows} orders, and says \"{mark}\""));
     }
     Ok(())
@@ -69,17 +60,7 @@ async fn is_open(server: &Server, database: &str) -> Result<bool> {
     Ok(server.ask(server.entrance(), &sql).await?.concat() == "true")
 }
 
-/// The database and the user of a test, by the end of their names.
-pub(super) async fn of_test(target: &Target<'_>, restore: &Restore) -> Result<Vec<String>> {
-    let server = target.fixture.server_of(target.engine)?;
-    let uid = restore.uid().unwrap_or_default();
-    let tag: String = uid.chars().take(8).collect();
-    let mut names = server.names("test-").await?;
-    names.retain(|name| name.ends_with(&format!("__r_{tag}")));
-    Ok(names)
-}
-
-/// The rows of `db_operator.scratch` about a target, or of its Restore.
+/// The rows of `db_operator.scratch` about a target.
 pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
     let server = target.fixture.server_of(target.engine)?;
     let column = match target.engine {
@@ -87,9 +68,8 @@ pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
         Engine::Mariadb | Engine::Mysql => "database_name",
     };
     let sql = format!(
-        "SELECT concat_ws(' ', purpose, database_name) FROM db_operator.scratch WHERE {column} = '{}' \
-         OR namespace = '{}' AND name = '{}'",
-        target.sql_name, target.fixture.name, target.name
+        "SELECT concat_ws(' ', purpose, database_name) FROM db_operator.scratch WHERE {column} = '{}'",
+        target.sql_name
     );
     server.ask(server.home(), &sql).await
 }

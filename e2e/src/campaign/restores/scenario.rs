@@ -35,8 +35,6 @@ pub enum Scenario {
     Replace,
     /// A Database that was replaced comes back.
     Undo,
-    /// A backup is tried out beside a Database, which nothing happens to.
-    Test,
 }
 
 impl Scenario {
@@ -44,8 +42,8 @@ impl Scenario {
     #[must_use]
     pub const fn on(engine: Engine) -> &'static [Self] {
         match engine {
-            Engine::Postgres => &[Self::Empty, Self::Replace, Self::Undo, Self::Test],
-            Engine::Mariadb | Engine::Mysql => &[Self::Empty, Self::Test],
+            Engine::Postgres => &[Self::Empty, Self::Replace, Self::Undo],
+            Engine::Mariadb | Engine::Mysql => &[Self::Empty],
         }
     }
 
@@ -56,7 +54,6 @@ impl Scenario {
             Self::Empty => "empty",
             Self::Replace => "replace",
             Self::Undo => "undo",
-            Self::Test => "test",
         }
     }
 
@@ -65,30 +62,21 @@ impl Scenario {
     pub const fn keeps_former(self) -> bool {
         match self {
             Self::Replace | Self::Undo => true,
-            Self::Empty | Self::Test => false,
+            Self::Empty => false,
         }
     }
 
-    /// Whether the restored database is the one that is used in the end; otherwise the one that was there before is.
+    /// Whether the restored database is the one that is used in the end; otherwise the former one is.
     #[must_use]
     pub const fn ends_restored(self) -> bool {
         match self {
             Self::Empty | Self::Replace => true,
-            Self::Undo | Self::Test => false,
-        }
-    }
-
-    /// Whether the server remembers that it was done.
-    #[must_use]
-    pub const fn is_remembered(self) -> bool {
-        match self {
-            Self::Empty | Self::Replace | Self::Undo => true,
-            Self::Test => false,
+            Self::Undo => false,
         }
     }
 }
 
-/// A Database that is restored into (or that a test stands beside), and the Restore, of the same name.
+/// A Database that is restored into, and the Restore, of the same name.
 pub struct Target<'a> {
     /// Where.
     pub fixture: &'a Fixture,
@@ -113,8 +101,7 @@ impl<'a> Target<'a> {
         number: u32,
         source: &Source,
     ) -> Result<Self> {
-        // What a test makes has the name of its Restore.
-        let name = format!("{}-{number:04}", fixture.name);
+        let name = format!("restore-{number:04}");
         let sql_name = format!("{}_{number:04}", fixture.name);
         let spec = json!({"name": sql_name});
         fixture.make_database(&name, engine, spec).await?;
@@ -139,7 +126,7 @@ impl<'a> Target<'a> {
     /// Asks for what is on trial.
     pub async fn act(&self, source: &Source) -> Result<()> {
         match self.scenario {
-            Scenario::Empty | Scenario::Replace | Scenario::Test => self.ask(source).await,
+            Scenario::Empty | Scenario::Replace => self.ask(source).await,
             Scenario::Undo => {
                 let ask = json!({"metadata": {"annotations": {UNDO_REQUESTED_AT: UNDO}}});
                 let params = PatchParams::default();
@@ -160,12 +147,7 @@ impl<'a> Target<'a> {
     /// Makes the Restore, with what `spec` says besides.
     pub async fn ask_with(&self, source: &Source, spec: serde_json::Value) -> Result<()> {
         let mut spec = spec;
-        if self.scenario == Scenario::Test {
-            spec["mode"] = json!("Test");
-            spec["instanceRef"] = json!({"name": self.fixture.instance(self.engine)});
-        } else {
-            spec["databaseRef"] = json!({"name": self.name});
-        }
+        spec["databaseRef"] = json!({"name": self.name});
         spec["source"] = json!({"backupRef": {"name": source.backup}});
         if self.scenario.keeps_former() {
             spec["mode"] = json!("Replace");
@@ -233,8 +215,6 @@ impl<'a> Target<'a> {
 
     /// Takes both objects away, and sees that nothing is left on the server.
     pub async fn finish(&self) -> Result<()> {
-        let restore = self.restores().get_opt(&self.name).await;
-        let restore = restore.map_err(Error::trial("read the Restore"))?;
         self.fixture.remove(&self.restores(), &self.name).await?;
         self.fixture
             .remove(&self.fixture.databases(), &self.name)
@@ -242,9 +222,6 @@ impl<'a> Target<'a> {
         let server = self.fixture.server_of(self.engine)?;
         let mut left = server.names(&self.sql_name).await?;
         left.extend(look::scratch(self).await?);
-        if let Some(restore) = &restore {
-            left.extend(look::of_test(self, restore).await?);
-        }
         if left.is_empty() {
             return Ok(());
         }
