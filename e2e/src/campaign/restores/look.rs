@@ -1,6 +1,8 @@
 //! What the server has, past the operator.
 
+use db_operator::api::Restore;
 use db_operator::api::database::InitOutcome;
+use kube::ResourceExt;
 
 use super::super::server::{Engine, Server, secret};
 use super::contents::Source;
@@ -35,13 +37,18 @@ pub(super) async fn after_death(target: &Target<'_>) -> Result<()> {
     };
     let Some((mark, rows)) = found else {
         return match target.scenario {
-            Scenario::Empty | Scenario::Init => Ok(()),
+            Scenario::Empty | Scenario::Init | Scenario::Test => Ok(()),
             Scenario::Replace | Scenario::Undo => wrong(format!("{database} is empty")),
         };
     };
     let restored = mark == Source::MARK;
-    let was_empty = !target.scenario.keeps_former();
-    if rows == 0 || (!restored && was_empty) {
+    let is_odd = match target.scenario {
+        Scenario::Empty | Scenario::Init => !restored,
+        Scenario::Replace | Scenario::Undo => false,
+        // It is none of its business.
+        Scenario::Test => true,
+    };
+    if rows == 0 || is_odd {
         return wrong(format!("{database} has {rows} orders, and says \"{mark}\""));
     }
     Ok(())
@@ -86,7 +93,17 @@ async fn is_open(server: &Server, database: &str) -> Result<bool> {
     Ok(server.ask(server.entrance(), &sql).await?.concat() == "true")
 }
 
-/// The rows of `db_operator.scratch` about a target.
+/// The database and the user of a test, by the end of their names.
+pub(super) async fn of_test(target: &Target<'_>, restore: &Restore) -> Result<Vec<String>> {
+    let server = target.fixture.server_of(target.engine)?;
+    let uid = restore.uid().unwrap_or_default();
+    let tag: String = uid.chars().take(8).collect();
+    let mut names = server.names("test-").await?;
+    names.retain(|name| name.ends_with(&format!("__r_{tag}")));
+    Ok(names)
+}
+
+/// The rows of `db_operator.scratch` about a target, or of its Restore.
 pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
     let server = target.fixture.server_of(target.engine)?;
     let column = match target.engine {
@@ -94,8 +111,9 @@ pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
         Engine::Mariadb | Engine::Mysql => "database_name",
     };
     let sql = format!(
-        "SELECT concat_ws(' ', purpose, database_name) FROM db_operator.scratch WHERE {column} = '{}'",
-        target.sql_name
+        "SELECT concat_ws(' ', purpose, database_name) FROM db_operator.scratch WHERE {column} = '{}' \
+         OR namespace = '{}' AND name = '{}'",
+        target.sql_name, target.fixture.name, target.name
     );
     server.ask(server.home(), &sql).await
 }

@@ -39,7 +39,12 @@ pub async fn check(
     wrong.extend(left(target, restore).await?);
     wrong.extend(jobs(target, restore).await?);
     let remembered = look::remembered(target, &restore.name_any()).await?;
-    if remembered != [restore.uid().unwrap_or_default()] {
+    let expected: Vec<String> = if target.scenario.is_remembered() {
+        vec![restore.uid().unwrap_or_default()]
+    } else {
+        Vec::new()
+    };
+    if remembered != expected {
         wrong.push(format!("the server remembers {remembered:?}"));
     }
     told(&wrong)
@@ -143,6 +148,10 @@ async fn left(target: &Target<'_>, restore: &Restore) -> Result<Vec<String>> {
     found.sort();
     if found != expected {
         wrong.push(format!("on the server there are {found:?}"));
+    }
+    let of_test = look::of_test(target, restore).await?;
+    if !of_test.is_empty() {
+        wrong.push(format!("of the test there are {of_test:?}"));
     }
     let scratch = look::scratch(target).await?;
     if scratch != rows {

@@ -37,6 +37,8 @@ pub enum Scenario {
     Replace,
     /// A Database that was replaced comes back.
     Undo,
+    /// A backup is tried out beside a Database, which nothing happens to.
+    Test,
 }
 
 impl Scenario {
@@ -44,8 +46,14 @@ impl Scenario {
     #[must_use]
     pub const fn on(engine: Engine) -> &'static [Self] {
         match engine {
-            Engine::Postgres => &[Self::Empty, Self::Init, Self::Replace, Self::Undo],
-            Engine::Mariadb | Engine::Mysql => &[Self::Empty, Self::Init],
+            Engine::Postgres => &[
+                Self::Empty,
+                Self::Init,
+                Self::Replace,
+                Self::Undo,
+                Self::Test,
+            ],
+            Engine::Mariadb | Engine::Mysql => &[Self::Empty, Self::Init, Self::Test],
         }
     }
 
@@ -57,6 +65,7 @@ impl Scenario {
             Self::Init => "init",
             Self::Replace => "replace",
             Self::Undo => "undo",
+            Self::Test => "test",
         }
     }
 
@@ -65,21 +74,31 @@ impl Scenario {
     pub const fn keeps_former(self) -> bool {
         match self {
             Self::Replace | Self::Undo => true,
-            Self::Empty | Self::Init => false,
+            Self::Empty | Self::Init | Self::Test => false,
         }
     }
 
-    /// Whether the restored database is the one that is used in the end; otherwise the former one is.
+    /// Whether the restored database is the one that is used in the end; otherwise the one that was there before is.
     #[must_use]
     pub const fn ends_restored(self) -> bool {
         match self {
             Self::Empty | Self::Init | Self::Replace => true,
-            Self::Undo => false,
+            Self::Undo | Self::Test => false,
+        }
+    }
+
+    /// Whether the server remembers that it was done.
+    #[must_use]
+    pub const fn is_remembered(self) -> bool {
+        match self {
+            Self::Empty | Self::Init | Self::Replace | Self::Undo => true,
+            Self::Test => false,
         }
     }
 }
 
-/// A Database that is restored into, and the Restore, of the same name; one that begins has a Restore of the operator's.
+/// A Database that is restored into, or that a test stands beside, and the Restore, of the same name; one that begins has a
+/// Restore of the operator's.
 pub struct Target<'a> {
     /// Where.
     pub fixture: &'a Fixture,
@@ -135,7 +154,7 @@ impl<'a> Target<'a> {
     pub async fn act(&self, source: &Source) -> Result<()> {
         match self.scenario {
             Scenario::Init => self.begin(source).await,
-            Scenario::Empty | Scenario::Replace => self.ask(source).await,
+            Scenario::Empty | Scenario::Replace | Scenario::Test => self.ask(source).await,
             Scenario::Undo => {
                 let ask = json!({"metadata": {"annotations": {UNDO_REQUESTED_AT: UNDO}}});
                 let params = PatchParams::default();
@@ -169,7 +188,12 @@ impl<'a> Target<'a> {
     /// Makes the Restore, with what `spec` says besides.
     pub async fn ask_with(&self, source: &Source, spec: serde_json::Value) -> Result<()> {
         let mut spec = spec;
-        spec["databaseRef"] = json!({"name": self.name});
+        if self.scenario == Scenario::Test {
+            spec["mode"] = json!("Test");
+            spec["instanceRef"] = json!({"name": self.fixture.instance(self.engine)});
+        } else {
+            spec["databaseRef"] = json!({"name": self.name});
+        }
         spec["source"] = json!({"backupRef": {"name": source.backup}});
         if self.scenario.keeps_former() {
             spec["mode"] = json!("Replace");
@@ -259,6 +283,7 @@ impl<'a> Target<'a> {
 
     /// Takes both objects away, and sees that nothing is left on the server.
     pub async fn finish(&self) -> Result<()> {
+        let restore = self.find().await?;
         if self.scenario != Scenario::Init {
             self.fixture.remove(&self.restores(), &self.name).await?;
         }
@@ -268,6 +293,9 @@ impl<'a> Target<'a> {
         let server = self.fixture.server_of(self.engine)?;
         let mut left = server.names(&self.sql_name).await?;
         left.extend(look::scratch(self).await?);
+        if let Some(restore) = &restore {
+            left.extend(look::of_test(self, restore).await?);
+        }
         if left.is_empty() {
             return Ok(());
         }
