@@ -283,7 +283,10 @@ impl<'a> Target<'a> {
 
     /// Takes both objects away, and sees that nothing is left on the server.
     pub async fn finish(&self) -> Result<()> {
-        let restore = self.find().await?;
+        let test = match self.scenario {
+            Scenario::Test => self.find().await?,
+            Scenario::Empty | Scenario::Init | Scenario::Replace | Scenario::Undo => None,
+        };
         if self.scenario != Scenario::Init {
             self.fixture.remove(&self.restores(), &self.name).await?;
         }
@@ -293,8 +296,8 @@ impl<'a> Target<'a> {
         let server = self.fixture.server_of(self.engine)?;
         let mut left = server.names(&self.sql_name).await?;
         left.extend(look::scratch(self).await?);
-        if let Some(restore) = &restore {
-            left.extend(look::of_test(self, restore).await?);
+        if let Some(test) = &test {
+            left.extend(look::of_test(self, test).await?);
         }
         if left.is_empty() {
             return Ok(());
