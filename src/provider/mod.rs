@@ -241,6 +241,13 @@ pub trait Provider: Send + Sync {
         which: restore::Leftover,
     ) -> Result<restore::Ended, ProviderError>;
 
+    /// The tests of these clusters (mode `Test`) that have something on the server, as its table says: at most 100, those
+    /// that began first. Only reads.
+    async fn tests(&self, clusters: &[String]) -> Result<Vec<restore::RestoreId>, ProviderError>;
+
+    /// Drops what a test has left, of this very object: those of other objects of its name are not touched.
+    async fn drop_test(&self, load: &restore::Load) -> Result<restore::Ended, ProviderError>;
+
     /// Counts the connections that this process holds open. Asks no server.
     fn usage(&self) -> Usage;
 

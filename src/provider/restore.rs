@@ -165,10 +165,36 @@ pub enum Ended {
     Adopted(String),
 }
 
+impl Ended {
+    /// What came of both: what is to be tried again comes before what stays for good, and that before what is done.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Done, _) | (Self::ChangedHands(_) | Self::Adopted(_), Self::Blocked(_)) => other,
+            (Self::Blocked(_) | Self::ChangedHands(_) | Self::Adopted(_), _) => self,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::provider::reserved;
+
+    #[test]
+    fn what_is_to_be_tried_again_comes_first() {
+        let blocked = || Ended::Blocked("b".to_owned());
+        let changed = || Ended::ChangedHands("c".to_owned());
+        let all = [
+            (Ended::Done, Ended::Done, Ended::Done),
+            (Ended::Done, changed(), changed()),
+            (changed(), Ended::Done, changed()),
+            (changed(), blocked(), blocked()),
+            (blocked(), changed(), blocked()),
+        ];
+        for (one, other, both) in all {
+            assert_eq!(one.and(other), both);
+        }
+    }
 
     #[test]
     fn what_a_test_makes_has_names_that_every_server_takes_and_none_reserves() {

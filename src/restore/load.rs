@@ -98,6 +98,29 @@ pub(super) fn load(
     })
 }
 
+/// What a server is asked to drop of a test that is nobody's any more.
+pub(super) fn abandoned(test: RestoreId) -> Result<Load, InvalidName> {
+    let target = test_names(&test)?;
+    Ok(Load {
+        claimant: Claimant {
+            cluster_id: test.cluster_id.clone(),
+            namespace: test.namespace.clone(),
+            name: String::new(),
+        },
+        take_over_from: Vec::new(),
+        extensions: Vec::new(),
+        desired: Desired {
+            names: target.clone(),
+            connection_limit: None,
+            postgresql: PostgresqlSettings::default(),
+            mysql: MysqlSettings::default(),
+        },
+        target,
+        mode: LoadMode::Test,
+        restore: test,
+    })
+}
+
 /// What a database is made with that is of no Database: as the one that was backed up, as far as the manifest tells, and with
 /// what the platform allows on this instance.
 fn like_the_former(

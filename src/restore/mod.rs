@@ -20,6 +20,7 @@
 //! | `follow.rs`, `progress.rs` | what became of the Job, and how far it is |
 //! | `switch.rs`, `login.rs` | the restored database takes the name; logging in with the Database's Secret |
 //! | `cleanup.rs` | what is left of the load is removed, and the restore is put on record |
+//! | `sweep.rs` | from time to time: what tests have left that no Restore looks after any more is dropped |
 //! | `undo.rs`, `former.rs` | the former database gets its name back; or is dropped when its time is over |
 //!
 //! And what these use:
@@ -62,6 +63,7 @@ mod slot;
 mod source;
 pub mod state;
 mod status;
+mod sweep;
 mod switch;
 mod task;
 mod transition;

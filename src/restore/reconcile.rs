@@ -14,8 +14,8 @@ use super::schedule::{self, Begun};
 use super::state::{self, Act, Cause, Next, Step};
 use super::transition::{self, Entering};
 use super::{
-    Context, Pass, cleanup, database_ref, follow, former, pending, prepare, slot, status, switch,
-    trial, undo, wake,
+    Context, Pass, cleanup, database_ref, follow, former, pending, prepare, slot, status, sweep,
+    switch, trial, undo, wake,
 };
 use crate::api::conditions::whole_seconds;
 use crate::api::{Report, Restore, RestoreReason, RestoreState};
@@ -41,9 +41,11 @@ pub async fn run(
         .inspect(move |object| woken(object.extra.uid.as_deref().unwrap_or_default()));
     let controller = controller.reconcile_on(triggers);
     let controller = watch::attach(controller, &context.watches, &context.work, invalidate);
+    let sweeping = sweep::run(Arc::clone(&context), stop.clone());
     let waking = wake::waiting_when_told(Arc::clone(&context));
+    let running = async { tokio::join!(controller::run(controller, context, stop), sweeping) };
     tokio::select! {
-        () = controller::run(controller, context, stop) => {}
+        ((), ()) = running => {}
         never = waking => match never {},
     }
 }

@@ -202,6 +202,14 @@ impl Provider for ReadOnly {
         panic!("what a restore left is dropped");
     }
 
+    async fn tests(&self, _clusters: &[String]) -> Result<Vec<RestoreId>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    async fn drop_test(&self, _load: &Load) -> Result<Ended, ProviderError> {
+        panic!("what a test left is dropped");
+    }
+
     fn usage(&self) -> Usage {
         Usage::default()
     }

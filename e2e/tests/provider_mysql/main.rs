@@ -111,6 +111,7 @@ const EVERYWHERE: &[Scenario] = scenarios![
     trials::a_backup_is_tried_out_in_a_schema_that_goes_again,
     trials::what_is_somebody_elses_is_left_alone,
     trials::a_former_leader_makes_nothing,
+    trials::what_a_lost_restore_left_is_listed_and_dropped_alone,
     restore_crashes::a_load_that_is_begun_is_completed,
     restore_crashes::a_load_that_is_begun_anew_is_completed,
     restore_crashes::a_swap_is_done_or_not,

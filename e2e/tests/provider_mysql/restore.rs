@@ -346,6 +346,11 @@ pub(crate) async fn what_is_in_a_target_is_never_dropped(context: Arc<Context>) 
     );
     let facts = provider.look_at_target(load).await.unwrap();
     assert_eq!(facts.contents, ["table \"half\""]);
+    let ended = scene.give_up().await.unwrap();
+    assert!(
+        matches!(&ended, Ended::ChangedHands(why) if why.contains("table \"half\"")),
+        "{ended:?}"
+    );
     assert!(scene.make().await.is_err());
     assert_eq!(scene.give_up().await.unwrap(), Ended::Done);
     assert_eq!(scene.objects().await, ["half"]);

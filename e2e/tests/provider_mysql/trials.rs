@@ -175,7 +175,11 @@ pub(crate) async fn what_is_somebody_elses_is_left_alone(context: Arc<Context>) 
          FALSE, '', '', '', 0, 0)",
         load.target.database, load.target.role, load.restore.uid
     );
-    context.server.run(&[row]).await.unwrap();
+    context
+        .server
+        .run(std::slice::from_ref(&row))
+        .await
+        .unwrap();
     let ended = provider
         .drop_leftover(&load, Leftover::Scratch)
         .await
@@ -195,6 +199,35 @@ pub(crate) async fn what_is_somebody_elses_is_left_alone(context: Arc<Context>) 
         Ended::Done,
         "an empty one is as our CREATE leaves it"
     );
+    assert!(left(&context, &load).await.is_empty());
+    // A user that can do more than log in was not made by a test, wherever its privileges are.
+    let user = format!("'{}'@'%'", load.target.role);
+    let taken = [
+        format!(
+            "CREATE USER {user} {}",
+            context.identified(&context.password())
+        ),
+        format!("GRANT SELECT ON *.* TO {user}"),
+        row,
+    ];
+    context.server.run(&taken).await.unwrap();
+    let ended = provider
+        .drop_leftover(&load, Leftover::Scratch)
+        .await
+        .unwrap();
+    assert!(matches!(ended, Ended::ChangedHands(_)), "{ended:?}");
+    assert_eq!(
+        left(&context, &load).await.len(),
+        2,
+        "the user, and the row"
+    );
+    let revoke = format!("REVOKE SELECT ON *.* FROM {user}");
+    context.server.run(&[revoke]).await.unwrap();
+    let ended = provider
+        .drop_leftover(&load, Leftover::Scratch)
+        .await
+        .unwrap();
+    assert_eq!(ended, Ended::Done);
     assert!(left(&context, &load).await.is_empty());
 }
 
@@ -226,4 +259,35 @@ pub(crate) async fn a_former_leader_makes_nothing(context: Arc<Context>) {
     let ended = next.drop_leftover(&load, Leftover::Scratch).await.unwrap();
     assert_eq!(ended, Ended::Done);
     assert!(left(&context, &load).await.is_empty());
+}
+
+pub(crate) async fn what_a_lost_restore_left_is_listed_and_dropped_alone(context: Arc<Context>) {
+    let administrator = context.administrator().await;
+    let cluster = context.unique("cluster");
+    let provider = open(
+        context.config(&administrator),
+        Fence::new(&cluster, || true),
+    );
+    provider.inspect().await.unwrap();
+    let clusters = [cluster.clone()];
+    assert!(provider.tests(&clusters).await.unwrap().is_empty());
+    let lost = trial(&context, &cluster);
+    let verifier = provider.verifier(&context.password());
+    provider.make_scratch(&lost, &verifier).await.unwrap();
+    let listed = RestoreId {
+        spec_hash: String::new(),
+        ..lost.restore.clone()
+    };
+    assert_eq!(provider.tests(&clusters).await.unwrap(), [listed]);
+    let others = [context.unique("another"), context.unique("third")];
+    assert!(provider.tests(&others).await.unwrap().is_empty());
+    // Another object of its name.
+    let other = trial(&context, &cluster);
+    assert_eq!(provider.drop_test(&other).await.unwrap(), Ended::Done);
+    assert_eq!(left(&context, &lost).await.len(), 4);
+    for _ in 0..2 {
+        assert_eq!(provider.drop_test(&lost).await.unwrap(), Ended::Done);
+        assert!(left(&context, &lost).await.is_empty());
+    }
+    assert!(provider.tests(&clusters).await.unwrap().is_empty());
 }

@@ -172,6 +172,7 @@ async fn about_restores(fixture: &mut Fixture) {
         trials::a_backup_is_tried_out_in_a_database_that_goes_again,
         trials::what_a_server_does_not_allow_is_named_beforehand,
         trials::what_is_somebody_elses_is_left_alone,
+        trials::what_a_lost_restore_left_is_listed_and_dropped_alone,
         restore_crashes::a_restore_survives_an_end_at_each_request,
     }
 }

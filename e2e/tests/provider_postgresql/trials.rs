@@ -172,6 +172,9 @@ pub(crate) async fn what_is_somebody_elses_is_left_alone(fixture: &mut Fixture) 
         .await
         .unwrap();
     assert!(matches!(ended, Ended::ChangedHands(_)), "{ended:?}");
+    // The user was ours, and the database is not.
+    let found = left(fixture, &load).await;
+    assert_eq!(found, [format!("database {}", load.target.database)]);
     fixture
         .run("postgres", &format!("DROP DATABASE {database}"))
         .await;
@@ -181,4 +184,30 @@ pub(crate) async fn what_is_somebody_elses_is_left_alone(fixture: &mut Fixture) 
         .unwrap();
     assert_eq!(ended, Ended::Done);
     assert!(left(fixture, &load).await.is_empty());
+}
+
+pub(crate) async fn what_a_lost_restore_left_is_listed_and_dropped_alone(fixture: &mut Fixture) {
+    let provider = fixture.provider("loses");
+    provider.inspect().await.unwrap();
+    let clusters = ["loses".to_owned()];
+    assert!(provider.tests(&clusters).await.unwrap().is_empty());
+    let lost = trial("loses", "weekly", "3f1e2d3c-1111-4222-8333-444455556666");
+    let verifier = provider.verifier(&password("lost"));
+    provider.make_scratch(&lost, &verifier).await.unwrap();
+    let listed = RestoreId {
+        spec_hash: String::new(),
+        ..lost.restore.clone()
+    };
+    assert_eq!(provider.tests(&clusters).await.unwrap(), [listed]);
+    let others = ["another".to_owned()];
+    assert!(provider.tests(&others).await.unwrap().is_empty());
+    // Another object of its name.
+    let other = trial("loses", "weekly", "4f1e2d3c-1111-4222-8333-444455556666");
+    assert_eq!(provider.drop_test(&other).await.unwrap(), Ended::Done);
+    assert_eq!(left(fixture, &lost).await.len(), 3);
+    for _ in 0..2 {
+        assert_eq!(provider.drop_test(&lost).await.unwrap(), Ended::Done);
+        assert!(left(fixture, &lost).await.is_empty());
+    }
+    assert!(provider.tests(&clusters).await.unwrap().is_empty());
 }

@@ -20,7 +20,7 @@
 //! | `restore_tables.rs` | the operator's tables about restores |
 //! | `contained.rs` `target.rs` | what is in a schema, and what would stand in the way of a load into it |
 //! | `scratch.rs` `swap.rs` `drop_leftover.rs` | makes a target ready to be loaded, lets the user in to what was loaded, or gives it up |
-//! | `trial.rs` | a schema of its own for a backup that is tried out |
+//! | `trial.rs` `trial_rows.rs` | a schema of its own for a backup that is tried out, and the rows about that |
 //! | `sessions.rs` `locks.rs` `dependents.rs` | sessions, locks and dependent objects of others that are in the way |
 //! | `lock_waits.rs` | who waits for whose lock inside a database |
 //! | `busy.rs` | who may hold the lock that a change waited for in vain |
@@ -90,6 +90,7 @@ mod swap;
 mod target;
 mod transactions;
 mod trial;
+mod trial_rows;
 mod validate;
 
 use std::sync::{Arc, OnceLock};
@@ -370,6 +371,18 @@ impl Provider for Mysql {
             // Its login owns what was loaded, and nothing was replaced.
             (LoadMode::Test, Leftover::Login | Leftover::Former) => Ok(Ended::Done),
         };
+        checks::unlock_name(&mut session, &load.target.database).await;
+        ended
+    }
+
+    async fn tests(&self, clusters: &[String]) -> Result<Vec<RestoreId>, ProviderError> {
+        let (mut session, _) = self.session().await?;
+        trial_rows::list(&mut session, clusters).await
+    }
+
+    async fn drop_test(&self, load: &Load) -> Result<Ended, ProviderError> {
+        let (mut session, profile) = self.begin(load).await?;
+        let ended = trial::drop_one(&mut session, &self.task(&profile, load)).await;
         checks::unlock_name(&mut session, &load.target.database).await;
         ended
     }

@@ -20,41 +20,12 @@ use super::error;
 use super::grants::{self, account_of};
 use super::lockout::SESSIONS;
 use super::remove::remove;
-use super::restore_tables::{forget_row, record_id};
-use super::session::{Row, Session};
+use super::restore_tables::forget_row;
+use super::session::Session;
+use super::trial_rows::{Trial, note_made, rows, write_row};
 use super::validate;
 use crate::provider::restore::{Ended, Scratch};
-use crate::provider::{
-    MysqlSettings, Names, ProviderError, Removal, Removed, SqlName, Verifier, ident,
-};
-
-/// What the tables of a test are for.
-const PURPOSE: &str = "test";
-
-/// A row of a test.
-struct Trial {
-    names: Names,
-    /// Both were made, as the server answered.
-    made: bool,
-}
-
-impl Trial {
-    fn read(row: &Row) -> Result<Self, ProviderError> {
-        let name = |column: &str| {
-            SqlName::new(row.text(column)?).map_err(|error| ProviderError::Unexpected {
-                doing: "reading what a test made".to_owned(),
-                detail: error.to_string(),
-            })
-        };
-        Ok(Self {
-            names: Names {
-                database: name("database_name")?,
-                role: name("role_name")?,
-            },
-            made: row.flag("made")?,
-        })
-    }
-}
+use crate::provider::{MysqlSettings, Names, ProviderError, Removal, Removed, Verifier, ident};
 
 /// Makes the schema and its user. What a former try of the same Restore left is dropped first.
 pub(super) async fn make(
@@ -90,27 +61,55 @@ pub(super) async fn make(
 
 /// Drops whatever the tests of this Restore, and of former objects of its name, have made.
 pub(super) async fn drop(session: &mut Session, task: &Task<'_>) -> Result<Ended, ProviderError> {
+    drop_of(session, task, None).await
+}
+
+/// Drops what the test of this object alone has made.
+pub(super) async fn drop_one(
+    session: &mut Session,
+    task: &Task<'_>,
+) -> Result<Ended, ProviderError> {
+    drop_of(session, task, Some(&task.load.restore.uid)).await
+}
+
+async fn drop_of(
+    session: &mut Session,
+    task: &Task<'_>,
+    uid: Option<&str>,
+) -> Result<Ended, ProviderError> {
+    let mut all = Ended::Done;
     for trial in rows(session, task).await? {
-        task.leads(session).await?;
-        if !trial.made
-            && let Some(sentence) = somebody_elses(session, task, &trial.names).await?
-        {
-            return Ok(Ended::ChangedHands(sentence));
-        }
-        let removal = Removal {
-            names: trial.names,
-            database: true,
-            role: true,
-        };
-        match remove(session, task.profile, &removal, task.end_within).await? {
-            // The row went with it.
-            Removed::Done => {}
-            Removed::Blocked(sentence) | Removed::LeftOver(sentence) => {
-                return Ok(Ended::Blocked(sentence));
-            }
+        if uid.is_none_or(|uid| trial.uid == uid) {
+            // One that stays keeps none of the others.
+            all = all.and(drop_trial(session, task, trial).await?);
         }
     }
-    Ok(Ended::Done)
+    Ok(all)
+}
+
+async fn drop_trial(
+    session: &mut Session,
+    task: &Task<'_>,
+    trial: Trial,
+) -> Result<Ended, ProviderError> {
+    task.leads(session).await?;
+    if !trial.made
+        && let Some(sentence) = somebody_elses(session, task, &trial.names).await?
+    {
+        return Ok(Ended::ChangedHands(sentence));
+    }
+    let removal = Removal {
+        names: trial.names,
+        database: true,
+        role: true,
+    };
+    Ok(
+        match remove(session, task.profile, &removal, task.end_within).await? {
+            // The row went with it.
+            Removed::Done => Ended::Done,
+            Removed::Blocked(sentence) | Removed::LeftOver(sentence) => Ended::Blocked(sentence),
+        },
+    )
 }
 
 /// What has one of the names although nothing was made, as far as is known, and is not as a CREATE leaves it.
@@ -129,9 +128,11 @@ async fn somebody_elses(
     }
     let concerning = Which::Concerning(database, role);
     let granted = catalog::grants(session, dialect, &[], concerning).await?;
-    let has_rights = granted
-        .iter()
-        .any(|grant| grant.user == role.as_str() && grant.host == ANY_HOST);
+    let global = catalog::global_holders(session, dialect).await?;
+    let holders = granted.iter().map(|grant| (&grant.user, &grant.host));
+    let has_rights = holders
+        .chain(global.iter().map(|holder| (&holder.user, &holder.host)))
+        .any(|(user, host)| user == role.as_str() && host == ANY_HOST);
     Ok(has_rights.then(|| {
         format!("the user {role:?} was made by someone else, and has privileges: rename or drop it")
     }))
@@ -151,7 +152,7 @@ async fn refuse_taken(session: &mut Session, task: &Task<'_>) -> Result<(), Prov
     if is_free { Ok(()) } else { Err(taken(names)) }
 }
 
-fn taken(names: &Names) -> ProviderError {
+pub(super) fn taken(names: &Names) -> ProviderError {
     ProviderError::InTheWay(format!(
         "the database {:?} or the user {:?} exists already, or is claimed, and was not made for this test: rename or drop it",
         names.database, names.role
@@ -216,72 +217,4 @@ fn text_settings(settings: &MysqlSettings) -> String {
         clause("CHARACTER SET", &settings.character_set),
         clause("COLLATE", &settings.collation)
     )
-}
-
-/// What tests of this Restore's name have made, in this cluster or in one that is taken over.
-async fn rows(session: &mut Session, task: &Task<'_>) -> Result<Vec<Trial>, ProviderError> {
-    let (load, restore) = (task.load, &task.load.restore);
-    let mut found = Vec::new();
-    for cluster_id in std::iter::once(&restore.cluster_id).chain(&load.take_over_from) {
-        let query = sqlx::query(
-            "SELECT database_name, role_name, CAST(seen_empty AS SIGNED) AS made FROM db_operator.scratch \
-             WHERE restore_id = ? AND purpose = ? ORDER BY locked_at, database_name",
-        )
-        .bind(record_id(cluster_id, restore))
-        .bind(PURPOSE);
-        let rows = session.rows("reading what a test made", query).await?;
-        for row in &rows {
-            found.push(Trial::read(row)?);
-        }
-    }
-    Ok(found)
-}
-
-/// Writes the row, unless something has the name. Nothing is written unless this process leads.
-async fn write_row(session: &mut Session, task: &Task<'_>) -> Result<(), ProviderError> {
-    let (load, restore) = (task.load, &task.load.restore);
-    let sql = "INSERT INTO db_operator.scratch (database_name, role_name, purpose, restore_id, cluster_id, namespace, name, \
-               uid, seen_empty, marks, former_plugin, former_hash, former_limit, locked_at) \
-               SELECT ?, ?, ?, ?, ?, ?, ?, ?, FALSE, '', '', '', 0, UNIX_TIMESTAMP() * 1000 \
-               FROM db_operator.epochs e WHERE e.cluster_id = ? AND e.epoch = ? AND e.process = ? LOCK IN SHARE MODE";
-    let statement = || {
-        sqlx::query(sql)
-            .bind(load.target.database.as_str().to_owned())
-            .bind(load.target.role.as_str().to_owned())
-            .bind(PURPOSE)
-            .bind(record_id(&restore.cluster_id, restore))
-            .bind(restore.cluster_id.clone())
-            .bind(restore.namespace.clone())
-            .bind(restore.name.clone())
-            .bind(restore.uid.clone())
-            .bind(task.fence.cluster_id().to_owned())
-            .bind(task.profile.epoch)
-            .bind(task.fence.process().to_owned())
-    };
-    match session.change("noting a test", statement).await {
-        Ok(0) => {
-            task.leads(session).await?;
-            Err(ProviderError::Busy {
-                doing: "noting a test".to_owned(),
-                detail: "another process led for a moment".to_owned(),
-            })
-        }
-        Ok(_) => Ok(()),
-        // A load of somebody else's, or a test of another cluster, has the name.
-        Err(failure) if failure.number == Some(error::DUPLICATE) => Err(taken(&load.target)),
-        Err(failure) => Err(failure.error),
-    }
-}
-
-/// Notes that the schema and the user are the test's own.
-async fn note_made(session: &mut Session, database: &SqlName) -> Result<(), ProviderError> {
-    let update = || {
-        sqlx::query(
-            "UPDATE db_operator.scratch SET seen_empty = TRUE WHERE database_name = ? AND purpose = ?",
-        )
-        .bind(database.as_str().to_owned())
-        .bind(PURPOSE)
-    };
-    session.change("noting what a test made", update).await?;
-    Ok(())
 }

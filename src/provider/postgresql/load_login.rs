@@ -85,6 +85,25 @@ impl Postgresql {
         }
     }
 
+    /// Drops the login of a row, and the row, unless something depends on the login. It is locked out in any case.
+    pub(super) async fn drop_free_login(
+        &self,
+        session: &mut Session,
+        target: &Names,
+        row: &ScratchRow,
+    ) -> Result<(), ProviderError> {
+        if let (Some(login), true) = (&row.role_name, row.has_login()) {
+            let names = Names {
+                database: target.database.clone(),
+                role: name(login)?,
+            };
+            if self.drop_if_free(session, &names).await?.is_some() {
+                return Ok(());
+            }
+        }
+        forget_row(session, row).await
+    }
+
     /// Locks a login of ours out, and ends its sessions.
     pub(super) async fn lock_login(
         &self,

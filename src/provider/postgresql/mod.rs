@@ -308,6 +308,14 @@ impl Provider for Postgresql {
         }
     }
 
+    async fn tests(&self, clusters: &[String]) -> Result<Vec<RestoreId>, ProviderError> {
+        self.list_trials(clusters).await
+    }
+
+    async fn drop_test(&self, load: &Load) -> Result<Ended, ProviderError> {
+        self.drop_one_trial(load).await
+    }
+
     fn usage(&self) -> Usage {
         self.pool.usage()
     }

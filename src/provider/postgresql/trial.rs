@@ -3,18 +3,20 @@
 //! Nobody has a claim on them. As with a load beside a target ([`super::scratch`]), the row in `db_operator.scratch` comes first,
 //! with the user, and what is dropped is what the row says, whatever names the Restore would have by now.
 
+use sqlx::postgres::PgRow;
+
 use super::checks::{Checked, Checks, Claimed, assert_free};
 use super::creation::{PLACE, mark};
 use super::grants::{no_self_grant, permit};
 use super::load_login::LOGIN_CONNECTIONS;
 use super::restore_tables::{Purpose, ScratchRow, name};
 use super::scratch::{NAMES_LOCK, contents, noting_database};
-use super::session::Session;
+use super::session::{Session, column};
 use super::swap_lock::give;
 use super::target::around;
 use super::{Postgresql, options, quoted};
 use crate::provider::ident::postgresql_literal;
-use crate::provider::restore::{Ended, Leftover, Load, Scratch, TargetFacts};
+use crate::provider::restore::{Ended, Leftover, Load, RestoreId, Scratch, TargetFacts};
 use crate::provider::{Desired, Names, ProviderError, Verifier};
 
 impl Postgresql {
@@ -93,20 +95,42 @@ impl Postgresql {
 
     /// Drops whatever the tests of this Restore, and of former objects of its name, have made.
     async fn drop_trials(&self, load: &Load) -> Result<Ended, ProviderError> {
+        self.drop_trials_of(load, None).await
+    }
+
+    /// Drops what the test of this object alone has made.
+    pub(super) async fn drop_one_trial(&self, load: &Load) -> Result<Ended, ProviderError> {
+        self.drop_trials_of(load, Some(&load.restore.uid)).await
+    }
+
+    async fn drop_trials_of(&self, load: &Load, uid: Option<&str>) -> Result<Ended, ProviderError> {
         let claimed = Claimed::by(load);
         let state = {
             let mut session = self.session().await?;
             self.state_of(&mut session, load, &claimed).await?
         };
-        for row in state.rows.iter().filter(|row| row.purpose == Purpose::Test) {
-            match self.drop_trial_row(row).await? {
-                Ended::Done => {}
-                ended @ (Ended::Blocked(_) | Ended::ChangedHands(_) | Ended::Adopted(_)) => {
-                    return Ok(ended);
-                }
-            }
+        let is_wanted = |row: &&ScratchRow| {
+            row.purpose == Purpose::Test && uid.is_none_or(|uid| row.uid == uid)
+        };
+        let mut all = Ended::Done;
+        for row in state.rows.iter().filter(is_wanted) {
+            // One that stays keeps none of the others.
+            all = all.and(self.drop_trial_row(row).await?);
         }
-        Ok(Ended::Done)
+        Ok(all)
+    }
+
+    /// The tests of these clusters that have something on the server.
+    pub(super) async fn list_trials(
+        &self,
+        clusters: &[String],
+    ) -> Result<Vec<RestoreId>, ProviderError> {
+        let mut session = self.session().await?;
+        let query = sqlx::query(TRIALS).bind(clusters);
+        let rows = session
+            .rows("list what tests of backups have left", query)
+            .await?;
+        rows.iter().map(restore_of).collect()
     }
 
     /// The database first: its user owns what is in it.
@@ -127,9 +151,12 @@ impl Postgresql {
             }
             match self.drop_noted(&mut session, &names, None, row).await? {
                 Ended::Done => {}
-                ended @ (Ended::Blocked(_) | Ended::ChangedHands(_) | Ended::Adopted(_)) => {
+                ended @ Ended::ChangedHands(_) => {
+                    // The database of this name is somebody else's. The user is ours all the same.
+                    self.drop_free_login(&mut session, &names, row).await?;
                     return Ok(ended);
                 }
+                ended @ (Ended::Blocked(_) | Ended::Adopted(_)) => return Ok(ended),
             }
         }
         self.drop_login(&names, row).await
@@ -224,6 +251,21 @@ impl Postgresql {
         }
     }
 }
+
+/// The Restore that a row is of. What it asked for does not matter any more.
+fn restore_of(row: &PgRow) -> Result<RestoreId, ProviderError> {
+    Ok(RestoreId {
+        cluster_id: column(row, "cluster_id")?,
+        namespace: column(row, "namespace")?,
+        name: column(row, "name")?,
+        uid: column(row, "uid")?,
+        spec_hash: String::new(),
+    })
+}
+
+/// What tests of the clusters `$1` have on the server.
+const TRIALS: &str = "SELECT cluster_id, namespace, name, uid FROM db_operator.scratch
+WHERE purpose = 'test' AND cluster_id = ANY ($1) ORDER BY made_at, database_name LIMIT 100";
 
 /// No claim has to stand: only this process has to lead.
 const NOBODYS: Checks<'static> = Checks {

@@ -1,6 +1,10 @@
 //! What the server has, past the operator.
 
-use super::super::server::{Engine, Server};
+use db_operator::api::Restore;
+use db_operator::api::database::InitOutcome;
+use kube::ResourceExt;
+
+use super::super::server::{Engine, Server, secret};
 use super::contents::Source;
 use super::scenario::{Scenario, Target};
 use crate::{Error, Result};
@@ -11,7 +15,14 @@ pub(super) async fn after_death(target: &Target<'_>) -> Result<()> {
     let server = target.fixture.server_of(target.engine)?;
     let wrong = |what: String| Err(Error::trial("when the operator was dead")(what));
     let database = format!("database {}", target.sql_name);
+    let begins = target.scenario == Scenario::Init;
+    if begins && let Some(what) = early_secret(target).await? {
+        return wrong(what);
+    }
     let names = server.names(&target.sql_name).await?;
+    if begins && !names.contains(&database) {
+        return Ok(());
+    }
     if !names.contains(&database) {
         return wrong(format!("there is no {database} among {names:?}"));
     }
@@ -26,15 +37,37 @@ pub(super) async fn after_death(target: &Target<'_>) -> Result<()> {
     };
     let Some((mark, rows)) = found else {
         return match target.scenario {
-            Scenario::Empty => Ok(()),
+            Scenario::Empty | Scenario::Init | Scenario::Test => Ok(()),
             Scenario::Replace | Scenario::Undo => wrong(format!("{database} is empty")),
         };
     };
     let restored = mark == Source::MARK;
-    if rows == 0 || (!restored && target.scenario == Scenario::Empty) {
+    let is_odd = match target.scenario {
+        Scenario::Empty | Scenario::Init => !restored,
+        Scenario::Replace | Scenario::Undo => false,
+        // It is none of its business.
+        Scenario::Test => true,
+    };
+    if rows == 0 || is_odd {
         return wrong(format!("{database} has {rows} orders, and says \"{mark}\""));
     }
     Ok(())
+}
+
+/// The Secret of a Database that begins, if it is there before what the Database begins with.
+async fn early_secret(target: &Target<'_>) -> Result<Option<String>> {
+    let fixture = target.fixture;
+    // Read in this order: what came before the Secret is there by then.
+    if secret(&fixture.client, &fixture.name, &target.name)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let init = target.database().await?.status.and_then(|it| it.init);
+    let outcome = init.and_then(|init| init.outcome);
+    Ok((outcome != Some(InitOutcome::Loaded))
+        .then(|| format!("there is a Secret, and the Database has begun with {outcome:?}")))
 }
 
 /// What `marker` says in a database on PostgreSQL, and how many orders there are; none where nothing is in it.
@@ -60,7 +93,17 @@ async fn is_open(server: &Server, database: &str) -> Result<bool> {
     Ok(server.ask(server.entrance(), &sql).await?.concat() == "true")
 }
 
-/// The rows of `db_operator.scratch` about a target.
+/// The database and the user of a test, by the end of their names.
+pub(super) async fn of_test(target: &Target<'_>, restore: &Restore) -> Result<Vec<String>> {
+    let server = target.fixture.server_of(target.engine)?;
+    let uid = restore.uid().unwrap_or_default();
+    let tag: String = uid.chars().take(8).collect();
+    let mut names = server.names("test-").await?;
+    names.retain(|name| name.ends_with(&format!("__r_{tag}")));
+    Ok(names)
+}
+
+/// The rows of `db_operator.scratch` about a target, or of its Restore.
 pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
     let server = target.fixture.server_of(target.engine)?;
     let column = match target.engine {
@@ -68,18 +111,19 @@ pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
         Engine::Mariadb | Engine::Mysql => "database_name",
     };
     let sql = format!(
-        "SELECT concat_ws(' ', purpose, database_name) FROM db_operator.scratch WHERE {column} = '{}'",
-        target.sql_name
+        "SELECT concat_ws(' ', purpose, database_name) FROM db_operator.scratch WHERE {column} = '{}' \
+         OR namespace = '{}' AND name = '{}'",
+        target.sql_name, target.fixture.name, target.name
     );
     server.ask(server.home(), &sql).await
 }
 
-/// The UIDs of the restores of a target that the server remembers as done.
-pub(super) async fn remembered(target: &Target<'_>) -> Result<Vec<String>> {
+/// The UIDs of the restores of this name, of a target, that the server remembers as done.
+pub(super) async fn remembered(target: &Target<'_>, name: &str) -> Result<Vec<String>> {
     let server = target.fixture.server_of(target.engine)?;
     let sql = format!(
-        "SELECT uid FROM db_operator.restores WHERE namespace = '{}' AND name = '{}'",
-        target.fixture.name, target.name
+        "SELECT uid FROM db_operator.restores WHERE namespace = '{}' AND name = '{name}'",
+        target.fixture.name
     );
     server.ask(server.home(), &sql).await
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask campaign restores`: the operator is killed before and after each request of a restore, to the API server,
 //! to the store and to the database server. Each time it ends in the restored database, whole, with a login that works,
-//! and nothing is left but what the status names.
+//! and nothing is left but what the status names; a test ends with its report, and nothing is left of it at all.
 //!
 //! It runs in the cluster itself, on the fixture of [`super::backups`].
 //!

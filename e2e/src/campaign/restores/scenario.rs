@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use db_operator::api::restore::FormerDatabase;
-use db_operator::api::{Restore, RestoreState, UNDO_REQUESTED_AT};
+use db_operator::api::{Database, Restore, RestoreState, UNDO_REQUESTED_AT};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -31,10 +31,14 @@ const UNDO: &str = "now";
 pub enum Scenario {
     /// A new Database gets what was backed up.
     Empty,
+    /// A Database begins with what was backed up.
+    Init,
     /// A Database in use is replaced.
     Replace,
     /// A Database that was replaced comes back.
     Undo,
+    /// A backup is tried out beside a Database, which nothing happens to.
+    Test,
 }
 
 impl Scenario {
@@ -42,8 +46,14 @@ impl Scenario {
     #[must_use]
     pub const fn on(engine: Engine) -> &'static [Self] {
         match engine {
-            Engine::Postgres => &[Self::Empty, Self::Replace, Self::Undo],
-            Engine::Mariadb | Engine::Mysql => &[Self::Empty],
+            Engine::Postgres => &[
+                Self::Empty,
+                Self::Init,
+                Self::Replace,
+                Self::Undo,
+                Self::Test,
+            ],
+            Engine::Mariadb | Engine::Mysql => &[Self::Empty, Self::Init, Self::Test],
         }
     }
 
@@ -52,8 +62,10 @@ impl Scenario {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
+            Self::Init => "init",
             Self::Replace => "replace",
             Self::Undo => "undo",
+            Self::Test => "test",
         }
     }
 
@@ -62,21 +74,31 @@ impl Scenario {
     pub const fn keeps_former(self) -> bool {
         match self {
             Self::Replace | Self::Undo => true,
-            Self::Empty => false,
+            Self::Empty | Self::Init | Self::Test => false,
         }
     }
 
-    /// Whether the restored database is the one that is used in the end; otherwise the former one is.
+    /// Whether the restored database is the one that is used in the end; otherwise the one that was there before is.
     #[must_use]
     pub const fn ends_restored(self) -> bool {
         match self {
-            Self::Empty | Self::Replace => true,
-            Self::Undo => false,
+            Self::Empty | Self::Init | Self::Replace => true,
+            Self::Undo | Self::Test => false,
+        }
+    }
+
+    /// Whether the server remembers that it was done.
+    #[must_use]
+    pub const fn is_remembered(self) -> bool {
+        match self {
+            Self::Empty | Self::Init | Self::Replace | Self::Undo => true,
+            Self::Test => false,
         }
     }
 }
 
-/// A Database that is restored into, and the Restore, of the same name.
+/// A Database that is restored into, or that a test stands beside, and the Restore, of the same name; one that begins has a
+/// Restore of the operator's.
 pub struct Target<'a> {
     /// Where.
     pub fixture: &'a Fixture,
@@ -84,7 +106,7 @@ pub struct Target<'a> {
     pub engine: Engine,
     /// What is asked of it.
     pub scenario: Scenario,
-    /// The name of both objects.
+    /// The name of both objects, or of the Database that begins.
     pub name: String,
     /// The name of the SQL database and its user.
     pub sql_name: String,
@@ -104,12 +126,17 @@ impl<'a> Target<'a> {
         let name = format!("restore-{number:04}");
         let sql_name = format!("{}_{number:04}", fixture.name);
         let spec = json!({"name": sql_name});
-        fixture.make_database(&name, engine, spec).await?;
-        if scenario.keeps_former() {
-            contents::fill(fixture, &name, OLD, SIZE).await?;
-        }
+        let before = if scenario == Scenario::Init {
+            Contents::nothing()
+        } else {
+            fixture.make_database(&name, engine, spec).await?;
+            if scenario.keeps_former() {
+                contents::fill(fixture, &name, OLD, SIZE).await?;
+            }
+            Contents::of(fixture, &name).await?
+        };
         let target = Self {
-            before: Contents::of(fixture, &name).await?,
+            before,
             fixture,
             engine,
             scenario,
@@ -126,7 +153,8 @@ impl<'a> Target<'a> {
     /// Asks for what is on trial.
     pub async fn act(&self, source: &Source) -> Result<()> {
         match self.scenario {
-            Scenario::Empty | Scenario::Replace => self.ask(source).await,
+            Scenario::Init => self.begin(source).await,
+            Scenario::Empty | Scenario::Replace | Scenario::Test => self.ask(source).await,
             Scenario::Undo => {
                 let ask = json!({"metadata": {"annotations": {UNDO_REQUESTED_AT: UNDO}}});
                 let params = PatchParams::default();
@@ -139,6 +167,19 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Makes the Database, for which the operator makes a Restore.
+    async fn begin(&self, source: &Source) -> Result<()> {
+        let databases = self.fixture.databases();
+        create(&databases, json!({
+            "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database", "metadata": {"name": self.name},
+            "spec": {
+                "name": self.sql_name, "instanceRef": {"name": self.fixture.instance(self.engine)}, "deletionPolicy": "Delete",
+                "initFrom": {"backupRef": {"name": source.backup}},
+            },
+        }))
+        .await
+    }
+
     /// Makes the Restore.
     pub async fn ask(&self, source: &Source) -> Result<()> {
         self.ask_with(source, json!({})).await
@@ -147,7 +188,12 @@ impl<'a> Target<'a> {
     /// Makes the Restore, with what `spec` says besides.
     pub async fn ask_with(&self, source: &Source, spec: serde_json::Value) -> Result<()> {
         let mut spec = spec;
-        spec["databaseRef"] = json!({"name": self.name});
+        if self.scenario == Scenario::Test {
+            spec["mode"] = json!("Test");
+            spec["instanceRef"] = json!({"name": self.fixture.instance(self.engine)});
+        } else {
+            spec["databaseRef"] = json!({"name": self.name});
+        }
         spec["source"] = json!({"backupRef": {"name": source.backup}});
         if self.scenario.keeps_former() {
             spec["mode"] = json!("Replace");
@@ -173,7 +219,9 @@ impl<'a> Target<'a> {
                 look::after_death(self).await?;
             }
             self.fixture.operator.ensure()?;
-            let found = self.restore().await?;
+            let Some(found) = self.find().await? else {
+                return Ok(None);
+            };
             last = json!(found.status).to_string();
             let over = found.state().is_some_and(RestoreState::is_terminal)
                 && found.finalizers().is_empty()
@@ -194,16 +242,36 @@ impl<'a> Target<'a> {
 
     /// Whether the Database knows of the same former database as the Restore does: it reads that there.
     async fn is_noted(&self, restore: &Restore) -> Result<bool> {
-        let database = self.fixture.databases().get(&self.name).await;
-        let database = database.map_err(Error::trial("read the Database"))?;
+        let database = self.database().await?;
         let noted = database.status.and_then(|status| status.former);
         let kept = former(restore).map(|former| &former.database);
         Ok(noted.as_ref().map(|noted| &noted.database) == kept)
     }
 
+    /// The Database as it is now.
+    pub(super) async fn database(&self) -> Result<Database> {
+        let found = self.fixture.databases().get(&self.name).await;
+        found.map_err(Error::trial("read the Database"))
+    }
+
     /// The Restore as it is now.
     pub async fn restore(&self) -> Result<Restore> {
-        let found = self.restores().get(&self.name).await;
+        let found = self.find().await?;
+        found.ok_or_else(|| Error::trial("read the Restore")("there is none"))
+    }
+
+    /// The same; `None` while the operator has not made it.
+    async fn find(&self) -> Result<Option<Restore>> {
+        let name = if self.scenario == Scenario::Init {
+            let status = self.database().await?.status;
+            status.and_then(|status| status.init).map(|it| it.restore)
+        } else {
+            Some(self.name.clone())
+        };
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        let found = self.restores().get_opt(&name).await;
         found.map_err(Error::trial("read the Restore"))
     }
 
@@ -215,13 +283,22 @@ impl<'a> Target<'a> {
 
     /// Takes both objects away, and sees that nothing is left on the server.
     pub async fn finish(&self) -> Result<()> {
-        self.fixture.remove(&self.restores(), &self.name).await?;
+        let test = match self.scenario {
+            Scenario::Test => self.find().await?,
+            Scenario::Empty | Scenario::Init | Scenario::Replace | Scenario::Undo => None,
+        };
+        if self.scenario != Scenario::Init {
+            self.fixture.remove(&self.restores(), &self.name).await?;
+        }
         self.fixture
             .remove(&self.fixture.databases(), &self.name)
             .await?;
         let server = self.fixture.server_of(self.engine)?;
         let mut left = server.names(&self.sql_name).await?;
         left.extend(look::scratch(self).await?);
+        if let Some(test) = &test {
+            left.extend(look::of_test(self, test).await?);
+        }
         if left.is_empty() {
             return Ok(());
         }
