@@ -15,6 +15,12 @@ const SIZE: u64 = 256 << 10;
 pub struct Contents(String);
 
 impl Contents {
+    /// Of what is not there.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self(String::new())
+    }
+
     /// What is in a Database now, seen with the login of its Secret.
     pub async fn of(fixture: &Fixture, database: &str) -> Result<Self> {
         let mut session = fixture.session_of(database).await?;

@@ -1,6 +1,8 @@
 //! What the server has, past the operator.
 
-use super::super::server::{Engine, Server};
+use db_operator::api::database::InitOutcome;
+
+use super::super::server::{Engine, Server, secret};
 use super::contents::Source;
 use super::scenario::{Scenario, Target};
 use crate::{Error, Result};
@@ -11,7 +13,14 @@ pub(super) async fn after_death(target: &Target<'_>) -> Result<()> {
     let server = target.fixture.server_of(target.engine)?;
     let wrong = |what: String| Err(Error::trial("when the operator was dead")(what));
     let database = format!("database {}", target.sql_name);
+    let begins = target.scenario == Scenario::Init;
+    if begins && let Some(what) = early_secret(target).await? {
+        return wrong(what);
+    }
     let names = server.names(&target.sql_name).await?;
+    if begins && !names.contains(&database) {
+        return Ok(());
+    }
     if !names.contains(&database) {
         return wrong(format!("there is no {database} among {names:?}"));
     }
@@ -26,15 +35,32 @@ pub(super) async fn after_death(target: &Target<'_>) -> Result<()> {
     };
     let Some((mark, rows)) = found else {
         return match target.scenario {
-            Scenario::Empty => Ok(()),
+            Scenario::Empty | Scenario::Init => Ok(()),
             Scenario::Replace | Scenario::Undo => wrong(format!("{database} is empty")),
         };
     };
     let restored = mark == Source::MARK;
-    if rows == 0 || (!restored && target.scenario == Scenario::Empty) {
+    let was_empty = !target.scenario.keeps_former();
+    if rows == 0 || (!restored && was_empty) {
         return wrong(format!("{database} has {rows} orders, and says \"{mark}\""));
     }
     Ok(())
+}
+
+/// The Secret of a Database that begins, if it is there before what the Database begins with.
+async fn early_secret(target: &Target<'_>) -> Result<Option<String>> {
+    let fixture = target.fixture;
+    // Read in this order: what came before the Secret is there by then.
+    if secret(&fixture.client, &fixture.name, &target.name)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let init = target.database().await?.status.and_then(|it| it.init);
+    let outcome = init.and_then(|init| init.outcome);
+    Ok((outcome != Some(InitOutcome::Loaded))
+        .then(|| format!("there is a Secret, and the Database has begun with {outcome:?}")))
 }
 
 /// What `marker` says in a database on PostgreSQL, and how many orders there are; none where nothing is in it.
@@ -74,12 +100,12 @@ pub(super) async fn scratch(target: &Target<'_>) -> Result<Vec<String>> {
     server.ask(server.home(), &sql).await
 }
 
-/// The UIDs of the restores of a target that the server remembers as done.
-pub(super) async fn remembered(target: &Target<'_>) -> Result<Vec<String>> {
+/// The UIDs of the restores of this name, of a target, that the server remembers as done.
+pub(super) async fn remembered(target: &Target<'_>, name: &str) -> Result<Vec<String>> {
     let server = target.fixture.server_of(target.engine)?;
     let sql = format!(
-        "SELECT uid FROM db_operator.restores WHERE namespace = '{}' AND name = '{}'",
-        target.fixture.name, target.name
+        "SELECT uid FROM db_operator.restores WHERE namespace = '{}' AND name = '{name}'",
+        target.fixture.name
     );
     server.ask(server.home(), &sql).await
 }

@@ -1,5 +1,6 @@
 //! What has to be true of a restore that ended, whatever happened on the way.
 
+use db_operator::api::database::InitOutcome;
 use db_operator::api::{Restore, RestoreState};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::events::v1::Event;
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::contents::{Contents, Source};
 use super::look;
-use super::scenario::{Target, former};
+use super::scenario::{Scenario, Target, former};
 use crate::testing::History;
 use crate::{Error, Result};
 
@@ -29,11 +30,15 @@ pub async fn check(
         wrong.push(format!("it failed: {status}"));
         return told(&wrong);
     }
-    wrong.extend(steps(history).await);
-    wrong.extend(events(target).await?);
+    if target.scenario == Scenario::Init {
+        wrong.extend(begun(target, restore).await?);
+    } else {
+        wrong.extend(steps(history).await);
+    }
+    wrong.extend(events(target, restore).await?);
     wrong.extend(left(target, restore).await?);
     wrong.extend(jobs(target, restore).await?);
-    let remembered = look::remembered(target).await?;
+    let remembered = look::remembered(target, &restore.name_any()).await?;
     if remembered != [restore.uid().unwrap_or_default()] {
         wrong.push(format!("the server remembers {remembered:?}"));
     }
@@ -71,6 +76,24 @@ async fn contents(target: &Target<'_>, source: &Source) -> Result<Option<String>
     Ok(Some(format!("{which}: {}", expected.difference(&found))))
 }
 
+/// The Database says that it began with this Restore, and there was no other one.
+async fn begun(target: &Target<'_>, restore: &Restore) -> Result<Option<String>> {
+    let init = target.database().await?.status.and_then(|it| it.init);
+    let init = init.unwrap_or_default();
+    let all = target.restores().list(&ListParams::default()).await;
+    let all = all.map_err(Error::trial("list the Restores"))?;
+    let its = |found: &&Restore| {
+        let of = found.spec.database_ref.as_ref();
+        of.is_some_and(|of| of.name == target.name)
+    };
+    let made = all.iter().filter(its).count();
+    let is_right = init.outcome == Some(InitOutcome::Loaded)
+        && init.restore_uid == restore.uid()
+        && init.source.is_some()
+        && made == 1;
+    Ok((!is_right).then(|| format!("{made} Restores were made, and it began so: {init:?}")))
+}
+
 /// `COMPLETED` once, at the end, and each state after those that come before it.
 async fn steps(history: &History<Restore>) -> Option<String> {
     let steps = history.steps(Restore::state).await;
@@ -86,9 +109,9 @@ async fn steps(history: &History<Restore>) -> Option<String> {
 }
 
 /// Its end is told once at the most.
-async fn events(target: &Target<'_>) -> Result<Option<String>> {
+async fn events(target: &Target<'_>, restore: &Restore) -> Result<Option<String>> {
     let events: Api<Event> = Api::namespaced(target.fixture.client.clone(), &target.fixture.name);
-    let its = format!("regarding.name={},reason=Completed", target.name);
+    let its = format!("regarding.name={},reason=Completed", restore.name_any());
     let its = ListParams::default().fields(&its);
     let found = events.list(&its).await;
     let found = found.map_err(Error::trial("list the Events"))?;

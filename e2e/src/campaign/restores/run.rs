@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn each_server_has_its_scenarios_and_a_short_run_one_of_them_by_its_seed() {
         let all = things(&Options::default()).unwrap();
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.len(), 8);
         assert_eq!(all[0], (Engine::Postgres, Scenario::Empty));
         let only = |text: &str| {
             things(&Options {
@@ -196,8 +196,9 @@ mod tests {
                 ..Options::default()
             })
         };
-        assert_eq!(only("postgres").unwrap().len(), 3);
+        assert_eq!(only("postgres").unwrap().len(), 4);
         assert_eq!(only("/empty").unwrap().len(), 3);
+        assert_eq!(only("/init").unwrap().len(), 3);
         assert!(only("mysql/undo").is_err());
         let first = |seed| {
             let budget = Some(Duration::ZERO);

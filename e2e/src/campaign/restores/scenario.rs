@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use db_operator::api::restore::FormerDatabase;
-use db_operator::api::{Restore, RestoreState, UNDO_REQUESTED_AT};
+use db_operator::api::{Database, Restore, RestoreState, UNDO_REQUESTED_AT};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -31,6 +31,8 @@ const UNDO: &str = "now";
 pub enum Scenario {
     /// A new Database gets what was backed up.
     Empty,
+    /// A Database begins with what was backed up.
+    Init,
     /// A Database in use is replaced.
     Replace,
     /// A Database that was replaced comes back.
@@ -42,8 +44,8 @@ impl Scenario {
     #[must_use]
     pub const fn on(engine: Engine) -> &'static [Self] {
         match engine {
-            Engine::Postgres => &[Self::Empty, Self::Replace, Self::Undo],
-            Engine::Mariadb | Engine::Mysql => &[Self::Empty],
+            Engine::Postgres => &[Self::Empty, Self::Init, Self::Replace, Self::Undo],
+            Engine::Mariadb | Engine::Mysql => &[Self::Empty, Self::Init],
         }
     }
 
@@ -52,6 +54,7 @@ impl Scenario {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
+            Self::Init => "init",
             Self::Replace => "replace",
             Self::Undo => "undo",
         }
@@ -62,7 +65,7 @@ impl Scenario {
     pub const fn keeps_former(self) -> bool {
         match self {
             Self::Replace | Self::Undo => true,
-            Self::Empty => false,
+            Self::Empty | Self::Init => false,
         }
     }
 
@@ -70,13 +73,13 @@ impl Scenario {
     #[must_use]
     pub const fn ends_restored(self) -> bool {
         match self {
-            Self::Empty | Self::Replace => true,
+            Self::Empty | Self::Init | Self::Replace => true,
             Self::Undo => false,
         }
     }
 }
 
-/// A Database that is restored into, and the Restore, of the same name.
+/// A Database that is restored into, and the Restore, of the same name; one that begins has a Restore of the operator's.
 pub struct Target<'a> {
     /// Where.
     pub fixture: &'a Fixture,
@@ -84,7 +87,7 @@ pub struct Target<'a> {
     pub engine: Engine,
     /// What is asked of it.
     pub scenario: Scenario,
-    /// The name of both objects.
+    /// The name of both objects, or of the Database that begins.
     pub name: String,
     /// The name of the SQL database and its user.
     pub sql_name: String,
@@ -104,12 +107,17 @@ impl<'a> Target<'a> {
         let name = format!("restore-{number:04}");
         let sql_name = format!("{}_{number:04}", fixture.name);
         let spec = json!({"name": sql_name});
-        fixture.make_database(&name, engine, spec).await?;
-        if scenario.keeps_former() {
-            contents::fill(fixture, &name, OLD, SIZE).await?;
-        }
+        let before = if scenario == Scenario::Init {
+            Contents::nothing()
+        } else {
+            fixture.make_database(&name, engine, spec).await?;
+            if scenario.keeps_former() {
+                contents::fill(fixture, &name, OLD, SIZE).await?;
+            }
+            Contents::of(fixture, &name).await?
+        };
         let target = Self {
-            before: Contents::of(fixture, &name).await?,
+            before,
             fixture,
             engine,
             scenario,
@@ -126,6 +134,7 @@ impl<'a> Target<'a> {
     /// Asks for what is on trial.
     pub async fn act(&self, source: &Source) -> Result<()> {
         match self.scenario {
+            Scenario::Init => self.begin(source).await,
             Scenario::Empty | Scenario::Replace => self.ask(source).await,
             Scenario::Undo => {
                 let ask = json!({"metadata": {"annotations": {UNDO_REQUESTED_AT: UNDO}}});
@@ -137,6 +146,19 @@ impl<'a> Target<'a> {
                     .map_err(Error::trial("ask for an undo"))
             }
         }
+    }
+
+    /// Makes the Database, for which the operator makes a Restore.
+    async fn begin(&self, source: &Source) -> Result<()> {
+        let databases = self.fixture.databases();
+        create(&databases, json!({
+            "apiVersion": "db-operator.dev/v1alpha1", "kind": "Database", "metadata": {"name": self.name},
+            "spec": {
+                "name": self.sql_name, "instanceRef": {"name": self.fixture.instance(self.engine)}, "deletionPolicy": "Delete",
+                "initFrom": {"backupRef": {"name": source.backup}},
+            },
+        }))
+        .await
     }
 
     /// Makes the Restore.
@@ -173,7 +195,9 @@ impl<'a> Target<'a> {
                 look::after_death(self).await?;
             }
             self.fixture.operator.ensure()?;
-            let found = self.restore().await?;
+            let Some(found) = self.find().await? else {
+                return Ok(None);
+            };
             last = json!(found.status).to_string();
             let over = found.state().is_some_and(RestoreState::is_terminal)
                 && found.finalizers().is_empty()
@@ -194,16 +218,36 @@ impl<'a> Target<'a> {
 
     /// Whether the Database knows of the same former database as the Restore does: it reads that there.
     async fn is_noted(&self, restore: &Restore) -> Result<bool> {
-        let database = self.fixture.databases().get(&self.name).await;
-        let database = database.map_err(Error::trial("read the Database"))?;
+        let database = self.database().await?;
         let noted = database.status.and_then(|status| status.former);
         let kept = former(restore).map(|former| &former.database);
         Ok(noted.as_ref().map(|noted| &noted.database) == kept)
     }
 
+    /// The Database as it is now.
+    pub(super) async fn database(&self) -> Result<Database> {
+        let found = self.fixture.databases().get(&self.name).await;
+        found.map_err(Error::trial("read the Database"))
+    }
+
     /// The Restore as it is now.
     pub async fn restore(&self) -> Result<Restore> {
-        let found = self.restores().get(&self.name).await;
+        let found = self.find().await?;
+        found.ok_or_else(|| Error::trial("read the Restore")("there is none"))
+    }
+
+    /// The same; `None` while the operator has not made it.
+    async fn find(&self) -> Result<Option<Restore>> {
+        let name = if self.scenario == Scenario::Init {
+            let status = self.database().await?.status;
+            status.and_then(|status| status.init).map(|it| it.restore)
+        } else {
+            Some(self.name.clone())
+        };
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        let found = self.restores().get_opt(&name).await;
         found.map_err(Error::trial("read the Restore"))
     }
 
@@ -215,7 +259,9 @@ impl<'a> Target<'a> {
 
     /// Takes both objects away, and sees that nothing is left on the server.
     pub async fn finish(&self) -> Result<()> {
-        self.fixture.remove(&self.restores(), &self.name).await?;
+        if self.scenario != Scenario::Init {
+            self.fixture.remove(&self.restores(), &self.name).await?;
+        }
         self.fixture
             .remove(&self.fixture.databases(), &self.name)
             .await?;
