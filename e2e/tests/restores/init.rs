@@ -365,6 +365,24 @@ async fn one_that_was_dropped_by_hand_begins_with_its_backup_again() {
 }
 
 #[tokio::test]
+async fn one_that_is_asked_for_anew_while_it_is_loaded_is_loaded_once() {
+    on_every_server(async |fixture| {
+        let (_, backup) = backed_up(fixture).await;
+        let named = json!({"backupRef": {"name": backup}});
+        let copy = begin(fixture, "copy", named).await;
+        let restore = restore_until(fixture, &copy, "running", runs).await;
+        fixture.annotate(&copy, RECREATE_REQUESTED_AT, "1").await;
+        let database = begun(fixture, &copy, InitOutcome::Loaded).await;
+        assert_eq!(ids(fixture, &copy).await, ["1", "2", "3"]);
+        let status = database.status.unwrap();
+        assert_eq!(status.init.unwrap().restore_uid, restore.uid());
+        let handled = status.handled.get(RECREATE_REQUESTED_AT);
+        assert_eq!(handled.map(String::as_str), Some("1"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_a_tenant_puts_in_the_way_is_named_and_never_let_in() {
     with_fixture(Server::Postgres, async |fixture| {
         let (name, backup) = backed_up(fixture).await;
