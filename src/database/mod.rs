@@ -15,7 +15,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `provision.rs` | the acts `Create` and `Maintain`: Secret, user, database and login |
-//! | `wanted.rs`, `claim.rs`, `secret.rs`, `login.rs` | the parts of them that say what is asked for, claim the names, write the Secret, and log in with it |
+//! | `wanted.rs`, `claim.rs`, `secret.rs`, `matching.rs`, `login.rs` | the parts of them that say what is asked for, claim the names, write the Secret, make the server match, and log in |
 //! | `init/` | before `Create`: the database begins with a backup (`spec.initFrom`) |
 //! | `concerns.rs` | what a person should know of a database that exists |
 //! | `final_backup/` | the act `RequestFinalBackup`, and the credentials that the backup logs in with |
@@ -41,6 +41,7 @@ mod final_backup;
 mod former;
 mod init;
 mod login;
+mod matching;
 mod observe;
 mod pass;
 mod provision;

@@ -14,32 +14,33 @@ use super::blocked::Blocked;
 use super::claim::{claim_names, missing};
 use super::concerns::{Notice, refuse_other_options};
 use super::login::{self, Need};
+use super::matching::{match_contents, match_server, record_changes, shows_logins, to_set};
 use super::pass::Pass;
 use super::remembered::Looked;
 use super::schedule::Begun;
 use super::wanted::wanted;
-use super::{concerns, delete, drift, former, init, secret};
+use super::{concerns, delete, former, init, secret};
 use crate::api::database::Claim as ClaimStatus;
 use crate::api::database::{Binding, DatabaseStatus};
 use crate::api::{Database, RECREATE_REQUESTED_AT};
-use crate::credentials::{self, Stored};
-use crate::provider::{Change, Claim, Desired, Observed, Origin, SqlName, Verifier};
-use crate::server::{Server, ServerError};
+use crate::credentials::Stored;
+use crate::provider::{Claim, Desired, Origin, SqlName};
+use crate::server::Server;
 
 /// How thoroughly a pass looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Depth {
+pub(super) struct Depth {
     /// The database may be made: the state is `CREATING`.
-    create: bool,
+    pub create: bool,
     /// All that is asked for is brought about, whether or not a difference is seen.
-    asked: bool,
+    pub asked: bool,
     /// What lives inside the database is checked, and a login: after a change, on request, and on the slow schedule.
-    deep: bool,
+    pub deep: bool,
     /// It is to be proved that the user can log in. Where the server shows what it stores of a password, that is proof
     /// enough; elsewhere it logs in, at each resync.
-    proof: bool,
+    pub proof: bool,
     /// How old the view of the server may be; `None` for one of this moment.
-    since: Option<Instant>,
+    pub since: Option<Instant>,
 }
 
 /// What came of it.
@@ -256,13 +257,6 @@ fn may_make(database: &Database, create: bool, recreate: bool) -> bool {
     }
 }
 
-/// Whether the server shows whether its user can log in: what it stores of the password, and whom wrong ones have blocked.
-/// Elsewhere, only a login does.
-fn shows_logins(observed: &Observed) -> bool {
-    let role = observed.role.as_ref();
-    role.is_some_and(|role| role.password.is_some() && !role.may_be_blocked)
-}
-
 /// What the status says of what was found or made.
 fn found_status(
     pass: &Pass<'_>,
@@ -296,92 +290,4 @@ pub(super) fn note_claim(
         created_user: claim.role != Origin::Adopted,
         drop_adopted: claim.drop_adopted,
     });
-}
-
-/// What the server is to store of the password, where it does not do so already. `lets_in`: it has another one on purpose.
-async fn to_set(
-    server: &Arc<Server>,
-    observed: &Observed,
-    stored: &Stored,
-    lets_in: bool,
-) -> Option<Verifier> {
-    if stored.is_fresh() || observed.role.is_none() || lets_in {
-        Some(credentials::verifier(server, &stored.password).await)
-    } else {
-        None
-    }
-}
-
-/// Makes user and database as they should be. Server required.
-async fn match_server(
-    server: &Arc<Server>,
-    desired: &Desired,
-    observed: &Observed,
-    verifier: Option<&Verifier>,
-    depth: Depth,
-    unfinished: bool,
-) -> Result<Vec<Change>, ServerError> {
-    let differences = drift::differences(
-        &desired.names,
-        desired.connection_limit,
-        &desired.mysql,
-        observed,
-    );
-    let mut changes = Vec::new();
-    let differs = unfinished || !differences.is_empty() || verifier.is_some();
-    if depth.create || depth.asked || differs {
-        changes.extend(
-            server
-                .ask("ensure_role", |provider| {
-                    provider.ensure_role(desired, verifier)
-                })
-                .await?,
-        );
-        if verifier.is_some() {
-            server.note_password(&desired.names.role, verifier);
-        }
-        changes.extend(
-            server
-                .ask("ensure_database", |provider| {
-                    provider.ensure_database(desired)
-                })
-                .await?,
-        );
-    }
-    Ok(changes)
-}
-
-/// Makes what is inside the database as it should be. `differs`: its user saw that something is not. Server required.
-async fn match_contents(
-    server: &Arc<Server>,
-    desired: &Desired,
-    observed: &Observed,
-    depth: Depth,
-    differs: bool,
-) -> Result<Vec<Change>, ServerError> {
-    if !(depth.create || depth.deep || differs || observed.database.is_none()) {
-        return Ok(Vec::new());
-    }
-    server
-        .ask("ensure_contents", |provider| {
-            provider.ensure_contents(desired)
-        })
-        .await
-}
-
-async fn record_changes(pass: &Pass<'_>, depth: Depth, changes: &[Change]) {
-    if changes.is_empty() || depth.create {
-        return;
-    }
-    let all: Vec<&str> = changes
-        .iter()
-        .map(|Change(sentence)| sentence.as_str())
-        .collect();
-    let reason = if pass.is_changed() {
-        "Changed"
-    } else {
-        "Repaired"
-    };
-    pass.record_event(EventType::Normal, reason, all.join("; "))
-        .await;
 }

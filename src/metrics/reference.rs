@@ -177,6 +177,17 @@ fn the_dashboard_asks_for_what_is_served() {
         .map(|target| target["expr"].as_str().unwrap().to_owned())
         .collect();
     asks_for_what_is_served(path, &expressions);
+    // Ends, phases and downtime of what is backed up and restored are there to be seen.
+    for metric in [
+        "db_operator_backups_total",
+        "db_operator_backup_seconds_bucket",
+        "db_operator_restores_total",
+        "db_operator_restore_seconds_bucket",
+        "db_operator_restore_downtime_seconds_bucket",
+    ] {
+        let shown = expressions.iter().any(|it| names(it).contains(metric));
+        assert!(shown, "{metric}");
+    }
     // Grafana draws panels with one id once, and finds the source of each by the variable.
     let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
     assert_eq!(ids.len(), panels.len());

@@ -196,7 +196,8 @@ pub trait Provider: Send + Sync {
         take_over_from: &[String],
     ) -> Result<Option<restore::Restored>, ProviderError>;
 
-    /// Looks at the target of a load: what is in it, and what would stand in the way. Changes nothing.
+    /// Looks at the target of a load: what is in it, and what would stand in the way. Changes nothing. Where the target or its
+    /// user is missing, it is an error: nobody can say that nothing is in it.
     async fn look_at_target(
         &self,
         load: &restore::Load,

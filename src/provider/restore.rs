@@ -84,6 +84,9 @@ pub struct TargetFacts {
     /// What is in the target (tables, views, sequences, routines, types, large objects outside extensions): at most 10
     /// names for people, with one that counts the rest. Empty: nothing is in it.
     pub contents: Vec<String>,
+    /// What a load left that was broken off, which does not count as contents: its user is locked out until the next one
+    /// removes that, and is known by the password that the load gave it (MySQL, MariaDB).
+    pub half_loaded: bool,
     /// What would keep a swap from happening, each with what to do: prepared transactions, replication slots,
     /// subscriptions, settings that the administrator may not make again, roles whose sessions it may not end.
     pub obstacles: Vec<String>,

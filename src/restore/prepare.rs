@@ -281,6 +281,7 @@ mod tests {
         let facts =
             |contents: &[&str], obstacles: &[&str], free_bytes, free_connections| TargetFacts {
                 contents: contents.iter().map(ToString::to_string).collect(),
+                half_loaded: false,
                 obstacles: obstacles.iter().map(ToString::to_string).collect(),
                 bytes: 0,
                 free_bytes,

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::key::cluster_prefix;
 use super::object_key::{Folder, ObjectKey, Readable};
 use super::{Manifest, Store, StoreError};
+use crate::printable::several;
 
 /// The most pages of one folder that are listed, of 1000 keys each.
 const PAGES: usize = 50;
@@ -40,7 +41,7 @@ pub enum NoBackup {
     None {
         /// What was looked for, and where.
         message: String,
-        /// There are manifests, all of later backups.
+        /// There are manifests all the same, of later backups, or under keys that are none of this version's.
         any: bool,
     },
     /// The manifest is not that of the object, or cannot be read.
@@ -92,20 +93,20 @@ impl Store {
     ) -> Result<FoundBackup, NoBackup> {
         let folder = folder(readable.prefix, of);
         let listing = self.newest(readable, &folder, before);
-        let newest = tokio::time::timeout(LIST, listing)
+        let listed = tokio::time::timeout(LIST, listing)
             .await
             .unwrap_or_else(|_| {
                 let message = "the list of backups took too long".to_owned();
                 Err(NoBackup::Store(StoreError::Unreachable(message)))
             })?;
-        let Some(newest) = newest.early else {
+        let (any, unread) = (listed.any(), listed.unread());
+        let Some(newest) = listed.early else {
             let since = before.map_or_else(String::new, |before| format!(" from before {before}"));
             let message = format!(
-                "there is no backup{since} of Database {} in {}",
+                "there is no backup{since} of Database {} in {}{unread}",
                 of.database,
                 self.destination(&folder)
             );
-            let any = newest.any;
             return Err(NoBackup::None { message, any });
         };
         self.backup(&newest, of.namespace).await
@@ -124,15 +125,15 @@ impl Store {
             let keys = page.contents().iter().filter_map(|object| object.key());
             for key in keys {
                 // Objects without a manifest are not backups, and what else lies there is not ours.
-                let Ok(object) = readable.object_of_manifest(key) else {
-                    continue;
-                };
-                listed.note(object, before);
-            }
-            if page.is_truncated() != Some(true) {
-                return Ok(listed);
+                match readable.object_of_manifest(key) {
+                    Ok(object) => listed.note(object, before),
+                    Err(_) => listed.note_other(key),
+                }
             }
             after = page.next_continuation_token().map(str::to_owned);
+            if !goes_on(page.is_truncated(), after.is_some()) {
+                return Ok(listed);
+            }
             if after.is_none() {
                 let message = "its list does not say where it goes on".to_owned();
                 return Err(StoreError::Unexpected(message).into());
@@ -168,13 +169,20 @@ impl Store {
 struct Listed {
     /// The newest that is early enough.
     early: Option<ObjectKey>,
-    /// There is at least one, early enough or not.
-    any: bool,
+    /// How many there are, early enough or not.
+    manifests: u32,
+    /// How many objects have names like a manifest's, and are none that this version writes: a newer one may have.
+    others: u32,
+}
+
+/// Whether a list has another page. A store that does not say so may yet say where that begins.
+fn goes_on(is_truncated: Option<bool>, has_next: bool) -> bool {
+    is_truncated.unwrap_or(has_next)
 }
 
 impl Listed {
     fn note(&mut self, object: ObjectKey, before: Option<Timestamp>) {
-        self.any = true;
+        self.manifests += 1;
         let is_early = before.is_none_or(|before| object.started < before);
         let is_newer = self
             .early
@@ -182,6 +190,29 @@ impl Listed {
             .is_none_or(|newest| (newest.started, &newest.key) < (object.started, &object.key));
         if is_early && is_newer {
             self.early = Some(object);
+        }
+    }
+
+    /// Notes what is no manifest's key.
+    fn note_other(&mut self, key: &str) {
+        if key.strip_suffix(".json").is_some() {
+            self.others += 1;
+        }
+    }
+
+    /// Whether there may be a backup, whatever was asked for.
+    const fn any(&self) -> bool {
+        self.manifests > 0 || self.others > 0
+    }
+
+    /// What is there and was not read, as the end of a sentence.
+    fn unread(&self) -> String {
+        match self.others {
+            0 => String::new(),
+            others => format!(
+                ", and {} there that this version does not read as a manifest: look at what ends in .json",
+                several(u64::from(others), "object")
+            ),
         }
     }
 }
@@ -265,12 +296,43 @@ mod tests {
                     before.map(|it| Timestamp::from_second(it).unwrap()),
                 );
             }
-            (listed.early.map(|it| it.started.as_second()), listed.any)
+            let any = listed.any();
+            (listed.early.map(|it| it.started.as_second()), any)
         };
         assert_eq!(of(&[], None), (None, false));
         assert_eq!(of(&[5, 9, 7], None), (Some(9), true));
         assert_eq!(of(&[5, 9, 7], Some(9)), (Some(7), true));
         assert_eq!(of(&[5, 9, 7], Some(5)), (None, true));
+    }
+
+    #[test]
+    fn what_may_be_a_manifest_is_not_none() {
+        let mut listed = Listed::default();
+        // What a dump that was broken off leaves.
+        listed.note_other("c1/team-a/orders/20261123T010000Z-nightly-0f1e2d3c.dump.zst");
+        assert!(!listed.any() && listed.unread().is_empty());
+        listed.note_other("c1/team-a/orders/20261123T010000Z-nightly-0f1e2d3c.dump.zst.age.json");
+        assert!(listed.any() && listed.early.is_none());
+        assert!(
+            listed.unread().contains("1 object there"),
+            "{}",
+            listed.unread()
+        );
+    }
+
+    #[test]
+    fn a_list_ends_where_the_store_says_so() {
+        for (is_truncated, has_next, expected) in [
+            (Some(false), false, false),
+            (Some(true), true, true),
+            // It does not say where: that is an error, and no end.
+            (Some(true), false, true),
+            (None, true, true),
+            (None, false, false),
+            (Some(false), true, false),
+        ] {
+            assert_eq!(goes_on(is_truncated, has_next), expected);
+        }
     }
 
     #[test]

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::{backed_up, column, ids, run};
 
-/// How often the rows of a backup whose load takes a while are doubled.
-const DOUBLED: u32 = 20;
+/// How often the rows of a backup whose load takes a while are doubled. Their index still fits into the servers' memory: three
+/// of them are filled at the same time.
+const DOUBLED: u32 = 18;
 
 /// Makes a Database that begins with this. Returns its name.
 async fn begin(fixture: &Fixture, name: &str, from: Value) -> String {
@@ -359,6 +360,24 @@ async fn one_that_was_dropped_by_hand_begins_with_its_backup_again() {
         begun(fixture, &copy, InitOutcome::Loaded).await;
         assert_eq!(ids(fixture, &copy).await, ["1", "2", "3"]);
         assert_eq!(fixture.secret(&copy).await["password"], before["password"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_is_asked_for_anew_while_it_is_loaded_is_loaded_once() {
+    on_every_server(async |fixture| {
+        let (_, backup) = backed_up(fixture).await;
+        let named = json!({"backupRef": {"name": backup}});
+        let copy = begin(fixture, "copy", named).await;
+        let restore = restore_until(fixture, &copy, "running", runs).await;
+        fixture.annotate(&copy, RECREATE_REQUESTED_AT, "1").await;
+        let database = begun(fixture, &copy, InitOutcome::Loaded).await;
+        assert_eq!(ids(fixture, &copy).await, ["1", "2", "3"]);
+        let status = database.status.unwrap();
+        assert_eq!(status.init.unwrap().restore_uid, restore.uid());
+        let handled = status.handled.get(RECREATE_REQUESTED_AT);
+        assert_eq!(handled.map(String::as_str), Some("1"));
     })
     .await;
 }

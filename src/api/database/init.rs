@@ -1,6 +1,7 @@
 //! `spec.initFrom` of a `Database`, and how it went.
 
-use kube::{KubeSchema, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{KubeSchema, Resource, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -165,8 +166,20 @@ impl Restore {
     #[must_use]
     pub fn beginning_of(&self) -> Option<&str> {
         let mut owners = self.owner_references().iter();
-        let owner = owners.find(|it| it.controller == Some(true) && it.kind == "Database");
+        // Others have kinds of this name, too.
+        let is_ours = |owner: &&OwnerReference| {
+            let group = owner.api_version.split('/').next();
+            owner.kind == Database::kind(&()) && group == Some(&*Database::group(&()))
+        };
+        let owner = owners.find(|it| it.controller == Some(true) && is_ours(it));
         owner.map(|owner| owner.name.as_str())
+    }
+
+    /// Whether it is done because a server or a bucket remembers that it was: it did nothing itself.
+    #[must_use]
+    pub fn was_done_before(&self) -> bool {
+        let started = self.status.as_ref().and_then(|status| status.started_at);
+        self.state() == Some(RestoreState::Completed) && started.is_none()
     }
 
     /// Whether it failed because there is no backup at all.
@@ -228,6 +241,43 @@ mod tests {
         ] {
             assert_eq!(of(other.clone()), (false, false), "{other}");
         }
+    }
+
+    #[test]
+    fn a_restore_of_another_ones_database_is_for_no_beginning() {
+        let of = |api_version: &str, controller: bool| {
+            let restore: Restore = serde_json::from_value(json!({
+                "metadata": {"name": "r", "ownerReferences": [
+                    {"apiVersion": api_version, "kind": "Database", "name": "orders", "uid": "d", "controller": controller},
+                ]},
+                "spec": {"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}},
+            }))
+            .unwrap();
+            restore.beginning_of().map(str::to_owned)
+        };
+        assert_eq!(
+            of("db-operator.dev/v1alpha1", true).as_deref(),
+            Some("orders")
+        );
+        assert_eq!(of("db-operator.dev/v1", true).as_deref(), Some("orders"));
+        assert_eq!(of("db-operator.dev/v1alpha1", false), None);
+        assert_eq!(of("other.example/v1", true), None);
+    }
+
+    #[test]
+    fn one_that_did_nothing_itself_was_done_before() {
+        let of = |state: &str, started: &serde_json::Value| {
+            let restore: Restore = serde_json::from_value(json!({
+                "metadata": {"name": "r"},
+                "spec": {"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}},
+                "status": {"state": state, "startedAt": started},
+            }))
+            .unwrap();
+            restore.was_done_before()
+        };
+        let started = json!("2026-11-24T02:00:00Z");
+        assert!(of("COMPLETED", &serde_json::Value::Null));
+        assert!(!of("COMPLETED", &started) && !of("FAILED", &serde_json::Value::Null));
     }
 
     #[test]

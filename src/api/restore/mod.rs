@@ -1,11 +1,14 @@
 //! `Restore`: one backup, brought back into one `Database`, or tried out beside all of them. Written by the application team.
 //!
-//! This file holds what is asked for, `only.rs` which part of a backup; `status.rs` how far it is and what became of it.
+//! This file holds what is asked for: `source.rs` which backup, `only.rs` which part of it, `check.rs` what has to be true of it. `status.rs`
+//! holds how far it is and what became of it.
 
+mod check;
 mod only;
+mod source;
 mod status;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::references::InstanceRef;
 use super::{FINALIZER, names};
 
+pub use check::{Accepted, CheckLevel, CheckQuery, RestoreCheck};
 pub use only::RestoreOnly;
+pub use source::{BackedUpDatabase, BackupRef, LatestBackup, ManifestRef, RestoreSource};
 pub use status::{
     FormerDatabase, RestoreFailure, RestoreJobRef, RestoreProgress, RestoreReport, RestoreState,
     RestoreStatus, RestoreTarget, RestoredFrom,
@@ -173,35 +178,6 @@ const fn default_stall_seconds() -> i64 {
     600
 }
 
-/// Which backup is brought back.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.backupRef) ? 1 : 0) + (has(self.latest) ? 1 : 0) + (has(self.manifest) ? 1 : 0) == 1")
-    .message("source needs exactly one of backupRef, latest and manifest: write one of them, for example backupRef: {name: nightly-orders}"))]
-pub struct RestoreSource {
-    /// A Backup of the same namespace. The restore waits until it is COMPLETED.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup_ref: Option<BackupRef>,
-
-    /// The newest backup of a Database in the bucket of `databaseRef`'s instance (with mode `Test`, of `instanceRef`), by the
-    /// manifests there. Needs no Backup object: for after a cluster was lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latest: Option<LatestBackup>,
-
-    /// One manifest in an instance's bucket, by its key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<ManifestRef>,
-}
-
-/// Refers to a `Backup` by name.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct BackupRef {
-    /// Name of the Backup, for example `nightly-orders-202611230100`.
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = names::object_name())]
-    pub name: String,
-}
-
 /// The `Database` that is restored, in the same namespace.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RestoredDatabase {
@@ -209,63 +185,6 @@ pub struct RestoredDatabase {
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = names::object_name())]
     pub name: String,
-}
-
-/// The `Database` that was backed up.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct BackedUpDatabase {
-    /// Name of the Database, for example `orders`.
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = names::object_name())]
-    pub name: String,
-
-    /// Its namespace. Default: the Restore's own. Backups of another one are read only where the instance's
-    /// `spec.backup.shared` says so, and never for mode `Replace`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = names::namespace_name())]
-    pub namespace: Option<String>,
-}
-
-/// The newest backup of a Database.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LatestBackup {
-    /// The Database that was backed up. It need not exist any more.
-    pub database: BackedUpDatabase,
-
-    /// Only backups that began before this time, for example `2026-11-23T06:00:00Z`. Default: any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::conditions::timestamp")]
-    pub before: Option<Timestamp>,
-
-    /// The id of the cluster that made the backup: this one, one of the instance's `takeOverClaimsFrom`, or one that its
-    /// `spec.backup.shared` names. Default: any of this cluster and `takeOverClaimsFrom`; for a Database of another
-    /// namespace, any of those that `spec.backup.shared` names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
-        .message("clusterId may contain only letters, digits, '-', '_' and '.': write status.clusterId of an instance of that cluster, or leave it out for any that may be read"))]
-    pub cluster_id: Option<String>,
-}
-
-/// One manifest in a bucket.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ManifestRef {
-    /// The DatabaseInstance whose `spec.backup` names the bucket, for example `shared-postgres`. It has to allow the
-    /// Restore's namespace.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = names::object_name())]
-    pub instance: String,
-
-    /// The manifest's whole key in the bucket, for example
-    /// `prod/9f1c2d3e/team-a/orders/20261123T010000Z-nightly-0f1e2d3c.dump.zst.json`. It has to be of this namespace, and of
-    /// this cluster or of one in the instance's `takeOverClaimsFrom`; or else the instance's `spec.backup.shared` names its
-    /// Database and this namespace, which is not for mode `Replace`.
-    #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = Rule::new("self.endsWith('.json')")
-        .message("key must be the key of a backup's manifest, which ends in .json: write that of the object with .json behind it"))]
-    pub key: String,
 }
 
 /// What may be in the database before, or that none is meant.
@@ -290,57 +209,6 @@ impl RestoreMode {
             Self::Test => "Test",
         }
     }
-}
-
-/// What has to be true of the loaded data.
-#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct RestoreCheck {
-    /// `Rows` (default): each table has as many rows as in the backup. `Digest` (PostgreSQL): a digest of each table's rows
-    /// is the backup's; the loaded data is read once more for that. `None`: nothing is compared. A backup of a former version,
-    /// whose manifest has no such figures, is loaded without: `status.report` says what was compared.
-    #[serde(default)]
-    pub level: CheckLevel,
-
-    /// Questions of your own, each of which has to be answered with true. At most 10. Default: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub queries: Vec<CheckQuery>,
-}
-
-/// How much is compared with the backup.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
-pub enum CheckLevel {
-    /// Nothing.
-    None,
-    /// The number of rows of each table.
-    #[default]
-    Rows,
-    /// A digest of all rows of each table (PostgreSQL).
-    Digest,
-}
-
-/// One question about the loaded data.
-#[derive(KubeSchema, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct CheckQuery {
-    /// Its name, as messages have it, for example `newest-order`.
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
-        .message("the name of a query consists of letters, digits, '-', '_' and '.', and begins and ends with a letter or digit, for example newest-order"))]
-    pub name: String,
-
-    /// One SQL statement that gives one boolean, for example
-    /// `select max(created_at) > now() - interval '2 days' from orders`. It runs in the restored database, as the database's
-    /// user, read-only, for at most 60 seconds.
-    #[schemars(length(min = 1, max = 2048))]
-    pub sql: String,
-}
-
-/// What may be left out of a restore.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
-pub enum Accepted {
-    /// Rows of extensions' own tables.
-    ExtensionData,
 }
 
 /// Where a Restore goes.

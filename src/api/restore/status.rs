@@ -162,7 +162,7 @@ pub struct RestoredFrom {
     /// Name of the Database that was backed up.
     pub database: String,
 
-    /// Its namespace: the Restore's own, or one whose backups the instance's `spec.backup.shared` lets it read.
+    /// Its namespace: the one of this object, or one whose backups the instance's `spec.backup.shared` lets it read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 

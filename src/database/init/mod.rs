@@ -50,13 +50,15 @@ pub(super) async fn follow(pass: &mut Pass<'_>) -> Result<Followed, Blocked> {
             Plan::Forget => note(pass, None).await?,
             Plan::Begin { due } => {
                 let is_due = due || place::is_due(pass).await?;
-                let outcome = (!is_due).then_some(InitOutcome::Existing);
-                let init = DatabaseInit {
-                    outcome,
-                    ..restore::begin(&pass.object)
+                let init = if is_due {
+                    restore::begin(&pass.object)
+                } else {
+                    restore::left_as_it_is(&pass.object)
                 };
+                let known = noted(&pass.object).and_then(|init| init.outcome);
+                let news = init.outcome.filter(|outcome| Some(*outcome) != known);
                 note(pass, Some(init)).await?;
-                told::record(pass, outcome).await;
+                told::record(pass, news).await;
             }
             Plan::Make => {
                 make(pass).await?;

@@ -13,7 +13,7 @@ use super::super::wanted::wanted;
 use super::super::{provision, secret};
 use crate::api::{DatabaseInstance, RECREATE_REQUESTED_AT};
 use crate::credentials::{generate, verifier};
-use crate::provider::restore::{Load, LoadMode, RestoreId};
+use crate::provider::restore::{Load, LoadMode, RestoreId, TargetFacts};
 use crate::provider::{Claim, Desired, Flavour, Observed, Origin};
 use crate::server::Server;
 
@@ -58,17 +58,20 @@ pub(super) async fn is_due(pass: &Pass<'_>) -> Result<bool, Blocked> {
     if held.claim.database == Origin::Adopted || held.observed.role.is_none() {
         return Ok(false);
     }
-    let load = load(pass, &held);
-    let facts = held
+    Ok(look(pass, &held).await?.contents.is_empty())
+}
+
+async fn look(pass: &Pass<'_>, held: &Held) -> Result<TargetFacts, Blocked> {
+    let load = load(pass, held);
+    let looked = held
         .server
-        .ask("look_at_target", |provider| provider.look_at_target(&load))
-        .await?;
-    Ok(facts.contents.is_empty())
+        .ask("look_at_target", |provider| provider.look_at_target(&load));
+    Ok(looked.await?)
 }
 
 /// Makes user and database, as far as they are not there. The user gets a password that nobody knows: whoever has a Secret of
-/// it from before would be let in to an empty database. Not on MySQL and MariaDB where both are there: a load that was broken
-/// off is told by its password, and the next one locks the user out itself.
+/// it from before would be let in to an empty database. Not where a load was broken off on MySQL or MariaDB: that is told by
+/// the password that it gave the user, which nobody knows either.
 pub(super) async fn make(pass: &mut Pass<'_>) -> Result<(), Blocked> {
     let held = hold(pass).await?;
     let Held {
@@ -79,7 +82,8 @@ pub(super) async fn make(pass: &mut Pass<'_>) -> Result<(), Blocked> {
         ..
     } = &held;
     let is_new = observed.database.is_none() || observed.role.is_none();
-    let locks = is_new || server.flavour() == Flavour::Postgresql;
+    let locks =
+        is_new || server.flavour() == Flavour::Postgresql || !look(pass, &held).await?.half_loaded;
     if locks || claim.is_unfinished() {
         let locked = if locks {
             Some(verifier(server, &generate()).await)

@@ -43,11 +43,13 @@ pub(super) fn plan(database: &Database, restore: Option<&Restore>) -> Plan {
         return Plan::Begin { due: false };
     };
     if !is_of_now(database, init) {
-        if at_work {
-            return Plan::Wait;
-        }
-        return Plan::Begin {
-            due: !init.has_begun(),
+        return match restore {
+            _ if at_work => Plan::Wait,
+            // It was asked for anew in the middle of that, and what is there by now is a reason to leave it so.
+            Some(restore) if has_completed(restore) && !init.has_begun() => completed(restore),
+            Some(_) | None => Plan::Begin {
+                due: !init.has_begun(),
+            },
         };
     }
     match (init.outcome, restore) {
@@ -70,11 +72,25 @@ fn follow(database: &Database, restore: &Restore) -> Plan {
             | RestoreState::Checking
             | RestoreState::Switching,
         ) => Plan::Wait,
-        Some(RestoreState::Completed) => Plan::Conclude(InitOutcome::Loaded),
+        Some(RestoreState::Completed) => completed(restore),
         Some(RestoreState::Failed) if restore.found_no_backups() && database.may_begin_empty() => {
             Plan::Conclude(InitOutcome::Empty)
         }
         Some(RestoreState::Failed) => Plan::Conclude(InitOutcome::Failed),
+    }
+}
+
+fn has_completed(restore: &Restore) -> bool {
+    restore.state() == Some(RestoreState::Completed)
+}
+
+/// What follows from one that is done. That a bucket remembers one of its name says nothing of a server that was lost since:
+/// what is there decides.
+fn completed(restore: &Restore) -> Plan {
+    if restore.was_done_before() {
+        Plan::Begin { due: false }
+    } else {
+        Plan::Conclude(InitOutcome::Loaded)
     }
 }
 
@@ -110,7 +126,8 @@ mod tests {
         serde_json::from_value(json!({
             "metadata": {"name": "r", "uid": "r", "finalizers": finalizers},
             "spec": {"source": {"backupRef": {"name": "b"}}, "databaseRef": {"name": "orders"}},
-            "status": {"state": state, "failure": {"reason": reason, "message": "why"}},
+            "status": {"state": state, "failure": {"reason": reason, "message": "why"},
+                       "startedAt": "2026-11-24T02:00:00Z"},
         }))
         .unwrap()
     }
@@ -163,6 +180,38 @@ mod tests {
         for outcome in ["Loaded", "Empty", "Existing"] {
             assert_eq!(of("Fail", &json!(outcome), None), Plan::Create);
         }
+    }
+
+    #[test]
+    fn one_that_was_done_before_is_believed_by_what_is_there() {
+        let mut done = restore(&json!("COMPLETED"), "", false);
+        done.status.as_mut().unwrap().started_at = None;
+        let looks = Plan::Begin { due: false };
+        assert_eq!(of("Fail", &Value::Null, Some(&done)), looks);
+        for outcome in ["Loaded", "Existing"] {
+            assert_eq!(of("Fail", &json!(outcome), Some(&done)), Plan::Create);
+        }
+    }
+
+    #[test]
+    fn what_was_loaded_is_not_loaded_over_where_it_is_asked_for_meanwhile() {
+        let mut asked = database("Fail", &Value::Null);
+        let mut init = DatabaseInit {
+            restore_uid: Some("r".to_owned()),
+            ..begin(&asked)
+        };
+        asked.status.as_mut().unwrap().init = Some(init.clone());
+        let again = [(RECREATE_REQUESTED_AT.to_owned(), "1".to_owned())];
+        asked.metadata.annotations = Some(again.into());
+        let done = restore(&json!("COMPLETED"), "", false);
+        let loaded = Plan::Conclude(InitOutcome::Loaded);
+        assert_eq!(plan(&asked, Some(&done)), loaded);
+        let failed = restore(&json!("FAILED"), "LoadFailed", false);
+        assert_eq!(plan(&asked, Some(&failed)), Plan::Begin { due: true });
+        // Then it is looked whether it is still there.
+        init.outcome = Some(InitOutcome::Loaded);
+        asked.status.as_mut().unwrap().init = Some(init);
+        assert_eq!(plan(&asked, Some(&done)), Plan::Begin { due: false });
     }
 
     #[test]

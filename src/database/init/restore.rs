@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::super::blocked::Blocked;
 use super::super::pass::Pass;
 use crate::api::RestoreSpec;
-use crate::api::database::{DatabaseInit, InitFrom};
+use crate::api::database::{DatabaseInit, InitFrom, InitOutcome};
 use crate::api::names::OBJECT_NAME_LENGTH;
 use crate::api::{DATABASE_LABEL, Database, DatabaseReason, RECREATE_REQUESTED_AT, Restore};
 use crate::client::ApiError;
@@ -30,6 +30,26 @@ pub(super) fn begin(database: &Database) -> DatabaseInit {
         restore: format!("{}{salt}", stem(database)),
         request: request(database),
         ..DatabaseInit::default()
+    }
+}
+
+/// What is noted of a database that is there, and stays as it is. One that began with what is asked for stays one that did,
+/// whoever asked for it again meanwhile: its Restore was let in to an empty one that nobody else could log in to.
+pub(super) fn left_as_it_is(database: &Database) -> DatabaseInit {
+    let known = super::noted(database).filter(|init| {
+        init.restore.starts_with(&stem(database))
+            && (init.has_begun() || init.restore_uid.is_some())
+    });
+    match known {
+        Some(init) => DatabaseInit {
+            request: request(database),
+            outcome: init.outcome.or(Some(InitOutcome::Loaded)),
+            ..init.clone()
+        },
+        None => DatabaseInit {
+            outcome: Some(InitOutcome::Existing),
+            ..begin(database)
+        },
     }
 }
 
@@ -126,8 +146,8 @@ pub(super) async fn create(pass: &Pass<'_>, name: &str) -> Result<Restore, Block
         Some(found) if is_ours(&found, &wanted) => Ok(found),
         Some(_) => {
             let message = format!(
-                "a Restore {name} is there that the operator did not make, and it needs that name to load the backup of \
-                 spec.initFrom: delete it"
+                "there is a Restore {name} that the operator did not make, and it has the name of the one that is to load the \
+                 backup of spec.initFrom: delete it"
             );
             Err(Blocked::new(DatabaseReason::InTheWay, message))
         }
@@ -186,6 +206,44 @@ mod tests {
         assert!(!is_of_now(&other, &begin(&database)));
         database.metadata.name = Some("a".repeat(63));
         assert_eq!(begin(&database).restore.len(), 63);
+    }
+
+    #[test]
+    fn a_database_that_is_there_keeps_what_it_began_with() {
+        let mut database = database();
+        assert_eq!(
+            left_as_it_is(&database).outcome,
+            Some(InitOutcome::Existing)
+        );
+        let let_in = |outcome, database: &Database| DatabaseInit {
+            restore_uid: Some("u".to_owned()),
+            outcome,
+            ..begin(database)
+        };
+        for (outcome, expected) in [
+            (None, InitOutcome::Loaded),
+            (Some(InitOutcome::Loaded), InitOutcome::Loaded),
+            (Some(InitOutcome::Empty), InitOutcome::Empty),
+        ] {
+            database.metadata.annotations = None;
+            let init = let_in(outcome, &database);
+            database.status = Some(crate::api::database::DatabaseStatus {
+                init: Some(init.clone()),
+                ..Default::default()
+            });
+            let again = [(RECREATE_REQUESTED_AT.to_owned(), "1".to_owned())];
+            database.metadata.annotations = Some(again.into());
+            let left = left_as_it_is(&database);
+            assert_eq!(left.outcome, Some(expected));
+            assert_eq!(left.restore, init.restore);
+            assert!(!is_of_now(&database, &init) && is_of_now(&database, &left));
+        }
+        // Something else is asked for by now.
+        let other = database.spec.init_from.as_mut().unwrap();
+        other.backup_ref.as_mut().unwrap().name = "c".to_owned();
+        let left = left_as_it_is(&database);
+        assert_eq!(left.outcome, Some(InitOutcome::Existing));
+        assert!(is_of_now(&database, &left));
     }
 
     #[test]

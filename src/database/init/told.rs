@@ -54,10 +54,12 @@ pub(super) fn failed(restore: Option<&Restore>) -> Blocked {
     let name = restore.map(ResourceExt::name_any).unwrap_or_default();
     let failure = restore.and_then(|restore| restore.status.as_ref()?.failure.as_ref());
     let why = failure.map_or_else(String::new, |failure| {
-        format!(", {}: {}", failure.reason, failure.message)
+        let message = failure.message.trim_end_matches('.');
+        format!(", {}: {message}", failure.reason)
     });
     let message = format!(
-        "the Restore {name} failed{why}. To try again, delete it; or change spec.initFrom; nobody can log in meanwhile"
+        "the Restore {name} failed{why}. To try again, delete that Restore; or change spec.initFrom. Nobody can log in \
+         meanwhile"
     );
     Blocked::new(DatabaseReason::InitFailed, message)
 }
@@ -68,11 +70,11 @@ pub(super) async fn record(pass: &Pass<'_>, outcome: Option<InitOutcome>) {
     let source = super::noted(&pass.object).and_then(|init| init.source.as_ref());
     let (reason, note) = match outcome {
         Some(InitOutcome::Loaded) => {
-            let backup = source.map_or("", |source| source.backup.as_str());
-            (
-                "Loaded",
-                format!("database {database} begins with the backup {backup}"),
-            )
+            let which = source.map_or_else(
+                || "a backup, which had been loaded before".to_owned(),
+                |source| format!("the backup {}", source.backup),
+            );
+            ("Loaded", format!("database {database} begins with {which}"))
         }
         Some(InitOutcome::Empty) => (
             "BeginsEmpty",
@@ -137,13 +139,13 @@ mod tests {
 
     #[test]
     fn what_failed_says_why_and_how_to_try_again() {
-        let failure = json!({"reason": "CheckFailed", "message": "3 rows are missing"});
+        let failure = json!({"reason": "CheckFailed", "message": "3 rows are missing."});
         let blocked = failed(Some(&restore(
             &json!({"state": "FAILED", "failure": failure}),
         )));
         for part in [
-            "CheckFailed: 3 rows are missing",
-            "delete it",
+            "CheckFailed: 3 rows are missing. To try again",
+            "delete that Restore",
             "spec.initFrom",
         ] {
             assert!(blocked.message.contains(part), "{}", blocked.message);

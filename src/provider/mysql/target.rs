@@ -38,24 +38,17 @@ const CHANGING: [&str; 13] = [
 /// How many others are named.
 const NAMED: usize = 5;
 
-/// Looks at it, and changes nothing. What a load left that was broken off does not count: the next one removes it.
+/// Looks at it, and changes nothing. What a load left that was broken off does not count: the next one removes it. One that
+/// is not there is an error: nobody can say that nothing is in it.
 pub(super) async fn look(
     session: &mut Session,
     profile: &ServerProfile,
     load: &Load,
 ) -> Result<TargetFacts, ProviderError> {
     let Names { database, role } = &load.target;
-    let stage = match lockout::look(session, profile, load).await {
-        Ok(target) => target.stage,
-        Err(ProviderError::InTheWay(sentence)) => {
-            return Ok(TargetFacts {
-                obstacles: vec![sentence],
-                ..TargetFacts::default()
-            });
-        }
-        Err(error) => return Err(error),
-    };
+    let stage = lockout::look(session, profile, load).await?.stage;
     let mut facts = TargetFacts {
+        half_loaded: stage == Stage::Loading,
         bytes: bytes(session, database).await?,
         free_connections: free_connections(session).await?,
         ..TargetFacts::default()

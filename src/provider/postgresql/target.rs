@@ -58,6 +58,7 @@ impl Postgresql {
         let contained = self.close_tenant_session(tenant, contained).await?;
         Ok(TargetFacts {
             contents: contained.names(),
+            half_loaded: false,
             obstacles,
             bytes: contained.bytes,
             free_bytes: None,

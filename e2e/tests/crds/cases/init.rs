@@ -45,9 +45,15 @@ pub(super) fn databases() -> Vec<Case> {
             .rule("spec.initFrom.latest.database.name"),
         database(
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write one of the instance's takeOverClaimsFrom",
+            "write status.clusterId of an instance of that cluster",
         )
         .rule("spec.initFrom.latest.clusterId"),
+        database(
+            json!({"latest": {"database": {"name": "orders", "namespace": "Team.A"}}}),
+            "kubectl get namespaces",
+        )
+        .good([json!({"latest": {"database": {"name": "orders", "namespace": "team-a"}}})])
+        .rule("spec.initFrom.latest.database.namespace"),
         database(
             manifest("prod/c1/team-a/orders/x.dump.zst"),
             "which ends in .json",

@@ -12,6 +12,14 @@ fn empty(case: Case) -> Case {
     case.before("/spec/keepReplaced", Value::Null)
 }
 
+/// A Restore that only tries a backup out.
+fn test(case: Case) -> Case {
+    let case = empty(case).before("/spec/mode", json!("Test"));
+    let case = case.before("/spec/databaseRef", Value::Null);
+    let case = case.before("/spec/maxDowntimeSeconds", Value::Null);
+    case.before("/spec/instanceRef", json!({"name": "scratch-postgres"}))
+}
+
 /// Restores as they are created.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn restores() -> Vec<Case> {
@@ -57,7 +65,7 @@ pub(super) fn restores() -> Vec<Case> {
             kind,
             "/spec/source",
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write one of the instance's takeOverClaimsFrom",
+            "write status.clusterId of an instance of that cluster",
         )
         .rule("spec.source.latest.clusterId"),
         case(
@@ -185,7 +193,42 @@ pub(super) fn restores() -> Vec<Case> {
             "\"None\", \"Rows\", \"Digest\"",
         )
         .good([json!("None"), json!("Rows"), json!("Digest")]),
-        case(kind, "/spec/mode", json!("Test"), "\"Empty\", \"Replace\""),
+        case(
+            kind,
+            "/spec/mode",
+            json!("Other"),
+            "\"Empty\", \"Replace\", \"Test\"",
+        ),
+        test(case(
+            kind,
+            "/spec/mode",
+            json!("Empty"),
+            "mode Test and instanceRef go together",
+        ))
+        .good([json!("Test")])
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/maxDowntimeSeconds",
+            json!(10),
+            "maxDowntimeSeconds is for a database that people use",
+        ))
+        .good([json!(15), Value::Null])
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/instanceRef/name",
+            json!("Scratch"),
+            "write the object's metadata.name",
+        ))
+        .good([json!("scratch-2")]),
+        test(case(
+            kind,
+            "/spec/only",
+            json!({}),
+            "only names nothing",
+        ))
+        .good([json!({"schemas": ["audit"]}), Value::Null]),
         case(kind, "/spec/jobs", json!(9), "less than or equal to 8").good([json!(1), json!(8)]),
         case(
             kind,
@@ -202,7 +245,14 @@ pub(super) fn restores() -> Vec<Case> {
         )
         .rule("spec.accept[]")
         .good([json!([]), json!(["ExtensionData"])]),
-        case(kind, "/spec/databaseRef", Value::Null, "Required value"),
+        case(
+            kind,
+            "/spec/databaseRef",
+            Value::Null,
+            "exactly one of databaseRef and instanceRef",
+        )
+        .good([json!({"name": "orders"})])
+        .rule("spec"),
     ]
 }
 
