@@ -44,8 +44,14 @@ pub(super) fn databases() -> Vec<Case> {
         database(latest("Orders"), "write the object's metadata.name")
             .rule("spec.initFrom.latest.database.name"),
         database(
+            json!({"latest": {"database": {"name": "orders", "namespace": "Team.A"}}}),
+            "kubectl get namespaces",
+        )
+        .good([json!({"latest": {"database": {"name": "orders", "namespace": "team-a"}}})])
+        .rule("spec.initFrom.latest.database.namespace"),
+        database(
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write one of the instance's takeOverClaimsFrom",
+            "leave it out for any that may be read",
         )
         .rule("spec.initFrom.latest.clusterId"),
         database(

@@ -12,6 +12,14 @@ fn empty(case: Case) -> Case {
     case.before("/spec/keepReplaced", Value::Null)
 }
 
+/// A Restore with mode `Test`.
+fn test(case: Case) -> Case {
+    let case = empty(case).before("/spec/mode", json!("Test"));
+    let case = case.before("/spec/instanceRef", json!({"name": "scratch"}));
+    let case = case.before("/spec/databaseRef", Value::Null);
+    case.before("/spec/maxDowntimeSeconds", Value::Null)
+}
+
 /// Restores as they are created.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn restores() -> Vec<Case> {
@@ -57,7 +65,7 @@ pub(super) fn restores() -> Vec<Case> {
             kind,
             "/spec/source",
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write one of the instance's takeOverClaimsFrom",
+            "leave it out for any that may be read",
         )
         .rule("spec.source.latest.clusterId"),
         case(
@@ -185,7 +193,12 @@ pub(super) fn restores() -> Vec<Case> {
             "\"None\", \"Rows\", \"Digest\"",
         )
         .good([json!("None"), json!("Rows"), json!("Digest")]),
-        case(kind, "/spec/mode", json!("Test"), "\"Empty\", \"Replace\""),
+        case(
+            kind,
+            "/spec/mode",
+            json!("Tests"),
+            "supported values: \"Empty\", \"Replace\", \"Test\"",
+        ),
         case(kind, "/spec/jobs", json!(9), "less than or equal to 8").good([json!(1), json!(8)]),
         case(
             kind,
@@ -202,7 +215,52 @@ pub(super) fn restores() -> Vec<Case> {
         )
         .rule("spec.accept[]")
         .good([json!([]), json!(["ExtensionData"])]),
-        case(kind, "/spec/databaseRef", Value::Null, "Required value"),
+        case(
+            kind,
+            "/spec/databaseRef",
+            Value::Null,
+            "needs exactly one of databaseRef and instanceRef",
+        )
+        .rule("spec"),
+        case(
+            kind,
+            "/spec/mode",
+            json!("Test"),
+            "mode Test and instanceRef go together",
+        )
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/mode",
+            json!("Empty"),
+            "mode Test and instanceRef go together",
+        ))
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/databaseRef",
+            json!({"name": "orders"}),
+            "needs exactly one of databaseRef and instanceRef",
+        ))
+        .good([Value::Null])
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/maxDowntimeSeconds",
+            json!(16),
+            "a Test touches none",
+        ))
+        .good([Value::Null, json!(15)])
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/instanceRef/name",
+            json!("Scratch"),
+            "write the object's metadata.name",
+        ))
+        .good([json!("scratch.eu-1")]),
+        test(case(kind, "/spec/only", json!({"schemas": []}), "only names nothing"))
+            .good([json!({"tables": ["public.invoices"]}), Value::Null]),
     ]
 }
 

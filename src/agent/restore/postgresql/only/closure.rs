@@ -48,19 +48,31 @@ impl Chosen {
         match graph.class(node) {
             Class::Relation => graph.is_root(node) || has(graph.whole(node)),
             Class::Sequence | Class::Definition | Class::Apart => graph.is_root(node),
-            Class::Part | Class::Index | Class::Trigger | Class::Attach => {
+            Class::Part | Class::Guard | Class::Index | Class::Trigger | Class::Attach => {
                 let owner = graph.owner(node);
                 owner == NONE || self.has(owner)
             }
+            // It is part of a table that nobody asks for. Where somebody does, that is told.
+            Class::Identity => {
+                let is_asked_for =
+                    |to: &u32| graph.class(*to) == Class::Relation && self.asked[*to as usize];
+                graph.is_root(node) && !graph.dependencies(node).iter().any(is_asked_for)
+            }
             // Their tables, or what else they are about, are told.
-            Class::Identity
-            | Class::IndexAttach
+            Class::IndexAttach
             | Class::About
             | Class::Always
             | Class::Elsewhere
             | Class::LargeObject
             | Class::Mapping => false,
         }
+    }
+
+    /// Whether a table inherits from one that is made, and is not asked for itself.
+    pub(super) fn is_heir(&self, graph: &Graph, node: u32) -> bool {
+        let mut all = graph.dependencies(node).iter();
+        !self.asked[node as usize]
+            && all.any(|&to| graph.class(to) == Class::Relation && self.has(to))
     }
 
     /// What is not there that an entry needs: the first that is found.
@@ -107,7 +119,9 @@ fn wanted(graph: &Graph, broken: &[bool]) -> Vec<bool> {
         for &other in graph.dependents(node) {
             match graph.class(other) {
                 Class::About | Class::IndexAttach => want(other),
-                Class::Part | Class::Index | Class::Trigger if graph.owner(other) == node => {
+                Class::Part | Class::Guard | Class::Index | Class::Trigger
+                    if graph.owner(other) == node =>
+                {
                     want(other);
                 }
                 Class::Attach if graph.owner(other) == node => want(other),
@@ -121,6 +135,7 @@ fn wanted(graph: &Graph, broken: &[bool]) -> Vec<bool> {
                 | Class::Identity
                 | Class::Definition
                 | Class::Part
+                | Class::Guard
                 | Class::Index
                 | Class::Trigger
                 | Class::Attach
@@ -141,6 +156,7 @@ const fn brings(class: Class) -> bool {
         | Class::Identity
         | Class::Definition
         | Class::Part
+        | Class::Guard
         | Class::Index
         | Class::Attach
         | Class::Apart => true,
