@@ -57,9 +57,9 @@ fn choice(
 /// Without it, whoever reads the table would see more rows than before.
 #[test]
 fn a_table_does_not_come_without_a_policy_that_takes_rows_away() {
-    let policy = |definition| {
+    let policy = |definition| -> [Entry; 3] {
         [
-            ("TABLE", "public", "invoices", "", &[][..]),
+            ("TABLE", "public", "invoices", "", &[]),
             ("TABLE", "public", "members", "", &[]),
             ("POLICY", "public", "invoices p", definition, &[1, 2]),
         ]
@@ -90,8 +90,8 @@ fn a_table_does_not_come_without_a_policy_that_takes_rows_away() {
 #[test]
 fn a_part_of_a_table_is_not_left_out_in_silence() {
     let identity = "ALTER TABLE public.a ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (";
-    let entries = [
-        ("TABLE", "public", "a", "", &[][..]),
+    let entries: [Entry; 3] = [
+        ("TABLE", "public", "a", "", &[]),
         ("SEQUENCE", "public", "a_id_seq", identity, &[1]),
         ("SEQUENCE SET", "public", "a_id_seq", "", &[2]),
     ];
@@ -108,8 +108,8 @@ fn a_part_of_a_table_is_not_left_out_in_silence() {
 #[test]
 fn who_inherits_from_what_is_made_is_told() {
     let child = "CREATE TABLE public.child (\n    y integer\n)\nINHERITS (public.parent);\n";
-    let entries = [
-        ("TABLE", "public", "parent", "", &[][..]),
+    let entries: [Entry; 3] = [
+        ("TABLE", "public", "parent", "", &[]),
         ("TABLE", "public", "child", child, &[1]),
         // A column is of the type of its rows.
         (
@@ -134,8 +134,8 @@ fn who_inherits_from_what_is_made_is_told() {
 
 #[test]
 fn a_cast_goes_with_its_type() {
-    let entries = [
-        ("TYPE", "types", "mood", "", &[][..]),
+    let entries: [Entry; 7] = [
+        ("TYPE", "types", "mood", "", &[]),
         ("FUNCTION", "types", "read(text)", "", &[1]),
         ("CAST", "", "CAST (integer AS types.mood)", "", &[1]),
         ("CAST", "", "CAST (text AS types.mood)", "", &[1, 2]),
@@ -153,8 +153,8 @@ fn a_cast_goes_with_its_type() {
 
 #[test]
 fn names_may_begin_as_others_do_and_be_written_twice() {
-    let entries = [
-        ("TABLE", "public", "a", "", &[][..]),
+    let entries: [Entry; 3] = [
+        ("TABLE", "public", "a", "", &[]),
         ("SEQUENCE", "public", "a b", "", &[]),
         ("DEFAULT", "public", "a b c", "", &[1, 2]),
     ];
