@@ -82,7 +82,11 @@ impl Chosen {
             let all = graph.dependencies(at).iter().copied();
             let missing = |to: &u32| is_needed(graph, at, *to) && !self.has(*to);
             let mut missing = all.filter(missing);
-            let next = missing.clone().find(|&to| !self.asked[to as usize]);
+            let unasked = missing.clone().filter(|&to| !self.asked[to as usize]);
+            // A person names tables, not their keys.
+            let is_table = |&to: &u32| graph.class(to) == Class::Relation;
+            let table = unasked.clone().find(is_table);
+            let next = table.or_else(|| unasked.clone().next());
             if next.is_some() {
                 return next;
             }

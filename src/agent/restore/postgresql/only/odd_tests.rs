@@ -162,3 +162,19 @@ fn names_may_begin_as_others_do_and_be_written_twice() {
     let (chosen, _) = choice(&entries, &[], &["public.a", "public.a"]).unwrap();
     assert_eq!(chosen, ["a", "a b", "a b c"]);
 }
+
+#[test]
+fn a_view_that_needs_a_key_is_told_its_table() {
+    let entries: [Entry; 3] = [
+        ("TABLE", "public", "a", "", &[]),
+        ("CONSTRAINT", "public", "a a_pkey", "", &[1]),
+        ("MATERIALIZED VIEW", "public", "by_key", "", &[2, 1]),
+    ];
+    let refused = choice(&entries, &[], &["public.by_key"]).unwrap_err();
+    assert!(
+        refused.contains("public.by_key needs table public.a;"),
+        "{refused}"
+    );
+    let both = ["public.a", "public.by_key"];
+    assert_eq!(choice(&entries, &[], &both).unwrap().0.len(), 3);
+}
