@@ -100,6 +100,8 @@ fn task(source: &Source, location: String, done: &Done, check: Level) -> Restore
         jobs: JOBS,
         accepts_extension_data: false,
         roles: Vec::new(),
+        only: None,
+        events_stay_off: false,
         stall_seconds: 600,
     }
 }
