@@ -24,7 +24,7 @@ pub(super) fn rule(message: &str) -> Rule {
     Rule::new(rule).message(message)
 }
 
-/// The bytes of an amount, rounded down; `None` for anything else.
+/// The bytes of an amount, rounded down, at most [`u64::MAX`]; `None` for anything else.
 #[must_use]
 pub fn bytes(amount: &str) -> Option<u64> {
     let end = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -37,7 +37,8 @@ pub fn bytes(amount: &str) -> Option<u64> {
     }
     let digits: u128 = format!("{whole}{part}").parse().ok()?;
     let scale = 10_u128.pow(u32::try_from(part.len()).ok()?);
-    u64::try_from(digits.checked_mul(*worth)? / scale).ok()
+    let bytes = digits.checked_mul(*worth)? / scale;
+    Some(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -54,7 +55,7 @@ mod tests {
             ("2T", Some(2_000_000_000_000)),
             ("512", Some(512)),
             ("1Pi", Some(1 << 50)),
-            ("999999999999999Pi", None),
+            ("999999999999999.999Pi", Some(u64::MAX)),
             ("", None),
             ("Gi", None),
             (".5Gi", None),

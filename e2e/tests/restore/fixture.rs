@@ -125,11 +125,12 @@ impl Restore {
         fs::rename(new, folder.join("object.json")).unwrap();
     }
 
-    /// Puts another object in the place of the one that was dumped; the task says what it is.
+    /// Puts another object in the place of the one that was dumped; the task says what it is, however much comes out of it.
     pub(crate) fn replace(&mut self, server: &S3Server, object: &[u8]) {
         fs::write(server.object_path(BUCKET, KEY), object).unwrap();
         self.task.bytes = object.len() as u64;
         self.task.sha256 = hex::encode(Sha256::digest(object));
+        self.task.dumped_bytes = u64::MAX;
         self.task.totals = None;
     }
 

@@ -81,6 +81,18 @@ fn an_archive_that_was_cut_before_it_was_stored_is_no_dump() {
     });
 }
 
+/// What the platform's limit was compared with.
+#[test]
+fn no_more_is_loaded_than_the_manifest_says() {
+    run(async {
+        let (server, from, done) = large().await;
+        let mut restore = server.restore(&from, &done, "more");
+        restore.task.dumped_bytes = done.dumped_bytes / 2;
+        let failed = restore.run(&RESTORE).await.failed(RestoreCause::NotADump);
+        assert!(failed.message.contains("(dumpedBytes)"), "{failed:?}");
+    });
+}
+
 #[test]
 fn an_object_that_is_swapped_while_it_is_read_is_seen() {
     run(async {

@@ -21,6 +21,9 @@ const CONTENT: &str = r#"
     COMMENT ON TABLE invoices IS 'what is due'; GRANT SELECT ON invoices TO reader;
     CREATE TABLE parted (at int) PARTITION BY RANGE (at); CREATE TABLE audit.parted_a PARTITION OF parted FOR VALUES FROM (0) TO (100);
     INSERT INTO parted SELECT i FROM generate_series(0, 99) i; CREATE INDEX ON parted (at);
+    CREATE TABLE guarded (x int); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY shows ON guarded USING (true);
+    CREATE POLICY hides ON guarded AS RESTRICTIVE USING (EXISTS (SELECT FROM customers));
+    CREATE TABLE parent (x int); CREATE TABLE child (y int) INHERITS (parent); INSERT INTO child VALUES (1, 2);
     CREATE TABLE zoo (x int); INSERT INTO zoo VALUES (1); SELECT lo_from_bytea(0, '\x01');
 "#;
 
@@ -113,6 +116,13 @@ fn schemas_partitions_and_odd_names_come_back() {
         let partitions = "SELECT count(*) FROM parted WHERE tableoid = 'audit.parted_a'::regclass";
         assert_eq!(server.sql("parts", partitions).trim(), "100");
 
+        let mut restore = server.restore(&from, &done, "parent");
+        restore.task.only = Some(only(&[], &[("public", "parent")]));
+        let loaded = restore.run(&RESTORE).await.done();
+        assert_eq!((loaded.tables, loaded.rows), (1, 0));
+        let told = loaded.left_out.join("\n");
+        assert!(told.contains("tables public.child: they inherit"), "{told}");
+
         // All of it that is in schemas: no less than a whole restore.
         let mut restore = server.restore(&from, &done, "all");
         restore.task.only = Some(only(&["public", "audit", "types"], &[]));
@@ -141,6 +151,14 @@ fn what_is_not_there_or_needs_more_is_refused_before_anything_is_loaded() {
             (
                 only(&[], &[("audit", "dear")]),
                 "audit.dear needs table public.invoices",
+            ),
+            (
+                only(&[], &[("public", "guarded")]),
+                "the restrictive policy public.guarded hides needs table public.customers",
+            ),
+            (
+                only(&[], &[("public", "invoices_number_seq")]),
+                "public.invoices_number_seq needs table public.invoices",
             ),
         ]
         .into_iter()

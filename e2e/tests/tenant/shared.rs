@@ -34,11 +34,14 @@ async fn set(scene: &Scene<'_>) -> (String, String, String) {
 
 /// A Restore that is refused, and gone again.
 async fn refused(scene: &Scene<'_>, name: &str, copy: &str, spec: Value) -> String {
+    waits(scene, name, copy, spec, "SourceRefused").await
+}
+
+/// A Restore that does not begin for this reason, and is gone again.
+async fn waits(scene: &Scene<'_>, name: &str, copy: &str, spec: Value, why: &str) -> String {
     let restore = scene.team.ask_restore(name, copy, spec).await;
     let team = &scene.team;
-    let message = team
-        .restore_waits(&restore, "Stalled", "SourceRefused")
-        .await;
+    let message = team.restore_waits(&restore, "Stalled", why).await;
     team.delete_restore(&restore).await;
     team.restore_gone(&restore).await;
     message
@@ -56,9 +59,7 @@ async fn only_the_platforms_word_opens_another_namespaces_backups() {
         let beside = word(rival, "another", own);
         let to_others = word(rival, &scene.owner, "somebody-else");
         let of_others = word("somebody-else", &scene.owner, own);
-        let mut elsewhere = word(rival, &scene.owner, own);
-        elsewhere[0]["clusterId"] = json!("another-cluster");
-        for (index, shared) in [json!([]), beside, to_others, of_others, elsewhere]
+        for (index, shared) in [json!([]), beside, to_others, of_others]
             .into_iter()
             .enumerate()
         {
@@ -68,6 +69,14 @@ async fn only_the_platforms_word_opens_another_namespaces_backups() {
             let message = refused(scene, &format!("latest-{index}"), &copy, latest.clone()).await;
             assert!(message.contains("spec.backup.shared"), "{message}");
         }
+        // A word for those of another cluster: this one's are not read, and of the other there are none.
+        let mut elsewhere = word(rival, &scene.owner, own);
+        elsewhere[0]["clusterId"] = json!("another-cluster");
+        share(scene, &instance, elsewhere).await;
+        let message = refused(scene, "key-elsewhere", &copy, by_key(&key)).await;
+        assert!(message.contains(rival.as_str()), "{message}");
+        let message = waits(scene, "latest-elsewhere", &copy, latest, "NoBackups").await;
+        assert!(message.contains("/another-cluster/"), "{message}");
     })
     .await;
 }

@@ -29,6 +29,8 @@ struct Decoder {
     out: Vec<u8>,
     sha256: Sha256,
     bytes: u64,
+    /// How many bytes may come out.
+    left: u64,
     contents: ContentsReader,
     /// A frame has begun and has not ended.
     is_open: bool,
@@ -47,13 +49,15 @@ pub(super) struct Decoded {
     pub broken: Option<String>,
 }
 
-/// Decompresses all pieces into a sink, until no more come.
+/// Decompresses all pieces into a sink, until no more come: at most as many bytes as the manifest says, which is what the
+/// platform's limit and the room on the server were compared with.
 pub(super) fn decode(
     mut pieces: Receiver<Bytes>,
     sink: &mut dyn Sink,
     meter: &Meter,
+    most: u64,
 ) -> io::Result<Decoded> {
-    let mut decoder = Decoder::new()?;
+    let mut decoder = Decoder::new(most)?;
     while let Some(piece) = pieces.blocking_recv() {
         decoder.take(&piece, sink);
         meter
@@ -64,7 +68,7 @@ pub(super) fn decode(
 }
 
 impl Decoder {
-    fn new() -> io::Result<Self> {
+    fn new(most: u64) -> io::Result<Self> {
         let mut zstd = Zstd::new()?;
         zstd.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
         Ok(Self {
@@ -72,6 +76,7 @@ impl Decoder {
             out: vec![0; CHUNK],
             sha256: Sha256::new(),
             bytes: 0,
+            left: most,
             contents: ContentsReader::new(),
             is_open: false,
             broken: None,
@@ -101,6 +106,10 @@ impl Decoder {
             if input.pos() > before || written > 0 {
                 self.is_open = hint != 0;
             }
+            let left = self.left.checked_sub(written as u64);
+            self.left = left.ok_or_else(|| {
+                io::Error::other("more comes out of it than its manifest says (dumpedBytes)")
+            })?;
             sink.take(&self.out[..written]);
             // What did not fit is still inside.
             if input.pos() == piece.len() && written < self.out.len() {
@@ -136,7 +145,11 @@ mod tests {
     }
 
     fn decoded(object: &[u8], size: usize) -> (Vec<u8>, Decoded) {
-        let (mut decoder, mut kept) = (Decoder::new().unwrap(), Kept(Vec::new()));
+        decoded_up_to(u64::MAX, object, size)
+    }
+
+    fn decoded_up_to(most: u64, object: &[u8], size: usize) -> (Vec<u8>, Decoded) {
+        let (mut decoder, mut kept) = (Decoder::new(most).unwrap(), Kept(Vec::new()));
         for piece in object.chunks(size) {
             decoder.take(piece, &mut kept);
         }
@@ -179,6 +192,19 @@ mod tests {
             let (_, cut) = decoded(&object[..object.len() - 1], 4096);
             assert!(cut.broken.is_some(), "{size}");
         }
+    }
+
+    #[test]
+    fn no_more_comes_out_than_the_manifest_says() {
+        let dump = vec![0; 50 * CHUNK];
+        let object = zstd::encode_all(&dump[..], 1).unwrap();
+        let most = dump.len() as u64;
+        let (out, decoded) = decoded_up_to(most, &object, 4096);
+        assert_eq!((out.len(), decoded.broken), (dump.len(), None));
+        let (out, decoded) = decoded_up_to(most - 1, &object, 4096);
+        assert!(out.len() < dump.len());
+        assert!(decoded.broken.unwrap().contains("dumpedBytes"));
+        assert_eq!(decoded.sha256, hex::encode(Sha256::digest(&object)));
     }
 
     #[test]

@@ -174,7 +174,7 @@ pub(super) async fn load(load: &Load) -> Result<Dump, Failure> {
         let username = load.login.username().to_owned();
         move || {
             let mut intake = Intake::new(&task, &username, &client_from, Arc::clone(&meter));
-            let decoded = decode(decode_from, &mut intake, &meter)?;
+            let decoded = decode(decode_from, &mut intake, &meter, task.dumped_bytes)?;
             let (walker, report) = intake.end();
             Ok::<_, std::io::Error>((decoded, walker, report))
         }

@@ -44,16 +44,16 @@ pub(super) fn databases() -> Vec<Case> {
         database(latest("Orders"), "write the object's metadata.name")
             .rule("spec.initFrom.latest.database.name"),
         database(
-            json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write status.clusterId of an instance of that cluster",
-        )
-        .rule("spec.initFrom.latest.clusterId"),
-        database(
             json!({"latest": {"database": {"name": "orders", "namespace": "Team.A"}}}),
             "kubectl get namespaces",
         )
         .good([json!({"latest": {"database": {"name": "orders", "namespace": "team-a"}}})])
         .rule("spec.initFrom.latest.database.namespace"),
+        database(
+            json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
+            "leave it out for any that may be read",
+        )
+        .rule("spec.initFrom.latest.clusterId"),
         database(
             manifest("prod/c1/team-a/orders/x.dump.zst"),
             "which ends in .json",

@@ -12,12 +12,12 @@ fn empty(case: Case) -> Case {
     case.before("/spec/keepReplaced", Value::Null)
 }
 
-/// A Restore that only tries a backup out.
+/// A Restore with mode `Test`.
 fn test(case: Case) -> Case {
     let case = empty(case).before("/spec/mode", json!("Test"));
+    let case = case.before("/spec/instanceRef", json!({"name": "scratch"}));
     let case = case.before("/spec/databaseRef", Value::Null);
-    let case = case.before("/spec/maxDowntimeSeconds", Value::Null);
-    case.before("/spec/instanceRef", json!({"name": "scratch-postgres"}))
+    case.before("/spec/maxDowntimeSeconds", Value::Null)
 }
 
 /// Restores as they are created.
@@ -65,7 +65,7 @@ pub(super) fn restores() -> Vec<Case> {
             kind,
             "/spec/source",
             json!({"latest": {"database": {"name": "orders"}, "clusterId": "c 1"}}),
-            "write status.clusterId of an instance of that cluster",
+            "leave it out for any that may be read",
         )
         .rule("spec.source.latest.clusterId"),
         case(
@@ -196,39 +196,9 @@ pub(super) fn restores() -> Vec<Case> {
         case(
             kind,
             "/spec/mode",
-            json!("Other"),
-            "\"Empty\", \"Replace\", \"Test\"",
+            json!("Tests"),
+            "supported values: \"Empty\", \"Replace\", \"Test\"",
         ),
-        test(case(
-            kind,
-            "/spec/mode",
-            json!("Empty"),
-            "mode Test and instanceRef go together",
-        ))
-        .good([json!("Test")])
-        .rule("spec"),
-        test(case(
-            kind,
-            "/spec/maxDowntimeSeconds",
-            json!(10),
-            "maxDowntimeSeconds is for a database that people use",
-        ))
-        .good([json!(15), Value::Null])
-        .rule("spec"),
-        test(case(
-            kind,
-            "/spec/instanceRef/name",
-            json!("Scratch"),
-            "write the object's metadata.name",
-        ))
-        .good([json!("scratch-2")]),
-        test(case(
-            kind,
-            "/spec/only",
-            json!({}),
-            "only names nothing",
-        ))
-        .good([json!({"schemas": ["audit"]}), Value::Null]),
         case(kind, "/spec/jobs", json!(9), "less than or equal to 8").good([json!(1), json!(8)]),
         case(
             kind,
@@ -249,10 +219,48 @@ pub(super) fn restores() -> Vec<Case> {
             kind,
             "/spec/databaseRef",
             Value::Null,
-            "exactly one of databaseRef and instanceRef",
+            "needs exactly one of databaseRef and instanceRef",
         )
-        .good([json!({"name": "orders"})])
         .rule("spec"),
+        case(
+            kind,
+            "/spec/mode",
+            json!("Test"),
+            "mode Test and instanceRef go together",
+        )
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/mode",
+            json!("Empty"),
+            "mode Test and instanceRef go together",
+        ))
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/databaseRef",
+            json!({"name": "orders"}),
+            "needs exactly one of databaseRef and instanceRef",
+        ))
+        .good([Value::Null])
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/maxDowntimeSeconds",
+            json!(16),
+            "a Test touches none",
+        ))
+        .good([Value::Null, json!(15)])
+        .rule("spec"),
+        test(case(
+            kind,
+            "/spec/instanceRef/name",
+            json!("Scratch"),
+            "write the object's metadata.name",
+        ))
+        .good([json!("scratch.eu-1")]),
+        test(case(kind, "/spec/only", json!({"schemas": []}), "only names nothing"))
+            .good([json!({"tables": ["public.invoices"]}), Value::Null]),
     ]
 }
 

@@ -239,6 +239,13 @@ pub(in crate::agent) fn subjects(definition: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Whether a policy takes rows away from those that others show: `CREATE POLICY name ON table AS RESTRICTIVE …`.
+pub(in crate::agent) fn is_restrictive(definition: &[u8]) -> bool {
+    tokens(definition)
+        .take_while(|token| !matches!(token, Token::Word(b"USING" | b"WITH")))
+        .any(|token| matches!(token, Token::Word(b"RESTRICTIVE")))
+}
+
 /// The role of `CREATE USER MAPPING FOR role SERVER …`.
 fn mapped(definition: &[u8]) -> Vec<Vec<u8>> {
     tokens(definition)

@@ -59,8 +59,9 @@ pub(super) async fn load(load: &Load, phases: &mut Vec<u64>) -> Result<Dump, Fai
             toc.display()
         ))
     })?;
+    let most = load.task.dumped_bytes;
     let decoding = spawn_blocking(move || {
-        let decoded = decode(decode_from, &mut intake, &meter)?;
+        let decoded = decode(decode_from, &mut intake, &meter, most)?;
         Ok::<_, std::io::Error>((decoded, intake.end()))
     });
     let loading = async {

@@ -48,19 +48,31 @@ impl Chosen {
         match graph.class(node) {
             Class::Relation => graph.is_root(node) || has(graph.whole(node)),
             Class::Sequence | Class::Definition | Class::Apart => graph.is_root(node),
-            Class::Part | Class::Index | Class::Trigger | Class::Attach => {
+            Class::Part | Class::Guard | Class::Index | Class::Trigger | Class::Attach => {
                 let owner = graph.owner(node);
                 owner == NONE || self.has(owner)
             }
+            // It is part of a table that nobody asks for. Where somebody does, that is told.
+            Class::Identity => {
+                let is_asked_for =
+                    |to: &u32| graph.class(*to) == Class::Relation && self.asked[*to as usize];
+                graph.is_root(node) && !graph.dependencies(node).iter().any(is_asked_for)
+            }
             // Their tables, or what else they are about, are told.
-            Class::Identity
-            | Class::IndexAttach
+            Class::IndexAttach
             | Class::About
             | Class::Always
             | Class::Elsewhere
             | Class::LargeObject
             | Class::Mapping => false,
         }
+    }
+
+    /// Whether a table inherits from one that is made, and is not asked for itself.
+    pub(super) fn is_heir(&self, graph: &Graph, node: u32) -> bool {
+        let mut all = graph.dependencies(node).iter();
+        !self.asked[node as usize]
+            && all.any(|&to| graph.class(to) == Class::Relation && self.has(to))
     }
 
     /// What is not there that an entry needs: the first that is found.
@@ -70,7 +82,11 @@ impl Chosen {
             let all = graph.dependencies(at).iter().copied();
             let missing = |to: &u32| is_needed(graph, at, *to) && !self.has(*to);
             let mut missing = all.filter(missing);
-            let next = missing.clone().find(|&to| !self.asked[to as usize]);
+            let unasked = missing.clone().filter(|&to| !self.asked[to as usize]);
+            // A person names tables, not their keys.
+            let is_table = |&to: &u32| graph.class(to) == Class::Relation;
+            let table = unasked.clone().find(is_table);
+            let next = table.or_else(|| unasked.clone().next());
             if next.is_some() {
                 return next;
             }
@@ -107,7 +123,9 @@ fn wanted(graph: &Graph, broken: &[bool]) -> Vec<bool> {
         for &other in graph.dependents(node) {
             match graph.class(other) {
                 Class::About | Class::IndexAttach => want(other),
-                Class::Part | Class::Index | Class::Trigger if graph.owner(other) == node => {
+                Class::Part | Class::Guard | Class::Index | Class::Trigger
+                    if graph.owner(other) == node =>
+                {
                     want(other);
                 }
                 Class::Attach if graph.owner(other) == node => want(other),
@@ -121,6 +139,7 @@ fn wanted(graph: &Graph, broken: &[bool]) -> Vec<bool> {
                 | Class::Identity
                 | Class::Definition
                 | Class::Part
+                | Class::Guard
                 | Class::Index
                 | Class::Trigger
                 | Class::Attach
@@ -141,6 +160,7 @@ const fn brings(class: Class) -> bool {
         | Class::Identity
         | Class::Definition
         | Class::Part
+        | Class::Guard
         | Class::Index
         | Class::Attach
         | Class::Apart => true,

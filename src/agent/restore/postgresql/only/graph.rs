@@ -48,7 +48,7 @@ struct Node {
     is_named: bool,
     /// Its statement changes a table.
     is_identity: bool,
-    /// Of a table or the like: the length of its name, and what stands for its schema and name.
+    /// Of what has parts: the length of its name, and what stands for its schema and name.
     length: usize,
     key: u64,
     /// What it is a part of.
@@ -62,6 +62,8 @@ pub(super) struct Graph {
     nodes: Vec<Node>,
     there: Edges,
     back: Edges,
+    /// Tables that say that they inherit from others.
+    pub heirs: Vec<u32>,
     /// The names that were found.
     pub schemas: HashSet<usize>,
     /// The same, of tables.
@@ -125,6 +127,7 @@ struct First {
     places: Vec<(i64, u32)>,
     /// From places to numbers.
     edges: Vec<(u32, u32)>,
+    heirs: Vec<u32>,
     schemas: HashSet<usize>,
     tables: HashSet<usize>,
     hasher: RandomState,
@@ -140,6 +143,7 @@ impl Graph {
             nodes: Vec::new(),
             places: Vec::new(),
             edges: Vec::new(),
+            heirs: Vec::new(),
             schemas: HashSet::new(),
             tables: HashSet::new(),
             hasher: RandomState::new(),
@@ -157,6 +161,7 @@ impl Graph {
         let First {
             nodes,
             mut edges,
+            heirs,
             schemas,
             tables,
             ..
@@ -169,6 +174,7 @@ impl Graph {
             nodes,
             there,
             back,
+            heirs,
             schemas,
             tables,
         })
@@ -231,21 +237,19 @@ impl First {
         dependencies: &mut dyn Iterator<Item = i64>,
     ) -> Result<(), Tangled> {
         let at = u32::try_from(self.nodes.len()).map_err(|_| Tangled::TooMuch)?;
-        let kind = place(item.kind);
+        let kind = place(item);
         let class = KINDS[usize::from(kind)].class;
-        let is_table = matches!(class, Class::Relation | Class::Sequence);
-        let owns = is_table || item.kind == b"DOMAIN";
+        // A sequence has no parts: its name may be how that of another table's part begins.
+        let owns = class == Class::Relation || item.kind == b"DOMAIN";
         let is_root = self.is_root(wanted, item, class);
-        let named = wanted
-            .tables
-            .iter()
-            .position(|(schema, name)| schema == item.schema && name == item.name)
-            .filter(|_| is_table);
-        self.tables.extend(named);
+        let is_named = self.is_named(wanted, item, class);
+        if class == Class::Relation && inherits(item.definition) {
+            self.heirs.push(at);
+        }
         self.nodes.push(Node {
             kind,
             is_root,
-            is_named: named.is_some(),
+            is_named,
             is_identity: class == Class::Sequence && item.definition.starts_with(b"ALTER TABLE "),
             length: if owns { item.name.len() } else { 0 },
             key: if owns {
@@ -265,6 +269,21 @@ impl First {
             self.edges.push((at, number));
         }
         Ok(())
+    }
+
+    /// Whether it is one of the tables, which may be written in two ways.
+    fn is_named(&mut self, wanted: &Wanted, item: &Item<'_>, class: Class) -> bool {
+        if !matches!(class, Class::Relation | Class::Sequence) {
+            return false;
+        }
+        let mut is_named = false;
+        for (at, (schema, name)) in wanted.tables.iter().enumerate() {
+            if schema == item.schema && name == item.name {
+                self.tables.insert(at);
+                is_named = true;
+            }
+        }
+        is_named
     }
 
     /// Whether it goes with one of the schemas.
@@ -292,6 +311,7 @@ impl First {
             | Class::Identity
             | Class::Definition
             | Class::Part
+            | Class::Guard
             | Class::Index
             | Class::Trigger
             | Class::Attach
@@ -318,6 +338,8 @@ impl First {
             *to = places[found].1;
             from != to
         });
+        // They are not needed any more.
+        self.places = Vec::new();
         Ok(())
     }
 
@@ -340,7 +362,7 @@ impl First {
                 let owner = dependencies.iter().find(relation).copied();
                 self.nodes[at as usize].owner = owner.unwrap_or(NONE);
             }
-            Class::Part | Class::Trigger | Class::Index | Class::Attach => {
+            Class::Part | Class::Guard | Class::Trigger | Class::Index | Class::Attach => {
                 let owner = dependencies
                     .iter()
                     .copied()
@@ -409,7 +431,7 @@ impl First {
         tables().any(|of| of == whole).then_some((innermost, whole))
     }
 
-    /// Whether a name begins with that of a table or domain, and then ends, or goes on with a name of its own.
+    /// Whether a name begins with that of a table, view or domain, and then ends, or goes on with a name of its own.
     fn is_named_by(&self, owner: u32, item: &Item<'_>) -> bool {
         let owner = &self.nodes[owner as usize];
         let Some((name, rest)) = item.name.split_at_checked(owner.length) else {
@@ -419,4 +441,11 @@ impl First {
             && (rest.is_empty() || rest[0] == b' ')
             && self.hasher.hash_one((item.schema, name)) == owner.key
     }
+}
+
+/// Whether a table's statement says, as `pg_dump` writes it, that it inherits from others.
+fn inherits(definition: &[u8]) -> bool {
+    const INHERITS: &[u8] = b"\nINHERITS (";
+    let mut windows = definition.windows(INHERITS.len());
+    windows.any(|window| window == INHERITS)
 }

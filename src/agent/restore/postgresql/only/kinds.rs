@@ -1,5 +1,7 @@
 //! What each kind of entries is to a selection.
 
+use crate::agent::dump::completeness::contents::{Item, is_restrictive};
+
 /// What an entry is to a selection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Class {
@@ -17,7 +19,9 @@ pub(super) enum Class {
     Definition,
     /// It is of one table, view or domain, and may be left out where that is not.
     Part,
-    /// The same, and of a partition it need not be that of the whole.
+    /// A part without which more rows of its table can be seen: where it cannot be made, nothing is.
+    Guard,
+    /// The same as a part, and of a partition it need not be that of the whole.
     Index,
     /// A part that needs no function for the table to be what it was.
     Trigger,
@@ -25,7 +29,7 @@ pub(super) enum Class {
     Attach,
     /// It makes an index part of that of the whole.
     IndexAttach,
-    /// Rows, comments, privileges: it goes with what it is about.
+    /// Rows, comments, privileges, casts of a type: it goes with what it is about, if all that it needs is there.
     About,
     /// It goes with its schema alone.
     Apart,
@@ -55,6 +59,9 @@ const fn kind(name: &'static str, class: Class, plural: &'static str) -> Kind {
 
 /// Anything that is not known.
 pub(super) const UNKNOWN: u8 = 0;
+
+/// A policy that takes rows away from those that others show. The archive calls it a policy.
+pub(super) const RESTRICTIVE_POLICY: &str = "RESTRICTIVE POLICY";
 
 /// All that are known.
 pub(super) const KINDS: &[Kind] = &[
@@ -89,8 +96,8 @@ pub(super) const KINDS: &[Kind] = &[
     kind("ACCESS METHOD", Class::Definition, "others"),
     kind("COLLATION", Class::Definition, "others"),
     kind("CONVERSION", Class::Definition, "others"),
-    kind("CAST", Class::Definition, "others"),
-    kind("TRANSFORM", Class::Definition, "others"),
+    kind("CAST", Class::About, ""),
+    kind("TRANSFORM", Class::About, ""),
     kind("PROCEDURAL LANGUAGE", Class::Definition, "others"),
     kind("TEXT SEARCH PARSER", Class::Definition, "others"),
     kind("TEXT SEARCH DICTIONARY", Class::Definition, "others"),
@@ -102,6 +109,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind("CHECK CONSTRAINT", Class::Part, "constraints"),
     kind("FK CONSTRAINT", Class::Part, "foreign keys"),
     kind("POLICY", Class::Part, "policies"),
+    kind(RESTRICTIVE_POLICY, Class::Guard, "policies"),
     kind("RULE", Class::Part, "rules"),
     kind("ROW SECURITY", Class::Part, "row security"),
     kind("STATISTICS", Class::Part, "statistics"),
@@ -127,8 +135,12 @@ pub(super) const KINDS: &[Kind] = &[
     kind("USER MAPPING", Class::Mapping, ""),
 ];
 
-/// The place of a kind in the table.
-pub(super) fn place(name: &[u8]) -> u8 {
+/// The place of an entry's kind in the table.
+pub(super) fn place(item: &Item<'_>) -> u8 {
+    let name = match item.kind {
+        b"POLICY" if is_restrictive(item.definition) => RESTRICTIVE_POLICY.as_bytes(),
+        kind => kind,
+    };
     let at = KINDS.iter().position(|kind| kind.name.as_bytes() == name);
     at.and_then(|at| u8::try_from(at).ok()).unwrap_or(UNKNOWN)
 }

@@ -57,18 +57,23 @@ impl Choice {
             .collect();
         let lacking: Vec<(u32, Option<u32>)> = missed
             .iter()
-            .filter(|&&node| graph.is_named(node))
+            .filter(|&&node| graph.is_named(node) || graph.class(node) == Class::Guard)
             .take(NAMES)
             .map(|&node| (node, chosen.lacks(&graph, node)))
             .collect();
         let told = told(&graph, &missed);
         let pairs = lacking.iter();
         let named = pairs.flat_map(|&(node, lacks)| std::iter::once(node).chain(lacks));
-        let names = names(told.values().flatten().copied().chain(named), &mut each)?;
+        let heirs = graph.heirs.iter().copied();
+        let heirs = heirs.filter(|&node| chosen.is_heir(&graph, node));
+        let heirs: Vec<u32> = heirs.take(KEPT).collect();
+        let all = told.values().flatten().chain(&heirs).copied().chain(named);
+        let names = names(all, &mut each)?;
         if !lacking.is_empty() {
             return Err(needs_more(&graph, &lacking, &names));
         }
         let mut left_out = sentences(&told, &names, missed.len());
+        left_out.extend(inheriting(&heirs, &names));
         left_out.extend(besides(&graph, &chosen));
         Ok(Self {
             places: chosen.into_places(),
@@ -154,21 +159,26 @@ fn names(
     Ok(names)
 }
 
-/// A table that was named needs another one.
+/// A table that was named needs another one, or what guards its rows does.
 fn needs_more(
     graph: &Graph,
     lacking: &[(u32, Option<u32>)],
     names: &HashMap<u32, String>,
 ) -> Failure {
     let name = |node: &u32| names.get(node).map(String::as_str).unwrap_or_default();
+    let kind = |node: &u32| graph.words(*node).0.to_lowercase();
+    let who = |node: &u32| {
+        if graph.class(*node) == Class::Guard {
+            format!("the {} {}", kind(node), name(node))
+        } else {
+            name(node).to_owned()
+        }
+    };
     let said: Vec<String> = lacking
         .iter()
         .map(|(node, lacks)| match lacks {
-            Some(other) => {
-                let kind = graph.words(*other).0.to_lowercase();
-                format!("{} needs {kind} {}", name(node), name(other))
-            }
-            None => format!("{} cannot be made", name(node)),
+            Some(other) => format!("{} needs {} {}", who(node), kind(other), name(other)),
+            None => format!("{} cannot be made", who(node)),
         })
         .collect();
     refused(format!(
@@ -205,6 +215,21 @@ fn sentences(
     all
 }
 
+/// Tables whose rows a question to what is made showed as well.
+fn inheriting(heirs: &[u32], names: &HashMap<u32, String>) -> Option<String> {
+    let names: BTreeSet<String> = heirs
+        .iter()
+        .filter_map(|node| names.get(node).cloned())
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    let listed = listed(&names);
+    Some(format!(
+        "tables {listed}: they inherit from what is brought back, and spec.only does not name them"
+    ))
+}
+
 /// What belongs to no table, but may be missed.
 fn besides(graph: &Graph, chosen: &Chosen) -> Vec<String> {
     let has = |class: Class| (0..graph.len()).any(|node| graph.class(node) == class);
@@ -222,5 +247,7 @@ fn besides(graph: &Graph, chosen: &Chosen) -> Vec<String> {
     all
 }
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;
