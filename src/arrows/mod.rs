@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &str); 25] = [
     ("credentials", "client provider template api blocking"),
     ("job",         "watch client agent/protocol template api"),
     ("server",      "client metrics telemetry provider queue api backoff"),
-    ("store",       "client provider agent/protocol api causes"),
+    ("store",       "client provider agent/protocol api causes printable"),
 
     // The ways to the API server, and what the process says of itself.
     ("watch",     "client telemetry health backoff causes"),

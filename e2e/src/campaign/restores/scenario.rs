@@ -136,12 +136,12 @@ impl<'a> Target<'a> {
             Contents::of(fixture, &name).await?
         };
         let target = Self {
-            before,
             fixture,
             engine,
             scenario,
             name,
             sql_name,
+            before,
         };
         if scenario == Scenario::Undo {
             target.ask(source).await?;
