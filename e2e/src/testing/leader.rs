@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::{Fixture, SOON, eventually};
 use crate::cluster::Cluster;
@@ -15,6 +16,9 @@ use crate::{command, operator};
 
 /// The lease's time to live, and a busy machine.
 const TAKEN_OVER: Duration = Duration::from_secs(40);
+
+/// One at a time in a process: of two that kill the same leader, one would find it dead.
+static KILLING: Mutex<()> = Mutex::const_new(());
 
 impl Fixture {
     /// The lease that says who leads.
@@ -26,15 +30,15 @@ impl Fixture {
 
     /// Kills the process that leads, and waits until one leads again: another one, or the next of the same pod.
     pub async fn kill_the_leader(&self) {
-        let leader = self.lease().await.holder_identity.unwrap();
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
-        let status = pods.get(&leader).await.unwrap().status.unwrap();
-        let id = status.container_statuses.unwrap()[0].container_id.clone();
-        let id = id.unwrap();
-        let mut kill = Cluster::main().ctr();
-        kill.args(["tasks", "kill", "--signal", "SIGKILL"]);
-        kill.arg(id.strip_prefix("containerd://").unwrap());
-        command::output(&mut kill).unwrap();
+        let _alone = KILLING.lock().await;
+        // Who leads may be about to start again, or to be followed by another one.
+        eventually("the leader is killed", TAKEN_OVER, async || {
+            let id = self.leading_container().await?;
+            let mut kill = Cluster::main().ctr();
+            kill.args(["tasks", "kill", "--signal", "SIGKILL", &id]);
+            command::output(&mut kill).map_err(|error| error.to_string())
+        })
+        .await;
         let killed = jiff::Timestamp::now();
         eventually("somebody leads", TAKEN_OVER, async || {
             let lease = self.lease().await;
@@ -46,6 +50,18 @@ impl Fixture {
             }
         })
         .await;
+    }
+
+    /// The container of the pod that leads, as containerd calls it.
+    async fn leading_container(&self) -> Result<String, String> {
+        let leader = self.lease().await.holder_identity.ok_or("nobody leads")?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        let pod = pods.get_opt(&leader).await.unwrap();
+        let status = pod.and_then(|pod| pod.status);
+        let containers = status.and_then(|status| status.container_statuses);
+        let id = containers.and_then(|all| all.first()?.container_id.clone());
+        let id = id.ok_or_else(|| format!("{leader} has no container"))?;
+        Ok(id.trim_start_matches("containerd://").to_owned())
     }
 
     /// Waits until each replica says that it is ready.

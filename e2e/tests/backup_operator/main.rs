@@ -45,6 +45,7 @@ async fn a_backup_and_a_restore_survive_their_operator() {
         .await;
         Box::pin(restores::a_leader_that_was_frozen_in_the_switch_does_nothing_more(&fixture))
             .await;
+        store.note_present(&fixture).unwrap();
         Box::pin(another_leader(&fixture, &mut store)).await;
         Box::pin(no_api_server(&fixture, &mut store)).await;
         Box::pin(own_identity(&fixture, &mut store, &giver)).await;

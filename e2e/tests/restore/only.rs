@@ -28,7 +28,7 @@ const CONTENT: &str = r#"
 "#;
 
 /// What there is, as `kind schema.name`.
-const SEEN: &str = "SELECT string_agg(c.relkind || ' ' || n.nspname || '.' || c.relname, ', ' ORDER BY c.relkind, n.nspname, c.relname)
+const SEEN: &str = "SELECT string_agg(c.relkind::text || ' ' || n.nspname || '.' || c.relname, ', ' ORDER BY c.relkind, n.nspname, c.relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE n.nspname IN ('public', 'audit', 'types')";
 
 fn only(schemas: &[&str], tables: &[(&str, &str)]) -> Only {

@@ -16,13 +16,13 @@ use super::{backed_up, column, ids, run};
 const DOUBLED: u32 = 18;
 
 /// Makes a Database that begins with this. Returns its name.
-async fn begin(fixture: &Fixture, name: &str, from: Value) -> String {
+pub(crate) async fn begin(fixture: &Fixture, name: &str, from: Value) -> String {
     let spec = json!({"deletionPolicy": "Delete", "initFrom": from});
     fixture.make(name, spec).await
 }
 
 /// Waits until a Database is `CREATED`, and has begun like this.
-async fn begun(fixture: &Fixture, name: &str, outcome: InitOutcome) -> Database {
+pub(crate) async fn begun(fixture: &Fixture, name: &str, outcome: InitOutcome) -> Database {
     fixture
         .until(name, "begun", RESTORED, |database| {
             database.state() == Some(DatabaseState::Created) && e2e::testing::is_ready(database)
@@ -35,7 +35,7 @@ async fn begun(fixture: &Fixture, name: &str, outcome: InitOutcome) -> Database 
 }
 
 /// Waits until the Restore of a Database that begins is as wanted.
-async fn restore_until(
+pub(crate) async fn restore_until(
     fixture: &Fixture,
     database: &str,
     what: &str,
@@ -55,12 +55,12 @@ async fn restore_until(
 }
 
 /// Whether it has begun, and has not ended.
-fn runs(restore: &Restore) -> bool {
+pub(crate) fn runs(restore: &Restore) -> bool {
     restore.is_active() && restore.state() != Some(RestoreState::Preparing)
 }
 
 /// A Database with many rows, and a backup of it. Returns both names.
-async fn large(fixture: &Fixture) -> (String, String) {
+pub(crate) async fn large(fixture: &Fixture) -> (String, String) {
     let (name, _) = backed_up(fixture).await;
     let secret = fixture.secret(&name).await;
     let mut session = Session::open(&fixture.client, &secret).await.unwrap();
@@ -251,29 +251,6 @@ async fn later_backups_a_store_that_is_away_and_a_missing_bucket_are_not_none() 
             fixture.delete(database).await;
             fixture.gone(database).await;
         }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_operator_that_is_killed_in_the_middle_is_made_up_for() {
-    on_every_server(async |fixture| {
-        let (_, backup) = large(fixture).await;
-        let named = json!({"backupRef": {"name": backup}});
-        let copy = begin(fixture, "copy", named).await;
-        fixture
-            .until(&copy, "noted", SOON, Database::has_yet_to_begin)
-            .await;
-        fixture.kill_the_leader().await;
-        restore_until(fixture, &copy, "running", |restore| {
-            runs(restore) || restore.state() == Some(RestoreState::Completed)
-        })
-        .await;
-        fixture.kill_the_leader().await;
-        begun(fixture, &copy, InitOutcome::Loaded).await;
-        assert_eq!(ids(fixture, &copy).await, ["1", "2", "3"]);
-        let database = fixture.secret(&copy).await["database"].clone();
-        fixture.nothing_beside(&database).await;
     })
     .await;
 }

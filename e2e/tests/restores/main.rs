@@ -13,6 +13,7 @@
 //! | `failed.rs` | a check that fails leaves the database as it was, and nothing else begins before that |
 //! | `deleted.rs` | deleted while it runs, itself or its Database |
 //! | `init.rs` | a Database that begins with a backup, and what keeps it from that |
+//! | `restarts.rs` | … while the operator is killed |
 //! | `test_mode.rs` | a backup is tried out beside all Databases, and nothing of it stays |
 //! | `turns.rs` | a backup and a restore of one Database exclude each other, and keep nobody else waiting |
 #![allow(
@@ -31,6 +32,7 @@ mod once;
 mod only;
 mod refused;
 mod replace;
+mod restarts;
 mod shared;
 mod test_mode;
 mod turns;
