@@ -14,8 +14,9 @@ use crate::cluster::Cluster;
 use crate::servers::OPERATOR_NAMESPACE;
 use crate::{command, operator};
 
-/// The lease's time to live, and a busy machine.
-const TAKEN_OVER: Duration = Duration::from_secs(40);
+/// The lease's time to live, and the pause before a container that was killed a few times is started again (kubelet doubles it
+/// from 10 s), should both replicas have been killed.
+const TAKEN_OVER: Duration = Duration::from_mins(3);
 
 /// One at a time in a process: of two that kill the same leader, one would find it dead.
 static KILLING: Mutex<()> = Mutex::const_new(());

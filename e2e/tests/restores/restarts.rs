@@ -2,7 +2,7 @@
 
 use db_operator::api::database::InitOutcome;
 use db_operator::api::{Database, RestoreState};
-use e2e::testing::{SOON, on_every_server};
+use e2e::testing::{SOON, Server, with_fixture};
 use serde_json::json;
 
 use super::ids;
@@ -10,7 +10,8 @@ use super::init::{begin, begun, large, restore_until, runs};
 
 #[tokio::test]
 async fn an_operator_that_is_killed_in_the_middle_is_made_up_for() {
-    on_every_server(async |fixture| {
+    // Each container that is killed is started later than the time before: on the other servers, it is the campaign that does this.
+    with_fixture(Server::Mysql, async |fixture| {
         let (_, backup) = large(fixture).await;
         let named = json!({"backupRef": {"name": backup}});
         let copy = begin(fixture, "copy", named).await;
