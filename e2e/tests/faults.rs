@@ -13,7 +13,7 @@ mod restart;
 #[path = "faults/takeover.rs"]
 mod takeover;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use db_operator::api::DatabaseInstance;
 use e2e::campaign::{self, Engine, eventually};
@@ -33,7 +33,7 @@ const STORM: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
-    let days = days();
+    let days = campaign::today();
     let options = campaign::Options {
         errors: true,
         seed: days,
@@ -50,7 +50,7 @@ async fn a_part_of_the_campaign_that_changes_with_the_date_passes() {
 async fn a_part_of_the_pauses_that_changes_with_the_date_passes() {
     let options = campaign::pauses::Options {
         count: 8,
-        seed: days(),
+        seed: campaign::today(),
         budget: Some(Duration::from_secs(20)),
         ..campaign::pauses::Options::default()
     };
@@ -59,12 +59,6 @@ async fn a_part_of_the_pauses_that_changes_with_the_date_passes() {
     assert!(tally.failures.is_empty(), "seed {}: {tally}", options.seed);
     assert!(tally.plans > 0, "{tally}");
     println!("seed {}: {tally}", options.seed);
-}
-
-/// The days since 1970: the seed of campaigns that change with the date.
-fn days() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    since.as_secs() / 86_400
 }
 
 #[tokio::test]

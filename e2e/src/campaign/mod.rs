@@ -32,12 +32,19 @@ pub use run::{Options, Tally, run};
 pub use server::{Engine, Server};
 pub use slice::Slice;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{Error, Result};
 
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(25);
+
+/// The days since 1970: the seed of what changes with the date.
+#[must_use]
+pub fn today() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs() / 86_400
+}
 
 /// Looks until `look` finds something.
 pub async fn eventually<T>(

@@ -10,12 +10,12 @@
 mod keys;
 mod restores;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use db_operator::api::{BackupState, DatabaseInstance};
 use e2e::campaign::backups::fixture::LIMIT;
 use e2e::campaign::backups::{Fixture, Options, Store, trials};
-use e2e::campaign::{Engine, Operator, eventually};
+use e2e::campaign::{Engine, Operator, eventually, today};
 use e2e::cluster::Cluster;
 use e2e::fault_proxy::StoreProxy;
 use e2e::sql_servers::Scratch;
@@ -62,7 +62,7 @@ async fn a_backup_and_a_restore_survive_their_operator() {
 }
 
 async fn a_part_of_the_campaign_that_changes_with_the_date(fixture: &Fixture, store: &mut Store) {
-    let days = days();
+    let days = today();
     let options = Options {
         only: None,
         tool: 4,
@@ -74,12 +74,6 @@ async fn a_part_of_the_campaign_that_changes_with_the_date(fixture: &Fixture, st
     assert!(tally.failures.is_empty(), "seed {days}: {tally}");
     assert!(tally.plans > 0, "{tally}");
     println!("seed {days}: {tally}");
-}
-
-/// The days since 1970: the seed of campaigns that change with the date.
-fn days() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    since.as_secs() / 86_400
 }
 
 /// A backup whose dump waits for a lock.

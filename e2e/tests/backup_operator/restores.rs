@@ -5,19 +5,19 @@ use std::time::Duration;
 use db_operator::api::RestoreState;
 use e2e::campaign::backups::Fixture;
 use e2e::campaign::restores::{Options, Scenario, Source, Target, outcome, trials};
-use e2e::campaign::{Engine, Operator, Server, eventually};
+use e2e::campaign::{Engine, Operator, Server, eventually, today};
 use e2e::cluster::Cluster;
 use e2e::statement_log::StatementLog;
 use e2e::testing::History;
 use nix::sys::signal::Signal;
 
-use super::{LIMIT, days};
+use super::LIMIT;
 
 /// How soon a former leader has to end when it continues.
 const ENDS: Duration = Duration::from_secs(20);
 
 pub(crate) async fn a_part_of_the_campaign_that_changes_with_the_date(fixture: &Fixture) {
-    let days = days();
+    let days = today();
     let options = Options {
         seed: days,
         budget: Some(Duration::from_secs(25)),

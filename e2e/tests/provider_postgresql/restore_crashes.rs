@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use db_operator::provider::restore::{Ended, Leftover, Load, LoadMode, Scratch};
 use db_operator::provider::{Fence, Login, Provider, open};
+use e2e::campaign::today;
 use e2e::fault_proxy::{Effect, Fault, Faults, Moment, Tunnel};
 use secrecy::SecretString;
 
@@ -171,20 +172,23 @@ impl Trial<'_> {
     }
 }
 
-/// What goes wrong at a request on a server: of five servers, the process ends on one, and the connection is cut on another.
-fn fault(at: usize, series: u32) -> Option<Fault> {
-    let turn = (at + usize::try_from(series).unwrap()) % 5;
+/// What goes wrong at a request on a server. Each day, something does at each request on one of the five: the process ends, or
+/// the connection is cut, which take turns by the day.
+fn fault(at: usize, series: u32, day: usize) -> Option<Fault> {
+    let turn = (at + usize::try_from(series).unwrap() + day) % 10;
     let moments = [Moment::Before, Moment::After];
-    let (effect, moment) = match turn {
-        0 => (Effect::Kill, moments[at % 2]),
-        1 => (Effect::Cut, moments[(at + 1) % 2]),
+    let effect = match turn {
+        0 => Effect::Kill,
+        5 => Effect::Cut,
         _ => return None,
     };
+    let moment = moments[(at + day / 10) % 2];
     Some(Fault { at, moment, effect })
 }
 
 pub(crate) async fn a_restore_survives_an_end_at_each_request(fixture: &mut Fixture) {
-    let series = fixture.series();
+    let (series, day) = (fixture.series(), usize::try_from(today()).unwrap());
+    eprintln!("day {day}");
     for (step, mode) in [
         (Step::Make, LoadMode::Replace),
         (Step::Swap, LoadMode::Replace),
@@ -196,7 +200,7 @@ pub(crate) async fn a_restore_survives_an_end_at_each_request(fixture: &mut Fixt
         let (requests, _) = trial(fixture, step, mode, None).await;
         let mut faults = 0;
         for at in 1..=requests {
-            if let Some(fault) = fault(at, series) {
+            if let Some(fault) = fault(at, series, day) {
                 // It took fewer requests than before if it does not happen.
                 faults += u32::from(trial(fixture, step, mode, Some(fault)).await.1);
             }
