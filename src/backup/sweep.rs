@@ -6,37 +6,22 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, database_ref};
 use crate::api::destination::BackupDestination;
 use crate::api::{Backup, DatabaseInstance};
-use crate::backoff;
+use crate::controller;
 use crate::store::{self, GRACE};
 use crate::watch::{read, until_read};
 
-/// How long after its start a process sweeps first: the instances were looked at by then.
-const FIRST_DELAY: Duration = Duration::from_secs(60);
-/// How often it sweeps.
-const INTERVAL: Duration = Duration::from_mins(15);
 /// What one store may take.
 const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Sweeps until `stop`.
 pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let mut rest = FIRST_DELAY;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(backoff::spread_evenly(rest, rand::random())) => {}
-        }
-        rest = INTERVAL;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sweep_all(&context) => {}
-        }
-    }
+    controller::sweep::run(&stop, || sweep_all(&context)).await;
 }
 
 async fn sweep_all(context: &Context) {

@@ -12,6 +12,7 @@
 //! | `revisit.rs`, `allowance.rs` | when an object is looked at again; how often its owner may ask for that (pure) |
 //! | `written.rs` | what this process wrote and the cache does not show yet |
 //! | `status.rs`, `finalizer.rs`, `events.rs` | how a status, a finalizer and an Event are written |
+//! | `sweep.rs` | when a kind clears up what no object's reconcile sees |
 //! | `watchdog.rs` | how long a reconcile holds a thread |
 
 mod allowance;
@@ -29,6 +30,7 @@ mod pass;
 pub mod revisit;
 mod run;
 pub mod status;
+pub mod sweep;
 pub mod trigger;
 pub mod watchdog;
 pub mod written;

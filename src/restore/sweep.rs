@@ -5,39 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::{Api, Resource, ResourceExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, load};
 use crate::api::{DatabaseInstance, FINALIZER, Restore};
-use crate::backoff;
 use crate::client::lenient::Readable;
-use crate::controller::Error;
+use crate::controller::{self, Error};
 use crate::provider::restore::{Ended, RestoreId};
 use crate::server::Server;
 use crate::server::registry::Availability;
 
-/// How long after its start a process sweeps first: the instances were looked at by then.
-const FIRST_DELAY: Duration = Duration::from_secs(60);
-/// How often it sweeps.
-const INTERVAL: Duration = Duration::from_mins(15);
 /// What one server may take.
 const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Sweeps until `stop`.
 pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let mut rest = FIRST_DELAY;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(backoff::spread_evenly(rest, rand::random())) => {}
-        }
-        rest = INTERVAL;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sweep_all(&context) => {}
-        }
-    }
+    controller::sweep::run(&stop, || sweep_all(&context)).await;
 }
 
 async fn sweep_all(context: &Context) {
