@@ -1,12 +1,14 @@
 //! A store with a begun upload, the folders of a pod, and the process that runs in it.
 
+#[path = "pod.rs"]
+pub(crate) mod pod;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use db_operator::agent::contents::ContentsReader;
 use db_operator::agent::protocol::contents::Contents;
@@ -17,15 +19,11 @@ use db_operator::agent::protocol::signed_parts::SignedParts;
 use db_operator::agent::protocol::task::{Flavour, Source, Task};
 use db_operator::store::{Keys, Store, StoreConfig};
 use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, s3_at};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tokio::time::sleep;
 
 const BUCKET: &str = "backups";
 pub(crate) const KEY: &str = "prod/orders.dump.zst";
 pub(crate) const PASSWORD: &str = "canary-p:w\\d'\"#;= é";
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-const LIMIT: Duration = Duration::from_mins(3);
 
 /// Runs a test on this thread, which the servers' processes end with.
 pub(crate) fn run(test: impl Future<Output = ()>) {
@@ -137,41 +135,13 @@ impl Fixture {
 
     /// Writes a script that is a dump tool: it says that it is this version, or does this.
     pub(crate) fn tool(&self, version: &str, does: &str) -> String {
-        let path = self.folder.0.join("tool");
-        let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '{version}'; exit 0; fi\n{does}\n"
-        );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.display().to_string()
+        pod::tool(&self.folder.0, version, does)
     }
 
     /// Starts the process with this dump command.
     pub(crate) fn start(&self, command: &[&str]) -> Pod {
-        let folder = &self.folder.0;
-        let task = serde_json::to_vec(&self.task).unwrap();
-        fs::write(folder.join("errand/errand.json"), task).unwrap();
-        let option = |name: &str| format!("--{name}={}", folder.join(name).display());
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(binary())
-            .arg("dump")
-            .args(["errand", "credentials", "work", "termination"].map(option))
-            .arg("--")
-            .args(command)
-            // What could lead the tools astray.
-            .envs([
-                ("PGHOST", "nowhere.invalid"),
-                ("MYSQL_HOST", "nowhere.invalid"),
-            ])
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().unwrap())
-            .stdout(log)
-            .spawn()
-            .unwrap();
-        Pod {
-            child,
-            folder: folder.clone(),
-        }
+        let task = ("errand.json", &self.task);
+        Pod::start(&self.folder.0, "dump", task, command)
     }
 
     /// Starts it and waits for its end.
@@ -255,85 +225,10 @@ fn task(flavour: Flavour, destination: String) -> Task {
 }
 
 /// The process.
-pub(crate) struct Pod {
-    child: Child,
-    folder: PathBuf,
-}
+pub(crate) type Pod = pod::Pod<TaskResult>;
 
 /// How it ended.
-pub(crate) struct Ended {
-    pub code: Option<i32>,
-    pub report: TaskResult,
-    pub log: String,
-}
-
-impl Pod {
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    /// Waits for a text in its log.
-    pub(crate) async fn says(&self, text: &str) {
-        self.until(text, || self.log().contains(text)).await;
-    }
-
-    pub(crate) async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < LIMIT, "no {what} in: {}", self.log());
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(
-            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
-            signal,
-        )
-        .unwrap();
-    }
-
-    /// Its memory now, in KiB: of the process itself, without its tool, and without its code, which depends on the build.
-    pub(crate) fn resident(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    }
-
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    pub(crate) async fn ended(mut self) -> Ended {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(start.elapsed() < LIMIT, "it does not end: {}", self.log());
-            sleep(Duration::from_millis(20)).await;
-        };
-        let log = self.log();
-        for secret in ["canary-p", SECRET_ACCESS_KEY, "X-Amz-Signature"] {
-            assert!(!log.contains(secret), "{log}");
-        }
-        let message = fs::read_to_string(self.folder.join("termination"));
-        let message = message.unwrap_or_else(|error| panic!("{error}: {log}"));
-        assert!(message.len() <= result::LIMIT);
-        Ended {
-            code: status.code(),
-            report: serde_json::from_str(&message).unwrap(),
-            log,
-        }
-    }
-}
-
-impl Drop for Pod {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+pub(crate) type Ended = pod::Ended<TaskResult>;
 
 impl Ended {
     pub(crate) fn done(self) -> Done {
@@ -362,7 +257,6 @@ impl Ended {
     }
 }
 
-/// The operator's binary, as it was built.
 /// The operator's binary.
 pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("DB_OPERATOR_BIN") {

@@ -2,11 +2,10 @@
 
 use db_operator::provider::restore::{Ended, Leftover, LoadMode};
 use db_operator::provider::{Login, SqlName};
-use secrecy::ExposeSecret;
 
 use crate::fixture::{ADMINISTRATOR, Fixture, desired, eventually, password, run};
 use crate::restore_hostile::blocked;
-use crate::restores::{MOST, done, load, made, make_and_fill, tables};
+use crate::restores::{MOST, as_login, done, load, made, make_and_fill, tables};
 
 /// What the server answers after the applications were cut off counts, so that it does not go on for ever.
 pub(crate) async fn an_error_that_repeats_is_a_try(fixture: &mut Fixture) {
@@ -165,15 +164,7 @@ pub(crate) async fn a_right_for_good_stays(fixture: &mut Fixture) {
     fixture.run("postgres", &grant).await;
     let load = load("stands", &wanted, "kept", LoadMode::Replace);
     let scratch = make_and_fill(fixture, &*provider, &load).await;
-    let word = password("load");
-    let mut session = fixture
-        .session(
-            scratch.login.as_str(),
-            word.expose_secret(),
-            scratch.database.as_str(),
-        )
-        .await
-        .unwrap();
+    let mut session = as_login(fixture, &scratch, &password("load")).await;
     let sql = format!(
         "SET ROLE standing; GRANT CREATE ON SCHEMA public TO {}; RESET ROLE; CREATE TABLE left_behind ()",
         scratch.login.postgresql()

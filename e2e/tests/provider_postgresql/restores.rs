@@ -13,6 +13,7 @@ use db_operator::provider::{
 };
 use e2e::sql_servers::postgresql::SUPERUSER;
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgConnection;
 
 use crate::fixture::{
     ADMINISTRATOR, CANARY, Fixture, ask, claimant, desired, eventually, names, password, run,
@@ -43,16 +44,20 @@ pub(crate) fn load(cluster: &str, wanted: &Desired, name: &str, mode: LoadMode) 
     }
 }
 
+/// A session of the login that loads.
+pub(crate) async fn as_login(
+    fixture: &Fixture,
+    scratch: &Scratch,
+    secret: &SecretString,
+) -> PgConnection {
+    let (login, database) = (scratch.login.as_str(), scratch.database.as_str());
+    let session = fixture.session(login, secret.expose_secret(), database);
+    session.await.unwrap()
+}
+
 /// What the tool in the pod does: it logs in as the login, becomes the owner, and makes something.
 pub(crate) async fn fill(fixture: &Fixture, scratch: &Scratch, secret: &SecretString) {
-    let mut session = fixture
-        .session(
-            scratch.login.as_str(),
-            secret.expose_secret(),
-            scratch.database.as_str(),
-        )
-        .await
-        .unwrap();
+    let mut session = as_login(fixture, scratch, secret).await;
     let sql = format!(
         "SET ROLE {}; CREATE TABLE restored AS SELECT 42 AS answer",
         scratch.owner.postgresql()
@@ -795,14 +800,7 @@ pub(crate) async fn what_a_login_left_becomes_the_owners(fixture: &mut Fixture) 
         .await;
     let load = load("logins", &wanted, "hostile", LoadMode::Replace);
     let scratch = make_and_fill(fixture, &*provider, &load).await;
-    let mut session = fixture
-        .session(
-            scratch.login.as_str(),
-            password("load").expose_secret(),
-            scratch.database.as_str(),
-        )
-        .await
-        .unwrap();
+    let mut session = as_login(fixture, &scratch, &password("load")).await;
     let sql = format!(
         "SET ROLE logged; GRANT CREATE, USAGE ON SCHEMA public TO {0}; GRANT SELECT ON restored TO {0}; RESET ROLE;
          CREATE TABLE left_behind (a text)",

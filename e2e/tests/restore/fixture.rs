@@ -2,32 +2,27 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use db_operator::agent::protocol::restore::{
     Level, Loaded, NotLoaded, Origin, RestoreCause, RestoreResult, RestoreTask, SignedObject,
     Target,
 };
 use db_operator::agent::protocol::restore_progress::RestoreProgress;
-use db_operator::agent::protocol::result::{Done, LIMIT};
+use db_operator::agent::protocol::result::Done;
 use e2e::s3::presign::{Keys, presign};
 use e2e::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY};
 use jiff::Timestamp;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
 
-use crate::dump::{self, Folder, KEY, binary};
+use crate::dump::{self, Folder, KEY, pod};
 
 const BUCKET: &str = "backups";
-const WAIT: Duration = Duration::from_mins(3);
 
 /// A restore of one object.
 pub(crate) struct Restore {
@@ -136,42 +131,13 @@ impl Restore {
 
     /// Writes a script that is a tool: it says that it is this version, or does this.
     pub(crate) fn tool(&self, version: &str, does: &str) -> String {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.folder.0.join("tool");
-        let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '{version}'; exit 0; fi\n{does}\n"
-        );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.display().to_string()
+        pod::tool(&self.folder.0, version, does)
     }
 
     /// Starts the process with this command.
     pub(crate) fn start(&self, command: &[&str]) -> Pod {
-        let folder = &self.folder.0;
-        let task = serde_json::to_vec(&self.task).unwrap();
-        fs::write(folder.join("errand/restore.json"), task).unwrap();
-        let option = |name: &str| format!("--{name}={}", folder.join(name).display());
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(binary())
-            .arg("restore")
-            .args(["errand", "credentials", "work", "termination"].map(option))
-            .arg("--")
-            .args(command)
-            // What could lead the tools astray.
-            .envs([
-                ("PGHOST", "nowhere.invalid"),
-                ("MYSQL_HOST", "nowhere.invalid"),
-            ])
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().unwrap())
-            .stdout(log)
-            .spawn()
-            .unwrap();
-        Pod {
-            child,
-            folder: folder.clone(),
-        }
+        let task = ("restore.json", &self.task);
+        Pod::start(&self.folder.0, "restore", task, command)
     }
 
     /// Starts it and waits for its end.
@@ -214,82 +180,10 @@ pub(crate) fn remove(from: &dump::Fixture) {
 }
 
 /// The process.
-pub(crate) struct Pod {
-    child: Child,
-    folder: PathBuf,
-}
+pub(crate) type Pod = pod::Pod<RestoreResult>;
 
 /// How it ended.
-pub(crate) struct Ended {
-    pub code: Option<i32>,
-    pub report: RestoreResult,
-    pub log: String,
-}
-
-impl Pod {
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    /// Waits for a text in its log.
-    pub(crate) async fn says(&self, text: &str) {
-        self.until(text, || self.log().contains(text)).await;
-    }
-
-    pub(crate) async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < WAIT, "no {what} in: {}", self.log());
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(id, signal).unwrap();
-    }
-
-    /// Its memory now, in KiB: of the process itself, without its tool, and without its code, which depends on the build.
-    pub(crate) fn resident(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    }
-
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    pub(crate) async fn ended(mut self) -> Ended {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(start.elapsed() < WAIT, "it does not end: {}", self.log());
-            sleep(Duration::from_millis(20)).await;
-        };
-        let log = self.log();
-        for secret in ["canary-p", SECRET_ACCESS_KEY, "X-Amz-Signature"] {
-            assert!(!log.contains(secret), "{log}");
-        }
-        let message = fs::read_to_string(self.folder.join("termination"));
-        let message = message.unwrap_or_else(|error| panic!("{error}: {log}"));
-        assert!(message.len() <= LIMIT);
-        Ended {
-            code: status.code(),
-            report: serde_json::from_str(&message).unwrap(),
-            log,
-        }
-    }
-}
-
-impl Drop for Pod {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+pub(crate) type Ended = pod::Ended<RestoreResult>;
 
 impl Ended {
     pub(crate) fn done(self) -> Loaded {
